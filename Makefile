@@ -1,0 +1,98 @@
+# Robbie's commands. `make` alone lists them; CONTRIBUTING.md tells when to use which.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help run test install check e2e bench lock clean e2e-tools
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3.13 python3.12 python3.11 python3
+AIMOCK := 1.43.0
+ARGS ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# $(call pip,WHAT): install it at the tested versions, a dot for each package that comes down the line.
+pip = PYTHONUNBUFFERED=1 $(BIN)/python -m pip install -c constraints.txt -e '$(1)' \
+	| awk '/^ *(Downloading|Using cached) / { printf "."; fflush() } END { print "" }'
+
+# $(call apt,COMMAND,PACKAGES): make sure that COMMAND exists, or say how to get it; what needs it is then skipped with its reason.
+apt = command -v $(1) >/dev/null || { \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing $(2) with apt-get"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; \
+	else echo "Without $(1) some tests are skipped: sudo apt-get install $(2)"; fi; }
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+run: $(VENV)/run.stamp ## start Robbie: web chat and, on a terminal, console chat
+	@$(BIN)/robbie model fetch
+	@exec $(BIN)/robbie run $(ARGS)
+
+test: $(VENV)/test.stamp ## every test that needs nothing but Python's registry; ARGS="-k name" goes to pytest
+	@$(BIN)/robbie model fetch || echo "Tests of the embedded model will be skipped."
+	@$(BIN)/python -m pytest tests --ignore=tests/e2e --cov --cov-report=term $(ARGS)
+
+install: $(VENV)/install.stamp ## the environment with every extra
+
+check: $(VENV)/test.stamp ## format, lint, types, import layers, known vulnerabilities
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python .ci/audit.py constraints.txt
+
+e2e: $(VENV)/test.stamp e2e-tools ## third-party servers, the real model, a real browser
+	@$(BIN)/robbie model fetch
+	@$(BIN)/python -m pytest tests/e2e $(ARGS)
+
+bench: $(VENV)/test.stamp ## measure: one JSON line a figure
+	@$(BIN)/robbie model fetch
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lock: $(VENV)/test.stamp ## write constraints.txt anew, at today's newest versions
+	@$(BIN)/python -m pip install -q uv
+	@$(BIN)/uv pip compile -q --universal --all-extras --python-version 3.11 --upgrade --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links pyproject.toml -o $(VENV)/locked.txt
+	@{ sed '/^[^#]/,$$d' constraints.txt; cat $(VENV)/locked.txt; } > $(VENV)/constraints.txt
+	@mv $(VENV)/constraints.txt constraints.txt && echo "constraints.txt names $$(grep -c == constraints.txt) versions"
+
+clean: ## remove what was installed and built; your data stays
+	@rm -rf $(VENV) .e2e .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage build dist
+	@find bot storage tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null; true
+
+e2e-tools:
+	@$(call apt,chromium,chromium)
+	@$(call apt,npm,nodejs npm)
+	@[ -e .e2e/node_modules/@copilotkit/aimock ] || ! command -v npm >/dev/null || { \
+		echo "Installing the model emulator, aimock $(AIMOCK)"; \
+		npm install --silent --no-audit --no-fund --prefix .e2e @copilotkit/aimock@$(AIMOCK); }
+
+$(BIN)/python:
+	@for python in $(PYTHON); do \
+		if "$$python" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then \
+			echo "Making $(VENV) with $$("$$python" --version)"; \
+			"$$python" -m venv --clear $(VENV) && exit || { rm -rf $(VENV); exit 1; }; \
+		fi; \
+	done; \
+	echo "Robbie needs Python 3.11, 3.12 or 3.13 with venv and pip (apt-get install python3-venv), or make PYTHON=/path/to/python" >&2; exit 1
+
+$(VENV)/run.stamp: $(BIN)/python pyproject.toml constraints.txt
+	@echo -n "Installing Robbie, about 60 MB to fetch, once "
+	@$(call pip,.[local])
+	@touch $@
+
+$(VENV)/test.stamp: $(BIN)/python pyproject.toml constraints.txt
+	@echo -n "Installing Robbie and what his tests need, about 180 MB to fetch, once "
+	@$(call pip,.[local$(comma)postgres$(comma)dev])
+	@touch $@ $(VENV)/run.stamp
+
+$(VENV)/install.stamp: $(BIN)/python pyproject.toml constraints.txt
+	@echo -n "Installing Robbie with every extra, about 260 MB to fetch, once "
+	@$(call pip,.[local$(comma)slack$(comma)telegram$(comma)email$(comma)postgres$(comma)embeddings$(comma)mcp$(comma)otel$(comma)dev])
+	@touch $@ $(VENV)/test.stamp $(VENV)/run.stamp
+
+comma := ,

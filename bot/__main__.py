@@ -1,0 +1,5 @@
+"""`python -m bot` is `robbie`."""
+
+from bot.cli import main
+
+main()

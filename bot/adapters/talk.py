@@ -1,0 +1,163 @@
+"""A conversation from the terminal's side: with the hub of this process, or over HTTP with one that runs beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any, Protocol, Self
+
+import aiohttp
+
+from bot.adapters.web import CONSOLE, WebAdapter
+from bot.domain.address import Person
+from bot.domain.clock import Clock, new_id
+from bot.domain.errors import ChannelUnavailable, RobbieError
+from bot.domain.ports import Listener
+from bot.hub.feed import Feed, Grown
+from bot.hub.home import RunningHub
+from bot.hub.hub import Hub, Receipt
+from storage.database import Database
+from storage.models.messaging import Message
+
+LONGEST_WAIT_SECONDS = 600.0
+"""Bound on waiting for one answer behind others in the same conversation; each turn has a far closer bound of its own."""
+LATEST = 20
+
+
+class Talker(Protocol):
+    """Someone to talk with."""
+
+    async def ask(self, text: str, listener: Listener | None = None) -> dict[str, Any]:
+        """Say something and wait for the answer, as `ask --json` prints it. Raises RobbieError."""
+
+    async def latest_replies(self) -> list[dict[str, Any]]:
+        """The latest replies of the conversation, oldest first: `id`, `kind`, `text`. Raises RobbieError."""
+
+
+class Talk:
+    """With the hub of this process."""
+
+    def __init__(self, *, hub: Hub, database: Database, person: Person, clock: Clock) -> None:
+        self._hub = hub
+        self._database = database
+        self._person = person
+        self._clock = clock
+        self._door = WebAdapter()
+
+    async def ask(self, text: str, listener: Listener | None = None) -> dict[str, Any]:
+        """See `Talker.ask`."""
+        address = self._door.address(self._person, CONSOLE)
+        assert address is not None
+        inbound = self._door.to_inbound(self._person, address, text=text, external_id=str(new_id()), at=self._clock.now())
+        receipt = await self._hub.receive(inbound, self._person)
+        if listener is None:
+            return _told(await self._wait(receipt))
+        showing = asyncio.create_task(_show(self._hub.feed, receipt, listener), name="show a reply")
+        try:
+            return _told(await self._wait(receipt))
+        finally:
+            showing.cancel()
+            await asyncio.wait([showing])
+
+    async def latest_replies(self) -> list[dict[str, Any]]:
+        """See `Talker.latest_replies`."""
+        address = self._door.address(self._person, CONSOLE)
+        assert address is not None
+        async with self._database.reading() as work:
+            conversation = await work.conversations.find(channel=address.channel, key=address.conversation)
+            messages = [] if conversation is None else await work.messages.latest(conversation.id, limit=LATEST)
+        return [{"id": str(m.id), "kind": m.kind, "text": m.text} for m in messages if m.direction == "out"]
+
+    async def _wait(self, receipt: Receipt) -> Message:
+        try:
+            return await self._hub.wait_for_reply(receipt.event_id, seconds=LONGEST_WAIT_SECONDS)
+        except TimeoutError as error:
+            raise ChannelUnavailable("still thinking; the answer will be in the conversation") from error
+
+
+class RemoteTalk:
+    """With a hub that runs beside this process. An async context manager."""
+
+    def __init__(self, hub: RunningHub, *, person: str | None) -> None:
+        self._hub = hub
+        self._person = person
+
+    async def ask(self, text: str, listener: Listener | None = None) -> dict[str, Any]:
+        """See `Talker.ask`."""
+        body = {"text": text, "id": str(new_id()), "conversation": CONSOLE} | ({"as": self._person} if self._person else {})
+        async for event, data in self.events("/api/chat", body):
+            if event == "done":
+                return data
+            if listener is not None:
+                await (listener.token if event == "token" else listener.replace)(data["text"])
+        raise ChannelUnavailable("the hub hung up before it answered")
+
+    async def latest_replies(self) -> list[dict[str, Any]]:
+        """See `Talker.latest_replies`."""
+        query = {"limit": str(LATEST)} | ({"as": self._person} if self._person else {})
+        try:
+            async with self._session.get(f"/api/conversations/{CONSOLE}/messages", params=query) as response:
+                told = await response.json()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ChannelUnavailable("the hub cannot be reached") from error
+        return [message for message in told.get("messages", []) if message["direction"] == "out"]
+
+    async def events(self, path: str, body: object) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        """Post *body* and yield the server-sent events of the answer. Raises RobbieError."""
+        try:
+            async with self._session.post(path, data=json.dumps(body), headers=_EVENTS) as response:
+                if response.status != 200:
+                    raise RobbieError(_refusal(await response.text()))
+                async for event in _parse(response.content):
+                    yield event
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ChannelUnavailable(f"the hub at {self._hub.url} cannot be reached") from error
+
+    async def __aenter__(self) -> Self:
+        timeout = aiohttp.ClientTimeout(total=LONGEST_WAIT_SECONDS, connect=5)
+        self._session = aiohttp.ClientSession(
+            self._hub.url, headers={"Authorization": f"Bearer {self._hub.token}"}, timeout=timeout, read_bufsize=2**22
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+
+_EVENTS = {"Accept": "text/event-stream", "Content-Type": "application/json"}
+
+
+async def _show(feed: Feed, receipt: Receipt, listener: Listener) -> None:
+    """Tell *listener* what is shown of the reply."""
+    with feed.subscribe(receipt.conversation_id) as news:
+        if text := feed.growing(receipt.conversation_id).get(receipt.event_id):
+            await listener.replace(text)
+        while True:
+            item = await news.next(60)
+            if isinstance(item, Grown) and item.event_id == receipt.event_id:
+                await (listener.replace if item.whole else listener.token)(item.text)
+
+
+async def _parse(content: aiohttp.StreamReader) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    event, data = "", []
+    async for raw in content:
+        line = raw.decode("utf-8").rstrip("\n")
+        if line.startswith("event: "):
+            event = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            data.append(line.removeprefix("data: "))
+        elif not line and event:
+            yield event, json.loads("\n".join(data))
+            event, data = "", []
+
+
+def _told(reply: Message) -> dict[str, Any]:
+    return {"reply": reply.text, "kind": reply.kind, "message_id": str(reply.id), **(reply.details or {})}
+
+
+def _refusal(body: str) -> str:
+    try:
+        return str(json.loads(body)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return "the hub refused"

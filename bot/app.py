@@ -1,0 +1,197 @@
+"""Puts Robbie together, in reading order: the only file that knows every room."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Self
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from bot.adapters.markup import to_html
+from bot.adapters.talk import Talk
+from bot.adapters.web import WebAdapter
+from bot.brain.brain import Brain
+from bot.brain.budget import Budget
+from bot.brain.chain import FallbackChain, Rung
+from bot.brain.context import ContextBuilder
+from bot.brain.drill import Drill
+from bot.brain.health import HealthBoard
+from bot.brain.levels import Gap, find_gaps, make_rungs
+from bot.brain.pricing import Prices
+from bot.brain.providers.offline import OfflineRung
+from bot.brain.reactive import Reactive
+from bot.config import Config
+from bot.domain.address import Person
+from bot.domain.clock import Clock, SystemClock
+from bot.domain.ports import Adapter
+from bot.hub.auth import Auth
+from bot.hub.commands import Commands
+from bot.hub.doctor import Doctor
+from bot.hub.feed import Feed
+from bot.hub.home import RunningHub, announced, locked, make_folder
+from bot.hub.hub import Hub
+from bot.hub.identity import Directory
+from bot.hub.metrics import TurnMetrics
+from bot.hub.server import Server
+from bot.palace.api import Api
+from bot.palace.assets import Assets
+from bot.palace.operations import Operations
+from bot.palace.pages import Pages
+from bot.palace.transcript import Transcripts
+from bot.palace.view import View
+from bot.services.notes import Notes
+from storage.database import Database
+from storage.schema import Progress, SchemaStatus, upgrade
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class App:
+    """All of Robbie, built and not yet running. `prepare` opens the data; `serve` is the hub with its doors."""
+
+    config: Config
+    database: Database
+    directory: Directory
+    health: HealthBoard
+    chain: FallbackChain
+    hub: Hub
+    auth: Auth
+    server: Server
+    doctor: Doctor
+    drill: Drill
+    hub_token: str
+    clock: Clock
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """The levels that are skipped or can never be reached."""
+        return find_gaps(self.config.brain.levels, self.config.mesh.nodes)
+
+    async def migrate(self, progress: Progress = lambda done, total: None) -> SchemaStatus:
+        """The database is there, in the present shape. Raises StorageError."""
+        if self.database.file is not None:
+            make_folder(self.database.file.parent)
+        return await upgrade(self.database, progress)
+
+    async def prepare(self, progress: Progress = lambda done, total: None) -> Person:
+        """The data is ready, with everyone in it, and the breakers know what they knew; returns the owner. Raises StorageError."""
+        make_folder(self.config.robbie.data_dir)
+        await self.migrate(progress)
+        owner = await self.directory.prepare()
+        await self.health.load({rung.id: rung.level for rung in self.chain.rungs})
+        return owner
+
+    @asynccontextmanager
+    async def serve(self, progress: Progress = lambda done, total: None) -> AsyncIterator[str]:
+        """Run the hub and its web server while inside; gives a fresh sign-in link. Raises RobbieError where it cannot start."""
+        data_dir = self.config.robbie.data_dir
+        make_folder(data_dir)
+        with locked(self.database.file):
+            owner = await self.prepare(progress)
+            async with self.hub, self.server as server:
+                with announced(data_dir, RunningHub(url=server.url, token=self.hub_token, pid=os.getpid())):
+                    log.info("hub.started", url=server.url)
+                    base = self.config.web.public_url.rstrip("/") or server.url
+                    yield base + await self.auth.create_link(owner.id)
+            log.info("hub.stopped")
+
+    def talk(self, person: Person) -> Talk:
+        """A conversation in this process, on the console's own address."""
+        return Talk(hub=self.hub, database=self.database, person=person, clock=self.clock)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Let go of models and data."""
+        await asyncio.gather(*(rung.provider.close() for rung in self.chain.rungs), return_exceptions=True)
+        await self.database.close()
+
+
+def build(
+    config: Config,
+    *,
+    environ: Mapping[str, str],
+    rungs: Sequence[Rung] | None = None,
+    adapters: Sequence[Adapter] = (),
+    clock: Clock | None = None,
+    tends: bool = True,
+) -> App:
+    """Every room, each given what it needs. A test swaps parts by naming them; nothing is opened or contacted here."""
+    clock = clock or SystemClock()
+    robbie, thinking = config.robbie, config.brain
+    database = Database(config.database.url, organization=robbie.organization)
+    directory = Directory(database=database, robbie=robbie, people=config.household(), clock=clock)
+
+    prices = Prices.load()
+    rungs = make_rungs(thinking.levels, config.mesh.nodes, environ) if rungs is None else rungs
+    health = HealthBoard(database=database, clock=clock)
+    chain = FallbackChain(
+        rungs=rungs,
+        health=health,
+        budget=Budget(database=database, pricing=prices, daily_usd=thinking.daily_usd, timezone=robbie.timezone, clock=clock),
+        turn_seconds=thinking.turn_seconds,
+        hedge_seconds=thinking.hedge_seconds,
+        stall_seconds=thinking.stall_seconds,
+    )
+    reactive = Reactive(database=database, health=health, rungs=[rung.id for rung in rungs], clock=clock)
+    context = ContextBuilder(database=database, owner=robbie.owner, clock=clock)
+    offline = OfflineRung(database=database)
+
+    def brain_over(chain: FallbackChain) -> Brain:
+        return Brain(reactive=reactive, context=context, chain=chain, offline=offline)
+
+    door = WebAdapter()
+    registry = CollectorRegistry()
+    hub = Hub(
+        database=database,
+        brain=brain_over(chain),
+        commands=Commands(reactive=reactive, notes=Notes(database=database, clock=clock)),
+        adapters={adapter.channel: adapter for adapter in (door, *adapters)},
+        feed=Feed(),
+        clock=clock,
+        metrics=TurnMetrics(registry),
+        tends=tends,
+    )
+    hub_token = secrets.token_urlsafe(32)
+    secure = config.web.public_url.startswith("https://")
+    auth = Auth(database=database, directory=directory, clock=clock, secure=secure, hub_token=hub_token)
+    drill = Drill(chain=chain, brain_over=brain_over, database=database, clock=clock)
+    transcripts = Transcripts(database=database, door=door, clock=clock)
+    patience = thinking.turn_seconds * 4
+    api = Api(hub=hub, auth=auth, door=door, transcripts=transcripts, clock=clock, patience_seconds=patience)
+    assets = Assets()
+    view = View(assets=assets, markdown=to_html, clock=clock)
+    pages = Pages(hub=hub, door=door, transcripts=transcripts, view=view, clock=clock)
+    operations = Operations(drill=drill, clock=clock)
+    server = Server(
+        host=config.web.host,
+        port=config.web.port,
+        public_url=config.web.public_url,
+        routes=[*auth.routes, *api.routes, *pages.routes, *assets.routes, *operations.routes],
+        middlewares=[auth.middleware],
+        readiness=hub.readiness,
+        problem_page=view.problem,
+        registry=registry,
+    )
+    return App(
+        config=config,
+        database=database,
+        directory=directory,
+        health=health,
+        chain=chain,
+        hub=hub,
+        auth=auth,
+        server=server,
+        doctor=Doctor(config=config, database=database, rungs=rungs, prices=prices, environ=environ, clock=clock),
+        drill=drill,
+        hub_token=hub_token,
+        clock=clock,
+    )

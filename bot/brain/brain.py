@@ -1,0 +1,143 @@
+"""The front door of thinking: a question goes in, a turn comes out, always."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from zoneinfo import ZoneInfo
+
+from bot.brain.chain import FallbackChain, explain
+from bot.brain.context import ContextBuilder, spoken_date
+from bot.brain.providers.offline import OfflineRung
+from bot.brain.reactive import Reactive, one_line
+from bot.brain.router import classify
+from bot.domain.errors import AllLevelsFailed
+from bot.domain.message import OutgoingKind
+from bot.domain.ports import Listener
+from bot.domain.thought import Attempt, Completion, Question, TaskType, Tier, Turn
+
+LATE_PATIENCE = 4
+"""Nobody waits in front of a late answer, so that a slow model may take this many times a turn's bound."""
+
+
+class Brain:
+    """Tier 1 first; else one prompt, down the chain; else the honest last rung."""
+
+    def __init__(
+        self,
+        *,
+        reactive: Reactive,
+        context: ContextBuilder,
+        chain: FallbackChain,
+        offline: OfflineRung,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._reactive = reactive
+        self._context = context
+        self._chain = chain
+        self._offline = offline
+        self._monotonic = monotonic
+
+    async def answer(self, question: Question, listener: Listener | None = None) -> Turn:
+        """Answer *question*; text is told to *listener* while it grows. Raises StorageUnavailable, nothing of the models'."""
+        began = self._monotonic()
+        said = await self._reactive.answer(question)
+        turn = reactive_turn(said, why="computed without a model") if said is not None else await self._think(question, listener)
+        return replace(turn, latency_ms=(self._monotonic() - began) * 1000)
+
+    async def _think(self, question: Question, listener: Listener | None) -> Turn:
+        prompt = await self._context.build(question)
+        task_type = classify(prompt)
+        watch = _Watch(listener)
+        seconds = self._chain.turn_seconds * (LATE_PATIENCE if question.is_late else 1)
+        try:
+            completion = await self._chain.complete(prompt, listener=watch if listener else None, event_id=question.id, seconds=seconds)
+        except AllLevelsFailed as failure:
+            return await self._make_do(question, failure, task_type, watch)
+        return _turn_of(completion, question, task_type)
+
+    async def _make_do(self, question: Question, failure: AllLevelsFailed, task_type: TaskType, watch: _Watch) -> Turn:
+        """The last rung; what a broken stream showed is replaced by it."""
+        makeshift = await self._offline.answer(question)
+        await watch.correct(makeshift.text)
+        attempts = tuple(attempt for attempt in failure.attempts if isinstance(attempt, Attempt))
+        return Turn(
+            text=makeshift.text,
+            kind=OutgoingKind.OFFLINE,
+            tier=Tier.DIRECT,
+            level="offline",
+            provider="offline",
+            model="",
+            task_type=task_type,
+            why=f"{makeshift.why} ({explain(attempts)})",
+            latency_ms=0.0,
+            cost_usd=_cost(attempts),
+            attempts=attempts,
+            queued=True,
+        )
+
+
+class _Watch:
+    """Passes a growing answer on, and knows whether anything was shown."""
+
+    def __init__(self, listener: Listener | None) -> None:
+        self._listener = listener
+        self._shown = False
+
+    async def token(self, text: str) -> None:
+        self._shown = True
+        if self._listener is not None:
+            await self._listener.token(text)
+
+    async def replace(self, text: str) -> None:
+        self._shown = True
+        if self._listener is not None:
+            await self._listener.replace(text)
+
+    async def correct(self, text: str) -> None:
+        """Void what was shown, if anything was."""
+        if self._shown and self._listener is not None:
+            await self._listener.replace(text)
+
+
+def reactive_turn(text: str, *, why: str, kind: OutgoingKind = OutgoingKind.ANSWER) -> Turn:
+    """A turn that needed no model."""
+    return Turn(
+        text=text,
+        kind=kind,
+        tier=Tier.REACTIVE,
+        level="reactive",
+        provider="",
+        model="",
+        task_type=TaskType.QUICK,
+        why=why,
+        latency_ms=0.0,
+    )
+
+
+def _turn_of(completion: Completion, question: Question, task_type: TaskType) -> Turn:
+    text = completion.text.strip()
+    return Turn(
+        text=_as_late(text, question) if question.is_late else text,
+        kind=OutgoingKind.LATE if question.is_late else OutgoingKind.ANSWER,
+        tier=Tier.DIRECT,
+        level=completion.level,
+        provider=completion.provider,
+        model=completion.model,
+        task_type=task_type,
+        why=completion.why,
+        latency_ms=0.0,
+        cost_usd=completion.cost_usd,
+        attempts=completion.attempts,
+        over_budget=completion.over_budget,
+    )
+
+
+def _as_late(text: str, question: Question) -> str:
+    asked = question.asked_at.astimezone(ZoneInfo(question.person.timezone))
+    return f"On {spoken_date(asked)} at {asked:%H:%M} you asked: “{one_line(question.text)}”. Here is the answer I owed you:\n\n{text}"
+
+
+def _cost(attempts: Sequence[Attempt]) -> float:
+    return sum(attempt.cost_usd for attempt in attempts)

@@ -1,0 +1,91 @@
+"""The hard daily allowance: dollars are set aside before a call and settled after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from bot.domain.clock import Clock
+from bot.domain.errors import BudgetExhausted
+from bot.domain.thought import Attempt, AttemptOutcome, Prompt, Usage
+from storage.database import Database, UnitOfWork
+
+
+class Pricing(Protocol):
+    """What a call costs."""
+
+    def cost_usd(self, provider: str, model: str, usage: Usage) -> float:
+        """Dollars for this usage; zero only for models that run at home."""
+
+
+class Budget:
+    """What may still be spent today, the owner's local day, over all processes that share the database."""
+
+    def __init__(self, *, database: Database, pricing: Pricing, daily_usd: float, timezone: str, clock: Clock) -> None:
+        self._database = database
+        self._pricing = pricing
+        self._daily_usd = daily_usd
+        self._zone = ZoneInfo(timezone)
+        self._clock = clock
+
+    def day_began(self) -> datetime:
+        """The last midnight where the owner lives."""
+        return self._clock.now().astimezone(self._zone).replace(hour=0, minute=0, second=0, microsecond=0)
+
+    def cost_usd(self, provider: str, model: str, usage: Usage) -> float:
+        """Dollars for this usage."""
+        return self._pricing.cost_usd(provider, model, usage)
+
+    def most_usd(self, provider: str, model: str, prompt: Prompt) -> float:
+        """The most that asking this prompt can cost: byte-level tokenizers never make more tokens than there are bytes."""
+        bytes_in = len(prompt.system.encode(errors="replace")) + sum(len(line.text.encode(errors="replace")) + 8 for line in prompt.lines)
+        return self.cost_usd(provider, model, Usage(input_tokens=bytes_in, output_tokens=prompt.max_output_tokens))
+
+    async def reserve(self, *, level: str, provider: str, model: str, prompt: Prompt, event_id: UUID | None) -> UUID | None:
+        """Set the most this call can cost aside; None where it costs nothing. Raises BudgetExhausted, StorageUnavailable."""
+        most = self.most_usd(provider, model, prompt)
+        if most <= 0:
+            return None
+        async with self._database.unit_of_work() as work:
+            reservation = await work.usage.reserve(
+                limit_usd=self._daily_usd,
+                since=self.day_began(),
+                cost_usd=most,
+                at=self._clock.now(),
+                level=level,
+                provider=provider,
+                model=model,
+                event_id=event_id,
+            )
+        if reservation is None:
+            raise BudgetExhausted(f"{level} may cost up to ${most:.4f}, which today's ${self._daily_usd:.2f} no longer covers")
+        return reservation
+
+    async def spent_today_usd(self) -> float:
+        """Dollars spent or set aside since midnight."""
+        async with self._database.reading() as work:
+            return await work.usage.spent_since(self.day_began())
+
+
+async def settle(work: UnitOfWork, attempts: Sequence[Attempt], *, event_id: UUID | None, now: datetime) -> None:
+    """Record what each call used and cost; what was set aside for it and not needed is free again. Raises StorageUnavailable."""
+    for attempt in attempts:
+        if attempt.outcome is AttemptOutcome.SKIPPED:
+            continue
+        values: dict[str, Any] = {
+            "outcome": attempt.outcome,
+            "detail": " ".join(filter(None, (attempt.error, attempt.detail)))[:500],
+            "input_tokens": attempt.usage.input_tokens,
+            "output_tokens": attempt.usage.output_tokens,
+            "cost_usd": attempt.cost_usd,
+            "first_token_ms": attempt.first_token_ms,
+            "latency_ms": attempt.latency_ms,
+        }
+        if attempt.reservation is not None:
+            await work.usage.settle(attempt.reservation, **values)
+        else:
+            values |= {"level": attempt.level, "provider": attempt.provider, "model": attempt.model}
+            await work.usage.add(at=now, event_id=event_id, **values)

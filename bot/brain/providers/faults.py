@@ -1,0 +1,120 @@
+"""How a vendor's refusal becomes one of Robbie's errors: the table that every provider shares."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import time
+from collections.abc import Iterable, Mapping
+from email.utils import parsedate_to_datetime
+
+from bot.domain.errors import (
+    ContextTooLong,
+    CredentialsRejected,
+    ModelNotServed,
+    ProviderError,
+    ProviderUnavailable,
+    RateLimited,
+    RequestRejected,
+    StreamBroken,
+)
+from bot.domain.thought import Finish, Usage
+
+READ_SECONDS = 120.0
+"""The longest silence an HTTP client endures; the chain's own bounds are far shorter, this one only ends what they missed."""
+
+MALFORMED = (ValueError, TypeError, AttributeError, LookupError)
+"""What reading a frame of the wrong shape raises; the SDKs check almost nothing of what they are sent."""
+
+_CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"}
+# Anthropic, Ollama and vLLM give these refusals no code of their own: only their words tell them from other bad requests.
+_CONTEXT_WORDS = re.compile(r"prompt is too long|context (length|window|size)|exceeds? the (available )?context", re.IGNORECASE)
+_CREDIT_WORDS = re.compile(r"credit balance is too low", re.IGNORECASE)
+_MODEL_CODES = {"model_not_found", "model_not_available", "not_found_error"}
+_RATE_CODES = {"rate_limit_error", "rate_limit_exceeded", "insufficient_quota", "429"}
+_OVERLOAD_CODES = {"overloaded_error", "overloaded", "engine_overloaded", "timeout_error", "503", "529"}
+
+
+def from_status(
+    who: str, status: int, *, codes: Iterable[str | None] = (), text: str = "", headers: Mapping[str, str] | None = None
+) -> ProviderError:
+    """The error that an HTTP answer of *status* means; *codes* are the vendor's own words for it."""
+    words = set(codes)
+    said = f"{who}: HTTP {status}: {brief(text)}"
+    if words & _MODEL_CODES or status in (404, 410):
+        return ModelNotServed(said)
+    if status == 429:
+        return RateLimited(said, retry_after=retry_after(headers or {}))
+    if status in (401, 402, 403) or "billing_error" in words or _CREDIT_WORDS.search(text):
+        return CredentialsRejected(said)
+    if status in (408, 409) or status >= 500:
+        return ProviderUnavailable(said)
+    if status == 413 or words & _CONTEXT_CODES or _CONTEXT_WORDS.search(text):
+        return ContextTooLong(said)
+    return RequestRejected(said)
+
+
+def from_event(who: str, *, codes: Iterable[str | None] = (), text: str = "") -> ProviderError:
+    """The error that an error event inside a stream means; whatever is not told more precisely is a broken stream."""
+    said, words = f"{who}: error inside the stream: {brief(text)}", set(codes)
+    if words & _RATE_CODES:
+        return RateLimited(said)
+    if words & _OVERLOAD_CODES:
+        return ProviderUnavailable(said)
+    if words & _CONTEXT_CODES:
+        return ContextTooLong(said)
+    return StreamBroken(said)
+
+
+def cut_off(who: str, error: Exception, *, begun: bool) -> ProviderError:
+    """The error that a failed connection means: before the answer began the level is away, after it the stream is broken."""
+    said = f"{who}: {type(error).__name__}: {brief(str(error))}"
+    return StreamBroken(said) if begun else ProviderUnavailable(said)
+
+
+def ending(who: str, *, reason: str, spoke: bool, usage: Usage | None) -> Finish:
+    """The end marker of an answer that ended for *reason* ("" where the vendor sent none); raises when it was no answer."""
+    if not reason:
+        raise StreamBroken(f"{who}: the stream ended without its end marker")
+    if reason in ("content_filter", "refusal"):
+        raise RequestRejected(f"{who}: refused to answer this ({reason})")
+    if not spoke:
+        hint = "; raise max_output_tokens of this level: thinking counts towards it" if reason in ("length", "max_tokens") else ""
+        raise StreamBroken(f"{who}: said nothing (ended by {reason}){hint}")
+    return Finish(usage=usage, reason=reason)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """How many seconds the vendor asks to be left alone, or None; the header holds seconds or an HTTP date."""
+    milliseconds = _number(headers.get("retry-after-ms", ""))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    told = headers.get("retry-after", "")
+    seconds = _number(told)
+    if seconds is not None:
+        return seconds
+    try:
+        return max(parsedate_to_datetime(told).timestamp() - time.time(), 0.0)
+    except (ValueError, TypeError):
+        return None
+
+
+def brief(text: str) -> str:
+    """*text* on one line and short enough for a log."""
+    return " ".join(text.split())[:300]
+
+
+def quiet(*loggers: str) -> None:
+    """Keep an SDK from writing prompts, headers and addresses to the log, at whatever level Robbie itself logs."""
+    for name in loggers:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _number(told: str) -> float | None:
+    """*told* as a sensible number of at least 0, or None."""
+    try:
+        number = float(told)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None

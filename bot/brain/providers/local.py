@@ -1,0 +1,266 @@
+"""The embedded model: llama.cpp in a child process, which is started when first asked and can be lost without losing the hub."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import sys
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any
+
+import aiohttp
+
+from bot.brain import gguf
+from bot.brain.providers.faults import MALFORMED, READ_SECONDS, brief, cut_off, ending, from_event, from_status
+from bot.domain.errors import ModelFileError, ProviderUnavailable, RequestRejected, StreamBroken
+from bot.domain.thought import Delta, Finish, Prompt, Usage
+
+_SERVER = Path(__file__).with_name("local_server.py")
+_START_SECONDS = 60.0  # a few GB of a larger GGUF from a slow disk
+_STOP_SECONDS = 3.0
+# Tried on SmolLM2-135M over a dozen everyday questions: hotter it forgets who it is, colder or without the penalty it falls into loops,
+# and a harder penalty forbids it the very words of the question.
+_SAMPLING = {"temperature": 0.2, "top_p": 0.9, "repeat_penalty": 1.1, "repeat_last_n": 64}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Child:
+    """A running model server."""
+
+    process: asyncio.subprocess.Process
+    address: str
+    key: str
+    log: IO[bytes]
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still runs and was not told to end."""
+        return self.process.returncode is None and self.process.stdin is not None and not self.process.stdin.is_closing()
+
+    def dismiss(self) -> None:
+        """Let it end; nobody asks it again."""
+        if self.process.stdin:
+            self.process.stdin.close()
+
+    def last_words(self) -> str:
+        """What it said on stderr at the end."""
+        size = self.log.seek(0, 2)
+        self.log.seek(max(size - 300, 0))
+        return brief(self.log.read().decode(errors="replace"))
+
+
+class LocalProvider:
+    """The GGUF at *path* with a window of *context* tokens; unloaded after *idle_seconds* without a question (0: never)."""
+
+    provider = "local"
+
+    def __init__(self, *, path: Path, model: str, context: int, idle_seconds: float = 0, server: Path = _SERVER) -> None:
+        self.model = model
+        self._path = path
+        self._context = context
+        self._idle_seconds = idle_seconds
+        self._server = server
+        self._who = f"local {model}"
+        self._starting = asyncio.Lock()
+        self._loading: asyncio.subprocess.Process | None = None
+        self._child: _Child | None = None
+        self._http: aiohttp.ClientSession | None = None
+        self._asking = 0
+        self._idle: asyncio.TimerHandle | None = None
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish, None]:
+        """Ask *prompt*; see `Provider.stream`. The first question loads the model; questions are answered one at a time."""
+        reason, usage, spoke, begun = "", None, False, False
+        self._asking += 1
+        try:
+            async with aclosing(self._frames(prompt)) as frames:
+                async for frame in frames:
+                    usage = _usage(frame) or usage
+                    for choice in frame["choices"]:
+                        reason = choice["finish_reason"] or reason
+                        if text := choice["delta"].get("content"):
+                            begun, spoke = True, spoke or bool(text.strip())
+                            yield Delta(text=text)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise cut_off(self._who, error, begun=begun) from error
+        except UnicodeEncodeError as error:
+            raise RequestRejected(f"{self._who}: the prompt is no valid Unicode") from error
+        except MALFORMED as error:
+            raise StreamBroken(f"{self._who}: a malformed answer: {type(error).__name__}") from error
+        finally:
+            self._asking -= 1
+            self._wait_for_idleness()
+        yield ending(self._who, reason=reason, spoke=spoke, usage=usage)
+
+    async def models(self) -> tuple[str, ...]:
+        """The model's name, where its file is whole and can be run; else ProviderUnavailable tells what to do."""
+        if find_spec("xllamacpp") is None:
+            raise ProviderUnavailable(f"{self._who}: llama.cpp is not installed; run `pip install 'robbie[local]'`")
+        try:
+            await asyncio.to_thread(gguf.verify, self._path)
+        except ModelFileError as error:
+            raise ProviderUnavailable(f"{self._who}: {error}") from error
+        return (self.model,)
+
+    async def close(self) -> None:
+        """Unload the model and end its process; returns when it is gone."""
+        if self._idle:
+            self._idle.cancel()
+        if self._loading:
+            with suppress(ProcessLookupError):
+                self._loading.kill()  # whoever waits for it learns that it died
+        async with self._starting:
+            child, self._child = self._child, None
+            if child:
+                await _end(child.process)
+                child.log.close()
+            if self._http:
+                await self._http.close()
+                self._http = None
+
+    async def _frames(self, prompt: Prompt) -> AsyncGenerator[dict[str, Any], None]:
+        """The JSON frames of the answer to *prompt*, up to its [DONE]; hangs up at the end, so that llama.cpp stops thinking."""
+        child = await self._running()
+        try:
+            async with self._session().post(f"{child.address}/v1/chat/completions", **_request(prompt, child.key)) as answer:
+                try:
+                    if answer.status != 200:
+                        raise await self._refusal(answer)
+                    async for line in answer.content:
+                        data = line.removeprefix(b"data:").strip() if line.startswith(b"data:") else b""
+                        if data == b"[DONE]":
+                            return
+                        if data:
+                            yield self._checked(json.loads(data))
+                finally:
+                    answer.close()
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            child.dismiss()  # it is dead or deaf, and may be seen to be so only in a moment
+            raise
+
+    async def _running(self) -> _Child:
+        """The child, started if there is none; callers that come meanwhile wait for the same start."""
+        async with self._starting:
+            if self._child and self._child.is_alive:
+                return self._child
+            dead, self._child = self._child, None
+            if dead:
+                await _end(dead.process)
+                dead.log.close()
+            try:
+                gguf.check(self._path)
+            except ModelFileError as error:
+                raise ProviderUnavailable(f"{self._who}: {error}") from error
+            self._child = await self._start()
+            return self._child
+
+    async def _start(self) -> _Child:
+        """Load the model in a new process."""
+        log = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the child)
+        process, child = None, None
+        try:
+            process = await _spawn(self._server, log)
+            self._loading = process
+            child = await asyncio.wait_for(self._introduce(process, log), _START_SECONDS)
+        except (TimeoutError, OSError, *MALFORMED) as error:
+            raise ProviderUnavailable(f"{self._who}: the model server did not start: {error!r}") from error
+        finally:
+            self._loading = None
+            if not child:
+                if process:
+                    await _end(process)
+                log.close()
+        return child
+
+    async def _introduce(self, process: asyncio.subprocess.Process, log: IO[bytes]) -> _Child:
+        """Tell the new process what to load, and wait until it has."""
+        assert process.stdin
+        assert process.stdout
+        key = secrets.token_urlsafe(24)
+        settings = {"path": str(self._path), "context": self._context, "key": key}
+        process.stdin.write(json.dumps(settings).encode() + b"\n")
+        await process.stdin.drain()
+        line = await process.stdout.readline()
+        told = json.loads(line) if line else {"error": "the model server died"}
+        child = _Child(process=process, address=told.get("address", ""), key=key, log=log)
+        if not child.address:
+            with suppress(TimeoutError):  # llama.cpp writes its reasons late
+                await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+            raise ProviderUnavailable(f"{self._who}: {told.get('error')}; {child.last_words()}")
+        return child
+
+    def _checked(self, frame: dict[str, Any]) -> dict[str, Any]:
+        """*frame*, unless it tells of an error."""
+        if "error" in frame:
+            raise from_event(self._who, text=str(frame["error"]))
+        return frame
+
+    async def _refusal(self, answer: aiohttp.ClientResponse) -> Exception:
+        """What an answer other than 200 means."""
+        error = (await answer.json(content_type=None)).get("error", {})
+        return from_status(self._who, answer.status, codes=(error.get("type"),), text=str(error.get("message", "")), headers=answer.headers)
+
+    def _session(self) -> aiohttp.ClientSession:
+        """The HTTP client, made inside the loop that uses it."""
+        if self._http is None:
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=READ_SECONDS)
+            # llama.cpp closes each connection after its answer: one from a pool would fail now and then.
+            self._http = aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(force_close=True))
+        return self._http
+
+    def _wait_for_idleness(self) -> None:
+        """Unload the model when nobody asks for a while; each question begins the wait anew."""
+        if self._idle:
+            self._idle.cancel()
+        if self._idle_seconds and not self._asking:
+            self._idle = asyncio.get_running_loop().call_later(self._idle_seconds, self._unload)
+
+    def _unload(self) -> None:
+        """Let the child end, if nobody is being answered; the next question starts another."""
+        if self._child and not self._asking:
+            self._child.dismiss()
+
+
+async def _spawn(server: Path, log: IO[bytes]) -> asyncio.subprocess.Process:
+    """The model server's process, which has loaded nothing yet."""
+    command = (sys.executable, "-P", str(server))  # -P: this folder's openai.py must not hide the SDK
+    pipe = asyncio.subprocess.PIPE
+    # A session of its own: Ctrl-C reaches the hub alone, which then drains before it ends its children.
+    return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=log, start_new_session=True)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End the process, which holds nothing worth saving; returns when it is gone."""
+    if process.stdin:
+        process.stdin.close()
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+
+
+def _request(prompt: Prompt, key: str) -> dict[str, Any]:
+    """The HTTP request for *prompt*, as aiohttp's arguments."""
+    messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
+    messages += [{"role": line.role.value, "content": line.text} for line in prompt.lines]
+    body = {
+        "messages": messages,
+        "max_tokens": prompt.max_output_tokens,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "cache_prompt": True,
+        **_SAMPLING,
+    }
+    data = json.dumps(body, ensure_ascii=False).encode()
+    return {"data": data, "headers": {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}}
+
+
+def _usage(frame: dict[str, Any]) -> Usage | None:
+    """What the last frame counted."""
+    told = frame.get("usage")
+    return Usage(input_tokens=told["prompt_tokens"], output_tokens=told["completion_tokens"]) if told else None

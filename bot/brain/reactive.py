@@ -1,0 +1,133 @@
+"""Tier 1: what Robbie can say without any model, because it is computed and not recalled."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from bot.brain.context import printable, spoken_date
+from bot.brain.health import BreakerState, HealthBoard
+from bot.domain.clock import Clock
+from bot.domain.thought import Question
+from storage.database import Database
+
+LISTED = 10
+
+
+class Intent(StrEnum):
+    """What tier 1 knows how to do."""
+
+    TIME = "time"
+    DATE = "date"
+    HELP = "help"
+    STATUS = "status"
+    NOTES = "notes"
+    RECENT = "recent"
+
+
+PATTERNS: dict[Intent, re.Pattern[str]] = {
+    intent: re.compile(rf"(?:hey |hi |ok |please )?(?:robbie,? )?(?:{pattern})(?: please)?[ ?.!]*", re.I)
+    for intent, pattern in {
+        Intent.TIME: r"what(?:'s| is) the time(?: now)?|what time is it(?: now)?|time",
+        Intent.DATE: r"what(?:'s| is) (?:the date|today's date)(?: today)?|what day is (?:it|today)(?: today)?|date",
+        Intent.HELP: r"help|what can you do|how do you work|commands",
+        Intent.STATUS: r"status|how are you doing|are you (?:ok|okay|there|up|online)",
+        Intent.NOTES: r"(?:show(?: me)? |list |what are )?my notes|notes",
+        Intent.RECENT: r"what did i (?:just )?(?:say|ask|write)(?: (?:you|lately|recently|last))?|my (?:last|recent) messages",
+    }.items()
+}
+"""Whole sentences only: a question that merely contains such words goes to a model."""
+
+HELP = """I am Robbie, your chief of staff. Just write to me as you would to a person.
+
+These always work, even when I cannot reach any model:
+
+- `/note` and some words keeps a note, `/notes` shows them
+- `/status` tells how I am
+- `/help` shows this
+- "what time is it", "what day is it", "my notes", "my last messages"
+
+When I cannot reach a model I say so, keep your question, and answer it when I can."""
+
+
+def recognise(text: str) -> Intent | None:
+    """The intent that the whole of *text* expresses; unsure is None."""
+    words = " ".join(printable(text).split())
+    return next((intent for intent, pattern in PATTERNS.items() if pattern.fullmatch(words)), None)
+
+
+class Reactive:
+    """Answers a few things at once and without a model."""
+
+    def __init__(self, *, database: Database, health: HealthBoard, rungs: Sequence[str], clock: Clock) -> None:
+        self._database = database
+        self._health = health
+        self._rungs = rungs
+        self._clock = clock
+        self._answers: dict[Intent, Callable[[Question], Awaitable[str]]] = {
+            Intent.TIME: self._time,
+            Intent.DATE: self._date,
+            Intent.HELP: self._help,
+            Intent.STATUS: self._status,
+            Intent.NOTES: self._notes,
+            Intent.RECENT: self._recent,
+        }
+
+    async def answer(self, question: Question) -> str | None:
+        """The answer, if the question is one of the few; else None."""
+        intent = recognise(question.text)
+        return None if intent is None else await self.say(intent, question)
+
+    async def say(self, intent: Intent, question: Question) -> str:
+        """What an intent has to say to this person. Raises StorageUnavailable."""
+        return await self._answers[intent](question)
+
+    async def _time(self, question: Question) -> str:
+        now = self._local(self._clock.now(), question)
+        return f"It is {now:%H:%M} on {spoken_date(now)} ({question.person.timezone})."
+
+    async def _date(self, question: Question) -> str:
+        return f"Today is {spoken_date(self._local(self._clock.now(), question))}."
+
+    async def _help(self, question: Question) -> str:
+        return HELP
+
+    async def _status(self, question: Question) -> str:
+        states = [self._health.rung(rung).state for rung in self._rungs]
+        well = sum(state is BreakerState.CLOSED for state in states)
+        async with self._database.reading() as work:
+            queued = (await work.inbox.counts()).get("queued", 0)
+        waiting = (
+            f" {queued} question{'s' if queued != 1 else ''} still wait{'s' if queued == 1 else ''} for a real answer." if queued else ""
+        )
+        return f"I am here. {well} of my {len(states)} ways to think are well or untried.{waiting}"
+
+    async def _notes(self, question: Question) -> str:
+        async with self._database.reading() as work:
+            notes = await work.notes.latest(question.person.id, limit=LISTED)
+        if not notes:
+            return "You have no notes yet. `/note` and some words keeps one."
+        return "Your last notes:\n\n" + "\n".join(f"- {self._stamp(note.created_at, question)}: {one_line(note.text)}" for note in notes)
+
+    async def _recent(self, question: Question) -> str:
+        async with self._database.reading() as work:
+            said = await work.messages.said_by(question.person.id, limit=LISTED, before=question.id)
+        if not said:
+            return "You have not written anything to me before."
+        return "You wrote lately:\n\n" + "\n".join(f"- {self._stamp(message.at, question)}: {one_line(message.text)}" for message in said)
+
+    def _local(self, moment: datetime, question: Question) -> datetime:
+        return moment.astimezone(ZoneInfo(question.person.timezone))
+
+    def _stamp(self, moment: datetime, question: Question) -> str:
+        local = self._local(moment, question)
+        return f"{local.day} {local:%b, %H:%M}"
+
+
+def one_line(text: str, length: int = 200) -> str:
+    """*text* in one line, shortened at its end."""
+    words = " ".join(printable(text).split())
+    return words if len(words) <= length else f"{words[: length - 1]}…"

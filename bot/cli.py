@@ -1,0 +1,275 @@
+"""The command line: thin, one function a command; what a command needs is imported when it runs, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Coroutine
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from bot.domain.errors import RobbieError
+
+if TYPE_CHECKING:
+    from bot.app import App
+    from bot.config import Config
+
+cli = typer.Typer(
+    name="robbie",
+    help="Robbie, your personal chief of staff: one brain at every door, and it always answers.",
+    epilog="First steps: `robbie model fetch`, then `robbie run`. Keys: `robbie init`. Something wrong: `robbie doctor`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+db = typer.Typer(help="The database: migrations, and moving to PostgreSQL.", no_args_is_help=True, rich_markup_mode=None)
+model = typer.Typer(help="The embedded model, which needs no key and no account.", no_args_is_help=True, rich_markup_mode=None)
+token = typer.Typer(help="Bearer tokens for the HTTP API.", no_args_is_help=True, rich_markup_mode=None)
+person = typer.Typer(help="The people Robbie knows.", no_args_is_help=True, rich_markup_mode=None)
+for group, command_name in ((db, "db"), (model, "model"), (token, "token"), (person, "person")):
+    cli.add_typer(group, name=command_name)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+As = Annotated[str | None, typer.Option("--as", metavar="PERSON", help="Speak as this person; the owner by default.")]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """What was said before the command."""
+
+    config: Path
+    debug: bool
+
+
+def main() -> None:
+    """Run one command: exit status 0 done, 1 failed with one clear line, 2 wrong usage."""
+    try:
+        cli()
+    except RobbieError as error:
+        _fail(error)
+    except Exception as error:  # the operator gets one line; --debug shows the rest
+        _fail(error, unexpected=True)
+
+
+@cli.callback()
+def options(
+    context: typer.Context,
+    config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Default: $ROBBIE_CONFIG, then ./config.toml.")] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Log everything, and show a traceback when something fails.")] = False,
+) -> None:
+    """Robbie, your personal chief of staff: one brain at every door, and it always answers."""
+    context.obj = Options(config=config or Path(os.environ.get("ROBBIE_CONFIG") or "config.toml"), debug=debug)
+
+
+@cli.command()
+def run(context: typer.Context) -> None:
+    """Run the hub: every door, the web server, the jobs. On a terminal it opens the console chat as well."""
+    from bot import commands
+
+    _wait(commands.run(_app(context, log_level="info"), is_terminal=_is_terminal(), debug=context.obj.debug))
+
+
+@cli.command()
+def chat(context: typer.Context, as_person: As = None) -> None:
+    """Talk in the terminal. When stdin is no terminal, one reply is printed for each line."""
+    from bot import commands
+
+    _wait(commands.chat(_app(context, tends=False), as_person, is_terminal=_is_terminal()))
+
+
+@cli.command()
+def ask(context: typer.Context, text: str, as_person: As = None, as_json: Json = False) -> None:
+    """Ask one question and print the answer."""
+    from bot import commands
+
+    answer = _wait(commands.ask(_app(context, tends=False), text, as_person))
+    _say(commands.ask_json(answer) if as_json else commands.readable(answer["reply"], colour=sys.stdout.isatty()))
+
+
+@cli.command()
+def doctor(context: typer.Context, as_json: Json = False) -> None:
+    """Check config, database, every level and node, disk and clock; say how to mend what is not well. Status 1 on any fail."""
+    from bot import commands
+
+    is_well = _wait(commands.doctor(_app(context, tends=False), as_json=as_json))
+    raise typer.Exit(0 if is_well else 1)
+
+
+@cli.command()
+def drill(
+    context: typer.Context,
+    fault: Annotated[str, typer.Option(help="How they fail: refused, rate_limited, silent or cut.")] = "refused",
+    as_json: Json = False,
+) -> None:
+    """Fail each level on purpose, one more each time, and show what you would have seen, from which level, after how long."""
+    from bot import commands
+
+    _wait(commands.drill(_app(context, tends=False), fault, as_json=as_json))
+
+
+@cli.command()
+def init(
+    context: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take keys from the environment, test and save them.")] = False,
+) -> None:
+    """Ask for each provider's key, test it, and save: settings in config.local.toml, secrets in the data folder."""
+    from bot.setup import Setup
+
+    _configure_log("error", debug=context.obj.debug)
+    _wait(Setup(config_file=context.obj.config, environ=os.environ, asks=not yes).run())
+
+
+@cli.command()
+def signin(context: typer.Context, as_person: As = None, as_json: Json = False) -> None:
+    """Print a fresh one-time link that signs a browser in."""
+    from bot import commands
+
+    link = _wait(commands.signin(_app(context, tends=False), as_person))
+    _say({"url": link} if as_json else link)
+
+
+@db.command("upgrade")
+def db_upgrade(context: typer.Context, as_json: Json = False) -> None:
+    """Bring the database to the shape this version expects, all or nothing."""
+    from bot import commands
+
+    _say_status(_wait(commands.db_upgrade(_app(context, tends=False))), as_json=as_json)
+
+
+@db.command("status")
+def db_status(context: typer.Context, as_json: Json = False) -> None:
+    """Where the database is, and whether migrations wait."""
+    from bot import commands
+
+    _say_status(_wait(commands.db_status(_app(context, tends=False))), as_json=as_json)
+
+
+@db.command("copy")
+def db_copy(
+    context: typer.Context,
+    to: Annotated[str, typer.Option(metavar="URL", help="An empty database, for example postgresql+psycopg://user@host/robbie")],
+    as_json: Json = False,
+) -> None:
+    """Copy everything into another database, all or nothing; the hub must not be running."""
+    from bot import commands
+
+    rows = _wait(commands.db_copy(_app(context, tends=False), to))
+    _say({"rows": rows} if as_json else f"copied {rows} rows; write the new address under [database] url")
+
+
+@model.command("fetch")
+def model_fetch(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Which; the one that config.toml names by default.")] = "smollm2-135m-instruct",
+    as_json: Json = False,
+) -> None:
+    """Download the embedded model once, check it, and keep it in the user's cache folder."""
+    from bot import commands
+
+    path = commands.model_fetch(name, os.environ)
+    _say({"model": name, "path": str(path)} if as_json else str(path))
+
+
+@model.command("list")
+def model_list(as_json: Json = False) -> None:
+    """The embedded models that are there."""
+    from bot import commands
+
+    found = commands.model_list(os.environ)
+    _say({"models": found} if as_json else "\n".join(f"{m['model']}  {m['megabytes']} MB  {m['path']}" for m in found) or _NO_MODEL)
+
+
+@token.command("create")
+def token_create(context: typer.Context, label: str = "script", as_person: As = None, as_json: Json = False) -> None:
+    """Make a token; it is shown once, as the last word."""
+    from bot import commands
+
+    made = _wait(commands.token_create(_app(context, tends=False), label, as_person))
+    _say(made if as_json else f"{made['id']} {made['label']} {made['token']}")
+
+
+@token.command("list")
+def token_list(context: typer.Context, as_json: Json = False) -> None:
+    """The tokens that are valid, without their secrets."""
+    from bot import commands
+
+    tokens = _wait(commands.token_list(_app(context, tends=False)))
+    _say({"tokens": tokens} if as_json else "\n".join(f"{t['id']} {t['label']} {t['created_at']}" for t in tokens) or "no tokens")
+
+
+@token.command("revoke")
+def token_revoke(context: typer.Context, id: str, as_json: Json = False) -> None:
+    """End a token at once."""
+    from bot import commands
+
+    _wait(commands.token_revoke(_app(context, tends=False), id))
+    _say({"revoked": id} if as_json else "revoked")
+
+
+@person.command("list")
+def person_list(context: typer.Context, as_json: Json = False) -> None:
+    """Everyone Robbie knows, with their linked accounts."""
+    from bot import commands
+
+    people = _wait(commands.person_list(_app(context, tends=False)))
+    lines = (f"{p['name']} ({p['role']}, {p['timezone']}) {' '.join(p['accounts'])}".rstrip() for p in people)
+    _say({"people": people} if as_json else "\n".join(lines))
+
+
+_NO_MODEL = "none yet: `robbie model fetch`"
+
+
+def _app(context: typer.Context, *, tends: bool = True, log_level: str = "error") -> App:
+    """Everything, built from the config; the one place where the command line imports it."""
+    from bot.app import build
+    from bot.config import load_config
+
+    _configure_log(log_level, debug=context.obj.debug)
+    config: Config = load_config(context.obj.config, os.environ)
+    return build(config, environ=os.environ, tends=tends)
+
+
+def _configure_log(level: str, *, debug: bool) -> None:
+    from bot.logs import configure_log
+
+    configure_log("debug" if debug else level, stream=sys.stderr)
+
+
+T = TypeVar("T")
+
+
+def _wait(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+def _say(what: object) -> None:
+    """To stdout: a text as it is, anything else as JSON, in ASCII, so that no text can break it."""
+    print(what if isinstance(what, str) else json.dumps(what, default=str))
+
+
+def _say_status(status: Any, *, as_json: bool) -> None:
+    told = asdict(status) | {"ready": status.is_ready}
+    pending = ", ".join(status.pending) or "nothing"
+    _say(told if as_json else f"revision {status.current or 'none'}, waiting: {pending}")
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _fail(error: Exception, *, unexpected: bool = False) -> None:
+    """One line on stderr and status 1."""
+    if "--debug" in sys.argv:
+        import traceback
+
+        traceback.print_exception(error)
+    words = " ".join(str(error).split())
+    text = f"something unexpected went wrong ({type(error).__name__}: {words}); --debug shows more" if unexpected else words
+    sys.stderr.write(f"robbie: {text}\n".encode("utf-8", "replace").decode())
+    raise SystemExit(1)

@@ -1,0 +1,278 @@
+"""What the commands do: each opens what it needs, does one thing and closes; through the running hub where there is one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bot.adapters.console import ConsoleChat, answer_lines
+from bot.adapters.markup import to_terminal
+from bot.adapters.talk import RemoteTalk, Talker
+from bot.app import App
+from bot.brain import gguf
+from bot.brain.drill import Fault, drill_question
+from bot.domain.address import Person
+from bot.domain.errors import NotAllowed, RobbieError
+from bot.hub.doctor import Status
+from bot.hub.home import find_hub, locked
+from bot.logs import configure_log
+from storage.copying import copy_everything
+from storage.database import Database
+from storage.schema import SchemaStatus, revisions, schema_status, upgrade
+
+ASK_KEYS = ("reply", "tier", "level", "provider", "model", "task_type", "confidence", "why", "latency_ms", "cost_usd", "offline")
+
+
+async def run(app: App, *, is_terminal: bool, debug: bool) -> None:
+    """The hub, until SIGTERM, SIGINT or, on a terminal, the end of the chat."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with app, app.serve(_migration_bar()) as link:
+        print(f"Robbie is up. Open this once to sign in:\n\n  {link}\n", flush=True)
+        for gap in app.gaps:
+            print(f"Level {gap.level} is skipped: {gap.reason}. {gap.repair}", file=sys.stderr)
+        if is_terminal and not debug:
+            await _chat_until(stop, app)
+        await stop.wait()
+        print("Stopping…", file=sys.stderr)
+
+
+async def chat(app: App, as_person: str | None, *, is_terminal: bool) -> None:
+    """A conversation in the terminal, or a reply for each line of stdin."""
+    async with _talking(app, as_person) as talker:
+        if is_terminal:
+            await ConsoleChat(talker=talker, history=_history(app)).run()
+        else:
+            await answer_lines(talker, sys.stdin)
+
+
+async def ask(app: App, text: str, as_person: str | None) -> dict[str, Any]:
+    """One question's answer, with everything that is told of it."""
+    async with _talking(app, as_person) as talker:
+        return await talker.ask(text)
+
+
+def ask_json(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What `ask --json` prints."""
+    return {key: answer[key] for key in ASK_KEYS}
+
+
+def readable(text: str, *, colour: bool) -> str:
+    """An answer for the terminal."""
+    return to_terminal(text, colour=colour)
+
+
+async def doctor(app: App, *, as_json: bool) -> bool:
+    """Print what is found, each as soon as it is known; whether nothing failed."""
+    findings = []
+    marks = {Status.OK: "[green]ok  [/]", Status.WARN: "[yellow]warn[/]", Status.FAIL: "[red]fail[/]"}
+    console = Console(highlight=False)
+    async with app:
+        async for finding in app.doctor.examine():
+            findings.append(finding)
+            if not as_json:
+                console.print(f"{marks[finding.status]} {escape(finding.part)}: {escape(finding.detail)}", soft_wrap=True)
+                if finding.repair:
+                    console.print(f"       → {escape(finding.repair)}", soft_wrap=True)
+    is_well = all(finding.status is not Status.FAIL for finding in findings)
+    if as_json:
+        print(json.dumps({"ok": is_well, "checks": [asdict(finding) for finding in findings]}))
+    return is_well
+
+
+async def drill(app: App, fault: str, *, as_json: bool) -> None:
+    """Hold the drill, in the running hub where there is one, and show each rehearsal."""
+    if fault not in tuple(Fault):
+        raise RobbieError(f"a fault is one of {', '.join(Fault)}")
+    console = Console(highlight=False)
+    rehearsals = []
+    async with app:
+        async for rehearsal in _rehearsals(app, Fault(fault)):
+            rehearsals.append(rehearsal)
+            if not as_json:
+                _show_rehearsal(console, rehearsal)
+    if as_json:
+        print(json.dumps({"fault": fault, "rungs": rehearsals}))
+
+
+async def signin(app: App, as_person: str | None) -> str:
+    """A fresh sign-in link."""
+    async with _opened(app, as_person) as (_, person):
+        hub = find_hub(app.config.robbie.data_dir)
+        base = app.config.web.public_url or (hub.url if hub else f"http://{app.config.web.host}:{app.config.web.port}")
+        return base.rstrip("/") + await app.auth.create_link(person.id)
+
+
+async def db_upgrade(app: App) -> SchemaStatus:
+    """Migrate."""
+    async with app:
+        return await app.migrate(_migration_bar())
+
+
+async def db_status(app: App) -> SchemaStatus:
+    """Where the database stands."""
+    async with app:
+        if app.database.file is not None and not app.database.file.exists():
+            return SchemaStatus(current=None, pending=revisions(), is_newer=False)
+        return await schema_status(app.database)
+
+
+async def db_copy(app: App, to: str) -> int:
+    """Copy all rows into another database; how many there were."""
+    if not to.startswith(("postgresql+psycopg://", "sqlite+aiosqlite:///")):
+        raise RobbieError("--to takes postgresql+psycopg://… or sqlite+aiosqlite:///…")
+    with locked(app.database.file):
+        async with app, Database(to, organization=app.config.robbie.organization) as target:
+            await app.migrate()
+            await upgrade(target)
+            with Progress(console=Console(stderr=True)) as bar:
+                task = bar.add_task("copying", total=None)
+                return await copy_everything(app.database, target, lambda done, total: bar.update(task, completed=done, total=total))
+
+
+def model_fetch(name: str, environ: Mapping[str, str]) -> Path:
+    """Fetch the embedded model unless it is there; quiet then."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"fetching {name}", total=None)
+        folder = gguf.cache_folder(environ)
+        return gguf.fetch(name, folder, lambda done, total: bar.update(task, completed=done, total=total or None), environ=environ)
+
+
+def model_list(environ: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The embedded models that are there."""
+    return [
+        {"model": found.model.name, "path": str(found.path), "megabytes": round(found.path.stat().st_size / 1e6), "sound": found.is_sound}
+        for found in gguf.fetched(gguf.cache_folder(environ))
+    ]
+
+
+async def token_create(app: App, label: str, as_person: str | None) -> dict[str, Any]:
+    """A new token."""
+    async with _opened(app, as_person) as (_, person):
+        row, secret = await app.auth.create_token(person.id, label)
+        return {"id": str(row.id), "label": row.label, "person": person.name, "token": secret}
+
+
+async def token_list(app: App) -> list[dict[str, Any]]:
+    """The valid tokens."""
+    async with _opened(app, None):
+        tokens = await app.auth.tokens()
+        return [{"id": str(row.id), "label": row.label, "created_at": row.created_at.isoformat()} for row in tokens]
+
+
+async def token_revoke(app: App, token_id: str) -> None:
+    """End a token."""
+    async with _opened(app, None):
+        try:
+            was_valid = await app.auth.revoke(UUID(token_id))
+        except ValueError:
+            was_valid = False
+        if not was_valid:
+            raise RobbieError(f"no valid token has the id {token_id}; `robbie token list` shows them")
+
+
+async def person_list(app: App) -> list[dict[str, Any]]:
+    """Everyone."""
+    async with _opened(app, None):
+        return [
+            {
+                "name": person.name,
+                "role": person.role,
+                "timezone": person.timezone,
+                "accounts": [f"{account.channel}:{account.account}" for account in accounts],
+            }
+            for person, accounts in await app.directory.everyone()
+        ]
+
+
+@asynccontextmanager
+async def _opened(app: App, name: str | None) -> AsyncIterator[tuple[App, Person]]:
+    """The data, ready to be used beside a hub, and the person who is meant."""
+    async with app:
+        owner = await app.prepare()
+        person = owner if name is None else await app.directory.by_name(name)
+        if person is None:
+            raise NotAllowed(f"nobody here is called {name}; `robbie person list` shows who is")
+        yield app, person
+
+
+@asynccontextmanager
+async def _talking(app: App, name: str | None) -> AsyncIterator[Talker]:
+    """A conversation through the running hub, else in this process."""
+    hub = find_hub(app.config.robbie.data_dir)
+    if hub is not None:
+        async with app, RemoteTalk(hub, person=name) as talker:
+            yield talker
+    else:
+        async with _opened(app, name) as (_, person), app.hub:
+            yield app.talk(person)
+
+
+async def _rehearsals(app: App, fault: Fault) -> AsyncIterator[dict[str, Any]]:
+    hub = find_hub(app.config.robbie.data_dir)
+    if hub is not None:
+        async with RemoteTalk(hub, person=None) as talker:
+            async for event, data in talker.events(f"/api/drill?fault={fault}", {}):
+                if event == "rehearsal":
+                    yield data
+    else:
+        owner = await app.prepare()
+        async for rehearsal in app.drill.rehearse(drill_question(owner, app.clock), fault):
+            yield asdict(rehearsal)
+
+
+async def _chat_until(stop: asyncio.Event, app: App) -> None:
+    """The console chat of `robbie run`; the log goes to a file meanwhile, and leaving the chat stops the hub."""
+    data_dir = app.config.robbie.data_dir
+    with (data_dir / "robbie.log").open("a", encoding="utf-8") as log_file:
+        configure_log("info", stream=log_file)
+        talker = app.talk(await app.directory.owner())
+        chatting = asyncio.create_task(ConsoleChat(talker=talker, history=_history(app)).run(), name="console chat")
+        stopping = asyncio.create_task(stop.wait(), name="wait for the end")
+        await asyncio.wait((chatting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stop.set()
+        chatting.cancel()
+        await asyncio.wait((chatting, stopping))
+        configure_log("info", stream=sys.stderr)
+
+
+def _history(app: App) -> Path:
+    return app.config.robbie.data_dir / "console_history"
+
+
+def _migration_bar() -> Callable[[int, int], None]:
+    """Shows how migrations get on, where there are any."""
+    bars: list[Progress] = []
+
+    def show(done: int, total: int) -> None:
+        if not bars:
+            bars.append(Progress(console=Console(stderr=True)))
+            bars[0].start()
+            bars[0].add_task("preparing the database", total=total)
+        bars[0].update(bars[0].task_ids[0], completed=done)
+        if done == total:
+            bars[0].stop()
+
+    return show
+
+
+def _show_rehearsal(console: Console, rehearsal: Mapping[str, Any]) -> None:
+    failed = ", ".join(rehearsal["failed"]) or "nothing"
+    console.print(f"[bold]{escape(failed)}[/] fails", soft_wrap=True)
+    times = f"first word after {rehearsal['first_token_ms']:.0f} ms, all of it after {rehearsal['latency_ms']:.0f} ms"
+    console.print(f"  [cyan]{escape(rehearsal['level'])}[/] answers: {times}", soft_wrap=True)
+    console.print(f"  “{escape(' '.join(rehearsal['seen'].split()))}”\n", style="dim", soft_wrap=True)

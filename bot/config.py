@@ -1,0 +1,352 @@
+"""The configuration: what may be written in config.toml, and reading it into one frozen `Config`.
+
+Four sources, each laid over the one before: the defaults below, the file itself, `config.local.toml` beside it, and environment
+variables such as ROBBIE__WEB__PORT. Entries of [[people]], [[brain.levels]] and [[mesh.nodes]] are known by their `name`: a later source
+changes the entry of that name, and adds new ones at the end. Whatever is wrong becomes one `ConfigError`, which says where it was written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from bot.config_values import (
+    SQLITE,
+    Count,
+    DatabaseUrl,
+    DataFolder,
+    HttpUrl,
+    HttpUrlOrEmpty,
+    Model,
+    Name,
+    NotNegative,
+    Port,
+    PortOrAny,
+    Refused,
+    Seconds,
+    Secret,
+    Surroundings,
+    TimeOfDay,
+    Timezone,
+    TimezoneOrEmpty,
+    nearest,
+)
+from bot.domain.errors import ConfigError
+from bot.placed_toml import Place, Table, read_toml
+
+LOCAL_FILE = "config.local.toml"
+SECRETS_FILE = "secrets.env"
+VARIABLE_PREFIX = "ROBBIE__"
+
+
+class Section(BaseModel):
+    """A table of config.toml: frozen, of exactly these keys and types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False)
+
+
+class RobbieConfig(Section):
+    """[robbie]: whom Robbie works for, and where he lives."""
+
+    owner: Name = "Allan"
+    organization: Name = "default"
+    timezone: Timezone = "America/New_York"
+    data_dir: DataFolder = Path("data")
+
+
+class DatabaseConfig(Section):
+    """[database]: the one that is written to, and copies to read from. URLs may hold a password: they are not in its repr."""
+
+    url: DatabaseUrl = Field(default=f"{SQLITE}data/robbie.db", repr=False)
+    replicas: tuple[DatabaseUrl, ...] = Field(default=(), repr=False)
+
+
+class WebConfig(Section):
+    """[web]: where the web server listens (port 0: any free one), and how it is reached from elsewhere."""
+
+    host: Name = "127.0.0.1"
+    port: PortOrAny = 8765
+    public_url: HttpUrlOrEmpty = ""
+
+
+class SlackConfig(Section):
+    """[slack]: one workspace by its tokens, or several by OAuth."""
+
+    enabled: bool = False
+    mode: Literal["socket", "http"] = "socket"
+    bot_token: Secret = SecretStr("env:SLACK_BOT_TOKEN")
+    app_token: Secret = SecretStr("env:SLACK_APP_TOKEN")
+    signing_secret: Secret = SecretStr("env:SLACK_SIGNING_SECRET")
+    client_id: str = ""
+    client_secret: Secret = SecretStr("env:SLACK_CLIENT_SECRET")
+    api_url: HttpUrl = "https://slack.com/api/"
+
+
+class TelegramConfig(Section):
+    """[telegram]: one bot."""
+
+    enabled: bool = False
+    mode: Literal["polling", "webhook"] = "polling"
+    token: Secret = SecretStr("env:TELEGRAM_TOKEN")
+    api_url: HttpUrl = "https://api.telegram.org/bot"
+    secret_token: Secret = SecretStr("env:TELEGRAM_SECRET")
+
+
+class MailServerConfig(Section):
+    """[email.imap] and [email.smtp]: a server and how the line to it is secured."""
+
+    host: Name
+    port: Port
+    tls: Literal["tls", "starttls", "none"] = "tls"
+
+
+class OAuthConfig(Section):
+    """[email.oauth]: in place of a password."""
+
+    provider: Name
+    client_id: Name
+    refresh_token: Secret
+
+
+class EmailConfig(Section):
+    """[email]: one mailbox."""
+
+    enabled: bool = False
+    address: str = ""
+    username: str = ""
+    password: Secret = SecretStr("env:EMAIL_PASSWORD")
+    oauth: OAuthConfig | None = None
+    imap: MailServerConfig | None = None
+    smtp: MailServerConfig | None = None
+    authserv_id: str = ""
+    replies: Literal["approve", "known", "all"] = "approve"
+
+
+class IdentityConfig(Section):
+    """An account of a person: the channel it is on, and the channel's own id of it."""
+
+    platform: Name
+    id: Name
+
+
+class PersonConfig(Section):
+    """[[people]]: someone who may talk to Robbie without pairing. An empty timezone is Robbie's own."""
+
+    name: Name
+    role: Name = "member"
+    timezone: TimezoneOrEmpty = ""
+    identities: tuple[IdentityConfig, ...] = ()
+
+
+class LevelConfig(Section):
+    """[[brain.levels]]: one model of the chain. `context` and `max_output_tokens` are in tokens."""
+
+    name: Name
+    provider: Literal["openai", "anthropic", "ollama", "local"]
+    model: Model
+    api_key: Secret = None
+    base_url: HttpUrlOrEmpty = ""
+    context: Count
+    nodes: tuple[str, ...] = ()
+    max_output_tokens: Count = 1024
+
+
+class BrainConfig(Section):
+    """[brain]: the bounds of a turn, and the chain in order."""
+
+    turn_seconds: Seconds = 45.0
+    hedge_seconds: NotNegative = 1.5
+    stall_seconds: Seconds = 10.0
+    daily_usd: NotNegative = 5.0
+    levels: tuple[LevelConfig, ...] = ()
+
+
+class NodeConfig(Section):
+    """[[mesh.nodes]]: an Ollama server."""
+
+    name: Name
+    url: HttpUrl
+
+
+class MeshConfig(Section):
+    """[mesh]: the machines that models run on."""
+
+    nodes: tuple[NodeConfig, ...] = ()
+
+
+class BriefsConfig(Section):
+    """[briefs]: when they come, where, and what becomes of a missed one."""
+
+    morning: TimeOfDay = "07:30"
+    afternoon: TimeOfDay = "13:00"
+    evening: TimeOfDay = "18:30"
+    channel: Name = "auto"
+    missed: Literal["run", "short", "skip"] = "short"
+
+
+class Config(Section):
+    """Everything Robbie is told from outside, once."""
+
+    robbie: RobbieConfig = RobbieConfig()
+    database: DatabaseConfig = DatabaseConfig()
+    web: WebConfig = WebConfig()
+    slack: SlackConfig = SlackConfig()
+    telegram: TelegramConfig = TelegramConfig()
+    email: EmailConfig = EmailConfig()
+    people: tuple[PersonConfig, ...] = ()
+    brain: BrainConfig = BrainConfig()
+    mesh: MeshConfig = MeshConfig()
+    briefs: BriefsConfig = BriefsConfig()
+
+    def household(self) -> tuple[PersonConfig, ...]:
+        """Everyone who needs no pairing, the owner first (named in [[people]] or not), each with a timezone."""
+        people = self.people
+        if all(person.role != "owner" for person in people):
+            people = (PersonConfig(name=self.robbie.owner, role="owner"), *people)
+        complete = (person.model_copy(update={"timezone": person.timezone or self.robbie.timezone}) for person in people)
+        return tuple(sorted(complete, key=lambda person: person.role != "owner"))
+
+
+def load_config(path: Path, environ: Mapping[str, str]) -> Config:
+    """The configuration in *path*, with what is laid over it. Raises ConfigError for the first thing in it that cannot be used."""
+    path = path.absolute()
+    tree = read_toml(path)
+    local = path.with_name(LOCAL_FILE)
+    if local != path and local.exists():
+        tree.lay_over(read_toml(local))
+    for variable in sorted(name for name in environ if name.startswith(VARIABLE_PREFIX)):
+        tree.lay_over(_override(variable, environ[variable]))
+    document: dict[str, Any] = {name: {} for name in Config.model_fields if name != "people"} | tree
+    surroundings = Surroundings(folder=path.parent, variables={**_saved_secrets(path.parent, tree), **environ})
+    try:
+        config = Config.model_validate_json(json.dumps(document, default=str), context=surroundings)
+    except ValidationError as error:
+        raise _first_of(tree, error) from None
+    for key, refused in _contradictions(config):
+        raise _config_error(tree, key, str(refused), refused.repair)
+    return config
+
+
+def _override(variable: str, value: str) -> Table:
+    """ROBBIE__WEB__PORT=80 as a tree; the value is TOML if it can be read as TOML, and else a text."""
+    place = Place(variable=variable)
+    try:
+        value.encode()
+        parsed = tomllib.loads(f"value = {value}")
+    except UnicodeEncodeError:
+        raise ConfigError("is no UTF-8 text", key=variable, repair="unset it, or set it again") from None
+    except (ValueError, RecursionError):
+        parsed = {}
+    values: Any = parsed["value"] if parsed.keys() == {"value"} else value
+    for part in reversed(variable.removeprefix(VARIABLE_PREFIX).lower().split("__")):
+        values = {part: values}
+    table = Table(place)
+    table.put_all(values, place)
+    return table
+
+
+def _saved_secrets(folder: Path, tree: Table) -> dict[str, str]:
+    """What `robbie init` wrote to the data folder: a KEY=value a line."""
+    _, _, data_dir = tree.find(("robbie", "data_dir"))
+    file = folder / os.path.expanduser(data_dir if isinstance(data_dir, str) else "data") / SECRETS_FILE
+    try:
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+    except (OSError, ValueError):
+        raise ConfigError("cannot be read", file=file, repair="check its owner and rights, or run `robbie init` again") from None
+    secrets = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        key, equals, value = line.partition("=")
+        if not equals and line.strip() and not line.startswith("#"):
+            raise ConfigError("is not KEY=value", file=file, line=number, repair="correct the line, or run `robbie init`")
+        secrets[key.strip()] = value.strip()
+    return secrets
+
+
+def _contradictions(config: Config) -> Iterator[tuple[tuple[str | int, ...], Refused]]:
+    """What no single value shows to be wrong: the key to correct, and why."""
+    for path, entries in ((("brain", "levels"), config.brain.levels), (("mesh", "nodes"), config.mesh.nodes), (("people",), config.people)):
+        names = [entry.name for entry in entries]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                yield (*path, index, "name"), Refused(f'there are two named "{name}"', "give each its own name")
+    owners = [index for index, person in enumerate(config.people) if person.role == "owner"]
+    for index in owners[1:]:
+        yield ("people", index, "role"), Refused("there can be only one owner", 'write role = "member"')
+    for index, person in enumerate(config.people):
+        if not owners and person.name == config.robbie.owner:
+            yield ("people", index, "role"), Refused("robbie.owner names this person as the owner", 'write role = "owner"')
+    yield from _closed_doors(config)
+
+
+def _closed_doors(config: Config) -> Iterator[tuple[tuple[str | int, ...], Refused]]:
+    """Channels that are switched on and cannot be: for want of a secret, or of a door in this version."""
+    needed = {
+        "slack": ("bot_token", "app_token" if config.slack.mode == "socket" else "signing_secret"),
+        "telegram": ("token",) if config.telegram.mode == "polling" else ("token", "secret_token"),
+        "email": () if config.email.oauth and config.email.oauth.refresh_token else ("password",),
+    }
+    for channel, secrets in needed.items():
+        section = getattr(config, channel)
+        if not section.enabled:
+            continue
+        for key in secrets:
+            if getattr(section, key) is None:
+                repair = f"`robbie init` asks for it and tests it; or write {channel}.enabled = false"
+                yield (channel, key), Refused(f"{channel} is enabled, and this secret is empty or missing", repair)
+        yield (channel, "enabled"), Refused(f"this version of Robbie has no door to {channel} yet", "write enabled = false")
+
+
+def _first_of(tree: Table, error: ValidationError) -> ConfigError:
+    """The first of pydantic's complaints, in the order in which a reader of the files meets them; a missing key may be a misspelt one."""
+    complaints = []
+    for found in sorted(error.errors(include_url=False, include_input=False), key=lambda each: each["type"] == "missing"):
+        path, refused = found["loc"], found.get("ctx", {}).get("error")
+        known = _keys(path[:-1])
+        if isinstance(refused, Refused):
+            message, repair = str(refused), refused.repair
+        elif found["type"] == "extra_forbidden":
+            near = nearest(str(path[-1]), known)
+            message, repair = "is no key of Robbie's", f"did you mean {near}?" if near else f"known here: {', '.join(known)}"
+        else:
+            message, repair = found["msg"].replace("Input should", "should").replace("Field required", "is missing"), _example(path)
+        complaints.append(_config_error(tree, path, message, repair))
+    return min(complaints, key=lambda complaint: (complaint.file is None, str(complaint.file), complaint.line or 0))
+
+
+def _config_error(tree: Table, path: tuple[str | int, ...], message: str, repair: str) -> ConfigError:
+    """An error about the value at *path*, with the place where it was written."""
+    name, place, _ = tree.find(path)
+    return ConfigError(message, key=place.variable or name, file=place.file, line=place.line, repair=repair)
+
+
+def _section(path: tuple[str | int, ...]) -> type[Section] | None:
+    """The section that *path* leads to."""
+    section: type[Section] | None = Config
+    for part in path:
+        if isinstance(part, str):
+            field = section.model_fields.get(part) if section else None
+            inner = (field.annotation, *get_args(field.annotation)) if field else ()
+            section = next((kind for kind in inner if isinstance(kind, type) and issubclass(kind, Section)), None)
+    return section
+
+
+def _keys(path: tuple[str | int, ...]) -> tuple[str, ...]:
+    """The keys that may stand in the section at *path*."""
+    section = _section(path)
+    return tuple(section.model_fields) if section else ()
+
+
+def _example(path: tuple[str | int, ...]) -> str:
+    """What could stand at *path*: its default, or an example."""
+    section = _section(path[:-1]) if path else None
+    field = section.model_fields.get(str(path[-1])) if section else None
+    for value in (field.default, *(field.examples or ())) if field else ():
+        if isinstance(value, str | int | float) and value != "":
+            return f"for example {path[-1]} = {json.dumps(value)}"
+    return ""

@@ -1,0 +1,215 @@
+"""Who is calling: sign-in links become sessions in a cookie, scripts carry tokens; of every secret only the hash is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from bot.domain.address import Person
+from bot.domain.clock import Clock
+from bot.domain.errors import NotAllowed
+from bot.hub.identity import Directory
+from bot.hub.server import SAFE_METHODS, Problem, is_open_to_all, open_to_all
+from storage.database import Database
+from storage.models.housekeeping import Credential
+
+COOKIE = "robbie_session"
+LINK_LIFE = timedelta(hours=1)
+SESSION_LIFE = timedelta(days=30)
+SECRET_BYTES = 32
+FAILURES = 10
+FAILURES_WITHIN = timedelta(minutes=1)
+REMOTES_REMEMBERED = 1000
+
+
+class Pass(StrEnum):
+    """What someone showed at the door. HUB is the local command line's own, which lives as long as the hub."""
+
+    LINK = "link"
+    SESSION = "session"
+    TOKEN = "token"
+    HUB = "hub"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Visitor:
+    """Who is calling, and by which right."""
+
+    person: Person
+    shown: Pass
+    credential_id: UUID | None = None
+
+
+_VISITOR = web.RequestKey("visitor", Visitor)
+
+
+def visitor_of(request: web.Request) -> Visitor:
+    """Who is calling; every handler that is not open to all has one."""
+    return request[_VISITOR]
+
+
+class Auth:
+    """Sign-in for people and scripts.
+
+    `hub_token` is the secret of this machine's command line, which acts for the owner or anyone it names. With `secure`, cookies
+    travel by https alone.
+    """
+
+    def __init__(
+        self, *, database: Database, directory: Directory, clock: Clock, secure: bool = False, hub_token: str | None = None
+    ) -> None:
+        self._database = database
+        self._directory = directory
+        self._clock = clock
+        self._secure = secure
+        self._hub_hash = _hash(hub_token) if hub_token else None
+        self._failures = Failures(clock=clock)
+
+    @property
+    def routes(self) -> tuple[web.RouteDef, ...]:
+        """Signing in and out."""
+        return (
+            web.get("/signin/{code}", self._sign_in, allow_head=False),  # a HEAD, as link previews send it, must not use the link up
+            web.post("/signout", self._sign_out),
+        )
+
+    async def create_link(self, person_id: UUID) -> str:
+        """The path of a new sign-in link, good for one visit within the hour."""
+        _, secret = await self._create(Pass.LINK, person_id, label="", life=LINK_LIFE)
+        return f"/signin/{secret}"
+
+    async def create_token(self, person_id: UUID, label: str) -> tuple[Credential, str]:
+        """A new bearer token; its secret is told here and never again."""
+        return await self._create(Pass.TOKEN, person_id, label=label, life=None, prefix="robbie_")
+
+    async def tokens(self) -> Sequence[Credential]:
+        """The tokens that open the door, oldest first."""
+        async with self._database.reading() as work:
+            return await work.credentials.valid(Pass.TOKEN, self._clock.now())
+
+    async def revoke(self, credential_id: UUID) -> bool:
+        """From now on this token or session opens nothing; says whether it did."""
+        async with self._database.unit_of_work() as work:
+            return await work.credentials.end(credential_id, self._clock.now())
+
+    async def person_for(self, request: web.Request, name: object) -> Person:
+        """On whose behalf a request acts: the caller's, or *name*'s where the command line says so. Raises NotAllowed, Problem."""
+        visitor = visitor_of(request)
+        if name is None:
+            return visitor.person
+        if visitor.shown is not Pass.HUB:
+            raise NotAllowed("only the command line beside the hub may act as someone else")
+        found = await self._directory.by_name(name) if isinstance(name, str) else None
+        if found is None:
+            raise Problem(404, "unknown_person", f"nobody here is called {name!r}")
+        return found
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Put the visitor on the request, or turn it away."""
+        if not is_open_to_all(request):
+            request[_VISITOR] = await self._admit(request)
+        return await handler(request)
+
+    async def _admit(self, request: web.Request) -> Visitor:
+        scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return await self._admit_script(request, secret.strip())
+        visitor = await self._recognize(Pass.SESSION, request.cookies.get(COOKIE, ""))
+        if visitor is None:
+            challenge = {"WWW-Authenticate": "Bearer"}
+            raise Problem(401, "sign_in", "sign in first: a session cookie or a bearer token is needed", headers=challenge)
+        if request.method not in SAFE_METHODS and "Origin" not in request.headers:
+            raise Problem(403, "cross_origin", "a request signed by a cookie must name its origin")
+        return visitor
+
+    async def _admit_script(self, request: web.Request, secret: str) -> Visitor:
+        if self._hub_hash is not None and hmac.compare_digest(_hash(secret), self._hub_hash):
+            return Visitor(person=await self._directory.owner(), shown=Pass.HUB)
+        visitor = await self._recognize(Pass.TOKEN, secret)
+        if visitor is None:
+            self._failures.add(request.remote)
+            self._failures.check(request.remote)
+            raise Problem(401, "token_refused", "this token opens nothing", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+        return visitor
+
+    async def _recognize(self, kind: Pass, secret: str) -> Visitor | None:
+        if not secret:
+            return None
+        async with self._database.reading() as work:
+            credential = await work.credentials.find_valid(kind, _hash(secret), self._clock.now())
+        person = None if credential is None else await self._directory.by_id(credential.user_id)
+        if credential is None or person is None:
+            return None
+        return Visitor(person=person, shown=kind, credential_id=credential.id)
+
+    @open_to_all
+    async def _sign_in(self, request: web.Request) -> web.StreamResponse:
+        """The link becomes a session, once."""
+        self._failures.check(request.remote)
+        now = self._clock.now()
+        async with self._database.unit_of_work() as work:
+            link = await work.credentials.redeem(Pass.LINK, _hash(request.match_info["code"]), now)
+        if link is None and await self._recognize(Pass.SESSION, request.cookies.get(COOKIE, "")) is None:
+            self._failures.add(request.remote)
+            raise Problem(410, "link_used", "this sign-in link was used before, or is too old")
+        response = web.Response(status=303, headers={"Location": "/", "Referrer-Policy": "no-referrer"})
+        if link is not None:
+            _, secret = await self._create(Pass.SESSION, link.user_id, label=request.headers.get("User-Agent", "")[:200], life=SESSION_LIFE)
+            age = int(SESSION_LIFE.total_seconds())
+            response.set_cookie(COOKIE, secret, max_age=age, httponly=True, samesite="Lax", secure=self._secure)
+        return response
+
+    async def _sign_out(self, request: web.Request) -> web.StreamResponse:
+        credential_id = visitor_of(request).credential_id
+        if credential_id is not None:
+            await self.revoke(credential_id)
+        response = web.Response(status=303, headers={"Location": "/"})
+        response.del_cookie(COOKIE, httponly=True, samesite="Lax", secure=self._secure)
+        return response
+
+    async def _create(self, kind: Pass, person_id: UUID, *, label: str, life: timedelta | None, prefix: str = "") -> tuple[Credential, str]:
+        secret = prefix + secrets.token_urlsafe(SECRET_BYTES)
+        now = self._clock.now()
+        async with self._database.unit_of_work() as work:
+            credential = await work.credentials.add(
+                kind=kind, secret_hash=_hash(secret), user_id=person_id, label=label, now=now, expires_at=now + life if life else None
+            )
+        return credential, secret
+
+
+class Failures:
+    """Slows down whoever tries secrets: so many failures of one remote within so much time, and it has to wait."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+        self._at: OrderedDict[str, deque[datetime]] = OrderedDict()
+
+    def add(self, remote: str | None) -> None:
+        """This remote showed a wrong secret."""
+        moments = self._at.setdefault(remote or "", deque(maxlen=FAILURES + 1))
+        moments.append(self._clock.now())
+        self._at.move_to_end(remote or "")
+        if len(self._at) > REMOTES_REMEMBERED:
+            self._at.popitem(last=False)
+
+    def check(self, remote: str | None) -> None:
+        """Raises Problem 429 where this remote failed too often of late."""
+        since = self._clock.now() - FAILURES_WITHIN
+        if sum(moment > since for moment in self._at.get(remote or "", ())) > FAILURES:
+            seconds = int(FAILURES_WITHIN.total_seconds())
+            raise Problem(429, "too_many_failures", f"too many failed sign-ins; wait {seconds} s", headers={"Retry-After": str(seconds)})
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,190 @@
+"""Looks at everything Robbie needs and says of each part whether it is well and, if not, how to mend it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.engine import make_url
+
+from bot.brain.catalog import deprecation, known_models
+from bot.brain.chain import Rung
+from bot.brain.gguf import cache_folder
+from bot.brain.levels import find_gaps
+from bot.brain.pricing import Prices
+from bot.config import Config
+from bot.domain.clock import Clock
+from bot.domain.errors import CredentialsRejected, ProviderError, StorageError
+from storage.database import Database
+from storage.schema import schema_status
+
+LOOK_SECONDS = 8.0
+"""Bound on asking one level or node how it is."""
+LITTLE_SPACE = 500 * 2**20
+NO_SPACE = 50 * 2**20
+CLOCK_SLACK = timedelta(minutes=5)
+OFFERED = 6
+"""Names of a vendor's current list that one line offers."""
+
+
+class Status(StrEnum):
+    """ok, warn (something is missing, Robbie works) or fail (he does not)."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """What is known of one part, and its repair."""
+
+    part: str
+    status: Status
+    detail: str
+    repair: str = ""
+
+
+class Doctor:
+    """Examines; changes nothing, and spends no tokens."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        database: Database,
+        rungs: Sequence[Rung],
+        prices: Prices,
+        environ: Mapping[str, str],
+        clock: Clock,
+    ) -> None:
+        self._config = config
+        self._database = database
+        self._rungs = rungs
+        self._prices = prices
+        self._environ = environ
+        self._clock = clock
+
+    async def examine(self) -> AsyncIterator[Finding]:
+        """One finding after another, each as soon as it is known."""
+        yield Finding(
+            part="config", status=Status.OK, detail=f"{len(self._config.brain.levels)} levels, {len(self._config.people)} people named"
+        )
+        yield await self._data()
+        async for finding in self._levels():
+            yield finding
+        yield self._disk()
+        yield await self._time()
+
+    async def _data(self) -> Finding:
+        where = make_url(self._database.url).render_as_string(hide_password=True)
+        file = self._database.file
+        if file is not None and not file.exists():
+            return Finding(part="database", status=Status.WARN, detail=f"{where} does not exist yet", repair="`robbie run` makes it")
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                status = await schema_status(self._database)
+        except (StorageError, TimeoutError) as error:
+            repair = "check that it runs, the address, and the rights on it"
+            return Finding(part="database", status=Status.FAIL, detail=f"{where}: {str(error) or 'no answer'}", repair=repair)
+        if status.is_newer:
+            repair = "update Robbie, or restore a backup from before"
+            return Finding(part="database", status=Status.FAIL, detail=f"{where}: made by a newer Robbie ({status.current})", repair=repair)
+        if status.pending:
+            waiting = ", ".join(status.pending)
+            return Finding(part="database", status=Status.WARN, detail=f"{where}: migrations wait: {waiting}", repair="`robbie db upgrade`")
+        return Finding(part="database", status=Status.OK, detail=f"{where}, revision {status.current}")
+
+    async def _levels(self) -> AsyncIterator[Finding]:
+        """Every level and node, all asked at once. One that is out is a warning while another one answers."""
+        for gap in find_gaps(self._config.brain.levels, self._config.mesh.nodes):
+            yield Finding(part=f"level {gap.level}", status=Status.WARN, detail=gap.reason, repair=gap.repair)
+        findings = await asyncio.gather(*(self._level(rung) for rung in self._rungs))
+        for finding in findings:
+            yield finding
+        well = sum(finding.status is Status.OK for finding in findings)
+        usable = sum(not finding.detail.startswith(_OUT) for finding in findings)
+        if usable == 0:
+            repair = "`robbie model fetch` gets the embedded model, which needs no key; `robbie init` asks for keys"
+            yield Finding(
+                part="chain", status=Status.FAIL, detail="no level can answer: only the honest offline reply is left", repair=repair
+            )
+        else:
+            yield Finding(part="chain", status=Status.OK, detail=f"{usable} of {len(findings)} levels can answer, {well} without a remark")
+
+    async def _level(self, rung: Rung) -> Finding:
+        part = f"level {rung.level}" + (f" on {rung.node}" if rung.node else "")
+        provider, model = rung.provider.provider, rung.provider.model
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                served = await rung.provider.models()
+        except TimeoutError:
+            return Finding(part=part, status=Status.WARN, detail=f"{_OUT} in {LOOK_SECONDS:.0f} s", repair="is its server up?")
+        except CredentialsRejected as error:
+            return Finding(part=part, status=Status.WARN, detail=f"{_OUT}: {error}", repair="`robbie init` asks for a new key and tests it")
+        except ProviderError as error:
+            return Finding(part=part, status=Status.WARN, detail=f"{_OUT}: {error}", repair=_repair(provider))
+        if not _is_served(model, served):
+            offer = ", ".join((known_models(provider) or served)[:OFFERED])
+            return Finding(part=part, status=Status.WARN, detail=f"{_OUT}: {model} is not served here", repair=f"served now: {offer}")
+        if ending := deprecation(provider, model):
+            return Finding(
+                part=part, status=Status.WARN, detail=ending, repair=f"present ones: {', '.join(known_models(provider)[:OFFERED])}"
+            )
+        if not self._prices.known(provider, model):
+            repair = "its calls are reckoned at the vendor's dearest price until bot/brain/prices.toml names it"
+            return Finding(part=part, status=Status.WARN, detail=f"{model} answers, but its price is not known", repair=repair)
+        return Finding(part=part, status=Status.OK, detail=f"{provider} {model}")
+
+    def _disk(self) -> Finding:
+        folder = _existing(self._config.robbie.data_dir)
+        free = shutil.disk_usage(folder).free
+        if not os.access(folder, os.W_OK):
+            return Finding(
+                part="disk", status=Status.FAIL, detail=f"{folder} cannot be written", repair="give Robbie the right to write there"
+            )
+        status = Status.FAIL if free < NO_SPACE else Status.WARN if free < LITTLE_SPACE else Status.OK
+        repair = "" if status is Status.OK else f"make room; the embedded model lives in {cache_folder(self._environ)}"
+        return Finding(part="disk", status=status, detail=f"{free / 2**30:.1f} GiB free at {folder}", repair=repair)
+
+    async def _time(self) -> Finding:
+        """The clock must not run behind what was written by it."""
+        now = self._clock.now()
+        try:
+            async with asyncio.timeout(LOOK_SECONDS), self._database.reading() as work:
+                latest = await work.messages.latest_at()
+        except (StorageError, TimeoutError):
+            latest = None
+        if latest is not None and latest > now + CLOCK_SLACK:
+            detail = f"it is {now:%Y-%m-%d %H:%M} UTC by this clock, but a message is dated {latest:%Y-%m-%d %H:%M}"
+            return Finding(part="clock", status=Status.FAIL, detail=detail, repair="set the clock (timedatectl set-ntp true)")
+        local = now.astimezone(ZoneInfo(self._config.robbie.timezone))
+        return Finding(part="clock", status=Status.OK, detail=f"{local:%Y-%m-%d %H:%M} in {self._config.robbie.timezone}")
+
+
+_OUT = "does not answer"
+
+
+def _is_served(model: str, served: Sequence[str]) -> bool:
+    """Whether a list names the model; Ollama adds `:latest` to a bare name, and some servers list nothing."""
+    return not served or model in served or f"{model}:latest" in served
+
+
+def _repair(provider: str) -> str:
+    repairs = {
+        "local": "`robbie model fetch`",
+        "ollama": "start it (`ollama serve`), or correct its address under [[mesh.nodes]]",
+    }
+    return repairs.get(provider, "check the network and base_url; the vendor's status page may know more")
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or its nearest parent that exists."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())

@@ -1,0 +1,285 @@
+"""The life of one message: stored once, answered once, delivered once; what a crash left behind is taken up again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Self
+from uuid import UUID
+
+import structlog
+
+from bot.brain.brain import Brain
+from bot.brain.providers.offline import digest
+from bot.domain.address import Address, Person
+from bot.domain.clock import Clock
+from bot.domain.errors import StorageError
+from bot.domain.message import Inbound, OutgoingKind
+from bot.domain.ports import Adapter
+from bot.domain.thought import Turn
+from bot.hub.commands import Commands
+from bot.hub.feed import Feed, Said
+from bot.hub.metrics import TurnMetrics
+from bot.hub.outbox import Outbox
+from bot.hub.owner import is_dead, name_myself
+from bot.hub.thinking import Thinkers
+from bot.hub.workers import ConversationPool
+from storage.database import Database
+from storage.models.messaging import Message
+
+log = structlog.get_logger(__name__)
+
+THINKERS = 64
+"""Conversations thought about at once; the models are the limit, not this process."""
+TEND_SECONDS = 5.0
+FIRST_LATE_SECONDS = 5.0
+LONGEST_LATE_SECONDS = 60.0
+DRAIN_SECONDS = 8.0
+"""Of the ten seconds that a stop may take."""
+REPLIES = (OutgoingKind.ANSWER, OutgoingKind.OFFLINE, OutgoingKind.NOTICE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receipt:
+    """A stored message; its row in the transcript has the event's id. `is_new` is False for one that was known already."""
+
+    event_id: UUID
+    conversation_id: UUID
+    is_new: bool
+
+
+class Hub:
+    """Receives, has thought about, delivers; tends the ledger while it runs. An async context manager: leaving it drains.
+
+    One that does not tend (a single `robbie ask` without a running hub) answers what it received itself, and nothing else.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        brain: Brain,
+        commands: Commands,
+        adapters: Mapping[str, Adapter],
+        feed: Feed,
+        clock: Clock,
+        metrics: TurnMetrics | None = None,
+        tends: bool = True,
+    ) -> None:
+        self.feed = feed
+        self._database = database
+        self._clock = clock
+        self._metrics = metrics
+        self._tends = tends
+        self._owner = name_myself()
+        self._conversations: dict[Address, UUID] = {}
+        self._waiting: dict[UUID, list[asyncio.Future[Message]]] = defaultdict(list)
+        self._outbox = Outbox(database=database, adapters=adapters, owner=self._owner, clock=clock)
+        self._thinkers = Thinkers(
+            database=database,
+            brain=brain,
+            commands=commands,
+            feed=feed,
+            owner=self._owner,
+            clock=clock,
+            pulls=self._outbox.pulls,
+            recorded=self._recorded,
+        )
+        self._pool = ConversationPool(name="think", step=self._thinkers.step, width=THINKERS)
+        self._channels: dict[UUID, str] = {}
+        self._late_wait = FIRST_LATE_SECONDS
+        self._late_at: datetime | None = None
+        self._late_news = asyncio.Event()
+        self._watches: list[asyncio.Task[None]] = []
+
+    async def receive(self, inbound: Inbound, person: Person) -> Receipt:
+        """Store *inbound* once, however often its channel repeats it; the channel may be told as soon as this returns.
+
+        Raises StorageUnavailable: then nothing is stored, and the channel must not be told.
+        """
+        conversation_id = await self._conversation(inbound, person)
+        async with self._database.unit_of_work() as work:
+            is_new = await work.inbox.add_once(
+                id=inbound.id,
+                channel=inbound.address.channel,
+                account=inbound.sender.account,
+                external_id=inbound.external_id,
+                conversation_id=conversation_id,
+                kind=inbound.kind,
+                raw=inbound.raw,
+                received_at=self._clock.now(),
+            )
+            if is_new:
+                work.messages.add(_message(inbound, person, conversation_id, self._database.organization))
+        if not is_new:
+            return await self._known(inbound)
+        self.feed.publish(conversation_id, Said(message_id=inbound.id))
+        self._pool.wake(conversation_id)
+        return Receipt(event_id=inbound.id, conversation_id=conversation_id, is_new=True)
+
+    async def wait_for_reply(self, event_id: UUID, *, seconds: float) -> Message:
+        """The reply to a received message, as soon as it is recorded. Raises TimeoutError; the turn goes on all the same."""
+        told: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._waiting[event_id].append(told)
+        try:
+            async with asyncio.timeout(seconds):
+                while (reply := await self._find_reply(event_id)) is None:
+                    done, _ = await asyncio.wait([told], timeout=1.0)  # another process may be the one that answers
+                    if done:
+                        return told.result()
+                return reply
+        finally:
+            self._waiting[event_id].remove(told)
+            if not self._waiting[event_id]:
+                del self._waiting[event_id]
+
+    async def readiness(self) -> Mapping[str, bool]:
+        """Whether messages can be stored."""
+        try:
+            async with asyncio.timeout(3):
+                await self._database.check()
+        except (StorageError, TimeoutError):
+            return {"database": False}
+        return {"database": True}
+
+    async def __aenter__(self) -> Self:
+        self._watches = [asyncio.create_task(self._tend(), name="tend the ledger")]
+        if self._tends:
+            await self.resume()
+            self._watches.append(asyncio.create_task(self._answer_late(), name="answer late"))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for watch in self._watches:
+            watch.cancel()
+        await asyncio.gather(*self._watches, return_exceptions=True)
+        await self._pool.drain(DRAIN_SECONDS)
+        await self._outbox.drain(1.0)
+        await self._let_go({self._owner})
+
+    async def resume(self) -> None:
+        """Take up what dead processes of this host left behind. Raises StorageUnavailable."""
+        async with self._database.reading() as work:
+            owners = await work.inbox.owners() | await work.outbox.owners()
+        if dead := {owner for owner in owners if is_dead(owner, self._owner)}:
+            await self._let_go(dead)
+        await self._wake_all()
+
+    async def _let_go(self, owners: set[str]) -> None:
+        """What these owners were answering is free again; what they, or anyone whose lease ran out, were sending may have arrived."""
+        try:
+            async with self._database.unit_of_work() as work:
+                await work.inbox.release(owners)
+                await work.outbox.give_up_on(owners, self._clock.now())
+        except StorageError as error:
+            log.warning("ledger.not_released", error=str(error))
+
+    async def _tend(self) -> None:
+        """Renew leases, and look for work that nobody was woken for: retries that are due, and what other processes left."""
+        while True:
+            await asyncio.sleep(TEND_SECONDS)
+            try:
+                await self._thinkers.renew()
+                await self._outbox.renew()
+                if self._tends:
+                    await self._wake_all()
+            except StorageError as error:
+                log.warning("ledger.not_tended", error=str(error))
+
+    async def _wake_all(self) -> None:
+        now = self._clock.now()
+        async with self._database.reading() as work:
+            to_answer, to_send = await work.inbox.waiting(now), await work.outbox.waiting(now)
+            has_lapsed, has_queued = await work.outbox.lapsed(now), bool(await work.inbox.queued())
+            for conversation_id in {*to_send} - self._channels.keys():
+                conversation = await work.conversations.find_by_id(conversation_id)
+                self._channels[conversation_id] = conversation.channel if conversation else ""
+        for conversation_id in to_answer:
+            self._pool.wake(conversation_id)
+        for conversation_id in to_send:
+            self._outbox.wake(self._channels[conversation_id], conversation_id)
+        if has_lapsed:
+            await self._let_go(set())
+        if has_queued:
+            self._late_news.set()
+
+    async def _answer_late(self) -> None:
+        """Answer the questions that were put off, oldest first, as soon as a level can; tries ever more seldom while none can."""
+        while True:
+            await self._late_news.wait()
+            self._late_news.clear()
+            if self._late_at is not None and self._clock.now() < self._late_at:
+                continue
+            try:
+                async with self._database.reading() as work:
+                    conversations = await work.inbox.queued()
+                for conversation_id in conversations:
+                    if not await self._thinkers.step_late(conversation_id):
+                        self._late_at = self._clock.now() + timedelta(seconds=self._late_wait)
+                        self._late_wait = min(self._late_wait * 2, LONGEST_LATE_SECONDS)
+                        break
+            except StorageError as error:
+                log.warning("late.storage", error=str(error))
+            except Exception:  # an edge that must survive
+                log.exception("late.bug")
+                self._late_at = self._clock.now() + timedelta(seconds=LONGEST_LATE_SECONDS)
+
+    def _recorded(self, reply: Message, turn: Turn) -> None:
+        """Tell whoever waits for this reply, deliver it where that is still to be done, and catch up once a model is back."""
+        if self._metrics is not None:
+            self._metrics.count(turn)
+        if reply.reply_to is not None:
+            for told in self._waiting.get(reply.reply_to, ()):
+                if not told.done():
+                    told.set_result(reply)
+        self._outbox.wake(self._channels.get(reply.conversation_id, ""), reply.conversation_id)
+        if turn.level not in ("reactive", "offline"):
+            self._late_at, self._late_wait = None, FIRST_LATE_SECONDS
+            self._late_news.set()
+
+    async def _conversation(self, inbound: Inbound, person: Person) -> UUID:
+        known = self._conversations.get(inbound.address)
+        if known is not None:
+            return known
+        address = inbound.address
+        async with self._database.unit_of_work() as work:
+            conversation = await work.conversations.ensure(
+                channel=address.channel,
+                key=address.conversation,
+                user_id=person.id,
+                session_type=address.session_type,
+                now=self._clock.now(),
+            )
+        self._conversations[address] = conversation.id
+        self._channels[conversation.id] = address.channel
+        return conversation.id
+
+    async def _known(self, inbound: Inbound) -> Receipt:
+        async with self._database.reading() as work:
+            event = await work.inbox.find(channel=inbound.address.channel, account=inbound.sender.account, external_id=inbound.external_id)
+        assert event is not None
+        return Receipt(event_id=event.id, conversation_id=event.conversation_id, is_new=False)
+
+    async def _find_reply(self, event_id: UUID) -> Message | None:
+        async with self._database.reading() as work:
+            return await work.messages.find_reply(event_id, REPLIES)
+
+
+def _message(inbound: Inbound, person: Person, conversation_id: UUID, organization: str) -> Message:
+    """The row of what a person wrote, verbatim."""
+    return Message(
+        organization_id=organization,
+        id=inbound.id,
+        conversation_id=conversation_id,
+        user_id=person.id,
+        direction="in",
+        kind="message",
+        text=inbound.text,
+        at=inbound.at,
+        session_type=inbound.address.session_type,
+        external_id=inbound.external_id,
+        digest=digest(inbound.text),
+    )

@@ -1,0 +1,86 @@
+"""Who is writing: accounts on channels lead to people; an account that leads to nobody is a stranger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from bot.config import PersonConfig, RobbieConfig
+from bot.domain.address import Person, Sender
+from bot.domain.clock import Clock
+from bot.domain.errors import RobbieError
+from storage.database import Database
+from storage.models.people import User
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """One linked account of a person."""
+
+    channel: str
+    account: str
+    person_id: UUID
+
+
+class Directory:
+    """The people Robbie knows. Config names them; the database gives them their ids."""
+
+    def __init__(self, *, database: Database, robbie: RobbieConfig, people: Sequence[PersonConfig], clock: Clock) -> None:
+        self._database = database
+        self._robbie = robbie
+        self._people = people
+        self._clock = clock
+
+    async def prepare(self) -> Person:
+        """Everyone that config names exists after this; the owner is returned."""
+        now = self._clock.now()
+        async with self._database.unit_of_work() as work:
+            await work.people.ensure_organization(now)
+            owner = await work.people.ensure_user(name=self._robbie.owner, role="owner", timezone=self._robbie.timezone, now=now)
+            for person in self._people:
+                role = "owner" if person.name == self._robbie.owner else person.role
+                zone = person.timezone or self._robbie.timezone
+                user = await work.people.ensure_user(name=person.name, role=role, timezone=zone, now=now)
+                for identity in person.identities:
+                    await work.people.ensure_identity(channel=identity.platform, account=identity.id, user_id=user.id, now=now)
+                owner = user if user.id == owner.id else owner
+        return _person(owner)
+
+    async def owner(self) -> Person:
+        """The one Robbie works for."""
+        found = await self.by_name(self._robbie.owner)
+        if found is None:
+            raise RobbieError(f"the owner {self._robbie.owner!r} is not in the database yet; start Robbie once")
+        return found
+
+    async def by_name(self, name: str) -> Person | None:
+        """The person of this name, however it is capitalised."""
+        async with self._database.reading() as work:
+            users = await work.people.users()
+        return next((_person(user) for user in users if user.name.casefold() == name.casefold()), None)
+
+    async def by_id(self, person_id: UUID) -> Person | None:
+        """The person of this id."""
+        async with self._database.reading() as work:
+            return _person_or_none(await work.people.find_user_by_id(person_id))
+
+    async def by_sender(self, sender: Sender) -> Person | None:
+        """Whose account this is; None is a stranger."""
+        async with self._database.reading() as work:
+            return _person_or_none(await work.people.find_user_by_account(sender.channel, sender.account))
+
+    async def everyone(self) -> tuple[tuple[Person, tuple[Account, ...]], ...]:
+        """All people with their accounts."""
+        async with self._database.reading() as work:
+            users, identities = await work.people.users(), await work.people.identities()
+        accounts = [Account(channel=row.channel, account=row.account, person_id=row.user_id) for row in identities]
+        return tuple((_person(user), tuple(a for a in accounts if a.person_id == user.id)) for user in users)
+
+
+def _person(user: User) -> Person:
+    return Person(id=user.id, name=user.name, role=user.role, timezone=user.timezone)
+
+
+def _person_or_none(user: User | None) -> Person | None:
+    return None if user is None else _person(user)

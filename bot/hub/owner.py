@@ -1,0 +1,31 @@
+"""Names this process in the ledger, and tells which of the other names there belong to processes that are dead."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+
+
+def name_myself() -> str:
+    """This process's name: host, process id, and a word that no other run has."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+def is_dead(owner: str, me: str) -> bool:
+    """Whether *owner* is certainly gone: it ran on this host, under a process id that is free now or is my own."""
+    host, pid, _ = owner.rsplit(":", 2)
+    my_host, my_pid, _ = me.rsplit(":", 2)
+    if owner == me or host != my_host:
+        return False
+    return pid == my_pid or not _is_running(int(pid))
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,297 @@
+"""The ledger's first half at work: claims a message, has it answered, and records turn and promised reply in one commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from bot.brain.brain import Brain, reactive_turn
+from bot.brain.budget import settle
+from bot.domain.address import Person, SessionType
+from bot.domain.clock import Clock, new_id
+from bot.domain.errors import Conflict, StorageUnavailable
+from bot.domain.message import OutgoingKind
+from bot.domain.thought import Question, Turn
+from bot.hub.commands import Commands
+from bot.hub.feed import Feed, Grown, Said
+from storage.database import Database, UnitOfWork
+from storage.models.messaging import InboxEvent, InboxState, Message
+from storage.repositories.messaging import Asked, Claim
+
+log = structlog.get_logger(__name__)
+
+LEASE_SECONDS = 20.0
+CRASHES_ALLOWED = 3
+CLAIMS_ALLOWED = 25
+"""A claim that was neither answered nor failed means that the process died; a message that has seen this many deaths may be their cause."""
+RECORD_TRIES = 20
+REPAIRS = ("CredentialsRejected", "ModelNotServed")
+"""Failures that only a person can mend; each is recorded once."""
+
+SET_ASIDE = (
+    "Something about this message keeps tripping me up, so I have set it aside and made a note for whoever looks after me. "
+    "Could you try it in other words?"
+)
+ALLOWANCE_SPENT = "\n\n*Today's allowance for paid models is used up; until midnight I think with the models at home.*"
+
+
+class Thinkers:
+    """Answers the messages of one conversation at a time, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        brain: Brain,
+        commands: Commands,
+        feed: Feed,
+        owner: str,
+        clock: Clock,
+        pulls: Callable[[str], bool],
+        recorded: Callable[[Message, Turn], None],
+    ) -> None:
+        self._database = database
+        self._brain = brain
+        self._commands = commands
+        self._feed = feed
+        self._owner = owner
+        self._clock = clock
+        self._pulls = pulls
+        self._recorded = recorded
+        self._held: set[UUID] = set()
+
+    async def step(self, conversation_id: UUID) -> float | None:
+        """Answer the oldest waiting message of a conversation; None where there is none that may be claimed."""
+        asked = await self._claim(conversation_id, late=False)
+        if asked is None:
+            return None
+        with _holding(self._held, asked.event.id):
+            return await self._answer(asked)
+
+    async def step_late(self, conversation_id: UUID) -> bool:
+        """Try again to answer what the offline rung answered; False where still no level can."""
+        asked = await self._claim(conversation_id, late=True)
+        if asked is None:
+            return True
+        with _holding(self._held, asked.event.id):
+            turn = await self._brain.answer(_question(asked))
+            if turn.queued:
+                async with self._database.unit_of_work() as work:
+                    await work.inbox.settle(asked.event, InboxState.QUEUED, now=self._clock.now())
+                    await self._record_usage(work, asked.event.id, turn)
+                return False
+            await self._record(asked, turn, streamed=False)
+            return True
+
+    async def renew(self) -> None:
+        """Keep the leases of what is being answered now."""
+        if self._held:
+            async with self._database.unit_of_work() as work:
+                await work.inbox.renew(self._held, self._make_claim())
+
+    async def _claim(self, conversation_id: UUID, *, late: bool) -> Asked | None:
+        async with self._database.unit_of_work() as work:
+            claim = work.inbox.claim_queued if late else work.inbox.claim_next
+            event = await claim(conversation_id, self._make_claim())
+            return None if event is None else await work.inbox.load(event)
+
+    def _make_claim(self) -> Claim:
+        now = self._clock.now()
+        return Claim(owner=self._owner, now=now, until=now + timedelta(seconds=LEASE_SECONDS))
+
+    async def _answer(self, asked: Asked) -> float:
+        event = asked.event
+        if event.crashes >= CRASHES_ALLOWED or event.attempts > CLAIMS_ALLOWED:
+            return await self._set_aside(asked)
+        stream = _Stream(database=self._database, feed=self._feed, event=event, claim=self._make_claim)
+        question = _question(asked)
+        try:
+            turn = await self._commands.run(question) or await self._brain.answer(question, stream)
+        except StorageUnavailable:
+            await self._give_back(event)
+            raise
+        except Exception as error:  # a message that breaks its handler must not break the hub, nor be forgotten
+            log.exception("turn.crashed", event=str(event.id), crashes=event.crashes + 1)
+            return await self._crashed(event, error)
+        await self._record(asked, turn, streamed=stream.is_open)
+        return 0.0
+
+    async def _record(self, asked: Asked, turn: Turn, *, streamed: bool, state: InboxState = InboxState.ANSWERED) -> None:
+        """One commit: the reply, the event's new state, the promise to deliver, what it cost. Tried again while storage is away."""
+        for attempt in range(RECORD_TRIES):
+            try:
+                reply = await self._commit(asked, turn, streamed=streamed, state=InboxState.QUEUED if turn.queued else state)
+            except Conflict as error:
+                log.warning("turn.superseded", event=str(asked.event.id), error=str(error))
+                return
+            except StorageUnavailable as error:
+                if attempt == RECORD_TRIES - 1:
+                    raise
+                log.warning("turn.not_recorded_yet", error=str(error))
+                await asyncio.sleep(0.5)
+                continue
+            self._feed.publish(reply.conversation_id, Said(message_id=reply.id, reply_to=reply.reply_to))
+            self._recorded(reply, turn)
+            return
+
+    async def _commit(self, asked: Asked, turn: Turn, *, streamed: bool, state: InboxState) -> Message:
+        event, now = asked.event, self._clock.now()
+        async with self._database.unit_of_work() as work:
+            turn = await self._with_notice(work, turn, asked)
+            reply = _reply(asked, turn, id=new_id(), at=now)
+            await work.inbox.settle(event, state, now=now, deferred_at=now if turn.queued else event.deferred_at)
+            reply.recovered = await work.outbox.promise(
+                conversation_id=event.conversation_id,
+                event_id=event.id,
+                message_id=reply.id,
+                delivered=self._pulls(event.channel),
+                streamed=streamed or event.attempts > 1,
+                now=now,
+            )
+            work.messages.add(reply)
+            await self._record_usage(work, event.id, turn)
+        return reply
+
+    async def _with_notice(self, work: UnitOfWork, turn: Turn, asked: Asked) -> Turn:
+        """Say once a day that the allowance is used up."""
+        if not turn.over_budget:
+            return turn
+        day = self._clock.now().astimezone(ZoneInfo(asked.user.timezone)).date()
+        is_news = await work.incidents.add_once(
+            kind="allowance", key=str(day), detail="today's allowance ruled out a level", now=self._clock.now()
+        )
+        return replace(turn, text=turn.text + ALLOWANCE_SPENT) if is_news and not turn.queued else turn
+
+    async def _record_usage(self, work: UnitOfWork, event_id: UUID, turn: Turn) -> None:
+        """What the turn cost; and, once each, what only a person can mend."""
+        now = self._clock.now()
+        await settle(work, turn.attempts, event_id=event_id, now=now)
+        for attempt in turn.attempts:
+            if attempt.error not in REPAIRS:
+                continue
+            key = f"{attempt.level}/{attempt.model}/{attempt.error}"
+            if await work.incidents.add_once(kind="level", key=key, detail=attempt.detail, now=now):
+                log.error("level.needs_repair", level=attempt.level, model=attempt.model, error=attempt.error, detail=attempt.detail)
+
+    async def _crashed(self, event: InboxEvent, error: Exception) -> float:
+        """Try again a little later; the next claim sees how often it was tried."""
+        wait = float(0.5 * 2**event.crashes)
+        now = self._clock.now()
+        async with self._database.unit_of_work() as work:
+            crashes = event.crashes + 1
+            await work.inbox.settle(event, InboxState.RECEIVED, now=now, crashes=crashes, next_attempt_at=now + timedelta(seconds=wait))
+            if crashes >= CRASHES_ALLOWED:
+                detail = f"{type(error).__name__}: {error}"[:500]
+                await work.incidents.add_once(kind="set_aside", key=str(event.id), detail=detail, now=now)
+        return wait
+
+    async def _set_aside(self, asked: Asked) -> float:
+        """Stop trying; the person gets an honest line."""
+        detail = f"given up after {asked.event.crashes} crashes and {asked.event.attempts} attempts"
+        async with self._database.unit_of_work() as work:
+            await work.incidents.add_once(kind="set_aside", key=str(asked.event.id), detail=detail, now=self._clock.now())
+        turn = reactive_turn(SET_ASIDE, why="this message broke its handler three times", kind=OutgoingKind.NOTICE)
+        await self._record(asked, turn, streamed=True, state=InboxState.SET_ASIDE)
+        return 0.0
+
+    async def _give_back(self, event: InboxEvent) -> None:
+        """Leave the event to whoever comes next, if the storage lets us say so; else its lease runs out."""
+        try:
+            async with self._database.unit_of_work() as work:
+                await work.inbox.settle(event, InboxState.RECEIVED, now=self._clock.now())
+        except (StorageUnavailable, Conflict) as error:
+            log.warning("event.not_given_back", error=str(error))
+
+
+class _Stream:
+    """Shows a growing reply to whoever watches; the promise that it is being shown is committed before its first word is."""
+
+    def __init__(self, *, database: Database, feed: Feed, event: InboxEvent, claim: Callable[[], Claim]) -> None:
+        self._database = database
+        self._feed = feed
+        self._event = event
+        self._claim = claim
+        self._unseen = ""
+        self.is_open = False
+
+    async def token(self, text: str) -> None:
+        """Show more text, if anybody looks."""
+        self._unseen += text
+        await self._show(whole=not self.is_open)
+
+    async def replace(self, text: str) -> None:
+        """Show this text instead of what was shown."""
+        self._unseen = text
+        await self._show(whole=True)
+
+    async def _show(self, *, whole: bool) -> None:
+        if not self.is_open and not await self._open():
+            return
+        self._feed.publish(self._event.conversation_id, Grown(event_id=self._event.id, text=self._unseen, whole=whole))
+        self._unseen = ""
+
+    async def _open(self) -> bool:
+        if self._feed.is_watched(self._event.conversation_id):
+            async with self._database.unit_of_work() as work:
+                await work.outbox.open_stream(conversation_id=self._event.conversation_id, event_id=self._event.id, claim=self._claim())
+            self.is_open = True
+        return self.is_open
+
+
+@contextmanager
+def _holding(held: set[UUID], event_id: UUID) -> Iterator[None]:
+    """While inside, the event's lease is renewed."""
+    held.add(event_id)
+    try:
+        yield
+    finally:
+        held.discard(event_id)
+
+
+def _question(asked: Asked) -> Question:
+    user = asked.user
+    return Question(
+        id=asked.event.id,
+        conversation_id=asked.event.conversation_id,
+        person=Person(id=user.id, name=user.name, role=user.role, timezone=user.timezone),
+        text=asked.message.text,
+        asked_at=asked.message.at,
+        session_type=SessionType(asked.message.session_type),
+        is_late=asked.event.deferred_at is not None,
+    )
+
+
+def _reply(asked: Asked, turn: Turn, *, id: UUID, at: datetime) -> Message:
+    """The row of a reply; `details` is what `ask --json` tells."""
+    question = asked.message
+    return Message(
+        organization_id=question.organization_id,
+        id=id,
+        conversation_id=question.conversation_id,
+        user_id=question.user_id,
+        direction="out",
+        kind=turn.kind,
+        text=turn.text,
+        at=at,
+        session_type=question.session_type,
+        reply_to=question.id,
+        details={
+            "tier": turn.tier,
+            "level": turn.level,
+            "provider": turn.provider,
+            "model": turn.model,
+            "task_type": turn.task_type,
+            "confidence": turn.confidence,
+            "why": turn.why,
+            "latency_ms": round(turn.latency_ms, 1),
+            "cost_usd": turn.cost_usd,
+            "offline": turn.offline,
+        },
+    )

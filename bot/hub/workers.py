@@ -1,0 +1,74 @@
+"""A pool of workers of which each takes a whole conversation, so that order is kept inside one and none waits for another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import structlog
+
+from bot.domain.errors import StorageError
+
+log = structlog.get_logger(__name__)
+
+Step = Callable[[UUID], Awaitable[float | None]]
+"""Does one piece of a conversation's work. Returns seconds until the next (0 is at once), or None when there is no more."""
+
+AFTER_TROUBLE_SECONDS = 1.0
+
+
+class ConversationPool:
+    """Runs *step* for woken conversations until each has no more to do; at most *width* steps at once."""
+
+    def __init__(self, *, name: str, step: Step, width: int) -> None:
+        self._name = name
+        self._step = step
+        self._width = asyncio.Semaphore(width)
+        self._tasks: dict[UUID, asyncio.Task[None]] = {}
+        self._woken: set[UUID] = set()
+        self._is_closing = False
+
+    def wake(self, conversation_id: UUID) -> None:
+        """There is, or may be, work in this conversation. Returns at once."""
+        self._woken.add(conversation_id)
+        if conversation_id not in self._tasks and not self._is_closing:
+            task = asyncio.create_task(self._work(conversation_id), name=f"{self._name} {conversation_id}")
+            self._tasks[conversation_id] = task
+
+    async def drain(self, seconds: float) -> None:
+        """Start nothing more and let what runs finish within *seconds*; what does not is cut off."""
+        self._is_closing = True
+        running = tuple(self._tasks.values())
+        if running:
+            _, late = await asyncio.wait(running, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _work(self, conversation_id: UUID) -> None:
+        try:
+            while conversation_id in self._woken and not self._is_closing:
+                self._woken.discard(conversation_id)
+                rest = await self._one_step(conversation_id)
+                if rest is not None:
+                    self._woken.add(conversation_id)
+                    await self._sleep(rest)
+        finally:
+            del self._tasks[conversation_id]
+
+    async def _one_step(self, conversation_id: UUID) -> float | None:
+        async with self._width:
+            try:
+                return await self._step(conversation_id)
+            except StorageError as error:
+                log.warning("worker.storage", pool=self._name, error=str(error))
+            except Exception:  # an edge that must survive: one conversation's bug is not another's
+                log.exception("worker.bug", pool=self._name)
+            return AFTER_TROUBLE_SECONDS
+
+    async def _sleep(self, seconds: float) -> None:
+        """Rest, in slices, so that a drain is not kept waiting."""
+        while seconds > 0 and not self._is_closing:
+            await asyncio.sleep(min(seconds, 0.25))
+            seconds -= 0.25

@@ -1,0 +1,107 @@
+"""Keeps an open page true to its conversation: what this process says at once, what any other says within seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+from bot.domain.address import Person
+from bot.hub.feed import Feed, Grown, Subscription
+from bot.hub.server import EventStream
+from bot.palace.transcript import IN, Transcripts
+from bot.palace.view import Progress, View
+
+LOOK_SECONDS = 3.0
+ALIVE_SECONDS = 15.0
+FRAME_SECONDS = 0.04
+"""Words that come within it are shown together."""
+REPLAYED = 50
+
+
+class Live:
+    """What one page has been shown. Pieces may be sent twice: the page knows every message by its id."""
+
+    def __init__(
+        self, *, transcripts: Transcripts, feed: Feed, view: View, person: Person, conversation_id: UUID, after: UUID | None
+    ) -> None:
+        self._transcripts = transcripts
+        self._feed = feed
+        self._view = view
+        self._person = person
+        self._conversation_id = conversation_id
+        self._last = after
+        self._seen: set[UUID] = set()
+        self._growing: dict[UUID, str] = {}
+
+    async def follow(self, stream: EventStream) -> None:
+        """Send news until the reader is gone."""
+        with self._feed.subscribe(self._conversation_id) as subscription:
+            await self._send(stream, await self._resume() + self._growth())
+            alive_at = asyncio.get_running_loop().time()
+            while stream.is_open:
+                is_told = await self._listen(subscription)
+                pieces = ("" if is_told else await self._look()) + self._growth()
+                await self._send(stream, pieces)
+                now = asyncio.get_running_loop().time()
+                if not pieces and now - alive_at > ALIVE_SECONDS:
+                    await stream.send("", event="alive")
+                    alive_at = now
+
+    async def _listen(self, subscription: Subscription) -> bool:
+        """Wait for news, then for what comes right after it; says whether the feed tells all of it (a reply grew, no more)."""
+        news = await subscription.next(LOOK_SECONDS)
+        if news is None:
+            return False
+        await asyncio.sleep(FRAME_SECONDS)
+        is_told = isinstance(news, Grown)
+        while (news := await subscription.next(0)) is not None:
+            is_told = is_told and isinstance(news, Grown)
+        return is_told
+
+    async def _send(self, stream: EventStream, pieces: str) -> None:
+        if pieces:
+            await stream.send(pieces, event_id=str(self._last or ""))
+
+    async def _resume(self) -> str:
+        """What happened since the page was made or lost its connection, and which replies are on their way."""
+        recent = await self._transcripts.recent(self._conversation_id, limit=REPLAYED)
+        if self._last is None and recent:
+            self._last = recent[0].id
+        pieces = await self._look()
+        waiting = await self._transcripts.unanswered(recent)
+        return pieces + "".join(self._begin(event_id) for event_id in waiting if event_id not in self._growing)
+
+    async def _look(self) -> str:
+        """The messages that were recorded since the last look, whoever recorded them."""
+        messages = await self._transcripts.since(self._conversation_id, self._last)
+        answered = {message.reply_to for message in messages}
+        pieces = []
+        for message in messages:
+            if message.id in self._seen:
+                continue
+            self._seen.add(message.id)
+            self._last = max(message.id, self._last or message.id)
+            if message.reply_to is not None:
+                self._growing.pop(message.reply_to, None)
+                pieces.append(self._view.end(message.reply_to))
+            pieces.append(self._view.add(message, self._person))
+            if message.direction == IN and message.id not in answered:
+                pieces.append(self._begin(message.id))
+        return "".join(pieces)
+
+    def _begin(self, event_id: UUID) -> str:
+        self._growing[event_id] = self._feed.growing(self._conversation_id).get(event_id, "")
+        return self._view.begin(Progress(event_id=event_id, text=self._growing[event_id]))
+
+    def _growth(self) -> str:
+        """What the growing replies have more than the page shows."""
+        pieces = []
+        for event_id, text in self._feed.growing(self._conversation_id).items():
+            shown = self._growing.get(event_id)
+            if shown is None:
+                pieces.append(self._begin(event_id))
+            elif text != shown:
+                is_more = text.startswith(shown)
+                pieces.append(self._view.grow(event_id, text[len(shown) :] if is_more else text, whole=not is_more))
+            self._growing[event_id] = text
+        return "".join(pieces)

@@ -1,0 +1,48 @@
+"""What the owner can have the running hub do from the command line: the fire drill."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict
+
+from aiohttp import web
+
+from bot.brain.drill import Drill, Fault, drill_question
+from bot.domain.clock import Clock
+from bot.domain.errors import NotAllowed
+from bot.hub.auth import visitor_of
+from bot.hub.server import Problem, event_stream
+
+
+class Operations:
+    """Routes that act on the hub itself; the owner's alone."""
+
+    def __init__(self, *, drill: Drill, clock: Clock) -> None:
+        self._drill = drill
+        self._clock = clock
+        self._one_drill = asyncio.Lock()
+
+    @property
+    def routes(self) -> tuple[web.RouteDef, ...]:
+        """The fire drill."""
+        return (web.post("/api/drill", self._rehearse),)
+
+    async def _rehearse(self, request: web.Request) -> web.StreamResponse:
+        """An event for each rehearsal, as it is done."""
+        person = visitor_of(request).person
+        if not person.is_owner:
+            raise NotAllowed("only the owner holds drills")
+        fault = _fault(request.query.get("fault", Fault.REFUSED))
+        async with self._one_drill, event_stream(request) as stream:
+            async for rehearsal in self._drill.rehearse(drill_question(person, self._clock), fault):
+                await stream.send(json.dumps(asdict(rehearsal)), event="rehearsal")
+            await stream.send("{}", event="done")
+        return stream.response
+
+
+def _fault(name: str) -> Fault:
+    try:
+        return Fault(name)
+    except ValueError:
+        raise Problem(400, "bad_fault", f"a fault is one of {', '.join(Fault)}") from None

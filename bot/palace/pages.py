@@ -1,0 +1,125 @@
+"""The chat page: shows a conversation, takes what the person writes, follows what happens."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, quote
+from uuid import UUID
+
+from aiohttp import web
+
+from bot.domain.clock import Clock, new_id
+from bot.hub.auth import visitor_of
+from bot.hub.hub import Hub
+from bot.hub.server import Problem, event_stream
+from bot.palace.live import Live
+from bot.palace.transcript import Door, Transcripts
+from bot.palace.view import Progress, View
+
+MAIN = "main"
+PAGE = 50
+LONGEST_ID = 200
+
+
+class Pages:
+    """The pages for people."""
+
+    def __init__(self, *, hub: Hub, door: Door, transcripts: Transcripts, view: View, clock: Clock) -> None:
+        self._hub = hub
+        self._door = door
+        self._transcripts = transcripts
+        self._view = view
+        self._clock = clock
+
+    @property
+    def routes(self) -> tuple[web.RouteDef, ...]:
+        """The page and what it is made of."""
+        return (
+            web.get("/", self._show),
+            web.get("/chat", self._show),
+            web.post("/chat", self._say),
+            web.get("/chat/earlier", self._earlier),
+            web.get("/chat/events", self._follow),
+        )
+
+    async def _show(self, request: web.Request) -> web.Response:
+        """The conversation's end, or a part before it."""
+        person, name = visitor_of(request).person, _conversation(request)
+        address = self._transcripts.address(person, name)
+        messages = await self._transcripts.latest(address, limit=PAGE + 1, before=_id(request, "before"))
+        shown = messages[-PAGE:]
+        waiting = await self._transcripts.unanswered(shown)
+        growing = self._hub.feed.growing(shown[-1].conversation_id) if shown else {}
+        page = self._view.chat(
+            person,
+            conversation=name,
+            messages=shown,
+            progress=[Progress(event_id=event_id, text=growing.get(event_id, "")) for event_id in waiting],
+            has_earlier=len(messages) > PAGE,
+            request_id=str(new_id()),
+        )
+        return _html(page)
+
+    async def _say(self, request: web.Request) -> web.Response:
+        """Take what was written. The page's script gets it back to show at once, a page without script is shown again."""
+        visitor, is_scripted = visitor_of(request), "HX-Request" in request.headers
+        fields = parse_qs((await request.read()).decode("ascii", "replace"), errors="replace")
+        name, external_id = fields.get("conversation", [MAIN])[0], fields.get("id", [str(new_id())])[0][:LONGEST_ID]
+        text = fields.get("text", [""])[0].replace("\r\n", "\n")  # a form's way to send line ends, not the person's
+        back = web.Response(status=303, headers={"Location": f"/chat?conversation={quote(name)}#end"})
+        if not text.strip():
+            return web.Response(status=204) if is_scripted else back
+        address = self._transcripts.address(visitor.person, name)
+        inbound = self._door.to_inbound(visitor.person, address, text=text, external_id=external_id, at=self._clock.now())
+        receipt = await self._hub.receive(inbound, visitor.person)
+        if not is_scripted:
+            return back
+        message = await self._transcripts.message(receipt.event_id)
+        return _html(self._view.add(message, visitor.person))
+
+    async def _earlier(self, request: web.Request) -> web.Response:
+        """The messages before the first one that the page shows."""
+        person, name = visitor_of(request).person, _conversation(request)
+        address = self._transcripts.address(person, name)
+        messages = await self._transcripts.latest(address, limit=PAGE + 1, before=_id(request, "before"))
+        return _html(self._view.earlier(person, conversation=name, messages=messages[-PAGE:], has_earlier=len(messages) > PAGE))
+
+    async def _follow(self, request: web.Request) -> web.StreamResponse:
+        """News for an open page, from where it was when it was made or last connected."""
+        person = visitor_of(request).person
+        address = self._transcripts.address(person, _conversation(request))
+        conversation = await self._transcripts.conversation(person, address)
+        live = Live(
+            transcripts=self._transcripts,
+            feed=self._hub.feed,
+            view=self._view,
+            person=person,
+            conversation_id=conversation.id,
+            after=_uuid(request.headers.get("Last-Event-ID", "")) or _id(request, "after"),
+        )
+        async with event_stream(request) as stream:
+            await live.follow(stream)
+        return stream.response
+
+
+def _conversation(request: web.Request) -> str:
+    return request.query.get("conversation", MAIN)
+
+
+def _id(request: web.Request, name: str) -> UUID | None:
+    """The id in the query. Raises Problem for what is none."""
+    value = request.query.get(name, "")
+    found = _uuid(value)
+    if value and found is None:
+        raise Problem(400, "bad_request", f'"{name}" is no id')
+    return found
+
+
+def _uuid(value: str) -> UUID | None:
+    try:
+        return UUID(value)
+    except ValueError:
+        return None
+
+
+def _html(text: str) -> web.Response:
+    return web.Response(body=text.encode("utf-8", "replace"), content_type="text/html", charset="utf-8")

@@ -1,0 +1,115 @@
+// The little that the chat page does by itself: htmx sends, receives and swaps; this keeps order, place and unsent words.
+(() => {
+  const byId = (id) => document.getElementById(id);
+  const log = byId("log"), composer = byId("composer"), words = byId("words"), stream = byId("stream"), down = byId("down");
+  const root = document.scrollingElement;
+
+  // --- place: the end stays in view for whoever reads there ---
+  const isAtEnd = () => root.scrollHeight - root.scrollTop - root.clientHeight < 120;
+  const toEnd = () => { root.scrollTop = root.scrollHeight; };
+  let follows = true;
+  const settle = () => {
+    if (follows) toEnd();
+    down.hidden = follows || isAtEnd();
+  };
+  addEventListener("scroll", () => {
+    follows = isAtEnd();
+    if (follows) down.hidden = true;
+  }, { passive: true });
+  down.addEventListener("click", () => { follows = true; settle(); words.focus(); });
+  toEnd();
+
+  // --- order: a message is shown once, by its id, and ids sort by time; replies in progress come last ---
+  const isMessage = (item) => item.id.startsWith("m-");
+  document.addEventListener("htmx:before:swap", (event) => {
+    for (const task of event.detail.tasks) {
+      const item = task.fragment.firstElementChild;
+      if (task.target !== log || task.swapSpec.style !== "beforeend" || !item) continue;
+      const shown = byId(item.id);
+      const next = isMessage(item) && [...log.children].find((one) => isMessage(one) && one.id > item.id);
+      if (shown) [task.target, task.swapSpec.style] = [shown, "outerHTML"];
+      else if (next) [task.target, task.swapSpec.style] = [next, "beforebegin"];
+    }
+  });
+  document.addEventListener("htmx:after:swap", () => {
+    for (const item of log.querySelectorAll(".progress:has(~ [id^=m-])")) log.append(item);
+    settle();
+  });
+
+  // --- the line to Robbie ---
+  let connection = null, alarm = 0, heardAt = Date.now();
+  const lose = () => { alarm ||= setTimeout(() => { byId("lost").hidden = false; }, 1500); };
+  const regain = () => {
+    clearTimeout(alarm);
+    alarm = 0;
+    byId("lost").hidden = true;
+    heardAt = Date.now();
+  };
+  const again = () => setTimeout(() => stream.dispatchEvent(new CustomEvent("connect")), 2000);
+  stream.addEventListener("htmx:sse:after:connection", (event) => { connection = event.detail.connection; regain(); });
+  stream.addEventListener("htmx:sse:after:message", () => { heardAt = Date.now(); });
+  stream.addEventListener("htmx:sse:before:connection", (event) => { if (event.detail.connection.attempt > 0) lose(); });
+  stream.addEventListener("htmx:sse:error", (event) => { event.detail.status === 401 ? location.reload() : lose(); });
+  stream.addEventListener("htmx:sse:close", again);
+  for (const name of ["htmx:error", "htmx:response:error"]) {
+    stream.addEventListener(name, (event) => {
+      if (event.detail.ctx?.response?.status === 401) return location.reload();
+      lose();
+      again();
+    });
+  }
+  // a network that went away without a word: the server says something at least every 20 seconds
+  setInterval(() => {
+    if (document.hidden) heardAt = Date.now();
+    else if (Date.now() - heardAt > 45000) { heardAt = Date.now(); lose(); connection?.reader?.cancel(); }
+  }, 5000);
+
+  // --- writing ---
+  const isTouch = matchMedia("(pointer: coarse)").matches;
+  const fit = () => {
+    words.style.height = "auto";
+    words.style.height = `${Math.min(words.scrollHeight, innerHeight * 0.4)}px`;
+    byId("send").disabled = !words.value.trim();
+    if (follows) toEnd();
+  };
+  const newId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  const unsent = new Map(); // text -> id: what is sent once more keeps its id, so that it is answered once
+  words.addEventListener("input", fit);
+  words.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || isTouch) return;
+    event.preventDefault();
+    composer.requestSubmit(byId("send"));
+  });
+  document.addEventListener("htmx:config:request", (event) => {
+    const body = event.detail.ctx.request.body;
+    if (event.detail.ctx.request.method !== "POST" || !body.has("text")) return;
+    const text = body.get("text");
+    if (!text.trim()) return event.preventDefault();
+    body.set("id", unsent.get(text) ?? newId());
+    event.detail.ctx.said = { text, id: body.get("id") };
+    byId("unsent").hidden = true;
+    follows = true;
+    if (event.target === composer) { words.value = ""; fit(); }
+  });
+  for (const name of ["htmx:error", "htmx:response:error"]) {
+    document.addEventListener(name, (event) => {
+      const ctx = event.detail.ctx;
+      if (!ctx?.said) return;
+      if (ctx.response?.status === 401) return location.reload();
+      unsent.set(ctx.said.text, ctx.said.id);
+      words.value = [ctx.said.text, words.value].filter(Boolean).join("\n");
+      byId("unsent").hidden = false;
+      fit();
+    });
+  }
+  fit();
+
+  // --- copying, where the browser allows it ---
+  document.documentElement.classList.toggle("can-copy", Boolean(navigator.clipboard));
+  log.addEventListener("click", async (event) => {
+    if (!event.target.matches(".copy")) return;
+    await navigator.clipboard.writeText(event.target.closest(".message").querySelector(".text").innerText);
+    event.target.textContent = "copied";
+    setTimeout(() => { event.target.textContent = "copy"; }, 1500);
+  });
+})();

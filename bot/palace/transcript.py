@@ -1,0 +1,104 @@
+"""What was said in one person's own conversation, for the page and the API: nobody finds anybody else's here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from bot.domain.address import Address, Person
+from bot.domain.clock import Clock
+from bot.domain.message import Inbound
+from bot.hub.server import Problem
+from storage.database import Database
+from storage.models.messaging import Conversation, Message
+from storage.repositories.messaging import WAITING
+
+IN = "in"
+FLUSH = 500
+SKEW_MS = 30_000
+"""Ids are made before their rows are committed, by several processes with their own clocks: this far back something may still turn up."""
+
+
+class Door(Protocol):
+    """The web's dialect."""
+
+    def address(self, person: Person, conversation: str) -> Address | None:
+        """Where a conversation of this name takes place; None for a name that cannot be one."""
+
+    def to_inbound(self, person: Person, address: Address, *, text: str, external_id: str, at: datetime) -> Inbound:
+        """What a person wrote."""
+
+
+class Transcripts:
+    """Reads conversations by their person and name."""
+
+    def __init__(self, *, database: Database, door: Door, clock: Clock) -> None:
+        self._database = database
+        self._door = door
+        self._clock = clock
+
+    def address(self, person: Person, name: str) -> Address:
+        """The address of *person*'s conversation *name*. Raises Problem."""
+        address = self._door.address(person, name)
+        if address is None:
+            raise Problem(400, "bad_conversation", "a conversation's name is up to 64 letters, digits, spaces, dots, dashes")
+        return address
+
+    async def conversation(self, person: Person, address: Address) -> Conversation:
+        """The conversation, made if it is new."""
+        values = {"channel": address.channel, "key": address.conversation}
+        async with self._database.reading() as work:
+            found = await work.conversations.find(**values)
+        if found is None:
+            async with self._database.unit_of_work() as work:
+                found = await work.conversations.ensure(
+                    **values, user_id=person.id, session_type=address.session_type, now=self._clock.now()
+                )
+        return found
+
+    async def latest(self, address: Address, *, limit: int, before: UUID | None = None) -> list[Message]:
+        """The last *limit* messages (before one of them, where given), oldest first."""
+        async with self._database.reading() as work:
+            conversation = await work.conversations.find(channel=address.channel, key=address.conversation)
+            if conversation is None:
+                return []
+            return await work.messages.latest(conversation.id, limit=limit, before=before)
+
+    async def recent(self, conversation_id: UUID, *, limit: int) -> list[Message]:
+        """The last *limit* messages of a conversation that is known, oldest first."""
+        async with self._database.reading() as work:
+            return await work.messages.latest(conversation_id, limit=limit)
+
+    async def message(self, message_id: UUID) -> Message:
+        """The message of this id, which exists."""
+        async with self._database.reading() as work:
+            found = await work.messages.find_by_id(message_id)
+        assert found is not None
+        return found
+
+    async def since(self, conversation_id: UUID, after: UUID | None) -> Sequence[Message]:
+        """What was said after a message, and shortly before it (see SKEW_MS), oldest first."""
+        rows: list[Message] = []
+        floor = None if after is None else _a_little_before(after)
+        async with self._database.reading() as work:
+            while True:
+                more = await work.messages.since(conversation_id, floor, limit=FLUSH)
+                rows += more
+                if len(more) < FLUSH:
+                    return rows
+                floor = more[-1].id
+
+    async def unanswered(self, messages: Sequence[Message]) -> tuple[UUID, ...]:
+        """Those of *messages* to which the answer is still being thought out."""
+        answered = {message.reply_to for message in messages}
+        open_ids = [message.id for message in messages if message.direction == IN and message.id not in answered]
+        async with self._database.reading() as work:
+            events = [await work.inbox.find_by_id(event_id) for event_id in open_ids]
+        return tuple(event.id for event in events if event is not None and event.state in WAITING)
+
+
+def _a_little_before(message_id: UUID) -> UUID:
+    """The smallest UUIDv7 of the moment SKEW_MS before the one that *message_id* was made in."""
+    return UUID(int=max((message_id.int >> 80) - SKEW_MS, 0) << 80)

@@ -1,0 +1,165 @@
+"""Turns what was said into HTML: whole pages, single messages, and the pieces by which an open page follows a conversation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from bot.domain.address import Person
+from bot.domain.clock import Clock
+from bot.hub.server import Problem
+from bot.palace.assets import Assets
+from bot.palace.transcript import IN
+from storage.models.messaging import Message
+
+LABELS = {
+    "offline": "Answered without a model. Your question is kept; the real answer follows.",
+    "late": "A late answer",
+    "notice": "A note from Robbie",
+}
+RECOVERED = "Sent again after an interruption; you may have seen it before."
+_UNSHOWABLE = re.compile("[\x00\ud800-\udfff]")
+
+MarkdownToHtml = Callable[[str], str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """One message, ready to be shown; `html` is harmless."""
+
+    id: UUID
+    direction: str
+    kind: str
+    html: str
+    at: datetime
+    time: str
+    label: str
+    facts: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """A reply that is not finished: what is there of it."""
+
+    event_id: UUID
+    text: str
+
+
+class View:
+    """Every piece of HTML of the chat."""
+
+    def __init__(self, *, assets: Assets, markdown: MarkdownToHtml, clock: Clock) -> None:
+        self._markdown = markdown
+        self._clock = clock
+        self._templates = Environment(
+            loader=PackageLoader("bot.palace"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        )
+        self._templates.globals["static"] = assets.url
+        pieces = self._templates.get_template("message.html").module
+        self._message, self._progress = pieces.message, pieces.progress  # type: ignore[attr-defined]
+
+    def chat(
+        self,
+        person: Person,
+        *,
+        conversation: str,
+        messages: Sequence[Message],
+        progress: Sequence[Progress],
+        has_earlier: bool,
+        request_id: str,
+    ) -> str:
+        """The whole page."""
+        now = self._clock.now().astimezone(ZoneInfo(person.timezone))
+        return self._templates.get_template("chat.html").render(
+            person=person,
+            conversation=conversation,
+            lines=[self.line(message, person) for message in messages],
+            progress=progress,
+            has_earlier=has_earlier,
+            request_id=request_id,
+            greeting=_greeting(now.hour),
+        )
+
+    def earlier(self, person: Person, *, conversation: str, messages: Sequence[Message], has_earlier: bool) -> str:
+        """What takes the place of the button that asked for it."""
+        return self._templates.get_template("earlier.html").render(
+            conversation=conversation, lines=[self.line(message, person) for message in messages], has_earlier=has_earlier
+        )
+
+    def problem(self, problem: Problem) -> str:
+        """The page for a request that is not served; it tells what to do, not what went wrong."""
+        return self._templates.get_template("problem.html").render(code=problem.code, status=problem.status)
+
+    def line(self, message: Message, person: Person) -> Line:
+        """*message* as *person* sees it; only Robbie's words are read as Markdown, a person's stay as they are."""
+        is_question = message.direction == IN
+        at = message.at.astimezone(ZoneInfo(person.timezone))
+        labels = [LABELS.get(message.kind, ""), RECOVERED if message.recovered else ""]
+        return Line(
+            id=message.id,
+            direction=message.direction,
+            kind=message.kind,
+            html=escape(showable(message.text)) if is_question else self._markdown(message.text),
+            at=at,
+            time=_time(at, self._clock.now().astimezone(at.tzinfo)),
+            label=" ".join(filter(None, labels)),
+            facts={} if is_question else _facts(message),
+        )
+
+    def add(self, message: Message, person: Person) -> str:
+        """A piece that shows a message (once, however often it is sent)."""
+        return self._put(self._message(self.line(message, person)))
+
+    def begin(self, progress: Progress) -> str:
+        """A piece that shows that, and how far, a reply is being made."""
+        return self._put(self._progress(Progress(event_id=progress.event_id, text=showable(progress.text))))
+
+    def grow(self, event_id: UUID, text: str, *, whole: bool) -> str:
+        """A piece that adds to a growing reply, or shows another text in its place."""
+        swap = "innerHTML" if whole else "beforeend"
+        return f'<hx-partial hx-target="#t-{event_id}" hx-swap="{swap}">{escape(showable(text))}</hx-partial>'
+
+    def end(self, event_id: UUID) -> str:
+        """A piece that takes a growing reply away, the finished one being there."""
+        return f'<hx-partial hx-target="#r-{event_id}" hx-swap="delete"></hx-partial>'
+
+    def _put(self, item: str) -> str:
+        return f'<hx-partial hx-target="#log" hx-swap="beforeend">{item}</hx-partial>'
+
+
+def showable(text: str) -> str:
+    """*text* without what no page can hold."""
+    return _UNSHOWABLE.sub("\ufffd", text)
+
+
+def _time(at: datetime, now: datetime) -> str:
+    """The time, with the day where it is another one."""
+    if at.date() == now.date():
+        return f"{at:%H:%M}"
+    return f"{at.day} {at:%b, %H:%M}" if at.year == now.year else f"{at.day} {at:%b %Y, %H:%M}"
+
+
+def _greeting(hour: int) -> str:
+    return "Good morning" if 5 <= hour < 12 else "Good afternoon" if 12 <= hour < 18 else "Good evening"
+
+
+def _facts(message: Message) -> dict[str, str]:
+    """How an answer came about; nothing where no model was asked."""
+    details = message.details or {}
+    if not details.get("model"):
+        return {}
+    cost = details.get("cost_usd") or 0.0
+    facts = {
+        "Answered by": f"{details.get('level')} ({details['model']})",
+        "Took": f"{(details.get('latency_ms') or 0.0) / 1000:.1f} s",
+        "Cost": f"${cost:.4f}" if cost else "nothing",
+        "How": str(details.get("why") or ""),
+    }
+    return {name: showable(value) for name, value in facts.items() if value}

@@ -1,0 +1,184 @@
+"""`robbie init`: asks for what Robbie can use, tests each key before it is saved, and never shows a secret."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo, available_timezones
+
+import tomlkit
+from pydantic import SecretStr
+from rich.console import Console
+from rich.prompt import Confirm, Prompt
+
+from bot.brain.catalog import known_models
+from bot.brain.levels import make_rungs
+from bot.config import LOCAL_FILE, SECRETS_FILE, Config, LevelConfig, load_config
+from bot.domain.errors import CredentialsRejected, ProviderError
+
+TEST_SECONDS = 15.0
+KEYS = {
+    "openai": ("OPENAI_API_KEY", "platform.openai.com → API keys → Create new secret key"),
+    "anthropic": ("ANTHROPIC_API_KEY", "console.anthropic.com → Settings → API keys → Create key"),
+}
+OFFERED = 12
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What a key is good for: the models its vendor serves to it, or why it was not accepted."""
+
+    models: tuple[str, ...] = ()
+    trouble: str = ""
+
+
+class Setup:
+    """Fills config.local.toml and data_dir/secrets.env. With `asks` False it takes what the environment holds."""
+
+    def __init__(self, *, config_file: Path, environ: Mapping[str, str], asks: bool, console: Console | None = None) -> None:
+        self._file = config_file
+        self._environ = environ
+        self._asks = asks
+        self._console = console or Console(highlight=False)
+        self._settings: dict[str, dict[str, str]] = {}
+        self._models: dict[str, str] = {}
+        self._secrets: dict[str, str] = {}
+
+    async def run(self) -> None:
+        """Ask, test, save. Raises ConfigError where there is nothing to build on."""
+        config = load_config(self._file, self._environ)
+        self._ask_about_robbie(config)
+        for level in config.brain.levels:
+            if level.provider in KEYS:
+                await self._ask_for_key(level)
+        for level in config.brain.levels:
+            if level.provider == "ollama" and level.nodes:
+                await self._look_at_nodes(level, config)
+        self._save(config)
+
+    def _ask_about_robbie(self, config: Config) -> None:
+        if not self._asks:
+            return
+        owner = Prompt.ask("Whom does Robbie work for?", default=config.robbie.owner, console=self._console)
+        zone = Prompt.ask("In which time zone (IANA name)?", default=config.robbie.timezone, console=self._console)
+        while zone not in available_timezones():
+            zone = Prompt.ask(f"{zone} is not known; for example Europe/Berlin", default=config.robbie.timezone, console=self._console)
+        self._settings["robbie"] = {"owner": owner, "timezone": str(ZoneInfo(zone))}
+
+    async def _ask_for_key(self, level: LevelConfig) -> None:
+        """One level's key, tested before it is kept; an empty answer leaves things as they are."""
+        variable, where = KEYS[level.provider]
+        while True:
+            key = self._read_key(level, variable, where)
+            if not key:
+                self._console.print(f"{level.name}: no key; the level is skipped until there is one")
+                return
+            verdict = await _try(level, key)
+            if not verdict.trouble:
+                break
+            self._console.print(f"{level.name}: {verdict.trouble}; nothing is saved for it")
+            if not self._asks or not Confirm.ask("Try another key?", default=True, console=self._console):
+                return
+        if self._environ.get(variable) != key:
+            self._secrets[variable] = key
+        self._console.print(f"{level.name}: the key works")
+        self._offer_models(level, verdict)
+
+    def _read_key(self, level: LevelConfig, variable: str, where: str) -> str:
+        present = level.api_key.get_secret_value() if level.api_key else ""
+        if not self._asks:
+            return present
+        hint = "Enter keeps the present one" if present else "Enter skips it"
+        self._console.print(f"\n{level.name} ({level.provider} {level.model}). To get a key: {where}")
+        typed = Prompt.ask(f"{variable} ({hint})", password=True, default="", show_default=False, console=self._console)
+        return typed.strip() or present
+
+    def _offer_models(self, level: LevelConfig, verdict: Verdict) -> None:
+        """A model that the vendor does not serve is never kept without a word."""
+        if not verdict.models or level.model in verdict.models:
+            return
+        current = [model for model in known_models(level.provider) if model in verdict.models] or list(verdict.models)
+        self._console.print(f"{level.name}: {level.model} is not served to this key. Served now: {', '.join(current[:OFFERED])}")
+        if self._asks:
+            chosen = Prompt.ask("Which one shall it be?", choices=[*current, level.model], default=current[0], show_choices=False)
+            self._models[level.name] = chosen
+
+    async def _look_at_nodes(self, level: LevelConfig, config: Config) -> None:
+        for rung in make_rungs([level], config.mesh.nodes, self._environ):
+            try:
+                async with asyncio.timeout(TEST_SECONDS):
+                    models = await rung.provider.models()
+                has = rung.provider.model in models or f"{rung.provider.model}:latest" in models
+                words = "is there" if has else f"has no {rung.provider.model}: `ollama pull {rung.provider.model}`"
+            except (ProviderError, TimeoutError):
+                words = "does not answer; the level waits until it does"
+            finally:
+                await rung.provider.close()
+            self._console.print(f"{level.name}: the node {rung.node} {words}")
+
+    def _save(self, config: Config) -> None:
+        """Settings on top of those that were there, secrets likewise; both files appear whole or not at all."""
+        local = self._file.absolute().with_name(LOCAL_FILE)
+        if self._settings or self._models:
+            _write(local, _merged(local, self._settings, self._models), mode=0o644)
+            self._console.print(f"settings are in {local}")
+        if self._secrets:
+            config.robbie.data_dir.mkdir(parents=True, exist_ok=True)
+            secrets = config.robbie.data_dir / SECRETS_FILE
+            _write(secrets, _with_secrets(secrets, self._secrets), mode=0o600)
+            self._console.print(f"secrets are in {secrets}, which only you can read")
+        load_config(self._file, self._environ)  # what was written must be what can be read
+        self._console.print("Done. `robbie doctor` looks at everything, `robbie run` starts.")
+
+
+async def _try(level: LevelConfig, key: str) -> Verdict:
+    """Ask the vendor which models it serves to this key; that costs no tokens."""
+    tested = level.model_copy(update={"api_key": SecretStr(key)})
+    (rung,) = make_rungs([tested], (), {})
+    try:
+        async with asyncio.timeout(TEST_SECONDS):
+            return Verdict(models=await rung.provider.models())
+    except CredentialsRejected:
+        return Verdict(trouble="the vendor does not accept this key")
+    except (ProviderError, TimeoutError):
+        return Verdict(trouble="the vendor cannot be reached to test it")
+    finally:
+        await rung.provider.close()
+
+
+def _merged(file: Path, settings: Mapping[str, Mapping[str, str]], models: Mapping[str, str]) -> str:
+    """The local file with these settings in it; what a person wrote there stays, comments included."""
+    document = tomlkit.parse(file.read_text("utf-8")) if file.exists() else tomlkit.document()
+    for section, values in settings.items():
+        table = document.setdefault(section, tomlkit.table())
+        for key, value in values.items():
+            table[key] = value
+    if models:
+        levels = document.setdefault("brain", tomlkit.table()).setdefault("levels", tomlkit.aot())
+        for name, model in models.items():
+            entry = next((entry for entry in levels if entry.get("name") == name), None)
+            if entry is None:
+                entry = tomlkit.table().append("name", name)
+                levels.append(entry)
+            entry["model"] = model
+    return tomlkit.dumps(document)
+
+
+def _with_secrets(file: Path, secrets: Mapping[str, str]) -> str:
+    """The secrets file with these in it, a KEY=value a line."""
+    lines = file.read_text("utf-8").splitlines() if file.exists() else ["# Written by `robbie init`. Keep this file to yourself."]
+    kept = [line for line in lines if line.partition("=")[0].strip() not in secrets]
+    return "\n".join([*kept, *(f"{name}={value}" for name, value in secrets.items())]) + "\n"
+
+
+def _write(file: Path, text: str, *, mode: int) -> None:
+    scratch = file.with_name(f".{file.name}.new")
+    scratch.unlink(missing_ok=True)
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as opened:
+        opened.write(text)
+        opened.flush()
+        os.fsync(opened.fileno())
+    scratch.replace(file)

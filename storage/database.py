@@ -1,0 +1,158 @@
+"""The one door to the data: a unit of work is one transaction, committed on leaving it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from bot.domain.errors import Conflict, StorageUnavailable
+from storage.dialects import enter_organization, is_sqlite, make_postgres_engine, make_sqlite_engine
+from storage.repositories.housekeeping import Credentials
+from storage.repositories.memory import StickyNotes
+from storage.repositories.messaging import Conversations, Inbox, Messages, Outbox
+from storage.repositories.models import ModelHealths, ModelUsages
+from storage.repositories.operations import Incidents
+from storage.repositories.people import People
+
+
+class UnitOfWork:
+    """The repositories, all inside one transaction and one organization."""
+
+    def __init__(self, session: AsyncSession, organization: str) -> None:
+        self.session = session
+        self.organization = organization
+
+    @cached_property
+    def people(self) -> People:
+        """Users and their accounts."""
+        return People(self.session, self.organization)
+
+    @cached_property
+    def conversations(self) -> Conversations:
+        """Conversations on channels."""
+        return Conversations(self.session, self.organization)
+
+    @cached_property
+    def messages(self) -> Messages:
+        """What was said."""
+        return Messages(self.session, self.organization)
+
+    @cached_property
+    def inbox(self) -> Inbox:
+        """The ledger's beginning: events to be answered."""
+        return Inbox(self.session, self.organization)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """The ledger's end: replies to be delivered."""
+        return Outbox(self.session, self.organization)
+
+    @cached_property
+    def notes(self) -> StickyNotes:
+        """What people wanted kept."""
+        return StickyNotes(self.session, self.organization)
+
+    @cached_property
+    def usage(self) -> ModelUsages:
+        """Calls of models and their cost."""
+        return ModelUsages(self.session, self.organization)
+
+    @cached_property
+    def health(self) -> ModelHealths:
+        """The levels' circuit breakers."""
+        return ModelHealths(self.session, self.organization)
+
+    @cached_property
+    def incidents(self) -> Incidents:
+        """What went wrong."""
+        return Incidents(self.session, self.organization)
+
+    @cached_property
+    def credentials(self) -> Credentials:
+        """Sign-in links, sessions and tokens."""
+        return Credentials(self.session, self.organization)
+
+
+class Database:
+    """The data of one organization, on SQLite or PostgreSQL. An async context manager: leaving it closes every connection."""
+
+    def __init__(self, url: str, *, organization: str) -> None:
+        self.url = url
+        self.organization = organization
+        self._one_writer = asyncio.Lock() if is_sqlite(url) else None
+        self.engine: AsyncEngine = make_sqlite_engine(url, writes=True) if self._one_writer else make_postgres_engine(url)
+        self._reader = make_sqlite_engine(url, writes=False) if self._one_writer else self.engine
+
+    @property
+    def file(self) -> Path | None:
+        """The file of an embedded database."""
+        name = make_url(self.url).database
+        return Path(name) if self._one_writer and name else None
+
+    @asynccontextmanager
+    async def unit_of_work(self) -> AsyncIterator[UnitOfWork]:
+        """Read and write as one act: all of it is kept on leaving, or none. Raises StorageUnavailable, Conflict.
+
+        Never hold one across a network or model call: on SQLite it keeps every other writer waiting.
+        """
+        if self._one_writer is None:
+            async with self._transaction() as work:
+                yield work
+        else:  # waiting here in turn is fair and quick; SQLite's own busy handler polls
+            async with self._one_writer, self._transaction() as work:
+                yield work
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[UnitOfWork]:
+        """Read only, beside whoever writes. Raises StorageUnavailable."""
+        async with storage_errors(), AsyncSession(self._reader, expire_on_commit=False, autoflush=False) as session:
+            await enter_organization(session, self.organization)
+            yield UnitOfWork(session, self.organization)
+
+    async def check(self) -> None:
+        """Ask the database for a sign of life. Raises StorageUnavailable."""
+        async with self.reading() as work:
+            await work.session.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Close every connection; may be called twice."""
+        await self._reader.dispose()
+        await self.engine.dispose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[UnitOfWork]:
+        async with storage_errors(), AsyncSession(self.engine, expire_on_commit=False, autoflush=False) as session, session.begin():
+            await enter_organization(session, self.organization)
+            yield UnitOfWork(session, self.organization)
+
+
+@asynccontextmanager
+async def storage_errors() -> AsyncIterator[None]:
+    """What the drivers raise becomes StorageUnavailable or Conflict."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise Conflict(str(error.orig)) from error
+    except (DBAPIError, PoolTimeout) as error:
+        raise StorageUnavailable(_plain(error)) from error
+
+
+def _plain(error: SQLAlchemyError) -> str:
+    """The driver's own words, in one line, without statement and parameters (which hold what people said)."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())

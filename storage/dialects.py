@@ -1,0 +1,73 @@
+"""The few statements that PostgreSQL and SQLite spell differently."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+
+from storage import one_hop
+
+SQLITE_BUSY_MS = 5000
+
+
+def is_sqlite(url: str) -> bool:
+    """Whether *url* names an embedded database."""
+    return url.startswith("sqlite")
+
+
+def upsert(session: AsyncSession, table: Any) -> Any:
+    """An insert into *table* which knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
+    return postgresql.insert(table) if session.get_bind().dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def make_sqlite_engine(url: str, *, writes: bool) -> AsyncEngine:
+    """One connection that writes (transactions begin IMMEDIATE, so that a write never fails halfway), or a few that only read."""
+    engine = create_async_engine(
+        url,
+        pool_size=1 if writes else 3,
+        max_overflow=0,
+        pool_reset_on_return="rollback" if writes else None,
+        isolation_level=None if writes else "AUTOCOMMIT",
+        connect_args={"timeout": SQLITE_BUSY_MS / 1000, "async_creator_fn": one_hop.connect},
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        cursor = connection.cursor()
+        if writes:
+            connection.isolation_level = None
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute("PRAGMA synchronous=FULL")
+        else:
+            cursor.execute("PRAGMA query_only=ON")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    if writes:
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def begin(connection: Any) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def make_postgres_engine(url: str) -> AsyncEngine:
+    """A pool whose connections are tried before use, so that a failover costs a reconnect and not an error."""
+    return create_async_engine(url, pool_size=8, max_overflow=4, pool_pre_ping=True, pool_timeout=10, connect_args={"connect_timeout": 5})
+
+
+async def enter_organization(work: AsyncSession | AsyncConnection, organization: str) -> None:
+    """Tell PostgreSQL's row-level security, for this transaction, whose rows may be seen."""
+    dialect = work.dialect if isinstance(work, AsyncConnection) else work.get_bind().dialect
+    if dialect.name == "postgresql":
+        await work.execute(text("SELECT set_config('app.org', :organization, true)"), {"organization": organization})
+
+
+async def lock_for_counting(session: AsyncSession, name: str) -> None:
+    """Until the commit, nobody else counts what *name* stands for (SQLite has one writer at a time as it is)."""
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})

@@ -1,0 +1,67 @@
+"""Column types that say the same thing on PostgreSQL and on SQLite."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from sqlalchemy import DateTime, Text
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+_ESCAPE = "\ufdd0"  # a Unicode non-character: nobody types it, both databases store it
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff\ufdd0]")
+_ESCAPED = re.compile("\ufdd0([0-9a-f]{4})")
+
+
+def escape_text(text: str) -> str:
+    """*text* with NUL and lone surrogates, which databases refuse, spelt as escapes; `unescape_text` gives it back."""
+    return _UNSTORABLE.sub(lambda found: f"{_ESCAPE}{ord(found.group()):04x}", text)
+
+
+def unescape_text(text: str) -> str:
+    """The very text that was given to `escape_text`."""
+    return _ESCAPED.sub(lambda found: chr(int(found.group(1), 16)), text)
+
+
+class AnyText(TypeDecorator[str]):
+    """Text of any length, given back exactly as it came, whatever code points it holds."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Escape what the database would refuse."""
+        return None if value is None else escape_text(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """Undo the escapes."""
+        return None if value is None else unescape_text(value)
+
+    def __repr__(self) -> str:
+        return "AnyText()"
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An aware moment, always in UTC; a naive one is refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The moment in UTC (SQLite keeps no zone, so that it is dropped there)."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a moment without a zone: {value!r}")
+        moment = value.astimezone(UTC)
+        return moment if dialect.name == "postgresql" else moment.replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The moment, aware, in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+    def __repr__(self) -> str:
+        return "UTCDateTime()"

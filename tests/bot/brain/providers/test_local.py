@@ -1,0 +1,223 @@
+"""The embedded model answers from a process of its own, which may be killed, cut off and unloaded; here with the real model."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bot.brain import gguf
+from bot.brain.providers.local import LocalProvider
+from bot.domain.errors import ContextTooLong, ProviderUnavailable, StreamBroken
+from bot.domain.thought import Delta, Finish, Line, Prompt, Role
+
+MODEL = "smollm2-135m-instruct"
+PATH = gguf.resolve(MODEL, os.environ)
+
+real_model = pytest.mark.skipif(
+    not gguf.is_present(PATH) or importlib.util.find_spec("xllamacpp") is None,
+    reason="the embedded model is not here: pip install 'robbie[local]' && robbie model fetch",
+)
+
+
+@pytest.fixture
+async def local() -> AsyncIterator[LocalProvider]:
+    provider = LocalProvider(path=PATH, model=MODEL, context=2048)
+    yield provider
+    await provider.close()
+
+
+def asking(text: str, limit: int = 40) -> Prompt:
+    lines = (Line(role=Role.USER, text=text),)
+    return Prompt(system="You are Robbie. Answer in one short sentence.", brief_system="", lines=lines, max_output_tokens=limit)
+
+
+LONG = asking("Count from one to one thousand in words, one by one.", limit=1000)
+
+
+async def answer(provider: LocalProvider, prompt: Prompt) -> tuple[str, Finish]:
+    parts = [part async for part in provider.stream(prompt)]
+    assert isinstance(parts[-1], Finish)
+    return "".join(part.text for part in parts if isinstance(part, Delta)), parts[-1]
+
+
+def children() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if any("local_server.py" in word for word in child.cmdline())]
+
+
+def ticks(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+async def until_gone(process: psutil.Process, seconds: float = 5) -> None:
+    deadline = time.monotonic() + seconds
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+@real_model
+async def test_it_answers_and_counts_its_tokens(local: LocalProvider) -> None:
+    assert children() == []
+    text, finish = await answer(local, asking("What is the capital of France?"))
+    assert text.strip()
+    assert finish.usage is not None
+    assert 10 < finish.usage.input_tokens < 60
+    assert 0 < finish.usage.output_tokens <= 40
+
+
+@real_model
+async def test_hub_and_model_stay_small_together(local: LocalProvider) -> None:
+    roomy = LocalProvider(path=PATH, model=MODEL, context=4096)
+    await answer(roomy, asking("hello"))
+    (child,) = children()
+    resident = child.memory_info().rss / 1e6
+    await roomy.close()
+    assert resident < 300
+
+
+@real_model
+async def test_closing_a_stream_stops_the_thinking(local: LocalProvider) -> None:
+    stream = local.stream(LONG)
+    await anext(stream)
+    await stream.aclose()
+    (child,) = children()
+    await asyncio.sleep(0.3)
+    before = ticks(child)
+    await asyncio.sleep(0.5)
+    assert ticks(child) - before < 0.2
+    assert (await answer(local, asking("hi")))[0]
+
+
+@real_model
+async def test_a_model_killed_in_mid_sentence_is_a_broken_stream_and_the_next_question_is_answered(local: LocalProvider) -> None:
+    stream = local.stream(LONG)
+    await anext(stream)
+    children()[0].kill()
+    with pytest.raises(StreamBroken):
+        async for _ in stream:
+            pass
+    assert (await answer(local, asking("hi")))[0]
+
+
+@real_model
+async def test_a_model_killed_before_it_spoke_is_an_absent_model(local: LocalProvider) -> None:
+    await answer(local, asking("hi", limit=1))
+    thinking = asyncio.ensure_future(answer(local, asking("word " * 1500)))  # seconds of reading before the first word
+    await asyncio.sleep(0.2)
+    children()[0].kill()
+    with pytest.raises(ProviderUnavailable):
+        await thinking
+
+
+@real_model
+async def test_two_questions_at_once_are_both_answered_by_one_process(local: LocalProvider) -> None:
+    answers = await asyncio.gather(answer(local, asking("hi")), answer(local, asking("What is rain?")))
+    assert all(text.strip() for text, _ in answers)
+    assert len(children()) == 1
+
+
+@real_model
+async def test_giving_up_while_it_loads_leaves_no_process(local: LocalProvider) -> None:
+    asked = asyncio.ensure_future(answer(local, asking("hi")))
+    while not children():
+        await asyncio.sleep(0.01)
+    (child,) = children()
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    await until_gone(child)
+    assert (await answer(local, asking("hi")))[0]
+
+
+@real_model
+async def test_closing_while_it_loads_is_quick_and_leaves_no_process(local: LocalProvider) -> None:
+    asked = asyncio.ensure_future(answer(local, asking("hi")))
+    while not children():
+        await asyncio.sleep(0.01)
+    (child,) = children()
+    began = time.monotonic()
+    await local.close()
+    assert time.monotonic() - began < 3
+    await until_gone(child)
+    with pytest.raises(ProviderUnavailable):
+        await asked
+
+
+@real_model
+async def test_an_idle_model_gives_its_memory_back_and_loads_again_when_asked() -> None:
+    local = LocalProvider(path=PATH, model=MODEL, context=1024, idle_seconds=0.05)
+    await answer(local, asking("hi"))
+    (child,) = children()
+    await until_gone(child)
+    assert (await answer(local, asking("hi")))[0]
+    await local.close()
+
+
+@real_model
+def test_the_model_dies_with_its_hub() -> None:
+    """A hub ended by kill -9 leaves no orphan."""
+    hub = (
+        "import asyncio, pathlib, sys\n"
+        "from bot.brain.providers.local import LocalProvider\n"
+        "async def main():\n"
+        "    local = LocalProvider(path=pathlib.Path(sys.argv[1]), model='m', context=512)\n"
+        "    child = await local._running()\n"
+        "    print(child.process.pid, flush=True)\n"
+        "    await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", hub, str(PATH)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        child = psutil.Process(int(process.stdout.readline()))
+        process.send_signal(signal.SIGKILL)
+    asyncio.run(until_gone(child))
+
+
+@real_model
+async def test_a_prompt_beyond_the_window_is_told_as_such(local: LocalProvider) -> None:
+    with pytest.raises(ContextTooLong):
+        await answer(local, asking("word " * 3000))
+
+
+@real_model
+async def test_the_models_list_is_the_one_file_when_it_is_sound(local: LocalProvider) -> None:
+    assert await local.models() == (MODEL,)
+
+
+async def test_a_missing_file_tells_what_to_run(tmp_path: Path) -> None:
+    local = LocalProvider(path=tmp_path / "smollm2-135m-instruct.gguf", model=MODEL, context=512)
+    with pytest.raises(ProviderUnavailable, match="robbie model fetch"):
+        await answer(local, asking("hi"))
+    with pytest.raises(ProviderUnavailable, match="robbie model fetch"):
+        await local.models()
+    await local.close()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="pip install 'robbie[local]'")
+async def test_a_file_that_is_no_model_is_told_with_llamas_own_words(tmp_path: Path) -> None:
+    (tmp_path / "own.gguf").write_bytes(b"GGUF" + bytes(64))
+    local = LocalProvider(path=tmp_path / "own.gguf", model="own", context=512)
+    with pytest.raises(ProviderUnavailable, match=r"failed to load|error loading"):
+        await answer(local, asking("hi"))
+    assert children() == []
+    await local.close()
+
+
+async def test_a_server_that_dies_at_once_is_an_absent_model(tmp_path: Path) -> None:
+    (tmp_path / "own.gguf").write_bytes(b"GGUF")
+    (tmp_path / "server.py").write_text("import sys; sys.exit('no such library')")
+    local = LocalProvider(path=tmp_path / "own.gguf", model="own", context=512, server=tmp_path / "server.py")
+    with pytest.raises(ProviderUnavailable, match="no such library"):
+        await answer(local, asking("hi"))
+    await local.close()

@@ -1,0 +1,183 @@
+"""Sign-in: links work once, sessions and tokens until they end, secrets are not kept, guessing is slowed down."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from aiohttp import web
+from sqlalchemy import select
+
+from bot.hub.auth import Auth, Failures
+from bot.hub.server import Problem
+from storage.models.housekeeping import Credential
+from tests.bot.palace.web_house import HUB_TOKEN, House, error_of
+
+
+class FakeClock:
+    """FAKE: stands still until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.time
+
+
+async def test_link_signs_in_once(house: House):
+    link = await house.auth.create_link(house.owner.id)
+    async with house.anonymous.get(link, allow_redirects=False) as response:
+        assert (response.status, response.headers["Location"]) == (303, "/")
+        assert response.headers["Referrer-Policy"] == "no-referrer"
+        cookie = response.cookies["robbie_session"]
+    assert cookie["httponly"]
+    assert (cookie["samesite"], cookie["secure"], cookie["max-age"]) == ("Lax", "", str(30 * 24 * 3600))
+    async with house.anonymous.get(link, allow_redirects=False) as response:
+        assert response.status == 410
+        assert "robbie signin" in await response.text()
+        assert not response.cookies
+    async with house.anonymous.get("/", headers={"Cookie": f"robbie_session={cookie.value}"}) as response:
+        assert response.status == 200
+
+
+async def test_looking_at_a_link_does_not_use_it_up(house: House):
+    link = await house.auth.create_link(house.owner.id)
+    async with house.anonymous.head(link) as response:
+        assert response.status == 405
+    async with house.anonymous.get(link, allow_redirects=False) as response:
+        assert response.status == 303
+
+
+async def test_used_link_leads_home_who_is_signed_in(house: House):
+    browser = await house.browser()
+    async with browser.get("/signin/used-long-ago", allow_redirects=False) as response:
+        assert response.status == 303
+
+
+async def test_stranger_is_told_how_to_sign_in(house: House):
+    async with house.anonymous.get("/") as response:
+        assert response.status == 401
+        assert "robbie signin" in await response.text()
+    async with house.anonymous.post("/api/chat", data=b"{}") as response:
+        assert await error_of(response) == (401, "sign_in")
+        assert response.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_signing_out_ends_the_session(house: House):
+    browser = await house.browser()
+    cookie = {"Cookie": f"robbie_session={next(iter(browser.cookie_jar)).value}"}
+    async with browser.post("/signout", allow_redirects=False) as response:
+        assert response.status == 303
+    async with house.anonymous.get("/", headers=cookie) as response:
+        assert response.status == 401
+
+
+async def test_cookie_alone_may_read_but_not_write(house: House):
+    browser = await house.browser()
+    cookie = {"Cookie": f"robbie_session={next(iter(browser.cookie_jar)).value}"}
+    async with house.anonymous.get("/api/conversations/main/messages", headers=cookie) as response:
+        assert response.status == 200
+    async with house.anonymous.post("/api/chat", data=b'{"text": "x"}', headers=cookie) as response:
+        assert await error_of(response) == (403, "cross_origin")
+
+
+async def test_token_opens_until_it_is_revoked(house: House):
+    credential, secret = await house.auth.create_token(house.grace.id, "laptop")
+    headers = {"Authorization": f"Bearer {secret}"}
+    assert [(token.label, token.user_id) for token in await house.auth.tokens()] == [("laptop", house.grace.id)]
+    async with house.anonymous.get("/api/conversations/main/messages", headers=headers) as response:
+        assert response.status == 200
+    assert await house.auth.revoke(credential.id)
+    assert not await house.auth.revoke(credential.id)
+    async with house.anonymous.get("/api/conversations/main/messages", headers=headers) as response:
+        assert await error_of(response) == (401, "token_refused")
+
+
+async def test_secrets_are_not_kept(house: House):
+    link, (_, secret) = await house.auth.create_link(house.owner.id), await house.auth.create_token(house.owner.id, "t")
+    async with house.database.reading() as work:
+        rows = (await work.session.scalars(select(Credential))).all()
+    kept = " ".join(f"{row.secret_hash} {row.label}" for row in rows)
+    assert secret not in kept
+    assert link.rpartition("/")[2] not in kept
+    assert len(secret.removeprefix("robbie_")) >= 43  # 256 bits
+
+
+@pytest.mark.parametrize("kind", ["session", "token", "link"])
+async def test_one_kind_of_secret_is_no_other(house: House, kind: str):
+    browser = await house.browser()
+    secrets = {
+        "session": next(iter(browser.cookie_jar)).value,
+        "token": (await house.auth.create_token(house.owner.id, "t"))[1],
+        "link": (await house.auth.create_link(house.owner.id)).rpartition("/")[2],
+    }
+    if kind != "token":
+        async with house.anonymous.get("/metrics", headers={"Authorization": f"Bearer {secrets[kind]}"}) as response:
+            assert response.status == 401
+    if kind != "session":
+        async with house.anonymous.get("/", headers={"Cookie": f"robbie_session={secrets[kind]}"}) as response:
+            assert response.status == 401
+    if kind != "link":
+        async with house.anonymous.get(f"/signin/{secrets[kind]}", allow_redirects=False) as response:
+            assert response.status == 410
+
+
+async def test_everything_expires(house: House):
+    clock = FakeClock()
+    auth = Auth(database=house.database, directory=house.directory, clock=clock)
+    link = await auth.create_link(house.owner.id)
+    async with house.database.reading() as work:
+        row = (await work.session.scalars(select(Credential).where(Credential.kind == "link"))).one()
+    assert row.expires_at == clock.time + timedelta(hours=1)
+    async with house.anonymous.get(link, allow_redirects=False) as response:  # the server's own clock is past it
+        assert response.status == (410 if datetime.now(UTC) > row.expires_at else 303)
+
+
+async def test_command_line_acts_as_the_owner(house: House):
+    async with (await house.command_line()).post("/api/chat", data=b'{"text": "x"}') as response:
+        assert response.status == 200
+    async with house.anonymous.get("/metrics", headers={"Authorization": f"Bearer {HUB_TOKEN}x"}) as response:
+        assert response.status == 401
+    async with house.anonymous.get("/metrics", headers={"Authorization": "Bearer \udcff\udcfe"}) as response:
+        assert response.status == 401
+
+
+async def test_guessing_is_slowed_down_and_true_secrets_are_not(house: House):
+    _, secret = await house.auth.create_token(house.owner.id, "t")
+    for _ in range(10):
+        async with house.anonymous.get("/metrics", headers={"Authorization": "Bearer wrong"}) as response:
+            assert response.status == 401
+    async with house.anonymous.get("/metrics", headers={"Authorization": "Bearer wrong"}) as response:
+        assert (response.status, response.headers["Retry-After"]) == (429, "60")
+    async with house.anonymous.get("/metrics", headers={"Authorization": f"Bearer {secret}"}) as response:
+        assert response.status == 200
+
+
+def test_failures_are_forgotten_after_a_minute():
+    clock = FakeClock()
+    failures = Failures(clock=clock)
+    for _ in range(11):
+        failures.add("10.0.0.1")
+    failures.check("10.0.0.2")
+    with pytest.raises(Problem):
+        failures.check("10.0.0.1")
+    clock.time += timedelta(seconds=61)
+    failures.check("10.0.0.1")
+
+
+def test_remotes_are_not_remembered_without_bound():
+    failures = Failures(clock=FakeClock())
+    for number in range(1500):
+        failures.add(f"remote {number}")
+    assert len(failures._at) == 1000
+
+
+async def test_every_route_wants_sign_in_unless_it_says_otherwise(house: House):
+    """A new route that nobody thought about is closed."""
+    app = house.server._runner.app
+    open_paths = {
+        route.resource.canonical
+        for route in app.router.routes()
+        if isinstance(route, web.ResourceRoute) and route.resource and getattr(route.handler, "is_open_to_all", False)
+    }
+    assert open_paths == {"/healthz", "/readyz", "/signin/{code}", "/static/{version}/{name}", "/favicon.ico"}

@@ -1,0 +1,261 @@
+"""What every provider promises, asked of each over real HTTP; the server at the other end is a fake that misbehaves as told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.brain.providers.anthropic import AnthropicProvider
+from bot.brain.providers.local import LocalProvider
+from bot.brain.providers.ollama import OllamaProvider
+from bot.brain.providers.openai import OpenAIProvider
+from bot.domain.errors import (
+    ContextTooLong,
+    CredentialsRejected,
+    ModelNotServed,
+    ProviderError,
+    ProviderUnavailable,
+    RateLimited,
+    RequestRejected,
+    StreamBroken,
+)
+from bot.domain.ports import Provider
+from bot.domain.thought import Delta, Finish, Line, Prompt, Role, Usage
+from tests.contracts.model_fakes import FakeModel, Wire, fake_model
+
+KEY = "sk-secret-of-the-test"
+WIRES = ("openai", "anthropic", "ollama", "local")
+OVERLOADED = {"openai": ProviderUnavailable, "anthropic": ProviderUnavailable, "ollama": StreamBroken, "local": StreamBroken}
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeModel]:
+    async with fake_model() as fake:
+        yield fake
+
+
+@pytest.fixture(params=WIRES)
+async def provider(request: pytest.FixtureRequest, server: FakeModel, tmp_path: Path) -> AsyncIterator[Provider]:
+    made = connect(request.param, server.url, tmp_path)
+    yield made
+    await made.close()
+
+
+def connect(wire: str, url: str, folder: Path) -> Provider:
+    """The provider of *wire*, pointed at *url*."""
+    if wire == "openai":
+        return OpenAIProvider(model="m-1", api_key=KEY, base_url=f"{url}/v1")
+    if wire == "anthropic":
+        return AnthropicProvider(model="m-1", api_key=KEY, base_url=url)
+    if wire == "ollama":
+        return OllamaProvider(model="m-1", url=url, context=4096)
+    gguf = folder / "m-1.gguf"
+    gguf.write_bytes(b"GGUF" + url.encode())
+    return LocalProvider(path=gguf, model="m-1", context=4096, server=Path(__file__).with_name("fake_local_server.py"))
+
+
+def asking(text: str = "how are you?") -> Prompt:
+    lines = (Line(role=Role.USER, text="hi"), Line(role=Role.ASSISTANT, text="hello"), Line(role=Role.USER, text=text))
+    return Prompt(system="You are Robbie.", brief_system="", lines=lines, max_output_tokens=77)
+
+
+async def ask(provider: Provider, prompt: Prompt | None = None) -> list[Delta | Finish]:
+    return [part async for part in provider.stream(prompt or asking())]
+
+
+async def test_an_answer_is_deltas_and_then_one_finish(provider: Provider, server: FakeModel) -> None:
+    server.will_say("Good ", "day ☀")
+    parts = await ask(provider)
+    assert parts == [
+        Delta(text="Good "),
+        Delta(text="day ☀"),
+        Finish(usage=Usage(input_tokens=3, output_tokens=2), reason=reason(provider)),
+    ]
+
+
+def reason(provider: Provider) -> str:
+    return "end_turn" if provider.provider == "anthropic" else "stop"
+
+
+async def test_the_whole_prompt_and_the_output_limit_reach_the_model(provider: Provider, server: FakeModel) -> None:
+    server.will_say("x")
+    await ask(provider)
+    (asked,) = server.asked
+    said = [message["content"] for message in asked["messages"]]
+    assert [asked["system"], *said] if provider.provider == "anthropic" else said == ["You are Robbie.", "hi", "hello", "how are you?"]
+    limits = (asked.get("max_tokens"), asked.get("max_completion_tokens"), asked.get("options", {}).get("num_predict"))
+    assert 77 in limits
+    assert asked["stream"] is True
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "message", "expected"),
+    [
+        (401, "authentication_error", "invalid key", CredentialsRejected),
+        (403, "permission_error", "not yours", CredentialsRejected),
+        (400, "invalid_request_error", "Your credit balance is too low", CredentialsRejected),
+        (404, "model_not_found", "model 'm-1' not found", ModelNotServed),
+        (429, "insufficient_quota", "pay first", RateLimited),
+        (500, "server_error", "oops", ProviderUnavailable),
+        (503, "server_error", "busy", ProviderUnavailable),
+        (529, "overloaded_error", "overloaded", ProviderUnavailable),
+        (400, "context_length_exceeded", "maximum context length is 10 tokens", ContextTooLong),
+        (400, "invalid_request_error", "prompt is too long: 9 tokens > 8 maximum", ContextTooLong),
+        (400, "exceed_context_size_error", "exceeds the available context size", ContextTooLong),
+        (400, "invalid_request_error", "messages: wrong", RequestRejected),
+        (422, "invalid_request_error", "unknown field", RequestRejected),
+    ],
+)
+async def test_a_refusal_becomes_the_error_that_means_it(
+    provider: Provider, server: FakeModel, status: int, kind: str, message: str, expected: type[ProviderError]
+) -> None:
+    server.will_refuse(status, kind=kind, message=message)
+    with pytest.raises(expected) as caught:
+        await ask(provider)
+    assert type(caught.value) is expected
+
+
+@pytest.mark.parametrize(
+    ("headers", "low", "high"),
+    [
+        ({"retry-after": "7"}, 7, 7),
+        ({"retry-after": "1.5"}, 1.5, 1.5),
+        ({"retry-after": "9", "retry-after-ms": "250"}, 0.25, 0.25),
+        ({"retry-after": formatdate(time.time() + 3600, usegmt=True)}, 3500, 3600),
+        ({"retry-after": "Mon, 01 Jan 2001 00:00:00 GMT"}, 0, 0),
+    ],
+)
+async def test_a_rate_limit_says_how_long_to_wait(
+    provider: Provider, server: FakeModel, headers: dict[str, str], low: float, high: float
+) -> None:
+    server.will_refuse(429, kind="rate_limit_error", headers=headers)
+    with pytest.raises(RateLimited) as caught:
+        await ask(provider)
+    assert caught.value.retry_after is not None
+    assert low <= caught.value.retry_after <= high
+
+
+@pytest.mark.parametrize("headers", [{}, {"retry-after": "soon"}, {"retry-after": "-3"}, {"retry-after": "inf"}])
+async def test_a_rate_limit_without_a_sensible_wait_says_none(provider: Provider, server: FakeModel, headers: dict[str, str]) -> None:
+    server.will_refuse(429, headers=headers)
+    with pytest.raises(RateLimited) as caught:
+        await ask(provider)
+    assert caught.value.retry_after is None
+
+
+def begin(wire: Wire) -> bytes:
+    return wire.begin() + wire.say("Good ")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param([begin], id="no end marker"),
+        pytest.param([lambda _: b"\n"], id="nothing at all"),
+        pytest.param([begin, Wire.malformed, Wire.end], id="a frame that is no JSON"),
+        pytest.param([begin, Wire.nonsense, Wire.end], id="a frame of another shape"),
+        pytest.param([Wire.begin, Wire.end], id="an empty answer"),
+        pytest.param([Wire.begin, lambda wire: wire.say(" \n"), Wire.end], id="an answer of blanks"),
+        pytest.param([begin, lambda wire: wire.fault("server_error", "runner died")], id="an error event"),
+        pytest.param([lambda _: b"<html>proxy says no</html>"], id="a page instead of a stream"),
+    ],
+)
+async def test_a_broken_stream_is_never_taken_for_an_answer(provider: Provider, server: FakeModel, parts: list[Any]) -> None:
+    server.will_send(*parts)
+    with pytest.raises(StreamBroken):
+        await ask(provider)
+
+
+async def test_a_connection_cut_after_the_first_token_breaks_the_stream(provider: Provider, server: FakeModel) -> None:
+    server.will_send(begin, cut=True)
+    with pytest.raises(StreamBroken):
+        await ask(provider)
+
+
+async def test_a_connection_cut_before_the_answer_is_an_absent_model(provider: Provider, server: FakeModel) -> None:
+    server.will_send(cut=True)
+    with pytest.raises(ProviderUnavailable):
+        await ask(provider)
+
+
+async def test_an_overload_told_inside_the_stream_is_an_overload(provider: Provider, server: FakeModel) -> None:
+    server.will_send(begin, lambda wire: wire.fault("overloaded_error", "overloaded"))
+    with pytest.raises(OVERLOADED[provider.provider]):
+        await ask(provider)
+
+
+async def test_a_filtered_answer_rejects_the_request_not_the_level(provider: Provider, server: FakeModel) -> None:
+    server.will_say("I would", reason="refusal" if provider.provider == "anthropic" else "content_filter")
+    with pytest.raises(RequestRejected):
+        await ask(provider)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_a_refused_connection_is_an_absent_model(wire: str, tmp_path: Path, unused_tcp_port: int) -> None:
+    provider = connect(wire, f"http://127.0.0.1:{unused_tcp_port}", tmp_path)
+    began = time.monotonic()
+    with pytest.raises(ProviderUnavailable):
+        await ask(provider)
+    await provider.close()
+    assert time.monotonic() - began < 3
+
+
+async def test_closing_the_stream_hangs_up(provider: Provider, server: FakeModel) -> None:
+    server.will_hang(after=begin)
+    stream = provider.stream(asking())
+    assert await anext(stream) == Delta(text="Good ")
+    await stream.aclose()
+    await asyncio.wait_for(server.hung_up.wait(), 2)
+
+
+async def test_giving_up_before_the_first_token_hangs_up(provider: Provider, server: FakeModel) -> None:
+    server.will_hang()
+    first = asyncio.ensure_future(anext(provider.stream(asking())))
+    while not server.asked:
+        await asyncio.sleep(0.01)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    await asyncio.wait_for(server.hung_up.wait(), 2)
+
+
+async def test_text_that_is_no_unicode_is_rejected_and_harms_nothing(provider: Provider, server: FakeModel) -> None:
+    server.will_say("fine")
+    with pytest.raises(RequestRejected):
+        await ask(provider, asking("half an emoji: \ud83d"))
+    assert await ask(provider)
+
+
+async def test_neither_prompt_nor_key_is_logged(provider: Provider, server: FakeModel, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    server.will_say("my answer to you")
+    await ask(provider, asking("my private question"))
+    assert "private question" not in caplog.text
+    assert KEY not in caplog.text
+
+
+async def test_the_models_are_listed(provider: Provider) -> None:
+    expected = ("m-1",) if provider.provider == "local" else ("m-1", "m-2")
+    assert await provider.models() == expected
+
+
+async def test_a_wrong_key_is_told_when_listing_too(provider: Provider, server: FakeModel) -> None:
+    if provider.provider == "local":
+        pytest.skip("the embedded model has no key")
+    server.will_refuse(401)
+    with pytest.raises(CredentialsRejected):
+        await provider.models()
+
+
+async def test_closing_twice_is_allowed(provider: Provider, server: FakeModel) -> None:
+    server.will_say("x")
+    await ask(provider)
+    await provider.close()
+    await provider.close()

@@ -1,0 +1,164 @@
+"""Starters of the model servers that are not ours: aimock, which speaks three wires and breaks on demand, and llama.cpp itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bot.brain import gguf
+from bot.brain.providers import local_server
+from bot.domain.errors import ProviderError, ProviderUnavailable, RateLimited, StreamBroken
+
+NODE_MODULES = Path(os.environ.get("ROBBIE_E2E_NODE", ".e2e/node_modules"))
+AIMOCK = NODE_MODULES / ".bin" / "llmock"
+AIMOCK_MISSING = (
+    None if shutil.which("node") and AIMOCK.exists() else f"needs node, and: npm install --prefix {NODE_MODULES.parent} @copilotkit/aimock"
+)
+
+EMBEDDED_NAME = "smollm2-135m-instruct"
+EMBEDDED_PATH = gguf.resolve(EMBEDDED_NAME, os.environ)
+EMBEDDED_MISSING = None if gguf.is_present(EMBEDDED_PATH) else "needs the embedded model: robbie model fetch"
+
+ANSWER = "All is well, and this is the whole answer that was meant to be given."
+"""What aimock says when nothing is wrong."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One way a model fails. Ask aimock for the model called `name` and it fails so, on every wire, whatever else it serves.
+
+    `error` is what a provider raises, None where the answer is only late (by `delay_ms`). `begun`: some text comes before it fails.
+    """
+
+    name: str
+    error: type[ProviderError] | None
+    fixture: dict[str, Any] = field(default_factory=dict)
+    begun: bool = False
+    delay_ms: int = 0
+
+
+SLOW_MS = 700
+FAULTS = (
+    Fault(name="fault-429", error=RateLimited, fixture={"chaos": {"rateLimitRate": 1}}),
+    Fault(name="fault-500", error=ProviderUnavailable, fixture={"chaos": {"dropRate": 1}}),
+    Fault(
+        name="fault-529",
+        error=ProviderUnavailable,
+        fixture={"response": {"status": 529, "error": {"message": "Overloaded", "type": "overloaded_error"}}},
+    ),
+    Fault(name="fault-malformed", error=StreamBroken, fixture={"chaos": {"malformedRate": 1}}),
+    Fault(name="fault-dropped", error=ProviderUnavailable, fixture={"chaos": {"disconnectRate": 1}}),
+    Fault(name="fault-truncated", error=StreamBroken, begun=True, fixture={"truncateAfterChunks": 4, "latency": 25, "chunkSize": 5}),
+    Fault(name="fault-cut", error=StreamBroken, begun=True, fixture={"disconnectAfterMs": 120, "latency": 25, "chunkSize": 5}),
+    Fault(name="fault-slow-first-token", error=None, delay_ms=SLOW_MS, fixture={"streamingProfile": {"ttft": SLOW_MS, "tps": 500}}),
+    Fault(name="fault-slow-to-accept", error=None, delay_ms=SLOW_MS, fixture={"chaos": {"latencyMs": SLOW_MS}}),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aimock:
+    """A running aimock: OpenAI's wire at `{url}/v1`, Anthropic's and Ollama's at `url`."""
+
+    url: str
+
+    def chaos(self, **rates: float) -> None:
+        """Break everything from now on, as aimock's own words tell (`rateLimitRate=1`, `latencyMs=500` and so on)."""
+        _call(f"{self.url}/__aimock/chaos", "POST", rates)
+
+    def calm(self) -> None:
+        """Take back what `chaos` did."""
+        _call(f"{self.url}/__aimock/chaos", "DELETE")
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Every request it was sent, oldest first."""
+        told: list[dict[str, Any]] = _call(f"{self.url}/__aimock/journal", "GET")
+        return told
+
+
+@contextmanager
+def aimock() -> Iterator[Aimock]:
+    """Start aimock on a free port; a model named by no fault gives ANSWER."""
+    fixtures = [{"match": {"model": fault.name}, "response": {"content": ANSWER}, **fault.fixture} for fault in FAULTS]
+    fixtures.append({"match": {}, "response": {"content": ANSWER}})
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "fixtures.json")
+        file.write_text(json.dumps({"fixtures": fixtures}))
+        port = free_port()
+        command = ["node", str(AIMOCK), "-p", str(port), "-f", str(file), "--log-level", "warn"]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+            try:
+                mock = Aimock(url=f"http://127.0.0.1:{port}")
+                _wait_for(mock.url, process)
+                yield mock
+            finally:
+                process.kill()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedded:
+    """A running llama.cpp with the embedded model: OpenAI's wire at `{url}/v1`, Anthropic's at `url`; it wants `key`."""
+
+    url: str
+    key: str
+    model: str = EMBEDDED_NAME
+
+
+@contextmanager
+def embedded(*, context: int = 2048) -> Iterator[Embedded]:
+    """Start the embedded model's own server process, as a cloud of one's own."""
+    key = "key-of-the-test"
+    command = [sys.executable, "-P", local_server.__file__]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdin
+        assert process.stdout
+        try:
+            process.stdin.write(json.dumps({"path": str(EMBEDDED_PATH), "context": context, "key": key}) + "\n")
+            process.stdin.flush()
+            yield Embedded(url=json.loads(process.stdout.readline())["address"], key=key)
+        finally:
+            process.kill()
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 20) -> None:
+    """Return when something answers at *url*."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            _call(f"{url}/__aimock/chaos", "GET")
+        except urllib.error.URLError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _call(url: str, method: str, body: object = None) -> Any:
+    """One HTTP call with JSON both ways."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        told = answer.read()
+    return json.loads(told) if told else None
