@@ -29,11 +29,11 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 run: $(VENV)/run.stamp ## start Robbie: web chat and, on a terminal, console chat
-	@$(BIN)/robbie model fetch
+	@$(BIN)/robbie model fetch >/dev/null
 	@exec $(BIN)/robbie run $(ARGS)
 
 test: $(VENV)/test.stamp ## every test that needs nothing but Python's registry; ARGS="-k name" goes to pytest
-	@$(BIN)/robbie model fetch || echo "Tests of the embedded model will be skipped."
+	@$(BIN)/robbie model fetch >/dev/null || echo "Tests of the embedded model will be skipped."
 	@$(BIN)/python -m pytest tests --ignore=tests/e2e --cov --cov-report=term $(ARGS)
 
 install: $(VENV)/install.stamp ## the environment with every extra
@@ -46,11 +46,11 @@ check: $(VENV)/test.stamp ## format, lint, types, import layers, known vulnerabi
 	@$(BIN)/python .ci/audit.py constraints.txt
 
 e2e: $(VENV)/test.stamp e2e-tools ## third-party servers, the real model, a real browser
-	@$(BIN)/robbie model fetch
+	@$(BIN)/robbie model fetch >/dev/null
 	@$(BIN)/python -m pytest tests/e2e $(ARGS)
 
 bench: $(VENV)/test.stamp ## measure: one JSON line a figure
-	@$(BIN)/robbie model fetch
+	@$(BIN)/robbie model fetch >/dev/null
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock: $(VENV)/test.stamp ## write constraints.txt anew, at today's newest versions

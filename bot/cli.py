@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from bot.domain.errors import RobbieError
+from bot.domain.errors import RobbieError, StorageUnavailable
 
 if TYPE_CHECKING:
     from bot.app import App
@@ -53,7 +53,7 @@ def main() -> None:
         cli()
     except RobbieError as error:
         _fail(error)
-    except Exception as error:  # the operator gets one line; --debug shows the rest
+    except Exception as error:  # noqa: BLE001  the operator gets one line; --debug shows the rest
         _fail(error, unexpected=True)
 
 
@@ -270,6 +270,8 @@ def _fail(error: Exception, *, unexpected: bool = False) -> None:
 
         traceback.print_exception(error)
     words = " ".join(str(error).split())
+    if isinstance(error, StorageUnavailable):
+        words = f"the database cannot be used: {words}; nothing was written half (`robbie doctor` looks closer)"
     text = f"something unexpected went wrong ({type(error).__name__}: {words}); --debug shows more" if unexpected else words
     sys.stderr.write(f"robbie: {text}\n".encode("utf-8", "replace").decode())
     raise SystemExit(1)

@@ -6,16 +6,16 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from bot.adapters.console import ConsoleChat, answer_lines
 from bot.adapters.markup import to_terminal
@@ -40,7 +40,7 @@ async def run(app: App, *, is_terminal: bool, debug: bool) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with app, app.serve(_migration_bar()) as link:
+    async with app, app.serve(Bar("preparing the database")) as link:
         print(f"Robbie is up. Open this once to sign in:\n\n  {link}\n", flush=True)
         for gap in app.gaps:
             print(f"Level {gap.level} is skipped: {gap.reason}. {gap.repair}", file=sys.stderr)
@@ -119,7 +119,8 @@ async def signin(app: App, as_person: str | None) -> str:
 async def db_upgrade(app: App) -> SchemaStatus:
     """Migrate."""
     async with app:
-        return await app.migrate(_migration_bar())
+        with Bar("preparing the database") as bar:
+            return await app.migrate(bar)
 
 
 async def db_status(app: App) -> SchemaStatus:
@@ -138,18 +139,15 @@ async def db_copy(app: App, to: str) -> int:
         async with app, Database(to, organization=app.config.robbie.organization) as target:
             await app.migrate()
             await upgrade(target)
-            with Progress(console=Console(stderr=True)) as bar:
-                task = bar.add_task("copying", total=None)
-                return await copy_everything(app.database, target, lambda done, total: bar.update(task, completed=done, total=total))
+            with Bar("copying") as bar:
+                return await copy_everything(app.database, target, bar)
 
 
 def model_fetch(name: str, environ: Mapping[str, str]) -> Path:
     """Fetch the embedded model unless it is there; quiet then."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"fetching {name}", total=None)
-        folder = gguf.cache_folder(environ)
-        return gguf.fetch(name, folder, lambda done, total: bar.update(task, completed=done, total=total or None), environ=environ)
+    with Bar(f"fetching {name}", *columns) as bar:
+        return gguf.fetch(name, gguf.cache_folder(environ), bar, environ=environ)
 
 
 def model_list(environ: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -254,20 +252,27 @@ def _history(app: App) -> Path:
     return app.config.robbie.data_dir / "console_history"
 
 
-def _migration_bar() -> Callable[[int, int], None]:
-    """Shows how migrations get on, where there are any."""
-    bars: list[Progress] = []
+class Bar:
+    """A progress bar on stderr, which appears with the first step and goes with the last, or when it is left."""
 
-    def show(done: int, total: int) -> None:
-        if not bars:
-            bars.append(Progress(console=Console(stderr=True)))
-            bars[0].start()
-            bars[0].add_task("preparing the database", total=total)
-        bars[0].update(bars[0].task_ids[0], completed=done)
-        if done == total:
-            bars[0].stop()
+    def __init__(self, what: str, *columns: ProgressColumn) -> None:
+        self._what = what
+        self._progress = Progress(*(columns or Progress.get_default_columns()), console=Console(stderr=True), transient=True)
 
-    return show
+    def __call__(self, done: int, total: int) -> None:
+        """So much of it is done; a total of 0 is one that is not known."""
+        if not self._progress.tasks:
+            self._progress.add_task(self._what)
+            self._progress.start()
+        self._progress.update(self._progress.task_ids[0], completed=done, total=total or None)
+        if 0 < total <= done:
+            self._progress.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
 
 
 def _show_rehearsal(console: Console, rehearsal: Mapping[str, Any]) -> None:

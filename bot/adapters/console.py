@@ -16,26 +16,36 @@ from bot.adapters.talk import Talker
 from bot.domain.errors import RobbieError
 
 NEWS_SECONDS = 3.0
-GREETING = "You are talking with Robbie. /help shows what always works; Ctrl-D leaves.\n"
+GREETING = "You are talking with Robbie. /help shows what always works; Ctrl-D leaves.\n\n"
 _PROMPT = "you › "
 _ROBBIE = "robbie › "
 _LABELS = {"offline": "(no model in reach) ", "late": "(late) ", "notice": ""}
+_UNASKED = ("late", "notice")
 
 Write = Callable[[str], None]
+
+
+def to_screen(text: str) -> None:
+    """Write to the terminal, above the prompt."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 class ConsoleChat:
     """A person at a terminal."""
 
-    def __init__(self, *, talker: Talker, history: Path) -> None:
+    def __init__(self, *, talker: Talker, history: Path, write: Write = to_screen, news_seconds: float = NEWS_SECONDS) -> None:
         self._talker = talker
+        self._write = write
+        self._news_seconds = news_seconds
         self._session: PromptSession[str] = PromptSession(history=FileHistory(str(history)))
         self._seen: set[str] = set()
+        self._is_asking = False
 
     async def run(self) -> None:
         """Talk until the person leaves."""
         self._seen = {reply["id"] for reply in await self._talker.latest_replies()}
-        print(GREETING)
+        self._write(GREETING)
         with patch_stdout(raw=True):
             news = asyncio.create_task(self._tell_news(), name="console news")
             try:
@@ -53,26 +63,29 @@ class ConsoleChat:
             return None
 
     async def _turn(self, text: str) -> None:
-        growing = _Growing(lambda piece: print(piece, end="", flush=True))
+        growing = _Growing(self._write)
+        self._is_asking = True
         try:
             answer = await self._talker.ask(text, growing)
         except RobbieError:
-            print("I could not take that in just now. Please say it again in a moment.\n")
+            self._write("I could not take that in just now. Please say it again in a moment.\n\n")
             return
+        finally:
+            self._is_asking = False
         self._seen.add(str(answer["message_id"]))
         growing.finish(answer["reply"], label=_LABELS.get(answer["kind"], ""))
 
     async def _tell_news(self) -> None:
-        """Show what arrives without being asked for: late answers, and what was said elsewhere in this conversation."""
+        """Show what arrives without being asked for: late answers and notices."""
         while True:
-            await asyncio.sleep(NEWS_SECONDS)
+            await asyncio.sleep(self._news_seconds)
             try:
                 replies = await self._talker.latest_replies()
             except RobbieError:
                 continue
-            for reply in replies:
-                if reply["id"] not in self._seen and reply["kind"] in ("late", "notice"):
-                    print(f"{_ROBBIE}{_LABELS[reply['kind']]}{to_terminal(reply['text'], colour=True)}\n")
+            for reply in () if self._is_asking else replies:
+                if reply["id"] not in self._seen and reply["kind"] in _UNASKED:
+                    self._write(f"{_ROBBIE}{_LABELS[reply['kind']]}{to_terminal(reply['text'], colour=True)}\n\n")
                 self._seen.add(reply["id"])
 
 
@@ -109,8 +122,7 @@ async def answer_lines(talker: Talker, lines: Iterable[str]) -> None:
     """Print one reply for each line, on one line each, in order. Raises RobbieError."""
     for line in lines:
         answer = await talker.ask(line.rstrip("\r\n"))
-        sys.stdout.write(" ".join(to_terminal(answer["reply"], colour=False).split()) + "\n")
-        sys.stdout.flush()
+        to_screen(" ".join(to_terminal(answer["reply"], colour=False).split()) + "\n")
 
 
 def to_printable(text: str) -> str:

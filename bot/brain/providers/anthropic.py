@@ -43,6 +43,7 @@ class AnthropicProvider:
             timeout=anthropic.Timeout(READ_SECONDS, connect=connect_seconds),
             max_retries=0,
         )
+        self._messages = self._client.messages  # loads its part of the SDK now, not while somebody waits
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish, None]:
         """Ask *prompt*; see `Provider.stream`."""
@@ -79,7 +80,7 @@ class AnthropicProvider:
 
     async def _ask(self, prompt: Prompt) -> AsyncStream[RawMessageStreamEvent]:
         """Send the request; returns when the answer begins."""
-        return await self._client.messages.create(
+        return await self._messages.create(
             model=self.model,
             system=prompt.system or self._sdk.omit,
             messages=_messages(prompt),

@@ -100,12 +100,12 @@ class LocalProvider:
 
     async def models(self) -> tuple[str, ...]:
         """The model's name, where its file is whole and can be run; else ProviderUnavailable tells what to do."""
-        if find_spec("xllamacpp") is None:
-            raise ProviderUnavailable(f"{self._who}: llama.cpp is not installed; run `pip install 'robbie[local]'`")
         try:
             await asyncio.to_thread(gguf.verify, self._path)
         except ModelFileError as error:
             raise ProviderUnavailable(f"{self._who}: {error}") from error
+        if find_spec("xllamacpp") is None:
+            raise ProviderUnavailable(f"{self._who}: llama.cpp is not installed; run `pip install 'robbie[local]'`")
         return (self.model,)
 
     async def close(self) -> None:
@@ -172,8 +172,8 @@ class LocalProvider:
             raise ProviderUnavailable(f"{self._who}: the model server did not start: {error!r}") from error
         finally:
             self._loading = None
-            if not child:
-                if process:
+            if child is None:
+                if process is not None:
                     await _end(process)
                 log.close()
         return child

@@ -42,6 +42,7 @@ class OpenAIProvider:
             timeout=openai.Timeout(READ_SECONDS, connect=connect_seconds),
             max_retries=0,
         )
+        self._completions = self._client.chat.completions  # loads its part of the SDK now, not while somebody waits
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish, None]:
         """Ask *prompt*; see `Provider.stream`."""
@@ -73,7 +74,7 @@ class OpenAIProvider:
         """Send the request; returns when the answer begins."""
         # A compatible server may know only the older name of the limit; OpenAI's own models want the newer.
         older = self._is_compatible and not self._reasons
-        return await self._client.chat.completions.create(
+        return await self._completions.create(
             model=self.model,
             messages=_messages(prompt),
             max_tokens=prompt.max_output_tokens if older else self._sdk.omit,

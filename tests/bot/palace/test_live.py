@@ -1,0 +1,137 @@
+"""An open page: it sees replies grow, misses nothing when its line breaks, and learns of what other processes write."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+
+from bot.domain.clock import new_id
+from bot.domain.message import OutgoingKind
+from tests.bot.palace.test_pages import say, settled
+from tests.bot.palace.web_house import House, read_events
+
+
+class Page:
+    """What a page with our script would show, by the pieces it was sent."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._events = read_events(response)
+        self.items: dict[str, str] = {}
+        self.growths: list[str] = []
+
+    async def until(self, words: str) -> None:
+        """Take pieces until *words* are shown."""
+        async with asyncio.timeout(5):
+            while not any(words in item for item in self.items.values()):
+                self._take((await anext(self._events))[1])
+
+    def _take(self, pieces: str) -> None:
+        for target, swap, html in re.findall(r'<hx-partial hx-target="#([^"]+)" hx-swap="(\w+)">(.*?)</hx-partial>', pieces, re.DOTALL):
+            if target == "log":
+                self.items[re.search(r' id="([^"]+)"', html).group(1)] = html
+            elif swap == "delete":
+                self.items.pop(target, None)
+            else:
+                self.growths.append(html)
+                item = f"r-{target[2:]}"
+                self.items[item] = html if swap == "innerHTML" else self.items[item] + html
+
+
+@asynccontextmanager
+async def open_page(client: aiohttp.ClientSession, **headers: str) -> AsyncIterator[Page]:
+    async with client.get("/chat/events?conversation=main", headers=headers) as response:
+        assert response.status == 200
+        yield Page(response)
+
+
+async def test_page_sees_question_growth_and_answer(house: House):
+    browser = await house.browser()
+    house.brain.replies["hello"] = ["One ", "<b>two</b> ", "three."]
+    house.brain.before_piece = lambda: asyncio.sleep(0.08)
+    async with open_page(browser) as page:
+        await say(browser, "hello")
+        await page.until("One &lt;b&gt;two&lt;/b&gt; three.</p>")
+    assert len(page.items) == 2  # nothing is left of the growing one
+    assert len(page.growths) >= 2
+
+
+async def test_stream_that_changes_model_replaces_what_was_shown(house: House):
+    browser = await house.browser()
+    house.brain.replies["hello"] = ["Wrong", "\x01Right", " indeed."]
+    house.brain.before_piece = lambda: asyncio.sleep(0.08)
+    async with open_page(browser) as page:
+        await say(browser, "hello")
+        await page.until("Right indeed.</p>")
+    assert "Right" in page.growths
+
+
+async def test_page_that_comes_late_sees_what_is_growing(house: House):
+    browser = await house.browser()
+    house.brain.gate.clear()
+    await say(browser, "hello")
+    async with open_page(browser) as page:
+        await page.until("Robbie is thinking.")
+        house.brain.gate.set()
+        await page.until("heard: hello")
+
+
+async def test_broken_line_loses_nothing_and_repeats_nothing_lasting(house: House):
+    browser = await house.browser()
+    async with open_page(browser) as page:
+        await say(browser, "one")
+        await page.until("heard: one")
+    last = max(page.items)[2:]
+    await say(browser, "two")
+    await settled(house)
+    async with open_page(browser, **{"Last-Event-ID": last}) as again:
+        await again.until("heard: two")
+    assert len({**page.items, **again.items}) == 4  # what is sent again has the same id, and takes its own place
+
+
+async def test_page_learns_of_what_another_process_says(house: House):
+    """Nothing is published here: only the row appears."""
+    browser = await house.browser()
+    await say(browser, "hello")
+    await settled(house)
+    async with open_page(browser) as page:
+        await page.until("heard: hello")
+        async with house.database.unit_of_work() as work:
+            [_, answer] = await work.messages.latest(await conversation_of(house), limit=2)
+            late = type(answer)(**{**values(answer), "id": new_id(), "kind": OutgoingKind.LATE, "text": "the late one"})
+            work.messages.add(late)
+        await page.until("the late one")
+        assert any("A late answer" in item for item in page.items.values())
+
+
+async def test_row_that_appears_out_of_order_is_not_missed(house: House):
+    """Another process makes an id, and commits its row only after a younger one was read."""
+    browser, early = await house.browser(), new_id()
+    async with open_page(browser) as page:
+        await say(browser, "hello")
+        await page.until("heard: hello")
+        async with house.database.unit_of_work() as work:
+            [question, _] = await work.messages.latest(await conversation_of(house), limit=2)
+            work.messages.add(type(question)(**{**values(question), "id": early, "text": "from before"}))
+        await page.until("from before")
+
+
+async def test_nobody_hears_anybody_else(house: House):
+    async with open_page(await house.browser(house.grace)) as hers:
+        await say(await house.browser(), "a secret")
+        await settled(house)
+        await say(await house.browser(house.grace), "mine")
+        await hers.until("heard: mine")
+    assert not any("secret" in item for item in hers.items.values())
+
+
+async def conversation_of(house: House):
+    async with house.database.reading() as work:
+        return (await work.conversations.find(channel="web", key=f"{house.owner.id}/main")).id
+
+
+def values(message) -> dict[str, object]:
+    return {column.key: getattr(message, column.key) for column in message.__table__.columns}

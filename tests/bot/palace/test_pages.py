@@ -1,0 +1,197 @@
+"""The chat page as it is served: everything in it harmless, everything in it the person's own, usable without any script."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+import aiohttp
+import pytest
+
+from bot.domain.clock import new_id
+from bot.domain.message import OutgoingKind
+from storage.models.messaging import Message
+from tests.bot.palace.web_house import House
+
+SCRIPTED = {"HX-Request": "true"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+async def page(client: aiohttp.ClientSession, path: str = "/") -> str:
+    async with client.get(path) as response:
+        assert response.status == 200
+        return await response.text(errors="strict")
+
+
+async def say(client: aiohttp.ClientSession, text: str, **headers: str) -> tuple[int, str]:
+    body = urlencode({"text": text, "id": str(new_id()), "conversation": "main"}, errors="surrogatepass")
+    async with client.post("/chat", data=body, headers={**FORM, **headers}, allow_redirects=False) as response:
+        return response.status, await response.text()
+
+
+async def settled(house: House) -> None:
+    """Everything that was asked has been answered."""
+    async with house.database.reading() as work:
+        conversation = await work.conversations.find(channel="web", key=f"{house.owner.id}/main")
+        assert conversation is not None
+        questions = [message for message in await work.messages.latest(conversation.id, limit=500) if message.direction == "in"]
+    for question in questions:
+        await house.hub.wait_for_reply(question.id, seconds=5)
+
+
+async def test_page_needs_nothing_from_elsewhere_and_runs_nothing_inline(house: House):
+    text = await page(await house.browser())
+    assert re.findall(r'(?:src|href|action)="(?!/|#)', text) == []
+    assert re.findall(r"<script(?! src=)|<style| style=| on\w+=", text) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<script>alert(1)</script>",
+        '"><img src=x onerror=alert(1)>',
+        "</li></ol><hx-partial hx-target=body>",
+        "{{ 7*7 }} {% raw %}",
+        "<head><title>x</title></head>",
+    ],
+)
+async def test_what_was_said_is_shown_and_not_obeyed(house: House, text: str):
+    browser = await house.browser()
+    assert (await say(browser, text))[0] == 303
+    await settled(house)
+    shown = await page(browser)
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+    assert shown.count(escaped) == 2  # the question and its echo
+    assert text == escaped or text not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("NUL \x00 end", "NUL \ufffd end"), ("half \ud800 pair", "half \ufffd pair"), ("\U0001f600" * 10_000, "\U0001f600" * 10_000)]
+)
+async def test_unshowable_text_is_kept_and_shown_harmless(house: House, text: str, shown: str):
+    async with (await house.script()).post("/api/chat", data=json.dumps({"text": text})) as response:
+        assert response.status == 200
+    html = await page(await house.browser())
+    assert html.count(shown) == 2
+    assert "\x00" not in html
+
+
+async def test_tangled_markdown_does_not_break_the_page(house: House):
+    browser = await house.browser()
+    for text in ("> " * 5000, "[" * 5000, "*_" * 5000, "- " * 3000, "`" * 5001, "![](" * 3000):
+        house.brain.replies[text.strip()] = text
+        await say(browser, text)
+    await settled(house)
+    assert (await page(browser)).count('class="message out') == 6
+
+
+async def test_form_works_without_script(house: House):
+    browser = await house.browser()
+    house.brain.gate.clear()
+    status, _ = await say(browser, "hello\r\nthere")
+    assert status == 303
+    waiting = await page(browser)
+    assert "<noscript><meta http-equiv=" in waiting
+    assert "Robbie is thinking" in waiting
+    house.brain.gate.set()
+    await settled(house)
+    answered = await page(browser)
+    assert "hello\nthere" in answered
+    assert "<noscript>" not in answered
+
+
+async def test_script_gets_its_message_back_to_show(house: House):
+    browser = await house.browser()
+    status, piece = await say(browser, "hello", **SCRIPTED)
+    assert status == 200
+    assert piece.startswith('<hx-partial hx-target="#log" hx-swap="beforeend">')
+    assert "hello" in piece
+    assert (await say(browser, "  \n", **SCRIPTED))[0] == 204
+    assert (await say(browser, "  \n"))[0] == 303
+
+
+async def test_form_that_is_sent_twice_is_one_message(house: House):
+    browser = await house.browser()
+    for _ in range(2):
+        async with browser.post("/chat", data="text=hello&id=F1", headers=FORM, allow_redirects=False) as response:
+            assert response.status == 303
+    await settled(house)
+    assert house.brain.asked == ["hello"]
+
+
+@pytest.mark.parametrize("body", [b"", b"text", b"\xff\xfe=\xff", b"text=%ff%fe%00", b"text=x&conversation=../x", b"a" * 100])
+async def test_strange_forms_break_nothing(house: House, body: bytes):
+    async with (await house.browser()).post("/chat", data=body, headers=FORM, allow_redirects=False) as response:
+        assert response.status in (303, 400)
+
+
+async def test_makeshifts_are_marked(house: House):
+    browser = await house.browser()
+    for kind in (OutgoingKind.OFFLINE, OutgoingKind.NOTICE):
+        house.brain.kind = kind
+        await say(browser, f"a question for {kind}")
+        await settled(house)
+    shown = await page(browser)
+    assert "Answered without a model." in shown
+    assert "A note from Robbie" in shown
+
+
+async def test_answer_tells_how_it_came_about_when_asked(house: House):
+    browser = await house.browser()
+    await say(browser, "hello")
+    await settled(house)
+    shown = await page(browser)
+    assert "<details>" in shown
+    assert "embedded (smollm2-135m-instruct)" in shown
+
+
+async def fill(house: House, count: int) -> None:
+    """*count* messages, long answered."""
+    async with house.database.unit_of_work() as work:
+        conversation = await work.conversations.ensure(
+            channel="web", key=f"{house.owner.id}/main", user_id=house.owner.id, session_type="private", now=datetime.now(UTC)
+        )
+        for number in range(count):
+            work.messages.add(
+                Message(
+                    organization_id="default",
+                    id=new_id(),
+                    conversation_id=conversation.id,
+                    user_id=house.owner.id,
+                    direction="in" if number % 2 == 0 else "out",
+                    kind="message" if number % 2 == 0 else "answer",
+                    text=f"line {number}.",
+                    at=datetime(2026, 1, 5, 12, 0, tzinfo=UTC),
+                    session_type="private",
+                )
+            )
+
+
+async def test_earlier_messages_can_be_had_to_the_first(house: House):
+    await fill(house, 120)
+    browser = await house.browser()
+    shown = await page(browser)
+    assert ("line 70." in shown, "line 69." in shown) == (True, False)
+    seen = 50
+    while found := re.search(r'hx-get="([^"]+)"', shown):
+        shown = await page(browser, found.group(1).replace("&amp;", "&"))
+        seen += len(re.findall(r"line \d+\.", shown))
+    assert seen == 120
+    assert "line 0." in shown
+    async with browser.get("/chat/earlier?before=nonsense") as response:
+        assert response.status == 400
+
+
+async def test_time_is_the_persons_own(house: House):
+    await fill(house, 1)
+    assert '>5 Jan, 07:00</time>' in (await page(await house.browser())).replace("5 Jan 2026,", "5 Jan,")
+
+
+async def test_page_shows_the_persons_own_conversation_only(house: House):
+    await say(await house.browser(), "a secret")
+    await settled(house)
+    assert "secret" not in await page(await house.browser(house.grace))
+    async with (await house.browser(house.grace)).get(f"/chat?conversation={house.owner.id}%2Fmain") as response:
+        assert response.status == 400

@@ -1,0 +1,134 @@
+"""The command line as scripts see it: words on stdout, one clear line on stderr, exit statuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bot.commands import ASK_KEYS
+
+HEAVY = ("sqlalchemy", "aiohttp", "openai", "anthropic", "ollama", "httpx", "alembic", "pydantic", "prompt_toolkit", "xllamacpp")
+
+
+def test_help_imports_nothing_heavy():
+    """`--help` is quick because no SDK, no database and no web server is imported for it."""
+    program = (
+        "import sys\nfrom bot.cli import cli\n"
+        "try:\n    cli(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print('HEAVY', [name for name in sys.argv[1:] if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", program, *HEAVY], capture_output=True, text=True, check=True)
+    assert "HEAVY []" in result.stdout
+    assert "doctor" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["run", "chat", "ask", "doctor", "drill", "init", "signin", "db", "model", "token", "person"])
+def test_every_command_teaches(robbie, command):
+    result = robbie(command, "--help")
+    assert result.returncode == 0
+    assert len(result.stdout.splitlines()) > 4
+
+
+def test_ask_json_has_the_promised_keys(robbie):
+    result = robbie("ask", "hello there", "--json")
+    answer = json.loads(result.stdout)
+    assert tuple(answer) == ASK_KEYS
+    assert answer["reply"] == "You said: hello there"
+    assert (answer["level"], answer["provider"], answer["model"], answer["offline"]) == ("first", "openai", "gpt-5.2", False)
+    assert answer["cost_usd"] > 0
+
+
+def test_ask_with_every_model_dead_is_honest_and_done(robbie):
+    """The honest reply is a reply: exit status 0, and nothing of the provider's error in it."""
+    result = robbie("ask", "hello there", "--json", key="sk-wrong")
+    answer = json.loads(result.stdout)
+    assert result.returncode == 0
+    assert answer["offline"] is True
+    assert answer["level"] == "offline"
+    assert not any(word in answer["reply"].lower() for word in ("401", "openai", "key", "error"))
+
+
+def test_chat_answers_each_line(robbie):
+    result = robbie("chat", stdin="one\nwhat day is it\n/note tulips\n/notes\n")
+    replies = result.stdout.splitlines()
+    assert replies[0] == "You said: one"
+    assert replies[1].startswith("Today is ")
+    assert "tulips" in replies[3]
+    assert len(replies) == 4
+
+
+def test_unknown_command_is_wrong_usage(robbie):
+    assert robbie("frobnicate").returncode == 2
+
+
+@pytest.mark.parametrize("words", [("ask", "hi", "--as", "Nobody"), ("token", "revoke", "nonsense"), ("model", "fetch", "nonsense")])
+def test_failure_is_one_line_and_status_1(robbie, words):
+    result = robbie(*words)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("robbie: ")
+
+
+def test_debug_shows_the_traceback(robbie, home: Path):
+    result = robbie("person", "list", ROBBIE__WEB__PORT="many")
+    assert len(result.stderr.splitlines()) == 1
+    command = [sys.executable, "-m", "bot", "--debug", "--config", str(home.with_name("none.toml")), "person", "list"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert "Traceback" in shown.stderr
+
+
+def test_tokens_come_and_go(robbie):
+    created = robbie("token", "create", "--label", "mine").stdout.split()
+    assert created[-1].startswith("robbie_")
+    listed = json.loads(robbie("token", "list", "--json").stdout)["tokens"]
+    assert [token["label"] for token in listed] == ["mine"]
+    assert created[-1] not in json.dumps(listed)
+    assert robbie("token", "revoke", created[0]).returncode == 0
+    assert robbie("token", "revoke", created[0]).returncode == 1
+
+
+def test_database_is_brought_up_to_date_once(robbie):
+    assert json.loads(robbie("db", "status", "--json").stdout)["current"] is None
+    upgraded = json.loads(robbie("db", "upgrade", "--json").stdout)
+    assert upgraded["ready"] is True
+    assert json.loads(robbie("db", "status", "--json").stdout) == upgraded
+
+
+def test_copy_moves_everything(robbie, tmp_path):
+    robbie("ask", "remember the tulips")
+    result = robbie("db", "copy", "--to", f"sqlite+aiosqlite:///{tmp_path}/other.db", "--json")
+    assert json.loads(result.stdout)["rows"] >= 7
+    again = robbie("db", "copy", "--to", f"sqlite+aiosqlite:///{tmp_path}/other.db")
+    assert again.returncode == 1
+    assert "empty database" in again.stderr
+
+
+def test_people_are_listed(robbie):
+    people = json.loads(robbie("person", "list", "--json").stdout)["people"]
+    assert people == [{"name": "Allan", "role": "owner", "timezone": "Europe/Berlin", "accounts": []}]
+
+
+def test_drill_shows_every_rung(robbie):
+    told = json.loads(robbie("drill", "--json", "--fault", "cut").stdout)
+    assert [rung["level"] for rung in told["rungs"]] == ["first", "offline"]
+    assert [rung["failed"] for rung in told["rungs"]] == [[], ["first"]]
+    assert all(rung["seen"] and rung["latency_ms"] >= rung["first_token_ms"] > 0 for rung in told["rungs"])
+
+
+def test_doctor_fails_when_nobody_can_answer(robbie):
+    result = robbie("doctor", "--json", key="sk-wrong")
+    checks = {check["part"]: check for check in json.loads(result.stdout)["checks"]}
+    assert result.returncode == 1
+    assert checks["chain"]["status"] == "fail"
+    assert checks["level first"]["repair"]
+    assert "sk-wrong" not in result.stdout
+
+
+def test_doctor_is_content_with_one_level(robbie):
+    result = robbie("doctor", "--json")
+    told = json.loads(result.stdout)
+    assert (result.returncode, told["ok"]) == (0, True)

@@ -1,0 +1,85 @@
+"""`robbie init`: keys are tested before they are saved, and no secret is ever shown."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bot import setup
+from bot.config import load_config
+from bot.setup import Setup
+from tests.bot.conftest import GOOD_KEY
+
+
+class Typist:
+    """A FAKE person who types these answers, in order."""
+
+    def __init__(self, *answers: str) -> None:
+        self.answers = list(answers)
+        self.screen = io.StringIO()
+        self.console = Console(file=self.screen, width=200)
+        self.console.input = lambda *_, **__: self.answers.pop(0)  # type: ignore[method-assign]
+
+
+async def test_good_key_is_saved_where_only_the_owner_reads_it(home: Path):
+    typist = Typist("Grace", "Europe/London", GOOD_KEY)
+    await Setup(config_file=home, environ={}, asks=True, console=typist.console).run()
+    secrets = home.parent / "data" / "secrets.env"
+    assert secrets.stat().st_mode & 0o777 == 0o600
+    assert f"OPENAI_API_KEY={GOOD_KEY}" in secrets.read_text()
+    assert GOOD_KEY not in typist.screen.getvalue() + (home.parent / "config.local.toml").read_text()
+    config = load_config(home, {})
+    assert (config.robbie.owner, config.robbie.timezone) == ("Grace", "Europe/London")
+    assert config.brain.levels[0].api_key.get_secret_value() == GOOD_KEY
+
+
+async def test_bad_key_is_refused_and_asked_again(home: Path):
+    typist = Typist("Allan", "Europe/Berlin", "sk-wrong", "y", GOOD_KEY)
+    await Setup(config_file=home, environ={}, asks=True, console=typist.console).run()
+    assert "does not accept this key" in typist.screen.getvalue()
+    assert "sk-wrong" not in (home.parent / "data" / "secrets.env").read_text()
+
+
+async def test_bad_key_that_is_given_up_leaves_nothing(home: Path):
+    typist = Typist("Allan", "Europe/Berlin", "sk-wrong", "n")
+    await Setup(config_file=home, environ={}, asks=True, console=typist.console).run()
+    assert not (home.parent / "data" / "secrets.env").exists()
+
+
+async def test_model_that_is_not_served_is_replaced_by_one_that_is(home: Path):
+    home.write_text(home.read_text().replace("gpt-5.2", "gpt-3"))
+    typist = Typist("Allan", "Europe/Berlin", GOOD_KEY, "gpt-5.2")
+    await Setup(config_file=home, environ={}, asks=True, console=typist.console).run()
+    assert "gpt-3 is not served" in typist.screen.getvalue()
+    assert load_config(home, {}).brain.levels[0].model == "gpt-5.2"
+
+
+async def test_yes_asks_nothing(home: Path):
+    typist = Typist()
+    await Setup(config_file=home, environ={"OPENAI_API_KEY": GOOD_KEY}, asks=False, console=typist.console).run()
+    assert "the key works" in typist.screen.getvalue()
+    assert not (home.parent / "data" / "secrets.env").exists()  # it is in the environment already
+
+
+async def test_what_a_person_wrote_in_the_local_file_stays(home: Path):
+    local = home.parent / "config.local.toml"
+    local.write_text("# mine\n[web]\nport = 9999\n")
+    await Setup(config_file=home, environ={}, asks=True, console=Typist("Allan", "Europe/Berlin", "").console).run()
+    assert "# mine" in local.read_text()
+    assert load_config(home, {}).web.port == 9999
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", ""])
+async def test_wrong_zone_is_asked_again(home: Path, zone: str):
+    typist = Typist("Allan", zone or "nowhere", "Asia/Tokyo", "")
+    await Setup(config_file=home, environ={}, asks=True, console=typist.console).run()
+    assert load_config(home, {}).robbie.timezone == "Asia/Tokyo"
+
+
+def test_secrets_file_replaces_only_its_own_lines(tmp_path: Path):
+    file = tmp_path / "secrets.env"
+    file.write_text("OTHER=1\nOPENAI_API_KEY=old\n")
+    assert setup._with_secrets(file, {"OPENAI_API_KEY": "new"}) == "OTHER=1\nOPENAI_API_KEY=new\n"

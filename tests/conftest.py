@@ -1,0 +1,104 @@
+"""What every test may ask for: a database (each test then runs on both), a server of PostgreSQL, a clock."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from storage.database import Database
+from storage.schema import upgrade
+from tests.clock import FakeClock
+from tests.postgres import Postgres, running_postgres, why_missing
+
+BOTH = ("sqlite", "postgresql")
+ORGANIZATION = "default"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that moves only when told to."""
+    return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL; skips where there is none."""
+    if reason := why_missing():
+        pytest.skip(reason)
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: Postgres) -> str:
+    """A database with every table in it, to be copied."""
+    name = postgres.create()
+    _migrate(postgres.url(name))
+    return name
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with every table in it, to be copied."""
+    file = tmp_path_factory.mktemp("template") / "robbie.db"
+    _migrate(sqlite_url(file))
+    return file
+
+
+@pytest.fixture
+def sqlite_file(tmp_path: Path, sqlite_template: Path) -> Path:
+    """A database file with every table in it."""
+    return Path(shutil.copy(sqlite_template, tmp_path / "robbie.db"))
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres, postgres_template: str) -> Iterator[str]:
+    """A PostgreSQL database with every table in it."""
+    name = postgres.create(postgres_template)
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture(params=BOTH)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A database with every table in it; a test that asks for it runs once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        return sqlite_url(request.getfixturevalue("sqlite_file"))
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture(params=BOTH)
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without any table; a test that asks for it runs once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        yield sqlite_url(tmp_path / "empty.db")
+        return
+    postgres: Postgres = request.getfixturevalue("postgres")
+    name = postgres.create()
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """An open database with every table in it and no row; a test that asks for it runs on both."""
+    async with Database(database_url, organization=ORGANIZATION) as opened:
+        yield opened
+
+
+def sqlite_url(file: Path) -> str:
+    """How config names this file."""
+    return f"sqlite+aiosqlite:///{file}"
+
+
+def _migrate(url: str) -> None:
+    async def migrate() -> None:
+        async with Database(url, organization=ORGANIZATION) as opened:
+            await upgrade(opened)
+
+    asyncio.run(migrate())

