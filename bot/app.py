@@ -18,12 +18,13 @@ from bot.adapters.talk import Talk
 from bot.adapters.web import WebAdapter
 from bot.brain.brain import Brain
 from bot.brain.budget import Budget
-from bot.brain.chain import FallbackChain, Rung
+from bot.brain.call import Rung
+from bot.brain.chain import FallbackChain
 from bot.brain.context import ContextBuilder
 from bot.brain.drill import Drill
-from bot.brain.health import HealthBoard
+from bot.brain.health import BreakerState, HealthBoard
 from bot.brain.levels import Gap, find_gaps, make_rungs
-from bot.brain.pricing import Prices
+from bot.brain.pricing import Prices, Rate
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
 from bot.config import Config
@@ -122,15 +123,22 @@ def build(
     rungs: Sequence[Rung] | None = None,
     adapters: Sequence[Adapter] = (),
     clock: Clock | None = None,
+    database: Database | None = None,
     tends: bool = True,
 ) -> App:
     """Every room, each given what it needs. A test swaps parts by naming them; nothing is opened or contacted here."""
     clock = clock or SystemClock()
     robbie, thinking = config.robbie, config.brain
-    database = Database(config.database.url, organization=robbie.organization)
+    database = database or Database(config.database.url, organization=robbie.organization)
     directory = Directory(database=database, robbie=robbie, people=config.household(), clock=clock)
 
-    prices = Prices.load()
+    prices = Prices.load().with_own(
+        {
+            (level.provider, level.model): Rate(input=level.usd_per_million.input, output=level.usd_per_million.output)
+            for level in thinking.levels
+            if level.usd_per_million
+        }
+    )
     rungs = make_rungs(thinking.levels, config.mesh.nodes, environ) if rungs is None else rungs
     health = HealthBoard(database=database, clock=clock)
     chain = FallbackChain(
@@ -147,6 +155,10 @@ def build(
 
     def brain_over(chain: FallbackChain) -> Brain:
         return Brain(reactive=reactive, context=context, chain=chain, offline=offline)
+
+    async def readiness() -> Mapping[str, bool]:
+        has_level = any(health.rung(rung.id).state is not BreakerState.OPEN for rung in rungs)
+        return {**await hub.readiness(), "level": has_level}
 
     door = WebAdapter()
     registry = CollectorRegistry()
@@ -177,7 +189,7 @@ def build(
         public_url=config.web.public_url,
         routes=[*auth.routes, *api.routes, *pages.routes, *assets.routes, *operations.routes],
         middlewares=[auth.middleware],
-        readiness=hub.readiness,
+        readiness=readiness,
         problem_page=view.problem,
         registry=registry,
     )

@@ -166,14 +166,14 @@ def db_copy(
 @model.command("fetch")
 def model_fetch(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Which; the one that config.toml names by default.")] = "smollm2-135m-instruct",
+    name: Annotated[str | None, typer.Argument(help="Which; the one that config.toml names by default.", show_default=False)] = None,
     as_json: Json = False,
 ) -> None:
     """Download the embedded model once, check it, and keep it in the user's cache folder."""
     from bot import commands
 
-    path = commands.model_fetch(name, os.environ)
-    _say({"model": name, "path": str(path)} if as_json else str(path))
+    path = commands.model_fetch(name or commands.embedded_model(_config(context)), os.environ)
+    _say({"path": str(path)} if as_json else str(path))
 
 
 @model.command("list")
@@ -228,11 +228,15 @@ _NO_MODEL = "none yet: `robbie model fetch`"
 def _app(context: typer.Context, *, tends: bool = True, log_level: str = "error") -> App:
     """Everything, built from the config; the one place where the command line imports it."""
     from bot.app import build
-    from bot.config import load_config
 
     _configure_log(log_level, debug=context.obj.debug)
-    config: Config = load_config(context.obj.config, os.environ)
-    return build(config, environ=os.environ, tends=tends)
+    return build(_config(context), environ=os.environ, tends=tends)
+
+
+def _config(context: typer.Context) -> Config:
+    from bot.config import load_config
+
+    return load_config(context.obj.config, os.environ)
 
 
 def _configure_log(level: str, *, debug: bool) -> None:

@@ -23,6 +23,7 @@ from bot.adapters.talk import RemoteTalk, Talker
 from bot.app import App
 from bot.brain import gguf
 from bot.brain.drill import Fault, drill_question
+from bot.config import Config
 from bot.domain.address import Person
 from bot.domain.errors import NotAllowed, RobbieError
 from bot.hub.doctor import Status
@@ -143,8 +144,16 @@ async def db_copy(app: App, to: str) -> int:
                 return await copy_everything(app.database, target, bar)
 
 
+def embedded_model(config: Config) -> str:
+    """The model that the config's embedded level names, or the one that is shipped."""
+    return next((level.model for level in config.brain.levels if level.provider == "local"), gguf.SMOLLM2.name)
+
+
 def model_fetch(name: str, environ: Mapping[str, str]) -> Path:
-    """Fetch the embedded model unless it is there; quiet then."""
+    """Fetch a known model unless it is there; a file of the owner's own only has to be there."""
+    if name not in gguf.KNOWN and (path := gguf.resolve(name, environ)).exists():
+        gguf.check(path)
+        return path
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Bar(f"fetching {name}", *columns) as bar:
         return gguf.fetch(name, gguf.cache_folder(environ), bar, environ=environ)
@@ -276,8 +285,9 @@ class Bar:
 
 
 def _show_rehearsal(console: Console, rehearsal: Mapping[str, Any]) -> None:
-    failed = ", ".join(rehearsal["failed"]) or "nothing"
-    console.print(f"[bold]{escape(failed)}[/] fails", soft_wrap=True)
+    failed = ", ".join(rehearsal["failed"])
+    console.print(f"[bold]{escape(failed)}[/] out of action" if failed else "[bold]As things are[/]", soft_wrap=True)
     times = f"first word after {rehearsal['first_token_ms']:.0f} ms, all of it after {rehearsal['latency_ms']:.0f} ms"
     console.print(f"  [cyan]{escape(rehearsal['level'])}[/] answers: {times}", soft_wrap=True)
-    console.print(f"  “{escape(' '.join(rehearsal['seen'].split()))}”\n", style="dim", soft_wrap=True)
+    console.print(f"  “{escape(' '.join(rehearsal['seen'].split()))}”", soft_wrap=True)
+    console.print(f"  {escape(rehearsal['why'])}\n", style="dim", soft_wrap=True)

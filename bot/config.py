@@ -144,8 +144,18 @@ class PersonConfig(Section):
     identities: tuple[IdentityConfig, ...] = ()
 
 
+class PriceConfig(Section):
+    """What a level costs, in US dollars per million tokens."""
+
+    input: NotNegative
+    output: NotNegative
+
+
 class LevelConfig(Section):
-    """[[brain.levels]]: one model of the chain. `context` and `max_output_tokens` are in tokens."""
+    """[[brain.levels]]: one model of the chain. `context` and `max_output_tokens` are in tokens.
+
+    `usd_per_million` is for a model whose price no list knows, such as one of your own behind `base_url`.
+    """
 
     name: Name
     provider: Literal["openai", "anthropic", "ollama", "local"]
@@ -155,6 +165,7 @@ class LevelConfig(Section):
     context: Count
     nodes: tuple[str, ...] = ()
     max_output_tokens: Count = 1024
+    usd_per_million: PriceConfig | None = None
 
 
 class BrainConfig(Section):

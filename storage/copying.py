@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Table, func, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from collections.abc import AsyncIterator
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, func, insert, literal, select, tuple_
 
 from bot.domain.errors import Conflict
-from storage.database import Database, storage_errors
-from storage.dialects import enter_organization
+from storage.database import Database, UnitOfWork
 from storage.models import housekeeping, memory, messaging, models, operations, people
 from storage.models.base import Base
 from storage.schema import Progress
@@ -17,28 +18,38 @@ BATCH = 500
 
 
 async def copy_everything(source: Database, target: Database, progress: Progress = lambda done, total: None) -> int:
-    """Copy the organization's rows in one transaction; how many there were. Raises Conflict where the target holds some, StorageError."""
-    tables = Base.metadata.sorted_tables
-    async with storage_errors(), source.engine.connect() as here, target.engine.begin() as there:
-        await enter_organization(here, source.organization)
-        await enter_organization(there, target.organization)
-        if any([await _count(there, table, target.organization) for table in tables]):
+    """Copy the organization's rows in one transaction; how many there were. Raises Conflict where the target holds some, StorageError.
+
+    What is read is one moment's state: a copy made beside a running hub lacks what comes later, and is whole.
+    """
+    async with source.snapshot() as here, target.unit_of_work() as there:
+        counts = [await _count(here, table) for table in Base.metadata.sorted_tables]
+        if any([await _count(there, table) for table in Base.metadata.sorted_tables]):
             raise Conflict("the target already holds data; copy into an empty database")
-        total = sum([await _count(here, table, source.organization) for table in tables])
         done = 0
-        for table in tables:
-            rows = await here.stream(select(table).where(_own(table, source.organization)))
-            async for batch in rows.mappings().partitions(BATCH):
-                await there.execute(insert(table), [dict(row) for row in batch])
-                done += len(batch)
-                progress(done, total)
+        for table in Base.metadata.sorted_tables:
+            async for rows in _batches(here, table):
+                await there.connection.execute(insert(table), rows)
+                done += len(rows)
+                progress(done, sum(counts))
     return done
 
 
-def _own(table: Table, organization: str) -> ColumnElement[bool]:
+async def _batches(work: UnitOfWork, table: Table) -> AsyncIterator[list[dict[str, Any]]]:
+    """All rows of the organization, in the order of their keys."""
+    key = list(table.primary_key.columns)
+    query = select(table).where(_own(table, work)).order_by(*key).limit(BATCH)
+    rows = (await work.connection.execute(query)).mappings().all()
+    while rows:
+        yield [dict(row) for row in rows]
+        last = tuple_(*(literal(rows[-1][column.key], column.type) for column in key))
+        rows = (await work.connection.execute(query.where(tuple_(*key) > last))).mappings().all()
+
+
+def _own(table: Table, work: UnitOfWork) -> ColumnElement[bool]:
     column = table.c.id if table.name == "organizations" else table.c.organization_id
-    return column == organization
+    return column == work.organization
 
 
-async def _count(connection: AsyncConnection, table: Table, organization: str) -> int:
-    return await connection.scalar(select(func.count()).select_from(table).where(_own(table, organization))) or 0
+async def _count(work: UnitOfWork, table: Table) -> int:
+    return await work.connection.scalar(select(func.count()).select_from(table).where(_own(table, work))) or 0

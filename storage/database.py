@@ -13,74 +13,76 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.domain.errors import Conflict, StorageUnavailable
 from storage.dialects import enter_organization, is_sqlite, make_postgres_engine, make_sqlite_engine
 from storage.repositories.housekeeping import Credentials
+from storage.repositories.inbox import Inbox
 from storage.repositories.memory import StickyNotes
-from storage.repositories.messaging import Conversations, Inbox, Messages, Outbox
+from storage.repositories.messaging import Conversations, Messages
 from storage.repositories.models import ModelHealths, ModelUsages
 from storage.repositories.operations import Incidents
+from storage.repositories.outbox import Outbox
 from storage.repositories.people import People
 
 
 class UnitOfWork:
     """The repositories, all inside one transaction and one organization."""
 
-    def __init__(self, session: AsyncSession, organization: str) -> None:
-        self.session = session
+    def __init__(self, connection: AsyncConnection, organization: str) -> None:
+        self.connection = connection
         self.organization = organization
 
     @cached_property
     def people(self) -> People:
         """Users and their accounts."""
-        return People(self.session, self.organization)
+        return People(self.connection, self.organization)
 
     @cached_property
     def conversations(self) -> Conversations:
         """Conversations on channels."""
-        return Conversations(self.session, self.organization)
+        return Conversations(self.connection, self.organization)
 
     @cached_property
     def messages(self) -> Messages:
         """What was said."""
-        return Messages(self.session, self.organization)
+        return Messages(self.connection, self.organization)
 
     @cached_property
     def inbox(self) -> Inbox:
         """The ledger's beginning: events to be answered."""
-        return Inbox(self.session, self.organization)
+        return Inbox(self.connection, self.organization)
 
     @cached_property
     def outbox(self) -> Outbox:
         """The ledger's end: replies to be delivered."""
-        return Outbox(self.session, self.organization)
+        return Outbox(self.connection, self.organization)
 
     @cached_property
     def notes(self) -> StickyNotes:
         """What people wanted kept."""
-        return StickyNotes(self.session, self.organization)
+        return StickyNotes(self.connection, self.organization)
 
     @cached_property
     def usage(self) -> ModelUsages:
         """Calls of models and their cost."""
-        return ModelUsages(self.session, self.organization)
+        return ModelUsages(self.connection, self.organization)
 
     @cached_property
     def health(self) -> ModelHealths:
         """The levels' circuit breakers."""
-        return ModelHealths(self.session, self.organization)
+        return ModelHealths(self.connection, self.organization)
 
     @cached_property
     def incidents(self) -> Incidents:
         """What went wrong."""
-        return Incidents(self.session, self.organization)
+        return Incidents(self.connection, self.organization)
 
     @cached_property
     def credentials(self) -> Credentials:
         """Sign-in links, sessions and tokens."""
-        return Credentials(self.session, self.organization)
+        return Credentials(self.connection, self.organization)
 
 
 class Database:
@@ -99,6 +101,11 @@ class Database:
         name = make_url(self.url).database
         return Path(name) if self._one_writer and name else None
 
+    @property
+    def place(self) -> str:
+        """Where the data are, as the operator may read it: no secret is in it."""
+        return str(self.file or make_url(self.url).set(username=None, password=None, query={}))
+
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator[UnitOfWork]:
         """Read and write as one act: all of it is kept on leaving, or none. Raises StorageUnavailable, Conflict.
@@ -115,14 +122,26 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[UnitOfWork]:
         """Read only, beside whoever writes. Raises StorageUnavailable."""
-        async with storage_errors(), AsyncSession(self._reader, expire_on_commit=False, autoflush=False) as session:
-            await enter_organization(session, self.organization)
-            yield UnitOfWork(session, self.organization)
+        async with storage_errors(self.place), self._reader.connect() as connection:
+            await enter_organization(connection, self.organization)
+            yield UnitOfWork(connection, self.organization)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[UnitOfWork]:
+        """Read one moment's state, however long that takes; an embedded database is not written meanwhile. Raises StorageUnavailable."""
+        if self._one_writer is not None:
+            async with self.unit_of_work() as work:
+                yield work
+        else:
+            frozen = self.engine.execution_options(isolation_level="REPEATABLE READ")
+            async with storage_errors(self.place), frozen.connect() as connection:
+                await enter_organization(connection, self.organization)
+                yield UnitOfWork(connection, self.organization)
 
     async def check(self) -> None:
         """Ask the database for a sign of life. Raises StorageUnavailable."""
         async with self.reading() as work:
-            await work.session.execute(text("SELECT 1"))
+            await work.connection.execute(text("SELECT 1"))
 
     async def close(self) -> None:
         """Close every connection; may be called twice."""
@@ -137,22 +156,22 @@ class Database:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[UnitOfWork]:
-        async with storage_errors(), AsyncSession(self.engine, expire_on_commit=False, autoflush=False) as session, session.begin():
-            await enter_organization(session, self.organization)
-            yield UnitOfWork(session, self.organization)
+        async with storage_errors(self.place), self.engine.begin() as connection:
+            await enter_organization(connection, self.organization)
+            yield UnitOfWork(connection, self.organization)
 
 
 @asynccontextmanager
-async def storage_errors() -> AsyncIterator[None]:
-    """What the drivers raise becomes StorageUnavailable or Conflict."""
+async def storage_errors(place: str) -> AsyncIterator[None]:
+    """What the drivers raise becomes StorageUnavailable or Conflict, in one line that begins with the *place* of the data."""
     try:
         yield
     except IntegrityError as error:
-        raise Conflict(str(error.orig)) from error
+        raise Conflict(_plain(place, error)) from error
     except (DBAPIError, PoolTimeout) as error:
-        raise StorageUnavailable(_plain(error)) from error
+        raise StorageUnavailable(_plain(place, error)) from error
 
 
-def _plain(error: SQLAlchemyError) -> str:
+def _plain(place: str, error: SQLAlchemyError) -> str:
     """The driver's own words, in one line, without statement and parameters (which hold what people said)."""
-    return " ".join(str(getattr(error, "orig", None) or error).split())
+    return f"{place}: " + " ".join(str(getattr(error, "orig", None) or error).split())

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import event, text
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy import Executable, event, inspect, text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from storage import one_hop
 
 SQLITE_BUSY_MS = 5000
+
+_ENTER = text("SELECT set_config('app.org', :organization, true)")
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
 
 def is_sqlite(url: str) -> bool:
@@ -18,9 +21,16 @@ def is_sqlite(url: str) -> bool:
     return url.startswith("sqlite")
 
 
-def upsert(session: AsyncSession, table: Any) -> Any:
-    """An insert into *table* which knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
-    return postgresql.insert(table) if session.get_bind().dialect.name == "postgresql" else sqlite.insert(table)
+def insert_or_skip(table: Any) -> Executable:
+    """An insert that leaves a row alone which is there already (SQLite is told in the same words)."""
+    return postgresql.insert(table).on_conflict_do_nothing()
+
+
+def insert_or_replace(table: Any, *changing: str) -> Executable:
+    """An insert that gives a row which is there already new values in its *changing* columns."""
+    statement = postgresql.insert(table)
+    values = {column: statement.excluded[column] for column in changing}
+    return statement.on_conflict_do_update(index_elements=inspect(table).primary_key, set_=values)
 
 
 def make_sqlite_engine(url: str, *, writes: bool) -> AsyncEngine:
@@ -50,7 +60,7 @@ def make_sqlite_engine(url: str, *, writes: bool) -> AsyncEngine:
 
         @event.listens_for(engine.sync_engine, "begin")
         def begin(connection: Any) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.connection.driver_connection.begin_with_next("BEGIN IMMEDIATE")
 
     return engine
 
@@ -60,14 +70,13 @@ def make_postgres_engine(url: str) -> AsyncEngine:
     return create_async_engine(url, pool_size=8, max_overflow=4, pool_pre_ping=True, pool_timeout=10, connect_args={"connect_timeout": 5})
 
 
-async def enter_organization(work: AsyncSession | AsyncConnection, organization: str) -> None:
+async def enter_organization(connection: AsyncConnection, organization: str) -> None:
     """Tell PostgreSQL's row-level security, for this transaction, whose rows may be seen."""
-    dialect = work.dialect if isinstance(work, AsyncConnection) else work.get_bind().dialect
-    if dialect.name == "postgresql":
-        await work.execute(text("SELECT set_config('app.org', :organization, true)"), {"organization": organization})
+    if connection.dialect.name == "postgresql":
+        await connection.execute(_ENTER, {"organization": organization})
 
 
-async def lock_for_counting(session: AsyncSession, name: str) -> None:
+async def lock_for_counting(connection: AsyncConnection, name: str) -> None:
     """Until the commit, nobody else counts what *name* stands for (SQLite has one writer at a time as it is)."""
-    if session.get_bind().dialect.name == "postgresql":
-        await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+    if connection.dialect.name == "postgresql":
+        await connection.execute(_LOCK, {"name": name})

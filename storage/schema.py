@@ -10,7 +10,7 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.errors import SchemaMismatch
-from storage.database import Database, storage_errors
+from storage.database import Database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -39,19 +39,22 @@ def revisions() -> tuple[str, ...]:
 
 async def schema_status(database: Database) -> SchemaStatus:
     """Where *database* stands. Raises StorageUnavailable."""
-    async with storage_errors(), database.engine.connect() as connection:
-        return await _status(connection)
+    async with database.reading() as work:
+        return await _status(work.connection)
 
 
 async def upgrade(database: Database, progress: Progress = lambda done, total: None) -> SchemaStatus:
     """Bring *database* to the present shape, all of it in one transaction. Raises SchemaMismatch, StorageUnavailable."""
-    async with storage_errors(), database.engine.begin() as connection:
-        status = await _status(connection)
-        if status.is_newer:
-            raise SchemaMismatch(f"the database is at revision {status.current}, made by a newer Robbie (this one knows {revisions()[-1]})")
+    status = await schema_status(database)
+    if status.is_newer:
+        raise SchemaMismatch(f"the database is at revision {status.current}, made by a newer Robbie (this one knows {revisions()[-1]})")
+    if status.is_ready:
+        return status
+    async with database.unit_of_work() as work:
+        status = await _status(work.connection)  # another process may have been quicker
         if status.pending:
-            await connection.run_sync(_upgrade, status.pending, progress)
-        return await _status(connection)
+            await work.connection.run_sync(_upgrade, status.pending, progress)
+        return await _status(work.connection)
 
 
 async def _status(connection: AsyncConnection) -> SchemaStatus:

@@ -13,6 +13,7 @@ from storage.database import Database
 from storage.schema import upgrade
 from tests.clock import FakeClock
 from tests.postgres import Postgres, running_postgres, why_missing
+from tests.stage import Stage, set_stage
 
 BOTH = ("sqlite", "postgresql")
 ORGANIZATION = "default"
@@ -89,6 +90,12 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     """An open database with every table in it and no row; a test that asks for it runs on both."""
     async with Database(database_url, organization=ORGANIZATION) as opened:
         yield opened
+
+
+@pytest.fixture
+async def stage(database: Database, clock: FakeClock) -> Stage:
+    """A household on the open database; a test that asks for it runs on both."""
+    return await set_stage(database, clock)
 
 
 def sqlite_url(file: Path) -> str:

@@ -12,7 +12,7 @@ from bot.brain.context import ContextBuilder, spoken_date
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive, one_line
 from bot.brain.router import classify
-from bot.domain.errors import AllLevelsFailed
+from bot.domain.errors import AllLevelsFailed, BudgetExhausted
 from bot.domain.message import OutgoingKind
 from bot.domain.ports import Listener
 from bot.domain.thought import Attempt, Completion, Question, TaskType, Tier, Turn
@@ -59,9 +59,10 @@ class Brain:
 
     async def _make_do(self, question: Question, failure: AllLevelsFailed, task_type: TaskType, watch: _Watch) -> Turn:
         """The last rung; what a broken stream showed is replaced by it."""
-        makeshift = await self._offline.answer(question)
-        await watch.correct(makeshift.text)
         attempts = tuple(attempt for attempt in failure.attempts if isinstance(attempt, Attempt))
+        is_spent = any(attempt.error == BudgetExhausted.__name__ for attempt in attempts)
+        makeshift = await self._offline.answer(question, is_spent=is_spent)
+        await watch.correct(makeshift.text)
         return Turn(
             text=makeshift.text,
             kind=OutgoingKind.OFFLINE,
@@ -75,6 +76,7 @@ class Brain:
             cost_usd=_cost(attempts),
             attempts=attempts,
             queued=True,
+            over_budget=is_spent,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -32,8 +32,9 @@ class Budget:
         self._clock = clock
 
     def day_began(self) -> datetime:
-        """The last midnight where the owner lives."""
-        return self._clock.now().astimezone(self._zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        """The last midnight where the owner lives, in UTC; the earlier one on a day that has two."""
+        local = self._clock.now().astimezone(self._zone)
+        return local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0).astimezone(UTC)
 
     def cost_usd(self, provider: str, model: str, usage: Usage) -> float:
         """Dollars for this usage."""
@@ -64,10 +65,10 @@ class Budget:
             raise BudgetExhausted(f"{level} may cost up to ${most:.4f}, which today's ${self._daily_usd:.2f} no longer covers")
         return reservation
 
-    async def spent_today_usd(self) -> float:
-        """Dollars spent or set aside since midnight."""
-        async with self._database.reading() as work:
-            return await work.usage.spent_since(self.day_began())
+    async def settle(self, attempts: Sequence[Attempt], *, event_id: UUID | None) -> None:
+        """As `settle`, in a commit of its own, for a turn that was called off. Raises StorageUnavailable."""
+        async with self._database.unit_of_work() as work:
+            await settle(work, attempts, event_id=event_id, now=self._clock.now())
 
 
 async def settle(work: UnitOfWork, attempts: Sequence[Attempt], *, event_id: UUID | None, now: datetime) -> None:

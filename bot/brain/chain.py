@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 import structlog
 
 from bot.brain.budget import Budget
-from bot.brain.health import BreakerState, HealthBoard, cools
+from bot.brain.call import Call, Rung
+from bot.brain.health import HealthBoard, Permit
 from bot.domain.errors import AllLevelsFailed, BudgetExhausted, ProviderError, ProviderUnavailable, StorageError, StreamBroken
-from bot.domain.ports import Listener, Provider
-from bot.domain.thought import Attempt, AttemptOutcome, Completion, Delta, Finish, Prompt, Usage, estimate_tokens
+from bot.domain.ports import Listener
+from bot.domain.thought import Attempt, AttemptOutcome, Completion, Delta, Finish, Prompt, Usage
 
 log = structlog.get_logger(__name__)
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rung:
-    """One place to ask: a level of the config, on one of its nodes where it has several."""
-
-    level: str
-    provider: Provider
-    context: int
-    max_output_tokens: int
-    is_brief: bool = False
-    node: str = ""
-
-    @property
-    def id(self) -> str:
-        """What its health is kept under; another model behind the same name starts anew."""
-        return f"{self.level}/{self.provider.provider}/{self.provider.model}" + (f"@{self.node}" if self.node else "")
+HANG_UP_SECONDS = 0.3
+"""How long a turn waits for the calls that it ended to let go of their connections; the slower ones do so behind its back."""
 
 
 class FallbackChain:
@@ -52,62 +38,61 @@ class FallbackChain:
         self.rungs = tuple(rungs)
         self.health = health
         self.turn_seconds = turn_seconds
+        self.stall_seconds = stall_seconds
         self._budget = budget
         self._hedge_seconds = hedge_seconds
-        self._stall_seconds = stall_seconds
+        self._reluctant: set[asyncio.Task[None]] = set()
 
     async def complete(
         self, prompt: Prompt, *, listener: Listener | None = None, event_id: UUID | None = None, seconds: float | None = None
     ) -> Completion:
-        """The first whole answer. Raises AllLevelsFailed when no level gave one within *seconds* (by default the turn's bound)."""
+        """The first whole answer. Raises AllLevelsFailed when no level gave one within *seconds* (by default the turn's bound).
+
+        Also raises what *listener* raises, and StorageUnavailable where the allowance cannot be read.
+        """
         run = _Run(chain=self, prompt=prompt, listener=listener, event_id=event_id)
+        bound = asyncio.timeout(self.turn_seconds if seconds is None else seconds)
         try:
-            async with asyncio.timeout(seconds or self.turn_seconds):
+            async with bound:
                 return await run.answer()
-        except TimeoutError:
-            run.out_of_time()
-            raise AllLevelsFailed(run.attempts) from None
+        except AllLevelsFailed:
+            raise
+        except BaseException as error:
+            if isinstance(error, TimeoutError) and bound.expired():
+                run.out_of_time()
+                raise AllLevelsFailed(run.attempts) from None
+            run.call_off()  # from outside, or by whoever listens: nobody else will hear what was spent
+            await self._settle(run.attempts, event_id)
+            raise
         finally:
-            await run.hang_up()
+            await self._see_off(run.tasks)
             await self._save_health()
 
-    async def _save_health(self) -> None:
-        try:
-            await self.health.save_changes()
-        except StorageError as error:  # an answer is worth more than a note about its author
-            log.warning("health.not_saved", error=str(error))
-
-    def with_rungs(self, rungs: Sequence[Rung]) -> FallbackChain:
-        """The same chain over other rungs, with a health board of its own: what a drill breaks stays in the drill."""
-        board = HealthBoard(database=None, clock=self.health.clock)
+    def rehearsing(self, rungs: Sequence[Rung]) -> FallbackChain:
+        """The same chain over other rungs, with a copy of what is known of their health: what breaks in a drill stays in the drill."""
         return FallbackChain(
             rungs=rungs,
-            health=board,
+            health=self.health.copy(),
             budget=self._budget,
             turn_seconds=self.turn_seconds,
             hedge_seconds=self._hedge_seconds,
-            stall_seconds=self._stall_seconds,
+            stall_seconds=self.stall_seconds,
         )
-
-    def hedge_after(self, rung: Rung) -> float:
-        """Seconds of silence after which the next level is asked as well."""
-        if not self._hedge_seconds:
-            return self._stall_seconds
-        learned = self.health.first_token_p95_ms(rung.id)
-        return min(max(self._hedge_seconds, (learned or 0.0) / 1000), self.turn_seconds / 3)
 
     @property
     def hedges(self) -> bool:
         """Whether a silent level is asked alongside the next one, rather than given up."""
         return self._hedge_seconds > 0
 
-    @property
-    def stall_seconds(self) -> float:
-        """A started stream that is silent for this long is broken."""
-        return self._stall_seconds
+    def patience_seconds(self, rung: Rung) -> float:
+        """Seconds of silence after which the next level is asked as well; where nobody hedges, instead."""
+        if not self.hedges:
+            return self.stall_seconds
+        learned = self.health.first_token_p95_ms(rung.id) or 0.0
+        return max(self._hedge_seconds, min(learned / 1000, self.turn_seconds / 3))
 
     async def reserve(self, rung: Rung, prompt: Prompt, event_id: UUID | None) -> UUID | None:
-        """Set aside what the call can cost. Raises BudgetExhausted."""
+        """Set aside what the call can cost. Raises BudgetExhausted, StorageUnavailable."""
         if self._budget is None:
             return None
         return await self._budget.reserve(
@@ -118,53 +103,28 @@ class FallbackChain:
         """Dollars for this usage."""
         return 0.0 if self._budget is None else self._budget.cost_usd(rung.provider.provider, rung.provider.model, usage)
 
+    async def _settle(self, attempts: Sequence[Attempt], event_id: UUID | None) -> None:
+        if self._budget is not None:
+            try:
+                await self._budget.settle(attempts, event_id=event_id)
+            except StorageError as error:  # what was set aside stays spent, which is the safe side
+                log.warning("allowance.not_settled", error=str(error))
 
-Piece = Delta | Finish | ProviderError
+    async def _see_off(self, tasks: Iterable[asyncio.Task[None]]) -> None:
+        """Wait a moment for these tasks to end; whoever does not is told to, and kept in sight."""
+        running = {task for task in tasks if not task.done()}
+        if running:
+            _, late = await asyncio.wait(running, timeout=HANG_UP_SECONDS)
+            for task in late:
+                task.cancel()
+                self._reluctant.add(task)
+                task.add_done_callback(self._reluctant.discard)
 
-
-class _Call:
-    """One rung being asked: a task of its own reads the stream to its end, whoever is listening."""
-
-    def __init__(self, rung: Rung, prompt: Prompt, *, reservation: UUID | None, is_probe: bool, began: float) -> None:
-        self.rung = rung
-        self.prompt = prompt
-        self.reservation = reservation
-        self.is_probe = is_probe
-        self.began = began
-        self.first_token_at: float | None = None
-        self.text = ""
-        self.usage: Usage | None = None
-        self.pieces: asyncio.Queue[Piece] = asyncio.Queue()
-        self.first: Piece | None = None
-        self.spoke = asyncio.Event()
-        self.task = asyncio.create_task(self._read(), name=f"ask {rung.id}")
-
-    async def _read(self) -> None:
+    async def _save_health(self) -> None:
         try:
-            async with aclosing(self.rung.provider.stream(self.prompt)) as stream:
-                async for piece in stream:
-                    self._tell(piece)
-                    if isinstance(piece, Finish):
-                        return
-            self._tell(StreamBroken("the stream ended without its end marker"))
-        except ProviderError as error:
-            self._tell(error)
-        except Exception as error:  # one level's bug is not the person's: the next level answers
-            log.exception("level.bug", level=self.rung.level)
-            self._tell(StreamBroken(f"unexpected {type(error).__name__}"))
-
-    def _tell(self, piece: Piece) -> None:
-        if isinstance(piece, Delta) and not piece.text:
-            return
-        if self.first is None:
-            self.first = piece
-        self.pieces.put_nowait(piece)
-        self.spoke.set()
-
-    async def hang_up(self) -> None:
-        """Stop reading; returns when the connection is let go, or after a second."""
-        self.task.cancel()
-        await asyncio.wait([self.task], timeout=1.0)
+            await self.health.save_changes()
+        except StorageError as error:  # an answer is worth more than a note about its author
+            log.warning("health.not_saved", error=str(error))
 
 
 class _Run:
@@ -172,17 +132,19 @@ class _Run:
 
     def __init__(self, *, chain: FallbackChain, prompt: Prompt, listener: Listener | None, event_id: UUID | None) -> None:
         self.attempts: list[Attempt] = []
+        self.tasks: list[asyncio.Task[None]] = []
         self._chain = chain
+        self._health = chain.health
         self._prompt = prompt
         self._listener = listener
         self._event_id = event_id
-        self._health = chain.health
-        self._active: list[_Call] = []
-        self._closing: list[_Call] = []
-        self._may_hedge = True
+        self._ahead = deque(chain.rungs)  # to be asked, in order
+        self._resting: deque[Rung] = deque()  # passed over after failures
+        self._is_last_resort = False
+        self._active: list[Call] = []  # being asked, in order
+        self._news = asyncio.Event()
         self._shown = False
-        self._over_budget = False
-        self._candidates = self._permitted()
+        self._ruled_out = False
 
     async def answer(self) -> Completion:
         """Race, then follow the winner; a winner that breaks off is replaced by the next. Raises AllLevelsFailed."""
@@ -196,201 +158,179 @@ class _Run:
                     model=call.rung.provider.model,
                     why=explain(self.attempts),
                     attempts=tuple(self.attempts),
-                    over_budget=self._over_budget,
+                    over_budget=self._ruled_out and call.reservation is None,
                 )
 
     def out_of_time(self) -> None:
-        """The turn's bound struck: whoever was being waited for has failed."""
+        """The turn's bound struck: whoever was being waited for has failed, but for one that was hardly asked."""
         for call in tuple(self._active):
+            if call.first is None and call.age_seconds < self._chain.patience_seconds(call.rung):
+                call.permit.let_off()
             self._fail(call, ProviderUnavailable("no answer before the turn's bound"))
 
-    async def hang_up(self) -> None:
-        """Let go of every call that is still open, without judging it."""
+    def call_off(self) -> None:
+        """End every call that is still open, without judging it."""
         for call in tuple(self._active):
-            self._let_off(call)
-        await asyncio.gather(*(call.hang_up() for call in self._closing))
+            self._let_off(call, "the turn was called off")
 
-    async def _race(self) -> _Call:
-        """Ask, and ask the next one too when there is silence; the first that speaks."""
-        while True:
-            if not self._active and not await self._ask_next():
-                raise AllLevelsFailed(self.attempts)
+    async def _race(self) -> Call:
+        """Ask, and ask the next one too while there is silence; the first that speaks. Raises AllLevelsFailed."""
+        while self._active or await self._ask_anyone():
             newest = self._active[-1]
-            if await self._silent_until_hedge(newest):
+            if await self._is_silent_for_too_long(newest):
                 await self._hedge(newest)
-                continue
-            for call in [call for call in self._active if call.spoke.is_set()]:
+            self._news.clear()
+            for call in tuple(self._active):
                 if isinstance(call.first, Delta):
                     self._win(call)
                     return call
-                self._fail(call, call.first if isinstance(call.first, ProviderError) else StreamBroken("an answer without a word"))
-                if call is newest:
-                    await self._ask_next()
+                if call.first is not None:
+                    self._fail(call, _what_went_wrong(call.first))
+            if newest not in self._active:
+                await self._ask_next()
+        raise AllLevelsFailed(self.attempts)
 
-    async def _silent_until_hedge(self, newest: _Call) -> bool:
-        """Wait for any call to speak; True if the newest one's time to hedge came first."""
-        waits = [asyncio.ensure_future(call.spoke.wait()) for call in self._active]
-        seconds = max(newest.began + self._chain.hedge_after(newest.rung) - self._health.monotonic(), 0.0)
+    async def _is_silent_for_too_long(self, newest: Call) -> bool:
+        """Wait for any call to speak; True if the time to ask someone else as well came first."""
         try:
-            done, _ = await asyncio.wait(waits, timeout=seconds if self._may_hedge else None, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        return not done
+            async with asyncio.timeout(self._patience_seconds(newest)):
+                await self._news.wait()
+        except TimeoutError:
+            return not self._news.is_set()
+        return False
 
-    async def _hedge(self, newest: _Call) -> None:
-        if not self._chain.hedges:
+    def _patience_seconds(self, newest: Call) -> float | None:
+        """How much longer silence is borne; None where nobody else could be asked. Those that rest are not disturbed for mere slowness."""
+        if self._ahead:
+            return max(self._chain.patience_seconds(newest.rung) - newest.age_seconds, 0.0)
+        return max(self._chain.stall_seconds - newest.age_seconds, 0.0) if self._resting else None
+
+    async def _hedge(self, newest: Call) -> None:
+        if self._chain.hedges:
+            await self._ask_anyone()
+        else:
             self._fail(newest, ProviderUnavailable("silent"))
-        elif not await self._ask_next():
-            self._may_hedge = False
+
+    async def _ask_anyone(self) -> bool:
+        """Ask the next rung; where none is left, one that rests after failures, before its time. False where nobody may be asked."""
+        if await self._ask_next():
+            return True
+        self._is_last_resort = True
+        self._ahead, self._resting = self._resting, deque()
+        return await self._ask_next()
 
     async def _ask_next(self) -> bool:
         """Ask the next rung that may be asked; False where there is none."""
-        for rung, is_probe in self._candidates:
-            prompt = self._prompt.fitted(context=rung.context, output=rung.max_output_tokens, brief=rung.is_brief)
-            try:
-                reservation = await self._chain.reserve(rung, prompt, self._event_id)
-            except BudgetExhausted as error:
-                self._over_budget = True
-                self._health.breaker(rung.id).let_off(is_probe)
-                self._note(rung, AttemptOutcome.SKIPPED, detail=str(error), error="BudgetExhausted")
-                continue
-            self._active.append(_Call(rung, prompt, reservation=reservation, is_probe=is_probe, began=self._health.monotonic()))
-            return True
+        while self._ahead:
+            rung = self._ahead.popleft()
+            breaker = self._health.breaker(rung.id)
+            permit = breaker.permit_as_last_resort() if self._is_last_resort else breaker.permit()
+            if permit is not None and await self._ask(rung, permit):
+                return True
+            if permit is None and not self._is_last_resort:
+                self._resting.append(rung)
+                self._note_skipped(rung, detail="resting after failures")
         return False
 
-    def _permitted(self) -> Iterator[tuple[Rung, bool]]:
-        """The rungs that may be asked, in order, each with whether this is its probe; where none may, those of last resort."""
-        skipped = []
-        for rung in self._chain.rungs:
-            breaker = self._health.breaker(rung.id)
-            if breaker.permit():
-                yield rung, breaker.state is BreakerState.HALF_OPEN
-            else:
-                skipped.append(rung)
-                self._note(rung, AttemptOutcome.SKIPPED, detail="resting after failures")
-        if len(skipped) == len(self._chain.rungs):
-            for rung in skipped:
-                if self._health.breaker(rung.id).permit_as_last_resort():
-                    yield rung, True
+    async def _ask(self, rung: Rung, permit: Permit) -> bool:
+        """Ask this rung, if the allowance covers it."""
+        prompt = self._prompt.fitted(context=rung.context, output=rung.max_output_tokens, brief=rung.is_brief)
+        try:
+            reservation = await self._chain.reserve(rung, prompt, self._event_id)
+        except BaseException as error:  # a probe that never took place must not keep the next one out
+            permit.let_off()
+            if not isinstance(error, BudgetExhausted):
+                raise
+            self._ruled_out = True
+            self._note_skipped(rung, detail=str(error), error=BudgetExhausted.__name__)
+            return False
+        call = Call(rung, prompt, permit=permit, reservation=reservation, news=self._news, monotonic=self._health.monotonic)
+        self._active.append(call)
+        self.tasks.append(call.task)
+        return True
 
-    def _win(self, call: _Call) -> None:
-        """*call* spoke first: whoever was asked before it and kept silent has failed, whoever was asked after it is let off."""
-        now = self._health.monotonic()
-        call.first_token_at = now
-        self._health.note_first_token(call.rung.id, (now - call.began) * 1000)
-        for other in [other for other in self._active if other is not call]:
-            if other.began < call.began:
-                self._health.note_first_token(other.rung.id, (now - other.began) * 1000)
-                self._health.breaker(other.rung.id).failed(ProviderUnavailable("silent"))
-                self._close(other)
+    def _win(self, call: Call) -> None:
+        """*call* spoke first: whoever was asked before it and kept silent has failed; whoever was asked after it may be asked again."""
+        place = self._active.index(call)
+        if call.first_token_ms is not None:
+            self._health.note_first_token(call.rung.id, call.first_token_ms)
+        for other in self._active[:place]:
+            self._health.note_first_token(other.rung.id, other.age_seconds * 1000)
+            other.permit.failed(ProviderUnavailable("silent"))
+            self._let_off(other, "silent until another level spoke")
+        for other in reversed(self._active[1:]):
+            if isinstance(other.first, ProviderError):
+                self._fail(other, other.first)
             else:
-                self._let_off(other)
-            self._note_call(other, AttemptOutcome.OVERTAKEN, detail="silent until another level spoke")
+                self._ahead.appendleft(other.rung)
+                self._let_off(other, "an earlier level spoke first")
 
-    async def _follow(self, call: _Call) -> bool:
+    async def _follow(self, call: Call) -> bool:
         """Take the winner's text to its end; False if it broke off."""
         try:
-            while not isinstance(piece := await self._next_piece(call), Finish):
-                call.text += piece.text
+            while isinstance(piece := await call.next(self._chain.stall_seconds), Delta):
                 await self._show(call, piece.text)
         except ProviderError as error:
             self._fail(call, error)
             return False
-        call.usage = piece.usage
-        self._active.remove(call)
-        self._health.breaker(call.rung.id).succeeded()
-        self._note_call(call, AttemptOutcome.ANSWERED)
+        call.permit.succeeded()
+        self._end(call, AttemptOutcome.ANSWERED)
         return True
 
-    async def _next_piece(self, call: _Call) -> Delta | Finish:
-        try:
-            async with asyncio.timeout(self._chain.stall_seconds):
-                piece = await call.pieces.get()
-        except TimeoutError as error:
-            raise StreamBroken("the stream stalled") from error
-        if isinstance(piece, ProviderError):
-            raise piece
-        return piece
-
-    async def _show(self, call: _Call, text: str) -> None:
+    async def _show(self, call: Call, text: str) -> None:
         """Pass text on; the first words of a level that takes over replace what the broken one said."""
         if self._listener is None:
             return
-        is_first = call.text == text
-        if is_first and self._shown:
+        if self._shown and call.text == text:
             await self._listener.replace(text)
         else:
             await self._listener.token(text)
         self._shown = True
 
-    def _fail(self, call: _Call, error: ProviderError) -> None:
-        if cools(error):
-            self._health.breaker(call.rung.id).failed(error)
-            self._close(call)
-        else:
-            self._let_off(call)
-        self._note_call(call, AttemptOutcome.FAILED, detail=str(error), error=type(error).__name__)
+    def _fail(self, call: Call, error: ProviderError) -> None:
+        call.permit.failed(error)
+        call.hang_up()
+        self._end(call, AttemptOutcome.FAILED, error=type(error).__name__, detail=str(error))
 
-    def _let_off(self, call: _Call) -> None:
-        """Hang up without judging."""
-        self._health.breaker(call.rung.id).let_off(call.is_probe)
-        self._close(call)
+    def _let_off(self, call: Call, why: str) -> None:
+        call.permit.let_off()
+        call.hang_up()
+        self._end(call, AttemptOutcome.OVERTAKEN, detail=why)
 
-    def _close(self, call: _Call) -> None:
+    def _end(self, call: Call, outcome: AttemptOutcome, *, error: str = "", detail: str = "") -> None:
         self._active.remove(call)
-        self._closing.append(call)
-        call.task.cancel()
-
-    def _note_call(self, call: _Call, outcome: AttemptOutcome, *, detail: str = "", error: str = "") -> None:
-        usage = call.usage or _guess_usage(call, outcome)
-        first = call.first_token_at
         self.attempts.append(
-            Attempt(
-                level=call.rung.level,
-                provider=call.rung.provider.provider,
-                model=call.rung.provider.model,
-                outcome=outcome,
-                detail=detail,
-                error=error,
-                first_token_ms=None if first is None else (first - call.began) * 1000,
-                latency_ms=(self._health.monotonic() - call.began) * 1000,
-                usage=usage,
-                cost_usd=self._chain.cost_usd(call.rung, usage),
-                reservation=call.reservation,
-            )
+            call.attempt(outcome, error=error, detail=detail, cost_usd=lambda usage: self._chain.cost_usd(call.rung, usage))
         )
 
-    def _note(self, rung: Rung, outcome: AttemptOutcome, *, detail: str, error: str = "") -> None:
+    def _note_skipped(self, rung: Rung, *, detail: str, error: str = "") -> None:
+        provider, outcome = rung.provider, AttemptOutcome.SKIPPED
         self.attempts.append(
-            Attempt(
-                level=rung.level,
-                provider=rung.provider.provider,
-                model=rung.provider.model,
-                outcome=outcome,
-                detail=detail,
-                error=error,
-            )
+            Attempt(level=rung.level, provider=provider.provider, model=provider.model, outcome=outcome, detail=detail, error=error)
         )
 
 
-def _guess_usage(call: _Call, outcome: AttemptOutcome) -> Usage:
-    """Tokens where the vendor did not count: a refused call used none; one that was broken or called off was charged for its prompt."""
-    if outcome is AttemptOutcome.FAILED and call.first_token_at is None:
-        return Usage()
-    return Usage(input_tokens=call.prompt.tokens(), output_tokens=estimate_tokens(call.text) if call.text else 0)
+def _what_went_wrong(first: Finish | ProviderError) -> ProviderError:
+    return first if isinstance(first, ProviderError) else StreamBroken("an answer without a word")
 
 
 def explain(attempts: Sequence[Attempt]) -> str:
     """One line on who answered and what became of those before it."""
-    answered = [attempt.level for attempt in attempts if attempt.outcome is AttemptOutcome.ANSWERED]
-    others = [f"{attempt.level} {_in_words(attempt)}" for attempt in attempts if attempt.outcome is not AttemptOutcome.ANSWERED]
-    return ", ".join([f"{level} answered" for level in answered] + others) or "nobody could be asked"
+    answered = [f"{attempt.level} answered" for attempt in attempts if attempt.outcome is AttemptOutcome.ANSWERED]
+    asked = {attempt.level for attempt in attempts if attempt.outcome is not AttemptOutcome.SKIPPED}
+    others = [
+        f"{attempt.level} {_in_words(attempt)}"
+        for attempt in attempts
+        if attempt.outcome is not AttemptOutcome.ANSWERED and (attempt.level not in asked or attempt.outcome is not AttemptOutcome.SKIPPED)
+    ]
+    return ", ".join(dict.fromkeys(answered + others)) or "nobody could be asked"
 
 
 def _in_words(attempt: Attempt) -> str:
-    words = {
-        AttemptOutcome.SKIPPED: "was passed over" if not attempt.error else "would have passed today's allowance",
-        AttemptOutcome.OVERTAKEN: "was silent",
-    }
-    return words.get(attempt.outcome, f"failed ({attempt.error})")
+    match attempt.outcome:
+        case AttemptOutcome.SKIPPED:
+            return "would have passed today's allowance" if attempt.error else "was passed over"
+        case AttemptOutcome.OVERTAKEN:
+            return "was slower"
+        case _:
+            return f"failed ({attempt.error})"

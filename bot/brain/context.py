@@ -28,22 +28,25 @@ class ContextBuilder:
         self._brief = (PROMPTS / "brief.md").read_text("utf-8").strip()
 
     async def build(self, question: Question) -> Prompt:
-        """The prompt for *question*. The standing words change once a day, so that a model's prefix cache holds. Raises StorageUnavailable."""
+        """The prompt for *question*. Its standing words change once a day, so that a prefix cache holds. Raises StorageUnavailable."""
         async with self._database.reading() as work:
-            history = await work.messages.latest(question.conversation_id, limit=HISTORY_MESSAGES, before=question.id)
-        lines = (*to_lines(history), Line(role=Role.USER, text=printable(question.text)))
+            before = await work.messages.latest(question.conversation_id, limit=HISTORY_MESSAGES, before=question.id)
+            after = await work.messages.since(question.conversation_id, question.id, limit=HISTORY_MESSAGES)
+        # Who writes twice in quick succession is answered after the second message came: that answer belongs to the history too.
+        answers = [message for message in after if message.reply_to is not None and message.reply_to < question.id]
+        lines = (*to_lines([*before, *answers]), Line(role=Role.USER, text=printable(question.text)))
         return Prompt(system=self._fill(self._system, question), brief_system=self._fill(self._brief, question), lines=lines)
 
     def _fill(self, words: str, question: Question) -> str:
         person = question.person
         today = self._clock.now().astimezone(ZoneInfo(person.timezone))
-        return words.format(owner=self._owner, person=person.name, date=spoken_date(today), timezone=person.timezone)
+        return printable(words.format(owner=self._owner, person=person.name, date=spoken_date(today), timezone=person.timezone))
 
 
 def to_lines(history: Sequence[Message]) -> list[Line]:
-    """A transcript as a model sees it: makeshift replies are left out, and so is what got no real answer."""
+    """A transcript as a model sees it, each reply behind its question; makeshift replies are left out, and what got no real answer."""
     lines: list[Line] = []
-    for message in history:
+    for message in sorted(history, key=lambda message: (message.reply_to or message.id, message.id)):
         if message.direction == "in":
             lines.append(Line(role=Role.USER, text=printable(message.text)))
         elif message.kind in ("answer", "late") and lines:
@@ -67,8 +70,13 @@ def _alternating(lines: Sequence[Line]) -> list[Line]:
 
 
 def printable(text: str) -> str:
-    """Text that any wire can carry: NUL is dropped, lone surrogates become the replacement character."""
-    return text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8").strip() or "(an empty message)"
+    """Text that any wire can carry and no vendor refuses: see `cleaned`; where nothing is left, it says so."""
+    return cleaned(text) or "(an empty message)"
+
+
+def cleaned(text: str) -> str:
+    """*text* without NUL and surrounding blanks; halves of a character are joined, or become the replacement character."""
+    return text.replace("\x00", "").encode("utf-16", "surrogatepass").decode("utf-16", "replace").strip()
 
 
 def spoken_date(moment: datetime) -> str:

@@ -10,12 +10,13 @@ from enum import StrEnum
 
 from bot.brain.brain import Brain
 from bot.brain.budget import settle
-from bot.brain.chain import FallbackChain, Rung
+from bot.brain.call import Rung
+from bot.brain.chain import FallbackChain
 from bot.domain.address import Person
 from bot.domain.clock import Clock, new_id
 from bot.domain.errors import ProviderUnavailable, RateLimited, StreamBroken
 from bot.domain.ports import Provider
-from bot.domain.thought import Delta, Finish, Prompt, Question
+from bot.domain.thought import Attempt, Delta, Finish, Prompt, Question, Turn, Usage
 from storage.database import Database
 
 QUESTION = "Say hello to me in one short sentence."
@@ -59,7 +60,7 @@ class FailingProvider:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rehearsal:
-    """What came out with `failed` levels out of action: what the person would have seen, from where, and when its first and last word came."""
+    """What came out with these levels out of action: what the person would have seen, from where, when its first and last word came."""
 
     failed: tuple[str, ...]
     level: str
@@ -70,7 +71,7 @@ class Rehearsal:
 
 
 class Drill:
-    """Rehearses failures in the real chain, with its real models; its broken levels trip no real breaker, and nothing reaches the ledger."""
+    """Rehearses failures in the real chain as it stands, with its real models; no real breaker is tripped, nothing reaches the ledger."""
 
     def __init__(self, *, chain: FallbackChain, brain_over: Callable[[FallbackChain], Brain], database: Database, clock: Clock) -> None:
         self._chain = chain
@@ -83,12 +84,12 @@ class Drill:
         levels = list(dict.fromkeys(rung.level for rung in self._chain.rungs))
         for count in range(len(levels) + 1):
             failed = tuple(levels[:count])
-            brain = self._brain_over(self._chain.with_rungs([_broken(rung, fault, failed) for rung in self._chain.rungs]))
+            brain = self._brain_over(self._chain.rehearsing([_broken(rung, fault, failed) for rung in self._chain.rungs]))
             watch = _Watch()
             turn = await brain.answer(question, watch)
             last = (time.monotonic() - watch.began) * 1000
             async with self._database.unit_of_work() as work:
-                await settle(work, turn.attempts, event_id=None, now=self._clock.now())
+                await settle(work, _real(turn, failed), event_id=None, now=self._clock.now())
             yield Rehearsal(
                 failed=failed,
                 level=turn.level,
@@ -100,7 +101,7 @@ class Drill:
 
 
 class _Watch:
-    """Notes when the first word came."""
+    """Notes when the first word came of the text that stayed."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
@@ -111,7 +112,7 @@ class _Watch:
             self.first_ms = (time.monotonic() - self.began) * 1000
 
     async def replace(self, text: str) -> None:
-        await self.token(text)
+        self.first_ms = (time.monotonic() - self.began) * 1000
 
 
 def drill_question(person: Person, clock: Clock) -> Question:
@@ -121,3 +122,12 @@ def drill_question(person: Person, clock: Clock) -> Question:
 
 def _broken(rung: Rung, fault: Fault, failed: tuple[str, ...]) -> Rung:
     return replace(rung, provider=FailingProvider(rung.provider, fault)) if rung.level in failed else rung
+
+
+def _real(turn: Turn, failed: tuple[str, ...]) -> list[Attempt]:
+    """What is to be paid: of a level that was not really asked, nothing but the return of what was set aside."""
+    unpaid = [
+        replace(attempt, usage=Usage(), cost_usd=0.0, first_token_ms=None) if attempt.level in failed else attempt
+        for attempt in turn.attempts
+    ]
+    return [attempt for attempt in unpaid if attempt.level not in failed or attempt.reservation is not None]

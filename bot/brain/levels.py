@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.brain.chain import Rung
+from bot.brain.call import Rung
 from bot.brain.gguf import resolve
 from bot.config import LevelConfig, NodeConfig
 from bot.domain.ports import Provider
@@ -40,14 +41,22 @@ def find_gaps(levels: Sequence[LevelConfig], nodes: Sequence[NodeConfig]) -> tup
 
 def _rungs(level: LevelConfig, urls: Mapping[str, str], environ: Mapping[str, str]) -> Iterator[Rung]:
     for node in [name for name in level.nodes if name in urls] or [""]:
+        url = urls.get(node, level.base_url)
         yield Rung(
             level=level.name,
-            provider=_provider(level, urls.get(node, level.base_url), environ),
+            provider=_provider(level, url, environ),
             context=level.context,
             max_output_tokens=level.max_output_tokens,
             is_brief=level.provider == "local",
             node=node,
+            account=_account(level, url),
         )
+
+
+def _account(level: LevelConfig, url: str) -> str:
+    """A fingerprint of key and address: a level that was mended in the config is not held to what its former self did."""
+    key = level.api_key.get_secret_value() if level.api_key else ""
+    return hashlib.sha256(f"{key} {url}".encode()).hexdigest()[:8] if key or url else ""
 
 
 def _provider(level: LevelConfig, url: str, environ: Mapping[str, str]) -> Provider:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Self
@@ -59,6 +59,13 @@ class Prices:
         as_of, free = told.pop("as_of"), frozenset(told.pop("free"))
         tables = {vendor: {model: _price(entry) for model, entry in table.items()} for vendor, table in told.items()}
         return cls(as_of=as_of, free=free, tables=tables)
+
+    def with_own(self, own: Mapping[tuple[str, str], Rate]) -> Self:
+        """These prices, with the owner's own for some (provider, model)."""
+        tables = {vendor: dict(table) for vendor, table in self.tables.items()}
+        for (provider, model), rate in own.items():
+            tables.setdefault(provider, {})[model] = Price(rate=rate)
+        return replace(self, tables=tables)
 
     def known(self, provider: str, model: str) -> bool:
         """Whether the price of *model* is known, rather than reckoned."""

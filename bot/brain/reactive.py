@@ -8,8 +8,9 @@ from datetime import datetime
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from bot.brain.context import printable, spoken_date
+from bot.brain.context import cleaned, printable, spoken_date
 from bot.brain.health import BreakerState, HealthBoard
+from bot.domain.address import SessionType
 from bot.domain.clock import Clock
 from bot.domain.thought import Question
 from storage.database import Database
@@ -20,6 +21,7 @@ LISTED = 10
 class Intent(StrEnum):
     """What tier 1 knows how to do."""
 
+    EMPTY = "empty"
     TIME = "time"
     DATE = "date"
     HELP = "help"
@@ -34,12 +36,16 @@ PATTERNS: dict[Intent, re.Pattern[str]] = {
         Intent.TIME: r"what(?:'s| is) the time(?: now)?|what time is it(?: now)?|time",
         Intent.DATE: r"what(?:'s| is) (?:the date|today's date)(?: today)?|what day is (?:it|today)(?: today)?|date",
         Intent.HELP: r"help|what can you do|how do you work|commands",
-        Intent.STATUS: r"status|how are you doing|are you (?:ok|okay|there|up|online)",
+        Intent.STATUS: r"status|are you (?:ok|okay|there|up|online|alive)",
         Intent.NOTES: r"(?:show(?: me)? |list |what are )?my notes|notes",
         Intent.RECENT: r"what did i (?:just )?(?:say|ask|write)(?: (?:you|lately|recently|last))?|my (?:last|recent) messages",
     }.items()
 }
 """Whole sentences only: a question that merely contains such words goes to a model."""
+LONGEST = 100
+"""Characters; no pattern is longer, so that a longer text need not be looked at."""
+PERSONAL = (Intent.NOTES, Intent.RECENT)
+"""What is told to the person alone."""
 
 HELP = """I am Robbie, your chief of staff. Just write to me as you would to a person.
 
@@ -51,12 +57,23 @@ These always work, even when I cannot reach any model:
 - "what time is it", "what day is it", "my notes", "my last messages"
 
 When I cannot reach a model I say so, keep your question, and answer it when I can."""
+NOTHING_SAID = "Your message reached me without a word in it. What can I do for you?"
+IN_PRIVATE = "That is between you and me. Ask me again in a private chat, and I will tell you."
 
 
 def recognise(text: str) -> Intent | None:
     """The intent that the whole of *text* expresses; unsure is None."""
-    words = " ".join(printable(text).split())
+    if is_empty(text):
+        return Intent.EMPTY
+    words = " ".join(cleaned(text[: 2 * LONGEST]).split())
+    if len(words) > LONGEST or len(text) > 2 * LONGEST:
+        return None
     return next((intent for intent, pattern in PATTERNS.items() if pattern.fullmatch(words)), None)
+
+
+def is_empty(text: str) -> bool:
+    """Whether nothing in *text* can be seen: blanks, NUL and other controls, invisible marks."""
+    return not any(character.isprintable() and not character.isspace() for character in text)
 
 
 class Reactive:
@@ -68,6 +85,7 @@ class Reactive:
         self._rungs = rungs
         self._clock = clock
         self._answers: dict[Intent, Callable[[Question], Awaitable[str]]] = {
+            Intent.EMPTY: self._empty,
             Intent.TIME: self._time,
             Intent.DATE: self._date,
             Intent.HELP: self._help,
@@ -82,8 +100,13 @@ class Reactive:
         return None if intent is None else await self.say(intent, question)
 
     async def say(self, intent: Intent, question: Question) -> str:
-        """What an intent has to say to this person. Raises StorageUnavailable."""
+        """What an intent has to say to this person, where others may read along or not. Raises StorageUnavailable."""
+        if intent in PERSONAL and question.session_type is not SessionType.PRIVATE:
+            return IN_PRIVATE
         return await self._answers[intent](question)
+
+    async def _empty(self, question: Question) -> str:
+        return NOTHING_SAID
 
     async def _time(self, question: Question) -> str:
         now = self._local(self._clock.now(), question)
@@ -96,14 +119,10 @@ class Reactive:
         return HELP
 
     async def _status(self, question: Question) -> str:
-        states = [self._health.rung(rung).state for rung in self._rungs]
-        well = sum(state is BreakerState.CLOSED for state in states)
+        well = sum(self._health.rung(rung).state is BreakerState.CLOSED for rung in self._rungs)
         async with self._database.reading() as work:
             queued = (await work.inbox.counts()).get("queued", 0)
-        waiting = (
-            f" {queued} question{'s' if queued != 1 else ''} still wait{'s' if queued == 1 else ''} for a real answer." if queued else ""
-        )
-        return f"I am here. {well} of my {len(states)} ways to think are well or untried.{waiting}"
+        return f"I am here. {_spoken_health(well, len(self._rungs))}{_spoken_queue(queued)}"
 
     async def _notes(self, question: Question) -> str:
         async with self._database.reading() as work:
@@ -125,6 +144,23 @@ class Reactive:
     def _stamp(self, moment: datetime, question: Question) -> str:
         local = self._local(moment, question)
         return f"{local.day} {local:%b, %H:%M}"
+
+
+def _spoken_health(well: int, ways: int) -> str:
+    """How many of his ways to think are well, or were not tried yet."""
+    if not ways:
+        return "I have no model to think with yet: `robbie init` gives me one."
+    if not well:
+        return "None of my models can be reached just now, so I keep your questions for later."
+    if well == ways:
+        return "All is well." if ways == 1 else f"All {ways} of my ways to think are well."
+    return f"{well} of my {ways} ways to think {'is' if well == 1 else 'are'} well, the rest take a break."
+
+
+def _spoken_queue(queued: int) -> str:
+    if not queued:
+        return ""
+    return " 1 question still waits for a real answer." if queued == 1 else f" {queued} questions still wait for a real answer."
 
 
 def one_line(text: str, length: int = 200) -> str:

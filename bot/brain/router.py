@@ -8,7 +8,9 @@ from bot.domain.thought import Prompt, TaskType, estimate_tokens
 
 LONG_CONTEXT_TOKENS = 16_000
 COMPLEX_TOKENS = 120
-_CODE = re.compile(r"```|\b(def|class|import|function|const|SELECT .+ FROM|Traceback|#include)\b.*[(:;{]", re.DOTALL)
+LOOKED_AT = 4_000
+"""Characters, at each end of a question, in which its sort is looked for: a megabyte must not hold up everyone else."""
+_CODE = re.compile(r"```|\b(?:def|class|import|function|const|SELECT .{1,80} FROM|Traceback|#include)\b.{0,80}[(:;{]", re.DOTALL)
 _CREATIVE = re.compile(
     r"\b(write|compose|invent|imagine)\b.{0,40}\b(poem|story|song|lyrics|haiku|slogan|limerick|tale|sonnet)\b", re.I | re.DOTALL
 )
@@ -18,12 +20,13 @@ _REASONING = re.compile(r"\b(why|explain|compare|prove|analy[sz]e|plan|strategy|
 def classify(prompt: Prompt) -> TaskType:
     """The task type of a prompt's last line: plain rules that err towards quick, until a trained classifier earns their place."""
     text = prompt.lines[-1].text
+    seen = text if len(text) <= 2 * LOOKED_AT else f"{text[:LOOKED_AT]}\n{text[-LOOKED_AT:]}"
     if prompt.tokens() > LONG_CONTEXT_TOKENS:
         return TaskType.LONG_CONTEXT
-    if _CODE.search(text):
+    if _CODE.search(seen):
         return TaskType.CODE
-    if _CREATIVE.search(text):
+    if _CREATIVE.search(seen):
         return TaskType.CREATIVE
-    if estimate_tokens(text) > COMPLEX_TOKENS or _REASONING.search(text):
+    if estimate_tokens(text) > COMPLEX_TOKENS or _REASONING.search(seen):
         return TaskType.COMPLEX
     return TaskType.QUICK

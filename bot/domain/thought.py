@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -11,9 +13,14 @@ from bot.domain.address import Person, SessionType
 from bot.domain.message import OutgoingKind
 
 CHARACTERS_PER_TOKEN = 3.5
-"""A cautious rule of thumb (English runs nearer 4), used only where no tokenizer of the model is at hand."""
-
-
+"""A cautious rule of thumb for ASCII (English runs nearer 4), used only where no tokenizer of the model is at hand."""
+BYTES_PER_TOKEN = 4 / 3
+"""As cautious, for all other writing in UTF-8: a small model's vocabulary spends up to 0.73 tokens on a byte of Chinese or emoji."""
+LINE_TOKENS = 4
+"""What frames a line of a conversation; FRAMING_TOKENS what frames the whole."""
+FRAMING_TOKENS = 16
+LEAST_LINES_TOKENS = 24
+LEFT_OUT = "\n[… the middle is left out …]\n"
 BRIEF_LINES_TOKENS = 600
 """Conversation shown to a small model on a processor: at about 10 ms a token, what it reads is what the person waits for."""
 
@@ -44,8 +51,10 @@ class Role(StrEnum):
 
 
 def estimate_tokens(text: str) -> int:
-    """About how many tokens *text* is, rounded up; see CHARACTERS_PER_TOKEN."""
-    return int(len(text) / CHARACTERS_PER_TOKEN) + 1
+    """About how many tokens *text* is, rounded up; see CHARACTERS_PER_TOKEN and BYTES_PER_TOKEN."""
+    ascii_bytes = len(text.encode("ascii", "ignore"))
+    other_bytes = 0 if ascii_bytes == len(text) else len(text.encode("utf-8", "surrogatepass")) - ascii_bytes
+    return int(ascii_bytes / CHARACTERS_PER_TOKEN + other_bytes / BYTES_PER_TOKEN) + 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,35 +91,45 @@ class Prompt:
     max_output_tokens: int = 0
 
     def tokens(self) -> int:
-        """About how many input tokens this is, at four tokens of framing a line."""
-        return estimate_tokens(self.system) + sum(estimate_tokens(line.text) + 4 for line in self.lines)
+        """About how many input tokens this is, with what frames each line."""
+        return estimate_tokens(self.system) + sum(_cost(line) for line in self.lines)
 
     def fitted(self, *, context: int, output: int, brief: bool = False) -> Prompt:
-        """This prompt for a window of *context* tokens, of which *output* are left to the answer.
+        """This prompt for a window of *context* tokens, of which *output* (at most half) are left to the answer.
 
-        The oldest lines go first; an overlong question is cut in its middle.
+        Where the standing words would fill a third of the window, the brief ones stand in for them. The oldest lines go first; an
+        overlong question is cut in its middle.
         """
-        system = self.brief_system if brief else self.system
+        system = self.brief_system if brief or estimate_tokens(self.system) > context // 3 else self.system
         output = min(output, context // 2)
-        room = max(context - output - estimate_tokens(system) - 16, 64)
-        room = min(room, BRIEF_LINES_TOKENS) if brief else room
-        kept: list[Line] = []
-        for line in reversed(self.lines):
-            cost = estimate_tokens(line.text) + 4
-            if cost > room and kept:
-                break
-            kept.append(line if cost <= room else replace(line, text=_cut_middle(line.text, room)))
-            room -= cost
-        lines = list(reversed(kept))
-        while len(lines) > 1 and lines[0].role is Role.ASSISTANT:  # every vendor wants a conversation to begin with the person
-            lines.pop(0)
-        return replace(self, system=system, lines=tuple(lines), max_output_tokens=output)
+        room = max(context - output - estimate_tokens(system) - FRAMING_TOKENS, LEAST_LINES_TOKENS)
+        lines = _last_lines(self.lines, min(room, BRIEF_LINES_TOKENS) if brief else room)
+        return replace(self, system=system, lines=lines, max_output_tokens=output)
+
+
+def _last_lines(lines: Sequence[Line], room: int) -> tuple[Line, ...]:
+    """The last of *lines* that fit into *room* tokens, and the very last in any case, cut where it must be."""
+    kept: list[Line] = []
+    for line in reversed(lines):
+        cost = _cost(line)
+        if cost > room and kept:
+            break
+        kept.append(line if cost <= room else replace(line, text=_cut_middle(line.text, room - LINE_TOKENS)))
+        room -= cost
+    while len(kept) > 1 and kept[-1].role is Role.ASSISTANT:  # every vendor wants a conversation to begin with the person
+        kept.pop()
+    return tuple(reversed(kept))
+
+
+def _cost(line: Line) -> int:
+    return estimate_tokens(line.text) + LINE_TOKENS
 
 
 def _cut_middle(text: str, tokens: int) -> str:
-    """The beginning and the end of *text*, which hold most of what is asked, in about *tokens* tokens."""
-    half = max(int((tokens - 12) * CHARACTERS_PER_TOKEN / 2), 8)
-    return f"{text[:half]}\n[… {len(text) - 2 * half} characters left out …]\n{text[-half:]}"
+    """The beginning and the end of *text*, which hold most of what is asked, in at most *tokens* tokens."""
+    longest = min(int(tokens * CHARACTERS_PER_TOKEN), len(text)) // 2
+    half = bisect_right(range(1, longest + 1), tokens, key=lambda half: estimate_tokens(text[:half] + LEFT_OUT + text[-half:]))
+    return text[: max(half, 1)] + LEFT_OUT + text[-max(half, 1) :]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ from bot.brain.reactive import Intent, Reactive
 from bot.domain.thought import Question, Turn
 from bot.services.notes import Notes
 
-_COMMAND = re.compile(r"\s*/([a-z]+)(?:\s+(.*))?\s*", re.I | re.DOTALL)
+_COMMAND = re.compile(r"\s*/([a-z]{1,32})(?:\s+(.*))?\s*", re.I | re.DOTALL)
 
 Command = Callable[[Question, str], Awaitable[str]]
 """Does what was asked, given the words after the command's name; returns what to say."""

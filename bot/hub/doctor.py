@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.engine import make_url
 
+from bot.brain.call import Rung
 from bot.brain.catalog import deprecation, known_models
-from bot.brain.chain import Rung
 from bot.brain.gguf import cache_folder
 from bot.brain.levels import find_gaps
 from bot.brain.pricing import Prices

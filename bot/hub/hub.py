@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -16,10 +18,10 @@ from bot.brain.brain import Brain
 from bot.brain.providers.offline import digest
 from bot.domain.address import Address, Person
 from bot.domain.clock import Clock
-from bot.domain.errors import StorageError
+from bot.domain.errors import StorageError, StorageUnavailable
 from bot.domain.message import Inbound, OutgoingKind
 from bot.domain.ports import Adapter
-from bot.domain.thought import Turn
+from bot.domain.thought import Tier, Turn
 from bot.hub.commands import Commands
 from bot.hub.feed import Feed, Said
 from bot.hub.metrics import TurnMetrics
@@ -35,10 +37,14 @@ log = structlog.get_logger(__name__)
 THINKERS = 64
 """Conversations thought about at once; the models are the limit, not this process."""
 TEND_SECONDS = 5.0
+LOOK_SECONDS = 1.0
+"""Another process may be the one that answers; its replies are looked for this often."""
 FIRST_LATE_SECONDS = 5.0
 LONGEST_LATE_SECONDS = 60.0
-DRAIN_SECONDS = 8.0
-"""Of the ten seconds that a stop may take."""
+DRAIN_SECONDS = 4.0
+"""Of the ten that a stop may take; the web server has used three by then, and hanging up on models and channels may need two."""
+KNOWN_CONVERSATIONS = 10_000
+"""Addresses whose conversation is remembered; any other is looked up."""
 REPLIES = (OutgoingKind.ANSWER, OutgoingKind.OFFLINE, OutgoingKind.NOTICE)
 
 
@@ -76,6 +82,7 @@ class Hub:
         self._tends = tends
         self._owner = name_myself()
         self._conversations: dict[Address, UUID] = {}
+        self._queues_at_doors: WeakValueDictionary[Address, asyncio.Lock] = WeakValueDictionary()
         self._waiting: dict[UUID, list[asyncio.Future[Message]]] = defaultdict(list)
         self._outbox = Outbox(database=database, adapters=adapters, owner=self._owner, clock=clock)
         self._thinkers = Thinkers(
@@ -89,7 +96,7 @@ class Hub:
             recorded=self._recorded,
         )
         self._pool = ConversationPool(name="think", step=self._thinkers.step, width=THINKERS)
-        self._channels: dict[UUID, str] = {}
+        self._has_queued = False
         self._late_wait = FIRST_LATE_SECONDS
         self._late_at: datetime | None = None
         self._late_news = asyncio.Event()
@@ -100,6 +107,10 @@ class Hub:
 
         Raises StorageUnavailable: then nothing is stored, and the channel must not be told.
         """
+        async with self._queues_at_doors.setdefault(inbound.address, asyncio.Lock()):  # what came first is stored first
+            return await self._store(inbound, person)
+
+    async def _store(self, inbound: Inbound, person: Person) -> Receipt:
         conversation_id = await self._conversation(inbound, person)
         async with self._database.unit_of_work() as work:
             is_new = await work.inbox.add_once(
@@ -113,7 +124,7 @@ class Hub:
                 received_at=self._clock.now(),
             )
             if is_new:
-                work.messages.add(_message(inbound, person, conversation_id, self._database.organization))
+                await work.messages.add(_message(inbound, person, conversation_id, self._database.organization))
         if not is_new:
             return await self._known(inbound)
         self.feed.publish(conversation_id, Said(message_id=inbound.id))
@@ -126,11 +137,12 @@ class Hub:
         self._waiting[event_id].append(told)
         try:
             async with asyncio.timeout(seconds):
-                while (reply := await self._find_reply(event_id)) is None:
-                    done, _ = await asyncio.wait([told], timeout=1.0)  # another process may be the one that answers
-                    if done:
-                        return told.result()
-                return reply
+                while not told.done():
+                    with suppress(StorageUnavailable):  # the answer is kept meanwhile, and so is whoever waits for it
+                        if (reply := await self._find_reply(event_id)) is not None:
+                            return reply
+                    await asyncio.wait([told], timeout=LOOK_SECONDS)
+                return told.result()
         finally:
             self._waiting[event_id].remove(told)
             if not self._waiting[event_id]:
@@ -146,9 +158,10 @@ class Hub:
         return {"database": True}
 
     async def __aenter__(self) -> Self:
-        self._watches = [asyncio.create_task(self._tend(), name="tend the ledger")]
         if self._tends:
             await self.resume()
+        self._watches = [asyncio.create_task(self._tend(), name="tend the ledger")]
+        if self._tends:
             self._watches.append(asyncio.create_task(self._answer_late(), name="answer late"))
         return self
 
@@ -188,22 +201,21 @@ class Hub:
                     await self._wake_all()
             except StorageError as error:
                 log.warning("ledger.not_tended", error=str(error))
+            except Exception:  # an edge that must survive: without it leases run out
+                log.exception("ledger.bug")
 
     async def _wake_all(self) -> None:
         now = self._clock.now()
         async with self._database.reading() as work:
             to_answer, to_send = await work.inbox.waiting(now), await work.outbox.waiting(now)
-            has_lapsed, has_queued = await work.outbox.lapsed(now), bool(await work.inbox.queued())
-            for conversation_id in {*to_send} - self._channels.keys():
-                conversation = await work.conversations.find_by_id(conversation_id)
-                self._channels[conversation_id] = conversation.channel if conversation else ""
+            has_lapsed, self._has_queued = await work.outbox.lapsed(now), bool(await work.inbox.queued())
         for conversation_id in to_answer:
             self._pool.wake(conversation_id)
-        for conversation_id in to_send:
-            self._outbox.wake(self._channels[conversation_id], conversation_id)
+        for conversation_id, channel in to_send:
+            self._outbox.wake(channel, conversation_id)
         if has_lapsed:
             await self._let_go(set())
-        if has_queued:
+        if self._has_queued:
             self._late_news.set()
 
     async def _answer_late(self) -> None:
@@ -227,7 +239,7 @@ class Hub:
                 log.exception("late.bug")
                 self._late_at = self._clock.now() + timedelta(seconds=LONGEST_LATE_SECONDS)
 
-    def _recorded(self, reply: Message, turn: Turn) -> None:
+    def _recorded(self, reply: Message, turn: Turn, channel: str) -> None:
         """Tell whoever waits for this reply, deliver it where that is still to be done, and catch up once a model is back."""
         if self._metrics is not None:
             self._metrics.count(turn)
@@ -235,8 +247,10 @@ class Hub:
             for told in self._waiting.get(reply.reply_to, ()):
                 if not told.done():
                     told.set_result(reply)
-        self._outbox.wake(self._channels.get(reply.conversation_id, ""), reply.conversation_id)
-        if turn.level not in ("reactive", "offline"):
+        self._outbox.wake(channel, reply.conversation_id)
+        if turn.queued:
+            self._has_queued = True
+        elif turn.tier is not Tier.REACTIVE and self._has_queued:
             self._late_at, self._late_wait = None, FIRST_LATE_SECONDS
             self._late_news.set()
 
@@ -253,8 +267,9 @@ class Hub:
                 session_type=address.session_type,
                 now=self._clock.now(),
             )
+        if len(self._conversations) >= KNOWN_CONVERSATIONS:
+            self._conversations.clear()
         self._conversations[address] = conversation.id
-        self._channels[conversation.id] = address.channel
         return conversation.id
 
     async def _known(self, inbound: Inbound) -> Receipt:

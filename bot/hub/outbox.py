@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -13,10 +14,12 @@ from bot.domain.clock import Clock
 from bot.domain.errors import AdapterError, ChannelUnavailable, Conflict, DeliveryRejected, DeliveryUnknown
 from bot.domain.message import Outgoing, OutgoingKind, Sent
 from bot.domain.ports import Adapter
+from bot.hub.patience import outlast
 from bot.hub.workers import ConversationPool
 from storage.database import Database
 from storage.models.messaging import OutboxItem, OutboxState
-from storage.repositories.messaging import Claim, Promised
+from storage.repositories.base import Claim
+from storage.repositories.outbox import Promised
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +28,8 @@ WIDTH = 16
 """Sends under way at once on one channel."""
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 300.0
+DOUBTS_ALLOWED = 5
+"""Sends of one reply; if the last of them is in doubt as well, it is left at that and the operator is told."""
 RECOVERED_MARK = "(Recovered after a restart; you may have seen this before.)\n\n"
 
 
@@ -73,73 +78,93 @@ class Outbox:
             return None
         self._held.add(promised.item.id)
         try:
-            return await self._send(promised)
+            rest = await self._send(promised)
         except Conflict as error:
             log.warning("delivery.superseded", error=str(error))
-            return 0.0
+            rest = 0.0
         finally:
             self._held.discard(promised.item.id)
+        return rest or await self._more(conversation_id)
 
     async def _send(self, promised: Promised) -> float:
-        adapter, item = self._adapters[promised.conversation.channel], promised.item
-        outgoing = _outgoing(promised)
+        """Send and settle; seconds until the next try, 0 where none is needed. Raises Conflict where someone else took it over."""
+        item = promised.item
         try:
-            sent = await self._find(adapter, outgoing) if item.recovered else None
-            is_repeat = item.recovered and sent is None and not adapter.capabilities.finds and outgoing.channel_message_id is None
-            if is_repeat:
-                await self._mark_recovered(promised)
-                outgoing = _outgoing(promised, mark=RECOVERED_MARK)
-            sent = sent or await adapter.send(outgoing)
+            sent = await self._find_or_send(promised)
         except DeliveryRejected as error:
             return await self._dead(item, error)
         except DeliveryUnknown as error:
-            return await self._again(item, OutboxState.UNKNOWN, error)
+            return await self._in_doubt(item, error)
         except AdapterError as error:
             return await self._again(item, OutboxState.READY, error)
-        async with self._database.unit_of_work() as work:
-            await work.outbox.settle(
-                item, OutboxState.SENT, channel_message_id=sent.channel_message_id, sent_at=self._clock.now(), last_error=None
-            )
+        except Exception as error:  # an adapter's bug must neither repeat a message for ever nor hold up the next one
+            log.exception("delivery.bug", reply=str(item.message_id))
+            return await self._in_doubt(item, error)
+        await self._settle(item, OutboxState.SENT, channel_message_id=sent.channel_message_id, sent_at=self._clock.now(), last_error=None)
         return 0.0
 
-    async def _find(self, adapter: Adapter, outgoing: Outgoing) -> Sent | None:
-        """Ask the channel whether it has this message, where it can tell."""
-        return await adapter.find(outgoing) if adapter.capabilities.finds else None
+    async def _find_or_send(self, promised: Promised) -> Sent:
+        """What the channel has already, where this may be a repeat and it can tell; else a send, marked where it may be a repeat."""
+        adapter, item = self._adapters[promised.conversation.channel], promised.item
+        if not item.recovered or item.channel_message_id is not None:
+            return await adapter.send(_outgoing(promised))
+        if adapter.capabilities.finds:
+            return await adapter.find(_outgoing(promised)) or await adapter.send(_outgoing(promised))
+        await outlast(lambda: self._mark_recovered(promised), what="the mark of a repeat")
+        return await adapter.send(_outgoing(promised, mark=RECOVERED_MARK))
 
     async def _mark_recovered(self, promised: Promised) -> None:
         async with self._database.unit_of_work() as work:
             await work.messages.mark_recovered(promised.message.id)
 
-    async def _again(self, item: OutboxItem, state: OutboxState, error: AdapterError) -> float:
+    async def _in_doubt(self, item: OutboxItem, error: Exception) -> float:
+        """It may or may not have arrived."""
+        if item.recovered and item.attempts >= DOUBTS_ALLOWED:
+            return await self._dead(item, error)
+        return await self._again(item, OutboxState.UNKNOWN, error)
+
+    async def _again(self, item: OutboxItem, state: OutboxState, error: Exception) -> float:
         wait = _retry_after(item, error)
-        async with self._database.unit_of_work() as work:
-            await work.outbox.settle(
-                item,
-                state,
-                recovered=item.recovered or state is OutboxState.UNKNOWN,
-                next_attempt_at=self._clock.now() + timedelta(seconds=wait),
-                last_error=str(error)[:500],
-            )
+        due, recovered = self._clock.now() + timedelta(seconds=wait), item.recovered or state is OutboxState.UNKNOWN
+        await self._settle(item, state, recovered=recovered, next_attempt_at=due, last_error=_brief(error))
         return wait
 
-    async def _dead(self, item: OutboxItem, error: DeliveryRejected) -> float:
-        """The channel refuses this reply for good: that is for the operator to know, and must not hold up the next one."""
-        log.error("delivery.rejected", reply=str(item.message_id), error=str(error))
-        async with self._database.unit_of_work() as work:
-            await work.outbox.settle(item, OutboxState.DEAD, last_error=str(error)[:500])
-            await work.incidents.add_once(kind="undelivered", key=str(item.id), detail=str(error)[:500], now=self._clock.now())
+    async def _dead(self, item: OutboxItem, error: Exception) -> float:
+        """No further try: that is for the operator to know, and must not hold up the next reply."""
+        log.error("delivery.given_up", reply=str(item.message_id), error=_brief(error))
+        await self._settle(item, OutboxState.DEAD, incident=_brief(error), last_error=_brief(error))
         return 0.0
+
+    async def _settle(self, item: OutboxItem, state: OutboxState, *, incident: str = "", **changes: Any) -> None:
+        """Write down what became of a send, however long the storage is away: forgetting it would repeat it."""
+
+        async def settle() -> None:
+            async with self._database.unit_of_work() as work:
+                await work.outbox.settle(item, state, **changes)
+                if incident:
+                    await work.incidents.add_once(kind="undelivered", key=str(item.id), detail=incident, now=self._clock.now())
+
+        await outlast(settle, what="the news of a send")
+
+    async def _more(self, conversation_id: UUID) -> float | None:
+        async with self._database.reading() as work:
+            return 0.0 if await work.outbox.has_more(conversation_id) else None
 
     def _make_claim(self) -> Claim:
         now = self._clock.now()
         return Claim(owner=self._owner, now=now, until=now + timedelta(seconds=LEASE_SECONDS))
 
 
-def _retry_after(item: OutboxItem, error: AdapterError) -> float:
+def _brief(error: Exception) -> str:
+    return (str(error) or type(error).__name__)[:500]
+
+
+def _retry_after(item: OutboxItem, error: Exception) -> float:
     """Seconds: what the channel told, else doubling."""
     if isinstance(error, ChannelUnavailable) and error.retry_after is not None:
         return error.retry_after
-    return float(min(FIRST_RETRY_SECONDS * 2 ** (item.attempts - 1), LONGEST_RETRY_SECONDS))
+    doublings = min(item.attempts - 1, 20)  # days of failures would overflow
+    return min(FIRST_RETRY_SECONDS * 2.0**doublings, LONGEST_RETRY_SECONDS)
 
 
 def _outgoing(promised: Promised, mark: str = "") -> Outgoing:

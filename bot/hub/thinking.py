@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,9 +20,11 @@ from bot.domain.message import OutgoingKind
 from bot.domain.thought import Question, Turn
 from bot.hub.commands import Commands
 from bot.hub.feed import Feed, Grown, Said
+from bot.hub.patience import outlast
 from storage.database import Database, UnitOfWork
 from storage.models.messaging import InboxEvent, InboxState, Message
-from storage.repositories.messaging import Asked, Claim
+from storage.repositories.base import Claim
+from storage.repositories.inbox import Asked
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +32,7 @@ LEASE_SECONDS = 20.0
 CRASHES_ALLOWED = 3
 CLAIMS_ALLOWED = 25
 """A claim that was neither answered nor failed means that the process died; a message that has seen this many deaths may be their cause."""
-RECORD_TRIES = 20
+FIRST_RETRY_SECONDS = 0.5
 REPAIRS = ("CredentialsRejected", "ModelNotServed")
 """Failures that only a person can mend; each is recorded once."""
 
@@ -55,7 +56,7 @@ class Thinkers:
         owner: str,
         clock: Clock,
         pulls: Callable[[str], bool],
-        recorded: Callable[[Message, Turn], None],
+        recorded: Callable[[Message, Turn, str], None],
     ) -> None:
         self._database = database
         self._brain = brain
@@ -73,7 +74,8 @@ class Thinkers:
         if asked is None:
             return None
         with _holding(self._held, asked.event.id):
-            return await self._answer(asked)
+            rest = await self._answer(asked)
+        return rest or await self._more(conversation_id)
 
     async def step_late(self, conversation_id: UUID) -> bool:
         """Try again to answer what the offline rung answered; False where still no level can."""
@@ -81,14 +83,7 @@ class Thinkers:
         if asked is None:
             return True
         with _holding(self._held, asked.event.id):
-            turn = await self._brain.answer(_question(asked))
-            if turn.queued:
-                async with self._database.unit_of_work() as work:
-                    await work.inbox.settle(asked.event, InboxState.QUEUED, now=self._clock.now())
-                    await self._record_usage(work, asked.event.id, turn)
-                return False
-            await self._record(asked, turn, streamed=False)
-            return True
+            return await self._answer(asked) is not None
 
     async def renew(self) -> None:
         """Keep the leases of what is being answered now."""
@@ -106,40 +101,45 @@ class Thinkers:
         now = self._clock.now()
         return Claim(owner=self._owner, now=now, until=now + timedelta(seconds=LEASE_SECONDS))
 
-    async def _answer(self, asked: Asked) -> float:
+    async def _more(self, conversation_id: UUID) -> float | None:
+        """Only looks: a claim that finds nothing would cost a commit on every turn."""
+        async with self._database.reading() as work:
+            return 0.0 if await work.inbox.has_more(conversation_id) else None
+
+    async def _answer(self, asked: Asked) -> float | None:
+        """Answer and record a claimed event; seconds until it is worth trying again, 0 where it is done with, None where no level could."""
         event = asked.event
-        if event.crashes >= CRASHES_ALLOWED or event.attempts > CLAIMS_ALLOWED:
-            return await self._set_aside(asked)
         stream = _Stream(database=self._database, feed=self._feed, event=event, claim=self._make_claim)
-        question = _question(asked)
         try:
-            turn = await self._commands.run(question) or await self._brain.answer(question, stream)
+            if event.crashes >= CRASHES_ALLOWED or (event.attempts > CLAIMS_ALLOWED and not _is_late(event)):
+                return await self._set_aside(asked)
+            turn = await outlast(lambda: self._think(asked, stream), what="a turn")
+            if turn.queued and _is_late(event):
+                await self._put_off(event, turn)
+                return None
+            await self._record(asked, turn, streamed=stream.is_open)
         except StorageUnavailable:
-            await self._give_back(event)
             raise
         except Exception as error:  # a message that breaks its handler must not break the hub, nor be forgotten
             log.exception("turn.crashed", event=str(event.id), crashes=event.crashes + 1)
             return await self._crashed(event, error)
-        await self._record(asked, turn, streamed=stream.is_open)
         return 0.0
 
+    async def _think(self, asked: Asked, stream: _Stream) -> Turn:
+        question = _question(asked)
+        return await self._commands.run(question) or await self._brain.answer(question, None if question.is_late else stream)
+
     async def _record(self, asked: Asked, turn: Turn, *, streamed: bool, state: InboxState = InboxState.ANSWERED) -> None:
-        """One commit: the reply, the event's new state, the promise to deliver, what it cost. Tried again while storage is away."""
-        for attempt in range(RECORD_TRIES):
-            try:
-                reply = await self._commit(asked, turn, streamed=streamed, state=InboxState.QUEUED if turn.queued else state)
-            except Conflict as error:
-                log.warning("turn.superseded", event=str(asked.event.id), error=str(error))
-                return
-            except StorageUnavailable as error:
-                if attempt == RECORD_TRIES - 1:
-                    raise
-                log.warning("turn.not_recorded_yet", error=str(error))
-                await asyncio.sleep(0.5)
-                continue
-            self._feed.publish(reply.conversation_id, Said(message_id=reply.id, reply_to=reply.reply_to))
-            self._recorded(reply, turn)
+        """One commit: the reply, the event's new state, the promise to deliver, what it cost."""
+        event, state = asked.event, InboxState.QUEUED if turn.queued else state
+        try:
+            reply = await outlast(lambda: self._commit(asked, turn, streamed=streamed, state=state), what="a finished turn")
+        except Conflict as error:  # someone else answers it; whoever watches it grow here is to look there
+            log.warning("turn.superseded", event=str(event.id), error=str(error))
+            self._feed.publish(event.conversation_id, Said(message_id=event.id, reply_to=event.id))
             return
+        self._feed.publish(reply.conversation_id, Said(message_id=reply.id, reply_to=reply.reply_to))
+        self._recorded(reply, turn, event.channel)
 
     async def _commit(self, asked: Asked, turn: Turn, *, streamed: bool, state: InboxState) -> Message:
         event, now = asked.event, self._clock.now()
@@ -152,10 +152,11 @@ class Thinkers:
                 event_id=event.id,
                 message_id=reply.id,
                 delivered=self._pulls(event.channel),
-                streamed=streamed or event.attempts > 1,
+                streamed=streamed,
+                retried=event.attempts > 1,
                 now=now,
             )
-            work.messages.add(reply)
+            await work.messages.add(reply)
             await self._record_usage(work, event.id, turn)
         return reply
 
@@ -180,13 +181,19 @@ class Thinkers:
             if await work.incidents.add_once(kind="level", key=key, detail=attempt.detail, now=now):
                 log.error("level.needs_repair", level=attempt.level, model=attempt.model, error=attempt.error, detail=attempt.detail)
 
+    async def _put_off(self, event: InboxEvent, turn: Turn) -> None:
+        """Still no level can answer it: it waits on."""
+        async with self._database.unit_of_work() as work:
+            await work.inbox.settle(event, InboxState.QUEUED, now=self._clock.now())
+            await self._record_usage(work, event.id, turn)
+
     async def _crashed(self, event: InboxEvent, error: Exception) -> float:
         """Try again a little later; the next claim sees how often it was tried."""
-        wait = float(0.5 * 2**event.crashes)
-        now = self._clock.now()
+        crashes, now = event.crashes + 1, self._clock.now()
+        wait = FIRST_RETRY_SECONDS * 2.0**event.crashes if crashes < CRASHES_ALLOWED else 0.0
+        state = InboxState.QUEUED if _is_late(event) else InboxState.RECEIVED
         async with self._database.unit_of_work() as work:
-            crashes = event.crashes + 1
-            await work.inbox.settle(event, InboxState.RECEIVED, now=now, crashes=crashes, next_attempt_at=now + timedelta(seconds=wait))
+            await work.inbox.settle(event, state, now=now, crashes=crashes, next_attempt_at=now + timedelta(seconds=wait))
             if crashes >= CRASHES_ALLOWED:
                 detail = f"{type(error).__name__}: {error}"[:500]
                 await work.incidents.add_once(kind="set_aside", key=str(event.id), detail=detail, now=now)
@@ -198,16 +205,8 @@ class Thinkers:
         async with self._database.unit_of_work() as work:
             await work.incidents.add_once(kind="set_aside", key=str(asked.event.id), detail=detail, now=self._clock.now())
         turn = reactive_turn(SET_ASIDE, why="this message broke its handler three times", kind=OutgoingKind.NOTICE)
-        await self._record(asked, turn, streamed=True, state=InboxState.SET_ASIDE)
+        await self._record(asked, turn, streamed=False, state=InboxState.SET_ASIDE)
         return 0.0
-
-    async def _give_back(self, event: InboxEvent) -> None:
-        """Leave the event to whoever comes next, if the storage lets us say so; else its lease runs out."""
-        try:
-            async with self._database.unit_of_work() as work:
-                await work.inbox.settle(event, InboxState.RECEIVED, now=self._clock.now())
-        except (StorageUnavailable, Conflict) as error:
-            log.warning("event.not_given_back", error=str(error))
 
 
 class _Stream:
@@ -219,6 +218,7 @@ class _Stream:
         self._event = event
         self._claim = claim
         self._unseen = ""
+        self._is_barred = False
         self.is_open = False
 
     async def token(self, text: str) -> None:
@@ -238,11 +238,18 @@ class _Stream:
         self._unseen = ""
 
     async def _open(self) -> bool:
-        if self._feed.is_watched(self._event.conversation_id):
+        """Promise it first; what cannot be promised is not shown, and the answer comes in one piece."""
+        if self._is_barred or not self._feed.is_watched(self._event.conversation_id):
+            return False
+        try:
             async with self._database.unit_of_work() as work:
                 await work.outbox.open_stream(conversation_id=self._event.conversation_id, event_id=self._event.id, claim=self._claim())
-            self.is_open = True
-        return self.is_open
+        except StorageUnavailable as error:
+            log.warning("stream.not_shown", error=str(error))
+            self._is_barred = True
+            return False
+        self.is_open = True
+        return True
 
 
 @contextmanager
@@ -255,6 +262,11 @@ def _holding(held: set[UUID], event_id: UUID) -> Iterator[None]:
         held.discard(event_id)
 
 
+def _is_late(event: InboxEvent) -> bool:
+    """Whether the offline rung has answered it already, and this is the real answer's turn."""
+    return event.state == InboxState.QUEUED
+
+
 def _question(asked: Asked) -> Question:
     user = asked.user
     return Question(
@@ -264,7 +276,7 @@ def _question(asked: Asked) -> Question:
         text=asked.message.text,
         asked_at=asked.message.at,
         session_type=SessionType(asked.message.session_type),
-        is_late=asked.event.deferred_at is not None,
+        is_late=_is_late(asked.event),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from uuid import UUID
 
 import structlog
@@ -27,18 +28,19 @@ class ConversationPool:
         self._width = asyncio.Semaphore(width)
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
         self._woken: set[UUID] = set()
-        self._is_closing = False
+        self._closing = asyncio.Event()
+        self._is_troubled = False
 
     def wake(self, conversation_id: UUID) -> None:
         """There is, or may be, work in this conversation. Returns at once."""
         self._woken.add(conversation_id)
-        if conversation_id not in self._tasks and not self._is_closing:
+        if conversation_id not in self._tasks and not self._closing.is_set():
             task = asyncio.create_task(self._work(conversation_id), name=f"{self._name} {conversation_id}")
             self._tasks[conversation_id] = task
 
     async def drain(self, seconds: float) -> None:
         """Start nothing more and let what runs finish within *seconds*; what does not is cut off."""
-        self._is_closing = True
+        self._closing.set()
         running = tuple(self._tasks.values())
         if running:
             _, late = await asyncio.wait(running, timeout=seconds)
@@ -48,7 +50,7 @@ class ConversationPool:
 
     async def _work(self, conversation_id: UUID) -> None:
         try:
-            while conversation_id in self._woken and not self._is_closing:
+            while conversation_id in self._woken and not self._closing.is_set():
                 self._woken.discard(conversation_id)
                 rest = await self._one_step(conversation_id)
                 if rest is not None:
@@ -60,15 +62,20 @@ class ConversationPool:
     async def _one_step(self, conversation_id: UUID) -> float | None:
         async with self._width:
             try:
-                return await self._step(conversation_id)
+                rest = await self._step(conversation_id)
             except StorageError as error:
-                log.warning("worker.storage", pool=self._name, error=str(error))
+                if not self._is_troubled:
+                    log.warning("worker.storage", pool=self._name, error=str(error))
+                self._is_troubled = True
+                return AFTER_TROUBLE_SECONDS
             except Exception:  # an edge that must survive: one conversation's bug is not another's
                 log.exception("worker.bug", pool=self._name)
-            return AFTER_TROUBLE_SECONDS
+                return AFTER_TROUBLE_SECONDS
+            self._is_troubled = False
+            return rest
 
     async def _sleep(self, seconds: float) -> None:
-        """Rest, in slices, so that a drain is not kept waiting."""
-        while seconds > 0 and not self._is_closing:
-            await asyncio.sleep(min(seconds, 0.25))
-            seconds -= 0.25
+        """Rest, holding no place among the workers; a drain ends it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()

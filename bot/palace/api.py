@@ -163,8 +163,8 @@ def _parse(body: bytes) -> Ask:
     if not isinstance(found, dict):
         raise Problem(400, "bad_request", "the body must be a JSON object")
     text, external_id = found.get("text"), found.get("id")
-    if not isinstance(text, str) or not text.strip():
-        raise Problem(400, "bad_request", '"text" must be a string that is not empty')
+    if not isinstance(text, str):
+        raise Problem(400, "bad_request", '"text" must be a string')
     if external_id is not None and not (isinstance(external_id, str) and 0 < len(external_id) <= LONGEST_ID):
         raise Problem(400, "bad_request", f'"id" must be a string of 1 to {LONGEST_ID} characters')
     return Ask(text=text, external_id=external_id or str(new_id()), conversation=_conversation(found), acting_as=found.get("as"))

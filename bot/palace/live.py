@@ -11,7 +11,6 @@ from bot.hub.server import EventStream
 from bot.palace.transcript import IN, Transcripts
 from bot.palace.view import Progress, View
 
-LOOK_SECONDS = 3.0
 ALIVE_SECONDS = 15.0
 FRAME_SECONDS = 0.04
 """Words that come within it are shown together."""
@@ -19,10 +18,21 @@ REPLAYED = 50
 
 
 class Live:
-    """What one page has been shown. Pieces may be sent twice: the page knows every message by its id."""
+    """What one page has been shown. Pieces may be sent twice: the page knows every message by its id.
+
+    Where nothing is told, the database is looked into every `look_seconds`: other processes write there too.
+    """
 
     def __init__(
-        self, *, transcripts: Transcripts, feed: Feed, view: View, person: Person, conversation_id: UUID, after: UUID | None
+        self,
+        *,
+        transcripts: Transcripts,
+        feed: Feed,
+        view: View,
+        person: Person,
+        conversation_id: UUID,
+        after: UUID | None,
+        look_seconds: float,
     ) -> None:
         self._transcripts = transcripts
         self._feed = feed
@@ -30,7 +40,9 @@ class Live:
         self._person = person
         self._conversation_id = conversation_id
         self._last = after
+        self._look_seconds = look_seconds
         self._seen: set[UUID] = set()
+        self._answered: set[UUID] = set()
         self._growing: dict[UUID, str] = {}
 
     async def follow(self, stream: EventStream) -> None:
@@ -49,7 +61,7 @@ class Live:
 
     async def _listen(self, subscription: Subscription) -> bool:
         """Wait for news, then for what comes right after it; says whether the feed tells all of it (a reply grew, no more)."""
-        news = await subscription.next(LOOK_SECONDS)
+        news = await subscription.next(self._look_seconds)
         if news is None:
             return False
         await asyncio.sleep(FRAME_SECONDS)
@@ -82,7 +94,7 @@ class Live:
             self._seen.add(message.id)
             self._last = max(message.id, self._last or message.id)
             if message.reply_to is not None:
-                self._growing.pop(message.reply_to, None)
+                self._answered.add(message.reply_to)
                 pieces.append(self._view.end(message.reply_to))
             pieces.append(self._view.add(message, self._person))
             if message.direction == IN and message.id not in answered:
@@ -94,10 +106,12 @@ class Live:
         return self._view.begin(Progress(event_id=event_id, text=self._growing[event_id]))
 
     def _growth(self) -> str:
-        """What the growing replies have more than the page shows."""
+        """What the growing replies have more than the page shows; a finished one is in the database before the feed knows."""
         pieces = []
         for event_id, text in self._feed.growing(self._conversation_id).items():
             shown = self._growing.get(event_id)
+            if event_id in self._answered:
+                continue
             if shown is None:
                 pieces.append(self._begin(event_id))
             elif text != shown:

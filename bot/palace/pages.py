@@ -17,18 +17,22 @@ from bot.palace.view import Progress, View
 
 MAIN = "main"
 PAGE = 50
+LOOK_SECONDS = 3.0
 LONGEST_ID = 200
 
 
 class Pages:
     """The pages for people."""
 
-    def __init__(self, *, hub: Hub, door: Door, transcripts: Transcripts, view: View, clock: Clock) -> None:
+    def __init__(
+        self, *, hub: Hub, door: Door, transcripts: Transcripts, view: View, clock: Clock, look_seconds: float = LOOK_SECONDS
+    ) -> None:
         self._hub = hub
         self._door = door
         self._transcripts = transcripts
         self._view = view
         self._clock = clock
+        self._look_seconds = look_seconds
 
     @property
     def routes(self) -> tuple[web.RouteDef, ...]:
@@ -95,6 +99,7 @@ class Pages:
             person=person,
             conversation_id=conversation.id,
             after=_uuid(request.headers.get("Last-Event-ID", "")) or _id(request, "after"),
+            look_seconds=self._look_seconds,
         )
         async with event_stream(request) as stream:
             await live.follow(stream)

@@ -13,7 +13,7 @@ from bot.domain.message import Inbound
 from bot.hub.server import Problem
 from storage.database import Database
 from storage.models.messaging import Conversation, Message
-from storage.repositories.messaging import WAITING
+from storage.repositories.inbox import WAITING
 
 IN = "in"
 FLUSH = 500

@@ -1,20 +1,91 @@
-"""What every repository has: its session and its organization."""
+"""What every repository has: a connection inside a transaction, its organization, and a few ways to ask.
+
+A statement is built once, as a module's constant, and what varies in it is `given` when it is asked: building one costs several
+times what running it does. Columns that an insert or update sets are given by their names; what a condition compares with is given
+by a name that is no column's.
+"""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
 
-from sqlalchemy import CursorResult, Executable
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import ColumnElement, CursorResult, Executable, Row, or_
+from sqlalchemy import bindparam as given
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.selectable import TypedReturnsRows
+
+from storage.models.base import Base
+
+T = TypeVar("T")
+Table = TypeVar("Table", bound=Base)
+Other = TypeVar("Other", bound=Base)
+
+FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
+"""Ids before and after all others."""
+
+
+def ours(table: Any) -> ColumnElement[bool]:
+    """The condition that a row belongs to the organization; every statement has it, and every repository gives it its value."""
+    condition: ColumnElement[bool] = table.organization_id == given("organization")
+    return condition
+
+
+def due(table: Any) -> ColumnElement[bool]:
+    """The condition that a row's next attempt need not be waited for at the moment `now`."""
+    return or_(table.next_attempt_at.is_(None), table.next_attempt_at <= given("now"))
+
+
+def values_of(row: Base) -> dict[str, Any]:
+    """A row as an insert wants it."""
+    return {column.key: getattr(row, column.key) for column in row.__table__.columns}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """Who takes a row, when, and until when it is theirs unless renewed."""
+
+    owner: str
+    now: datetime
+    until: datetime
 
 
 class Repository:
     """Questions asked of one family of tables, inside the transaction of a unit of work."""
 
-    def __init__(self, session: AsyncSession, organization: str) -> None:
-        self._session = session
+    def __init__(self, connection: AsyncConnection, organization: str) -> None:
+        self._connection = connection
         self._organization = organization
 
-    async def _changes(self, statement: Executable) -> bool:
+    async def _execute(self, statement: Executable, **values: Any) -> CursorResult[*tuple[Any, ...]]:
+        return await self._connection.execute(statement, {"organization": self._organization, **values})
+
+    async def _insert(self, statement: Executable, **values: Any) -> bool:
+        """Whether a row with these values was added."""
+        return bool((await self._connection.execute(statement, {"organization_id": self._organization, **values})).rowcount)
+
+    async def _changes(self, statement: Executable, **values: Any) -> bool:
         """Whether *statement* changed any row."""
-        return bool(cast(CursorResult[Any], await self._session.execute(statement)).rowcount)
+        return bool((await self._execute(statement, **values)).rowcount)
+
+    async def _all(self, table: type[Table], statement: TypedReturnsRows[Table], **values: Any) -> list[Table]:
+        return [table(**row) for row in (await self._execute(statement, **values)).mappings()]
+
+    async def _first(self, table: type[Table], statement: TypedReturnsRows[Table], **values: Any) -> Table | None:
+        row = (await self._execute(statement, **values)).mappings().first()
+        return None if row is None else table(**row)
+
+    async def _values(self, statement: TypedReturnsRows[T], **values: Any) -> Sequence[T]:
+        return (await self._execute(statement, **values)).scalars().all()
+
+    async def _value(self, statement: TypedReturnsRows[T], **values: Any) -> T | None:
+        return (await self._execute(statement, **values)).scalar()
+
+
+def split(row: Row[Any], first: type[Table], second: type[Other]) -> tuple[Table, Other]:
+    """The two tables' rows out of a row that holds the columns of both."""
+    keys, more = first.__table__.columns.keys(), second.__table__.columns.keys()
+    return first(**dict(zip(keys, row, strict=False))), second(**dict(zip(more, row[len(keys) :], strict=False)))

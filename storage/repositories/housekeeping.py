@@ -6,11 +6,23 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import bindparam as given
+from sqlalchemy import insert, or_, select, update
 
 from bot.domain.clock import new_id
 from storage.models.housekeeping import Credential
-from storage.repositories.base import Repository
+from storage.repositories.base import Repository, ours, values_of
+
+_VALID = (
+    ours(Credential),
+    Credential.kind == given("of_kind"),
+    Credential.ended_at.is_(None),
+    or_(Credential.expires_at.is_(None), Credential.expires_at > given("now")),
+)
+_ALL_VALID = select(Credential).where(*_VALID).order_by(Credential.id)
+_BY_SECRET = select(Credential).where(*_VALID, Credential.secret_hash == given("secret"))
+_REDEEM = update(Credential).where(*_VALID, Credential.secret_hash == given("secret")).values(ended_at=given("now")).returning(Credential)
+_END = update(Credential).where(ours(Credential), Credential.id == given("credential"), Credential.ended_at.is_(None))
 
 
 class Credentials(Repository):
@@ -30,39 +42,21 @@ class Credentials(Repository):
             created_at=now,
             expires_at=expires_at,
         )
-        self._session.add(row)
-        await self._session.flush()
+        await self._insert(insert(Credential), **values_of(row))
         return row
 
     async def find_valid(self, kind: str, secret_hash: str, now: datetime) -> Credential | None:
         """The credential with this secret, if it still opens the door."""
-        query = select(Credential).where(*self._valid(kind, now), Credential.secret_hash == secret_hash)
-        return (await self._session.scalars(query)).first()
+        return await self._first(Credential, _BY_SECRET, of_kind=kind, secret=secret_hash, now=now)
 
     async def redeem(self, kind: str, secret_hash: str, now: datetime) -> Credential | None:
         """As `find_valid`, and nobody can use it again."""
-        statement = (
-            update(Credential)
-            .where(*self._valid(kind, now), Credential.secret_hash == secret_hash)
-            .values(ended_at=now)
-            .returning(Credential)
-            .execution_options(synchronize_session=False)
-        )
-        return (await self._session.scalars(statement)).one_or_none()
+        return await self._first(Credential, _REDEEM, of_kind=kind, secret=secret_hash, now=now)
 
     async def end(self, credential_id: UUID, now: datetime) -> bool:
         """Revoke one; says whether it was valid."""
-        mine = (Credential.organization_id == self._organization, Credential.id == credential_id, Credential.ended_at.is_(None))
-        return await self._changes(update(Credential).where(*mine).values(ended_at=now))
+        return await self._changes(_END, credential=credential_id, ended_at=now)
 
     async def valid(self, kind: str, now: datetime) -> Sequence[Credential]:
         """All of one kind that still open the door, oldest first."""
-        return (await self._session.scalars(select(Credential).where(*self._valid(kind, now)).order_by(Credential.id))).all()
-
-    def _valid(self, kind: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
-        return (
-            Credential.organization_id == self._organization,
-            Credential.kind == kind,
-            Credential.ended_at.is_(None),
-            or_(Credential.expires_at.is_(None), Credential.expires_at > now),
-        )
+        return await self._all(Credential, _ALL_VALID, of_kind=kind, now=now)

@@ -6,11 +6,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam as given
+from sqlalchemy import insert, select
 
 from bot.domain.clock import new_id
 from storage.models.memory import StickyNote
-from storage.repositories.base import Repository
+from storage.repositories.base import Repository, ours, values_of
+
+_LATEST = (
+    select(StickyNote).where(ours(StickyNote), StickyNote.user_id == given("user")).order_by(StickyNote.id.desc()).limit(given("limit"))
+)
+_BY_SOURCE = select(StickyNote).where(ours(StickyNote), StickyNote.source_id == given("source"))
 
 
 class StickyNotes(Repository):
@@ -19,16 +25,13 @@ class StickyNotes(Repository):
     async def add(self, *, user_id: UUID, text: str, now: datetime, source_id: UUID | None) -> StickyNote:
         """Keep a note."""
         note = StickyNote(organization_id=self._organization, id=new_id(), user_id=user_id, text=text, created_at=now, source_id=source_id)
-        self._session.add(note)
-        await self._session.flush()
+        await self._insert(insert(StickyNote), **values_of(note))
         return note
 
     async def latest(self, user_id: UUID, *, limit: int) -> Sequence[StickyNote]:
         """A person's last notes, newest first."""
-        mine = (StickyNote.organization_id == self._organization, StickyNote.user_id == user_id)
-        return (await self._session.scalars(select(StickyNote).where(*mine).order_by(StickyNote.id.desc()).limit(limit))).all()
+        return await self._all(StickyNote, _LATEST, user=user_id, limit=limit)
 
     async def find_by_source(self, source_id: UUID) -> StickyNote | None:
         """The note that came with this message."""
-        mine = (StickyNote.organization_id == self._organization, StickyNote.source_id == source_id)
-        return (await self._session.scalars(select(StickyNote).where(*mine))).first()
+        return await self._first(StickyNote, _BY_SOURCE, source=source_id)

@@ -7,12 +7,26 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import bindparam as given
 from sqlalchemy import func, insert, select, update
 
 from bot.domain.clock import new_id
-from storage.dialects import lock_for_counting, upsert
+from storage.dialects import insert_or_replace, lock_for_counting
 from storage.models.models import ModelHealth, ModelUsage
-from storage.repositories.base import Repository
+from storage.repositories.base import Repository, ours
+
+_SPENT = select(func.sum(ModelUsage.cost_usd)).where(ours(ModelUsage), ModelUsage.at >= given("since"))
+_ADD = insert(ModelUsage)
+_SETTLE = update(ModelUsage).where(ours(ModelUsage), ModelUsage.id == given("reservation"))
+_FIRST_TOKEN = (
+    select(ModelUsage.first_token_ms)
+    .where(ours(ModelUsage), ModelUsage.level == given("of_level"), ModelUsage.first_token_ms.is_not(None))
+    .order_by(ModelUsage.id.desc())
+    .limit(given("limit"))
+)
+_BREAKERS = select(ModelHealth).where(ours(ModelHealth))
+_SAVE_BREAKER = insert_or_replace(ModelHealth, "state", "outcomes", "openings", "retry_at", "updated_at")
+_UNTOLD = {"detail": "", "event_id": None, "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0, "first_token_ms": None}
 
 
 class ModelUsages(Repository):
@@ -20,12 +34,11 @@ class ModelUsages(Repository):
 
     async def spent_since(self, moment: datetime) -> float:
         """Dollars spent or reserved since *moment*."""
-        query = select(func.sum(ModelUsage.cost_usd)).where(ModelUsage.organization_id == self._organization, ModelUsage.at >= moment)
-        return float(await self._session.scalar(query) or 0.0)
+        return await self._value(_SPENT, since=moment) or 0.0
 
     async def reserve(self, *, limit_usd: float, since: datetime, cost_usd: float, **values: Any) -> UUID | None:
         """Set *cost_usd* aside for a call, unless that would pass the limit; the reservation's id. Safe among several processes."""
-        await lock_for_counting(self._session, f"{self._organization}:spending")
+        await lock_for_counting(self._connection, f"{self._organization}:spending")
         if await self.spent_since(since) + cost_usd > limit_usd:
             return None
         reservation = new_id()
@@ -34,19 +47,15 @@ class ModelUsages(Repository):
 
     async def add(self, *, id: UUID | None = None, **values: Any) -> None:
         """Record one call; the values are the columns of `ModelUsage`."""
-        await self._session.execute(insert(ModelUsage).values(organization_id=self._organization, id=id or new_id(), **values))
+        await self._insert(_ADD, id=id or new_id(), **{**_UNTOLD, "latency_ms": 0.0, **values})
 
     async def settle(self, reservation: UUID, **values: Any) -> None:
         """What a reserved call turned out to be."""
-        mine = (ModelUsage.organization_id == self._organization, ModelUsage.id == reservation)
-        await self._session.execute(update(ModelUsage).where(*mine).values(**values))
+        await self._changes(_SETTLE, reservation=reservation, **values)
 
     async def first_token_ms(self, level: str, *, limit: int) -> Sequence[float]:
         """How long the last calls of a level took to their first token."""
-        query = select(ModelUsage.first_token_ms).where(
-            ModelUsage.organization_id == self._organization, ModelUsage.level == level, ModelUsage.first_token_ms.is_not(None)
-        )
-        return [ms for ms in (await self._session.scalars(query.order_by(ModelUsage.id.desc()).limit(limit))).all() if ms is not None]
+        return [ms for ms in await self._values(_FIRST_TOKEN, of_level=level, limit=limit) if ms is not None]
 
 
 class ModelHealths(Repository):
@@ -54,11 +63,9 @@ class ModelHealths(Repository):
 
     async def all(self) -> Sequence[ModelHealth]:
         """Every breaker that was ever opened."""
-        return (await self._session.scalars(select(ModelHealth).where(ModelHealth.organization_id == self._organization))).all()
+        return await self._all(ModelHealth, _BREAKERS)
 
     async def save(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Keep the state of these breakers; each row has the columns of `ModelHealth`."""
         for row in rows:
-            changes = {name: value for name, value in row.items() if name != "rung"}
-            statement = upsert(self._session, ModelHealth).values(organization_id=self._organization, **row)
-            await self._session.execute(statement.on_conflict_do_update(index_elements=["organization_id", "rung"], set_=changes))
+            await self._insert(_SAVE_BREAKER, **row)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from sqlalchemy import bindparam as given
 from sqlalchemy import select
 
 from bot.domain.clock import new_id
-from storage.dialects import upsert
+from storage.dialects import insert_or_skip
 from storage.models.operations import Incident
-from storage.repositories.base import Repository
+from storage.repositories.base import Repository, ours
+
+_ADD_ONCE = insert_or_skip(Incident)
+_LATEST = select(Incident).where(ours(Incident)).order_by(Incident.id.desc()).limit(given("limit"))
 
 
 class Incidents(Repository):
@@ -18,11 +22,8 @@ class Incidents(Repository):
 
     async def add_once(self, *, kind: str, key: str, detail: str, now: datetime) -> bool:
         """Record an incident unless the same one is known; says whether it is new."""
-        row = {"organization_id": self._organization, "id": new_id(), "kind": kind, "key": key, "detail": detail, "at": now}
-        statement = upsert(self._session, Incident).values(**row).on_conflict_do_nothing().returning(Incident.id)
-        return await self._session.scalar(statement) is not None
+        return await self._insert(_ADD_ONCE, id=new_id(), kind=kind, key=key, detail=detail, at=now)
 
     async def latest(self, *, limit: int) -> Sequence[Incident]:
         """The last incidents, newest first."""
-        query = select(Incident).where(Incident.organization_id == self._organization).order_by(Incident.id.desc()).limit(limit)
-        return (await self._session.scalars(query)).all()
+        return await self._all(Incident, _LATEST, limit=limit)

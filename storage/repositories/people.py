@@ -6,12 +6,29 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, or_, select, update
+from sqlalchemy import bindparam as given
 
 from bot.domain.clock import new_id
-from storage.dialects import upsert
+from storage.dialects import insert_or_replace, insert_or_skip
 from storage.models.people import Identity, Organization, User
-from storage.repositories.base import Repository
+from storage.repositories.base import Repository, ours
+
+_ADD_ORGANIZATION = insert_or_skip(Organization)
+_ADD_USER = insert_or_skip(User)
+_CHANGE_USER = update(User).where(
+    ours(User), User.name == given("whom"), or_(User.role != given("new_role"), User.timezone != given("new_zone"))
+)
+_ADD_IDENTITY = insert_or_replace(Identity, "user_id")
+_USER_BY_NAME = select(User).where(ours(User), User.name == given("name"))
+_USER_BY_ID = select(User).where(ours(User), User.id == given("user"))
+_USER_BY_ACCOUNT = (
+    select(User)
+    .join(Identity, and_(Identity.organization_id == User.organization_id, Identity.user_id == User.id))
+    .where(ours(Identity), Identity.channel == given("channel"), Identity.account == given("account"))
+)
+_USERS = select(User).where(ours(User)).order_by(User.id)
+_IDENTITIES = select(Identity).where(ours(Identity)).order_by(Identity.channel, Identity.account)
 
 
 class People(Repository):
@@ -19,62 +36,36 @@ class People(Repository):
 
     async def ensure_organization(self, now: datetime) -> None:
         """The organization exists after this."""
-        await self._session.execute(
-            upsert(self._session, Organization).values(id=self._organization, created_at=now).on_conflict_do_nothing()
-        )
+        await self._connection.execute(_ADD_ORGANIZATION, {"id": self._organization, "created_at": now})
 
     async def ensure_user(self, *, name: str, role: str, timezone: str, now: datetime) -> User:
         """The user of this name, with the role and zone that config gives them."""
-        values = {
-            "organization_id": self._organization,
-            "id": new_id(),
-            "name": name,
-            "role": role,
-            "timezone": timezone,
-            "created_at": now,
-        }
-        await self._session.execute(upsert(self._session, User).values(**values).on_conflict_do_nothing())
-        await self._session.execute(
-            update(User)
-            .where(User.organization_id == self._organization, User.name == name, (User.role != role) | (User.timezone != timezone))
-            .values(role=role, timezone=timezone)
-        )
+        await self._insert(_ADD_USER, id=new_id(), name=name, role=role, timezone=timezone, created_at=now)
+        await self._changes(_CHANGE_USER, whom=name, new_role=role, new_zone=timezone, role=role, timezone=timezone)
         found = await self.find_user(name)
         assert found is not None
         return found
 
     async def ensure_identity(self, *, channel: str, account: str, user_id: UUID, now: datetime) -> None:
         """The account leads to this user after this."""
-        row = {"organization_id": self._organization, "channel": channel, "account": account, "user_id": user_id, "created_at": now}
-        await self._session.execute(
-            upsert(self._session, Identity)
-            .values(**row)
-            .on_conflict_do_update(index_elements=["organization_id", "channel", "account"], set_={"user_id": user_id})
-        )
+        await self._insert(_ADD_IDENTITY, channel=channel, account=account, user_id=user_id, created_at=now)
 
     async def find_user(self, name: str) -> User | None:
         """The user of exactly this name."""
-        query = select(User).where(User.organization_id == self._organization, User.name == name)
-        return (await self._session.scalars(query)).first()
+        return await self._first(User, _USER_BY_NAME, name=name)
 
     async def find_user_by_id(self, user_id: UUID) -> User | None:
         """The user of this id."""
-        return await self._session.get(User, (self._organization, user_id))
+        return await self._first(User, _USER_BY_ID, user=user_id)
 
     async def find_user_by_account(self, channel: str, account: str) -> User | None:
         """Whose account this is."""
-        query = (
-            select(User)
-            .join(Identity, (Identity.organization_id == User.organization_id) & (Identity.user_id == User.id))
-            .where(Identity.organization_id == self._organization, Identity.channel == channel, Identity.account == account)
-        )
-        return (await self._session.scalars(query)).first()
+        return await self._first(User, _USER_BY_ACCOUNT, channel=channel, account=account)
 
     async def users(self) -> Sequence[User]:
         """Everyone, in the order they came."""
-        return (await self._session.scalars(select(User).where(User.organization_id == self._organization).order_by(User.id))).all()
+        return await self._all(User, _USERS)
 
     async def identities(self) -> Sequence[Identity]:
         """Every linked account."""
-        query = select(Identity).where(Identity.organization_id == self._organization).order_by(Identity.channel, Identity.account)
-        return (await self._session.scalars(query)).all()
+        return await self._all(Identity, _IDENTITIES)

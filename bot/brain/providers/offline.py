@@ -1,4 +1,4 @@
-"""The honest last rung: what Robbie says when no model can be reached. It asks nobody and never pretends."""
+"""The honest last rung: what Robbie says when no model can be asked. It asks nobody and never pretends."""
 
 from __future__ import annotations
 
@@ -9,18 +9,32 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from bot.brain.context import spoken_date
+from bot.domain.address import SessionType
 from bot.domain.thought import Question
 from storage.database import Database
 
-LINES = (
-    "I cannot think properly right now: none of my models can be reached. I have kept your question and will answer it as soon as one is back.",
+OUT_OF_REACH = (
+    "I cannot think properly right now: none of my models can be reached. I have kept your question and will answer it when one is back.",
     "My models are all out of reach at the moment, so I would only be guessing. Your question is safe with me; the real answer follows.",
     "I am here, but without a model to think with just now. I wrote your question down and will come back to you with a proper answer.",
 )
+SPENT = (
+    "Today's allowance for paid models is used up, and I have no other to think with. The real answer follows tomorrow, or sooner.",
+    "I have thought as much as today's allowance pays for. I have kept your question, and answer it when a new day brings a new one.",
+)
+REACH_IN_WORDS = "None of my models can be reached right now."
+SPENT_IN_WORDS = "Today's allowance for paid models is used up, and I have no other to think with."
+
+FEWEST_WORDS = 3
 _TIME_BOUND = re.compile(
-    r"\b(now|today|tonight|tomorrow|yesterday|currently|current|latest|recent(ly)?|this (morning|afternoon|evening|week|month|year)|next|last"
-    r"|weather|forecast|news|price|stock|score|traffic|time|date|day|age|old|when|still|already|yet|just|so far|remaining|left|due|soon"
-    r"|minutes?|hours?|schedule|calendar|open|status)\b",
+    r"\b(now|today|tonight|tomorrow|yesterday|currently|current|latest|recent(ly)?|this (morning|afternoon|evening|week|month|year)"
+    r"|next|last|weather|forecast|news|price|stock|score|traffic|time|date|day|age|old|when|still|already|yet|just|so far|remaining|left"
+    r"|due|soon|minutes?|hours?|schedule|calendar|open|status)\b",
+    re.I,
+)
+_LEANING = re.compile(
+    r"\b(it|its|this|that|these|those|he|him|his|she|her|hers|they|them|their|theirs|there|then|one|ones|above|below|again|more|else|same"
+    r"|other|another|instead|previous|earlier|before)\b",
     re.I,
 )
 
@@ -39,9 +53,12 @@ def digest(text: str) -> str:
     return hashlib.sha256(words.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def is_time_bound(text: str) -> bool:
-    """Whether an old answer may be wrong by now. It errs towards yes: an old truth told as new is worse than no answer."""
-    return _TIME_BOUND.search(text) is not None
+def stands_alone(text: str) -> bool:
+    """Whether an old answer to the same words still answers them: they lean neither on the day nor on what was said before.
+
+    It errs towards no: an old truth told as new is worse than no answer.
+    """
+    return len(text.split()) >= FEWEST_WORDS and not _TIME_BOUND.search(text) and not _LEANING.search(text)
 
 
 class OfflineRung:
@@ -50,17 +67,18 @@ class OfflineRung:
     def __init__(self, *, database: Database) -> None:
         self._database = database
 
-    async def answer(self, question: Question) -> Makeshift:
-        """Never fails for want of a model. Raises StorageUnavailable."""
-        earlier = await self._earlier_answer(question)
+    async def answer(self, question: Question, *, is_spent: bool = False) -> Makeshift:
+        """Never fails for want of a model; `is_spent` where the day's allowance is why one was not asked. Raises StorageUnavailable."""
+        reason = "the allowance ruled a level out and no other could be reached" if is_spent else "no level could be reached"
+        earlier = await self._earlier_answer(question, SPENT_IN_WORDS if is_spent else REACH_IN_WORDS)
         if earlier is not None:
-            return Makeshift(text=earlier, why="no level could be reached; an earlier answer to the same words was shown")
-        line = LINES[question.id.int % len(LINES)]
-        return Makeshift(text=line, why="no level could be reached; the question waits for one")
+            return Makeshift(text=earlier, why=f"{reason}; an earlier answer to the same words was shown")
+        lines = SPENT if is_spent else OUT_OF_REACH
+        return Makeshift(text=lines[question.id.int % len(lines)], why=f"{reason}; the question waits for one")
 
-    async def _earlier_answer(self, question: Question) -> str | None:
+    async def _earlier_answer(self, question: Question, reason: str) -> str | None:
         """The person's own earlier answer, in private only, labelled with its date."""
-        if question.session_type != "private" or is_time_bound(question.text):
+        if question.session_type is not SessionType.PRIVATE or not stands_alone(question.text):
             return None
         async with self._database.reading() as work:
             found = await work.messages.find_earlier_answer(question.person.id, digest(question.text), before=question.id)
@@ -68,6 +86,5 @@ class OfflineRung:
             return None
         said = found.at.astimezone(ZoneInfo(question.person.timezone))
         return (
-            f"None of my models can be reached right now. You asked me the same on {spoken_date(said)}, and I said then:\n\n"
-            f"{found.text}\n\nI will answer afresh when one is back."
+            f"{reason} You asked me the same on {spoken_date(said)}, and I said then:\n\n{found.text}\n\nI will answer afresh when I can."
         )

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from bot.brain.pricing import Prices
+from bot.brain.pricing import Prices, Rate
 from bot.domain.thought import Usage
 
 MILLION = Usage(input_tokens=1_000_000, output_tokens=1_000_000)
@@ -71,3 +71,10 @@ def test_a_long_input_is_charged_at_its_higher_rate_as_a_whole(prices: Prices) -
 def test_ones_own_machines_cost_nothing(prices: Prices, provider: str) -> None:
     assert prices.cost_usd(provider, "anything", MILLION) == 0
     assert prices.known(provider, "anything")
+
+
+def test_the_owners_own_price_counts_and_makes_nothing_else_cheaper(prices: Prices) -> None:
+    own = prices.with_own({("openai", "mine"): Rate(input=0.0, output=0.0)})
+    assert own.cost_usd("openai", "mine", MILLION) == 0
+    assert own.known("openai", "mine")
+    assert own.cost_usd("openai", "unknown", SMALL) == prices.cost_usd("openai", "unknown", SMALL)

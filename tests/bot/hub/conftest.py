@@ -11,6 +11,6 @@ from tests.bot.palace.web_house import House, open_house
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with open_house(tmp_path) as built:
+async def house(sqlite_file: Path) -> AsyncIterator[House]:
+    async with open_house(sqlite_file) as built:
         yield built

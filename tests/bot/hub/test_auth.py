@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 from sqlalchemy import select
 
-from bot.hub.auth import Auth, Failures
+from bot.hub.auth import Failures
 from bot.hub.server import Problem
 from storage.models.housekeeping import Credential
-from tests.bot.palace.web_house import HUB_TOKEN, House, error_of
-
-
-class FakeClock:
-    """FAKE: stands still until it is told to go on."""
-
-    def __init__(self) -> None:
-        self.time = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        return self.time
+from tests.bot.palace.web_house import HUB_TOKEN, House, error_of, open_house
+from tests.clock import FakeClock
 
 
 async def test_link_signs_in_once(house: House):
@@ -96,7 +88,7 @@ async def test_token_opens_until_it_is_revoked(house: House):
 async def test_secrets_are_not_kept(house: House):
     link, (_, secret) = await house.auth.create_link(house.owner.id), await house.auth.create_token(house.owner.id, "t")
     async with house.database.reading() as work:
-        rows = (await work.session.scalars(select(Credential))).all()
+        rows = (await work.connection.execute(select(Credential))).all()
     kept = " ".join(f"{row.secret_hash} {row.label}" for row in rows)
     assert secret not in kept
     assert link.rpartition("/")[2] not in kept
@@ -122,15 +114,17 @@ async def test_one_kind_of_secret_is_no_other(house: House, kind: str):
             assert response.status == 410
 
 
-async def test_everything_expires(house: House):
-    clock = FakeClock()
-    auth = Auth(database=house.database, directory=house.directory, clock=clock)
-    link = await auth.create_link(house.owner.id)
-    async with house.database.reading() as work:
-        row = (await work.session.scalars(select(Credential).where(Credential.kind == "link"))).one()
-    assert row.expires_at == clock.time + timedelta(hours=1)
-    async with house.anonymous.get(link, allow_redirects=False) as response:  # the server's own clock is past it
-        assert response.status == (410 if datetime.now(UTC) > row.expires_at else 303)
+async def test_links_and_sessions_expire_and_tokens_do_not(sqlite_file: Path, clock: FakeClock):
+    async with open_house(sqlite_file, clock=clock) as house:
+        script, browser, link = await house.script(), await house.browser(), await house.auth.create_link(house.owner.id)
+        clock.advance(seconds=3601)
+        async with house.anonymous.get(link, allow_redirects=False) as response:
+            assert response.status == 410
+        for days, statuses in ((29, (200, 200)), (31, (401, 200))):
+            clock.moment = FakeClock().moment + timedelta(days=days)
+            for client, status in zip((browser, script), statuses, strict=True):
+                async with client.get("/api/conversations/main/messages") as response:
+                    assert response.status == status
 
 
 async def test_command_line_acts_as_the_owner(house: House):
@@ -161,7 +155,7 @@ def test_failures_are_forgotten_after_a_minute():
     failures.check("10.0.0.2")
     with pytest.raises(Problem):
         failures.check("10.0.0.1")
-    clock.time += timedelta(seconds=61)
+    clock.advance(seconds=61)
     failures.check("10.0.0.1")
 
 

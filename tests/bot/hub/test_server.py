@@ -37,8 +37,11 @@ def make_server(*routes: web.RouteDef, port: int = 0, host: str = "127.0.0.1") -
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost:9000", "[::1]:8765", "robbie.example.com"])
-async def test_own_names_are_served(tmp_path: Path, host: str):
-    async with open_house(tmp_path, public_url="https://robbie.example.com") as house, house.anonymous.get("/healthz", headers={"Host": host}) as response:
+async def test_own_names_are_served(sqlite_file: Path, host: str):
+    async with (
+        open_house(sqlite_file, public_url="https://robbie.example.com") as house,
+        house.anonymous.get("/healthz", headers={"Host": host}) as response,
+    ):
         assert response.status == 200
 
 
@@ -55,8 +58,8 @@ async def test_other_sites_may_not_write(house: House, origin: str):
         assert await error_of(response) == (403, "cross_origin")
 
 
-async def test_own_pages_may_write(tmp_path: Path):
-    async with open_house(tmp_path, public_url="https://robbie.example.com") as house:
+async def test_own_pages_may_write(sqlite_file: Path):
+    async with open_house(sqlite_file, public_url="https://robbie.example.com") as house:
         client = await house.script()
         for origin in (house.server.url, "https://robbie.example.com"):
             async with client.post("/api/chat", data=b'{"text": "x"}', headers={"Origin": origin}) as response:
@@ -65,7 +68,13 @@ async def test_own_pages_may_write(tmp_path: Path):
 
 async def test_every_answer_is_fenced_in(house: House):
     browser = await house.browser()
-    for client, path in ((browser, "/"), (house.anonymous, "/"), (house.anonymous, "/nowhere"), (browser, "/api/nowhere"), (browser, "/chat/events")):
+    for client, path in (
+        (browser, "/"),
+        (house.anonymous, "/"),
+        (house.anonymous, "/nowhere"),
+        (browser, "/api/nowhere"),
+        (browser, "/chat/events"),
+    ):
         async with client.get(path) as response:
             policy = response.headers["Content-Security-Policy"]
             assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
@@ -128,7 +137,7 @@ async def test_taken_port_is_told_by_its_address():
 
 
 async def test_impossible_host_is_told():
-    with pytest.raises(ConfigError, match="no-such-host.invalid"):
+    with pytest.raises(ConfigError, match=r"no-such-host\.invalid"):
         await make_server(host="no-such-host.invalid").__aenter__()
 
 
@@ -176,7 +185,12 @@ async def test_files_are_kept_by_browsers_for_good(house: House):
         assert "immutable" in response.headers["Cache-Control"]
     async with house.anonymous.get("/static/old/robbie.css") as response:
         assert response.headers["Cache-Control"] == "no-cache"
-    for path in ("/static/x/nothing.css", "/static/x/../templates/chat.html", "/static/x/..%2f..%2fapi.py", "/static/x/vendor/LICENSE-htmx"):
+    for path in (
+        "/static/x/nothing.css",
+        "/static/x/../templates/chat.html",
+        "/static/x/..%2f..%2fapi.py",
+        "/static/x/vendor/LICENSE-htmx",
+    ):
         async with house.anonymous.get(path) as response:
             assert response.status == 404
 

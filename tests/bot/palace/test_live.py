@@ -11,6 +11,7 @@ import aiohttp
 
 from bot.domain.clock import new_id
 from bot.domain.message import OutgoingKind
+from bot.hub.feed import Grown
 from tests.bot.palace.test_pages import say, settled
 from tests.bot.palace.web_house import House, read_events
 
@@ -102,7 +103,7 @@ async def test_page_learns_of_what_another_process_says(house: House):
         async with house.database.unit_of_work() as work:
             [_, answer] = await work.messages.latest(await conversation_of(house), limit=2)
             late = type(answer)(**{**values(answer), "id": new_id(), "kind": OutgoingKind.LATE, "text": "the late one"})
-            work.messages.add(late)
+            await work.messages.add(late)
         await page.until("the late one")
         assert any("A late answer" in item for item in page.items.values())
 
@@ -115,8 +116,22 @@ async def test_row_that_appears_out_of_order_is_not_missed(house: House):
         await page.until("heard: hello")
         async with house.database.unit_of_work() as work:
             [question, _] = await work.messages.latest(await conversation_of(house), limit=2)
-            work.messages.add(type(question)(**{**values(question), "id": early, "text": "from before"}))
+            await work.messages.add(type(question)(**{**values(question), "id": early, "text": "from before"}))
         await page.until("from before")
+
+
+async def test_finished_reply_does_not_grow_again(house: House):
+    """The row is there a moment before the feed forgets that it grew."""
+    browser = await house.browser()
+    async with open_page(browser) as page:
+        await say(browser, "one")
+        await page.until("heard: one")
+        async with house.database.reading() as work:
+            [question, _] = await work.messages.latest(await conversation_of(house), limit=2)
+        house.hub.feed.publish(question.conversation_id, Grown(event_id=question.id, text="heard:"))
+        await say(browser, "two")
+        await page.until("heard: two")
+    assert not any(item.startswith("r-") for item in page.items)
 
 
 async def test_nobody_hears_anybody_else(house: House):

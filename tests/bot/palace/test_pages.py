@@ -68,7 +68,8 @@ async def test_what_was_said_is_shown_and_not_obeyed(house: House, text: str):
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"), [("NUL \x00 end", "NUL \ufffd end"), ("half \ud800 pair", "half \ufffd pair"), ("\U0001f600" * 10_000, "\U0001f600" * 10_000)]
+    ("text", "shown"),
+    [("NUL \x00 end", "NUL \ufffd end"), ("half \ud800 pair", "half \ufffd pair"), ("\U0001f600" * 10_000, "\U0001f600" * 10_000)],
 )
 async def test_unshowable_text_is_kept_and_shown_harmless(house: House, text: str, shown: str):
     async with (await house.script()).post("/api/chat", data=json.dumps({"text": text})) as response:
@@ -154,7 +155,7 @@ async def fill(house: House, count: int) -> None:
             channel="web", key=f"{house.owner.id}/main", user_id=house.owner.id, session_type="private", now=datetime.now(UTC)
         )
         for number in range(count):
-            work.messages.add(
+            await work.messages.add(
                 Message(
                     organization_id="default",
                     id=new_id(),
@@ -186,7 +187,7 @@ async def test_earlier_messages_can_be_had_to_the_first(house: House):
 
 async def test_time_is_the_persons_own(house: House):
     await fill(house, 1)
-    assert '>5 Jan, 07:00</time>' in (await page(await house.browser())).replace("5 Jan 2026,", "5 Jan,")
+    assert ">5 Jan, 07:00</time>" in (await page(await house.browser())).replace("5 Jan 2026,", "5 Jan,")
 
 
 async def test_page_shows_the_persons_own_conversation_only(house: House):

@@ -1,4 +1,4 @@
-"""A whole web door for tests: the real server, sign-in, pages, API, hub and SQLite file over a FAKE brain that says what a test tells it to."""
+"""A whole web door for tests: the real server, sign-in, pages, API, hub and SQLite, over a FAKE brain that says what it is told to."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from bot.adapters.web import WebAdapter
 from bot.brain.brain import reactive_turn
 from bot.config import PersonConfig, RobbieConfig
 from bot.domain.address import Person
-from bot.domain.clock import SystemClock
+from bot.domain.clock import Clock, SystemClock
 from bot.domain.message import OutgoingKind
 from bot.domain.ports import Listener
-from bot.domain.thought import Question, Tier, TaskType, Turn
+from bot.domain.thought import Question, TaskType, Tier, Turn
 from bot.hub.auth import Auth
 from bot.hub.feed import Feed
 from bot.hub.hub import Hub
@@ -35,7 +35,6 @@ from bot.palace.pages import Pages
 from bot.palace.transcript import Transcripts
 from bot.palace.view import View
 from storage.database import Database
-from storage.schema import upgrade
 
 HUB_TOKEN = "the-command-line-of-this-machine"
 
@@ -110,13 +109,14 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(folder: Path, *, patience_seconds: float = 5.0, public_url: str = "") -> AsyncIterator[House]:
-    """The house, with Allan who owns it and Grace."""
-    clock, brain, door, is_ready = SystemClock(), FakeBrain(), WebAdapter(), {"database": True, "levels": True}
-    robbie = RobbieConfig(data_dir=folder)
+async def open_house(
+    file: Path, *, patience_seconds: float = 5.0, public_url: str = "", clock: Clock | None = None
+) -> AsyncIterator[House]:
+    """The house on this database file, with Allan who owns it and Grace."""
+    clock, brain, door, is_ready = clock or SystemClock(), FakeBrain(), WebAdapter(), {"database": True, "levels": True}
+    robbie = RobbieConfig(data_dir=file.parent)
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(Database(f"sqlite+aiosqlite:///{folder / 'robbie.db'}", organization="default"))
-        await upgrade(database)
+        database = await stack.enter_async_context(Database(f"sqlite+aiosqlite:///{file}", organization="default"))
         directory = Directory(database=database, robbie=robbie, people=[PersonConfig(name="Grace")], clock=clock)
         owner = await directory.prepare()
         grace = await directory.by_name("Grace")
@@ -129,7 +129,7 @@ async def open_house(folder: Path, *, patience_seconds: float = 5.0, public_url:
         assets = Assets()
         view = View(assets=assets, markdown=to_html, clock=clock)
         api = Api(hub=hub, auth=auth, door=door, transcripts=transcripts, clock=clock, patience_seconds=patience_seconds)
-        pages = Pages(hub=hub, door=door, transcripts=transcripts, view=view, clock=clock)
+        pages = Pages(hub=hub, door=door, transcripts=transcripts, view=view, clock=clock, look_seconds=0.05)
 
         async def readiness() -> dict[str, bool]:
             return is_ready

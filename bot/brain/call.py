@@ -1,0 +1,152 @@
+"""One rung being asked: a task of its own reads the stream to its end, whoever else is asked meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from bot.brain.health import Permit
+from bot.domain.errors import ProviderError, ProviderUnavailable, StreamBroken
+from bot.domain.ports import Provider
+from bot.domain.thought import Attempt, AttemptOutcome, Delta, Finish, Prompt, Usage, estimate_tokens
+
+log = structlog.get_logger(__name__)
+
+Piece = Delta | Finish | ProviderError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rung:
+    """One place to ask: a level of the config, on one of its nodes where it has several; `account` is a fingerprint of key and address."""
+
+    level: str
+    provider: Provider
+    context: int
+    max_output_tokens: int
+    is_brief: bool = False
+    node: str = ""
+    account: str = ""
+
+    @property
+    def id(self) -> str:
+        """What its health is kept under; another model, key or address behind the same name starts anew."""
+        model = f"{self.level}/{self.provider.provider}/{self.provider.model}"
+        return model + (f"@{self.node}" if self.node else "") + (f"#{self.account}" if self.account else "")
+
+
+class Call:
+    """A question on its way to a rung. `first` is the first thing that came back: a word, an error, or an end without a word.
+
+    `permit` is the leave to ask, `reservation` the allowance that was set aside; `news` is set whenever something came.
+    """
+
+    def __init__(
+        self,
+        rung: Rung,
+        prompt: Prompt,
+        *,
+        permit: Permit,
+        reservation: UUID | None,
+        news: asyncio.Event,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.rung = rung
+        self.permit = permit
+        self.reservation = reservation
+        self.first: Piece | None = None
+        self.text = ""
+        self.usage: Usage | None = None
+        self._prompt = prompt
+        self._news = news
+        self._monotonic = monotonic
+        self._began = monotonic()
+        self._first_token_ms: float | None = None
+        self._pieces: asyncio.Queue[Piece] = asyncio.Queue()
+        self.task = asyncio.create_task(self._read(), name=f"ask {rung.id}")
+
+    @property
+    def age_seconds(self) -> float:
+        """Seconds since the rung was asked."""
+        return self._monotonic() - self._began
+
+    @property
+    def first_token_ms(self) -> float | None:
+        """How long its first word took; None before it."""
+        return self._first_token_ms
+
+    async def next(self, stall_seconds: float) -> Delta | Finish:
+        """The next piece, already in `text` or `usage`. Raises ProviderError: the stream's own, or StreamBroken where it stalls."""
+        try:
+            async with asyncio.timeout(stall_seconds):
+                piece = await self._pieces.get()
+        except TimeoutError as error:
+            raise StreamBroken("the stream stalled") from error
+        if isinstance(piece, ProviderError):
+            raise piece
+        if isinstance(piece, Delta):
+            self.text += piece.text
+        else:
+            self.usage = piece.usage
+        return piece
+
+    def hang_up(self) -> None:
+        """Stop reading; what comes after is heard by nobody."""
+        self.task.cancel()
+
+    def attempt(self, outcome: AttemptOutcome, *, cost_usd: Callable[[Usage], float], error: str = "", detail: str = "") -> Attempt:
+        """The record of this call, which ended now."""
+        usage = self.usage or self._guess_usage()
+        return Attempt(
+            level=self.rung.level,
+            provider=self.rung.provider.provider,
+            model=self.rung.provider.model,
+            outcome=outcome,
+            detail=detail,
+            error=error,
+            first_token_ms=self._first_token_ms,
+            latency_ms=self.age_seconds * 1000,
+            usage=usage,
+            cost_usd=cost_usd(usage),
+            reservation=self.reservation,
+        )
+
+    async def _read(self) -> None:
+        try:
+            async with aclosing(self.rung.provider.stream(self._prompt)) as stream:
+                async for piece in stream:
+                    self._tell(piece)
+                    if isinstance(piece, Finish):
+                        return
+            self._tell(StreamBroken("the stream ended without its end marker"))
+        except ProviderError as error:
+            self._tell(error)
+        except asyncio.CancelledError:
+            self._tell(ProviderUnavailable("called off"))  # heard only if it was not us who hung up
+            raise
+        except Exception as error:  # one level's bug is not the person's: the next level answers
+            log.exception("level.bug", level=self.rung.level)
+            self._tell(StreamBroken(f"unexpected {type(error).__name__}"))
+
+    def _tell(self, piece: Piece) -> None:
+        """Pass a piece on; blanks before the first word are no answer yet."""
+        if isinstance(piece, Delta):
+            if self.first is None:
+                piece = Delta(text=piece.text.lstrip())
+            if not piece.text:
+                return
+            if self._first_token_ms is None:
+                self._first_token_ms = self.age_seconds * 1000
+        self.first = self.first or piece
+        self._pieces.put_nowait(piece)
+        self._news.set()
+
+    def _guess_usage(self) -> Usage:
+        """Tokens where the vendor did not count: a refused call used none; one that broke off or was ended is charged for its prompt."""
+        if isinstance(self.first, ProviderError):
+            return Usage()
+        return Usage(input_tokens=self._prompt.tokens(), output_tokens=estimate_tokens(self.text) if self.text else 0)

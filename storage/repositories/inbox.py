@@ -1,0 +1,167 @@
+"""The ledger's beginning: questions about events to be answered, and the claims by which they change hands."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, update
+from sqlalchemy import bindparam as given
+from sqlalchemy.orm import aliased
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from bot.domain.errors import Conflict
+from storage.dialects import insert_or_skip
+from storage.models.messaging import InboxEvent, InboxState, Message
+from storage.models.people import User
+from storage.repositories.base import Claim, Repository, due, ours, split
+
+WAITING = (InboxState.RECEIVED, InboxState.CLAIMED)
+HELD = (InboxState.CLAIMED, InboxState.QUEUED)
+"""Where an event may have an owner. A queued one stays queued while it is tried again, so that what is newer need not wait for it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """A claimed event, the message it brought and who sent it."""
+
+    event: InboxEvent
+    message: Message
+    user: User
+
+
+def _take(head: Select[UUID], *conditions: ColumnElement[bool]) -> ReturningUpdate[InboxEvent]:
+    """Claim the event at the head of a conversation's queue, if the conditions hold: the claim is one statement, so that one wins."""
+    return (
+        update(InboxEvent)
+        .where(ours(InboxEvent), InboxEvent.id == head.scalar_subquery(), *conditions)
+        .values(attempts=InboxEvent.attempts + 1)
+        .returning(InboxEvent)
+    )
+
+
+_other = aliased(InboxEvent)
+_EVENTS = select(InboxEvent).where(ours(InboxEvent))
+_EVENT_IDS = select(InboxEvent.id).where(ours(InboxEvent), InboxEvent.conversation_id == given("conversation")).limit(1)
+_CLAIMABLE = or_(
+    and_(InboxEvent.state == InboxState.RECEIVED, due(InboxEvent)),
+    and_(InboxEvent.state == InboxState.CLAIMED, InboxEvent.lease_until < given("now")),
+)
+_IS_BUSY = exists().where(ours(_other), _other.conversation_id == given("conversation"), _other.state.in_(WAITING))
+_IS_FREE = or_(InboxEvent.owner.is_(None), InboxEvent.lease_until < given("now"))
+_HELD = and_(ours(InboxEvent), InboxEvent.state.in_(HELD))
+
+_ADD_EVENT = insert_or_skip(InboxEvent)
+_EVENT = _EVENTS.where(
+    InboxEvent.channel == given("channel"), InboxEvent.account == given("account"), InboxEvent.external_id == given("external_id")
+)
+_EVENT_BY_ID = _EVENTS.where(InboxEvent.id == given("event"))
+_CLAIM = _take(
+    _EVENT_IDS.where(InboxEvent.state.in_(WAITING)).order_by(case((InboxEvent.state == InboxState.CLAIMED, 0), else_=1), InboxEvent.id),
+    _CLAIMABLE,
+)
+_CLAIM_QUEUED = _take(
+    _EVENT_IDS.where(InboxEvent.state == InboxState.QUEUED).order_by(InboxEvent.id),
+    InboxEvent.state == InboxState.QUEUED,
+    _IS_FREE,
+    ~_IS_BUSY,
+)
+_UNCLAIMED = _EVENT_IDS.where(InboxEvent.state == InboxState.RECEIVED)
+_SETTLE_EVENT = update(InboxEvent).where(
+    _HELD, InboxEvent.id == given("event"), InboxEvent.owner == given("holder"), InboxEvent.attempts == given("attempt")
+)
+_ASKED = (
+    select(Message, User)
+    .join(User, and_(User.organization_id == Message.organization_id, User.id == Message.user_id))
+    .where(ours(Message), Message.id == given("event"))
+)
+_RENEW_EVENTS = update(InboxEvent).where(
+    ours(InboxEvent), InboxEvent.owner == given("holder"), InboxEvent.id.in_(given("events", expanding=True))
+)
+_EVENT_OWNERS = select(InboxEvent.owner).where(_HELD).distinct()
+_RELEASE = (
+    update(InboxEvent)
+    .where(_HELD, InboxEvent.owner.in_(given("owners", expanding=True)))
+    .values(state=case((InboxEvent.state == InboxState.CLAIMED, InboxState.RECEIVED), else_=InboxEvent.state), owner=None, lease_until=None)
+)
+_TO_ANSWER = select(InboxEvent.conversation_id).where(ours(InboxEvent), _CLAIMABLE).distinct()
+_QUEUED = (
+    select(InboxEvent.conversation_id)
+    .where(ours(InboxEvent), InboxEvent.state == InboxState.QUEUED)
+    .group_by(InboxEvent.conversation_id)
+    .order_by(func.min(InboxEvent.received_at))
+)
+_EVENT_COUNTS = select(InboxEvent.state, func.count()).where(ours(InboxEvent)).group_by(InboxEvent.state)
+
+
+class Inbox(Repository):
+    """Events to be answered: received → claimed → answered."""
+
+    async def add_once(self, **values: Any) -> bool:
+        """Keep an event unless it is known already; says whether it is new. The values are the columns of `InboxEvent`."""
+        return await self._insert(_ADD_EVENT, state=InboxState.RECEIVED, attempts=0, crashes=0, **values)
+
+    async def find(self, *, channel: str, account: str, external_id: str) -> InboxEvent | None:
+        """The event which a channel gave this id."""
+        return await self._first(InboxEvent, _EVENT, channel=channel, account=account, external_id=external_id)
+
+    async def find_by_id(self, event_id: UUID) -> InboxEvent | None:
+        """The event of this id."""
+        return await self._first(InboxEvent, _EVENT_BY_ID, event=event_id)
+
+    async def claim_next(self, conversation_id: UUID, claim: Claim) -> InboxEvent | None:
+        """Take the oldest waiting event, unless another worker holds this conversation."""
+        return await self._claim(_CLAIM, conversation_id, claim, InboxState.CLAIMED)
+
+    async def claim_queued(self, conversation_id: UUID, claim: Claim) -> InboxEvent | None:
+        """Take the oldest question that still waits for a real answer, unless something newer is being answered; it stays queued."""
+        return await self._claim(_CLAIM_QUEUED, conversation_id, claim, InboxState.QUEUED)
+
+    async def has_more(self, conversation_id: UUID) -> bool:
+        """Whether a conversation has events that nobody has claimed."""
+        return await self._value(_UNCLAIMED, conversation=conversation_id) is not None
+
+    async def settle(self, event: InboxEvent, state: InboxState, *, now: datetime, **changes: Any) -> None:
+        """Give a claimed event its next state. Raises Conflict where the claim has passed to someone else."""
+        answered_at = now if state is InboxState.ANSWERED else None
+        values = {"state": state, "owner": None, "lease_until": None, "answered_at": answered_at, **changes}
+        if not await self._changes(_SETTLE_EVENT, event=event.id, holder=event.owner, attempt=event.attempts, **values):
+            raise Conflict(f"event {event.id} was taken over")
+
+    async def load(self, event: InboxEvent) -> Asked:
+        """The event with the message it brought and its sender."""
+        message, user = split((await self._execute(_ASKED, event=event.id)).one(), Message, User)
+        return Asked(event=event, message=message, user=user)
+
+    async def renew(self, event_ids: Collection[UUID], claim: Claim) -> None:
+        """Hold these events for longer."""
+        await self._changes(_RENEW_EVENTS, events=list(event_ids), holder=claim.owner, lease_until=claim.until)
+
+    async def owners(self) -> set[str]:
+        """Who holds events at present."""
+        return {owner for owner in await self._values(_EVENT_OWNERS) if owner}
+
+    async def release(self, owners: set[str]) -> None:
+        """What these owners held is free again (they are dead)."""
+        await self._changes(_RELEASE, owners=list(owners))
+
+    async def waiting(self, now: datetime) -> Sequence[UUID]:
+        """The conversations in which something can be claimed now."""
+        return await self._values(_TO_ANSWER, now=now)
+
+    async def queued(self) -> Sequence[UUID]:
+        """The conversations that still wait for a real answer, the longest waiting first."""
+        return await self._values(_QUEUED)
+
+    async def counts(self) -> dict[str, int]:
+        """How many events are in each state."""
+        return dict((await self._execute(_EVENT_COUNTS)).all())
+
+    async def _claim(
+        self, statement: ReturningUpdate[InboxEvent], conversation_id: UUID, claim: Claim, state: InboxState
+    ) -> InboxEvent | None:
+        values = {"state": state, "owner": claim.owner, "lease_until": claim.until}
+        return await self._first(InboxEvent, statement, conversation=conversation_id, now=claim.now, **values)

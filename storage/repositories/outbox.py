@@ -1,0 +1,174 @@
+"""The ledger's end: questions about replies to be delivered, and the claims by which they change hands."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import and_, func, insert, or_, select, update
+from sqlalchemy import bindparam as given
+from sqlalchemy.orm import aliased
+
+from bot.domain.clock import new_id
+from bot.domain.errors import Conflict
+from storage.models.messaging import Conversation, Message, OutboxItem, OutboxState
+from storage.repositories.base import Claim, Repository, due, ours, split, values_of
+
+UNSENT = (OutboxState.STREAMING, OutboxState.READY, OutboxState.SENDING, OutboxState.UNKNOWN)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Promised:
+    """A claimed reply on its way out: its text, where it goes, and the channel's id of the message it answers."""
+
+    item: OutboxItem
+    message: Message
+    conversation: Conversation
+    reply_to: str | None
+
+
+_asked = aliased(Message)
+_SENDABLE = and_(OutboxItem.state.in_((OutboxState.READY, OutboxState.UNKNOWN)), due(OutboxItem))
+_SENDING = and_(ours(OutboxItem), OutboxItem.state == OutboxState.SENDING)
+_STREAMING = and_(ours(OutboxItem), OutboxItem.event_id == given("event"), OutboxItem.state == OutboxState.STREAMING)
+
+_ADD_ITEM = insert(OutboxItem)
+_TAKE_UP_STREAM = update(OutboxItem).where(_STREAMING).values(recovered=True).returning(OutboxItem)
+_FINISH_STREAM = update(OutboxItem).where(_STREAMING).returning(OutboxItem.recovered)
+_SHOW = update(OutboxItem).where(ours(OutboxItem), OutboxItem.id == given("item"))
+_UNSENT_HEAD = (
+    select(OutboxItem.id)
+    .where(ours(OutboxItem), OutboxItem.conversation_id == given("conversation"), OutboxItem.state.in_(UNSENT))
+    .order_by(OutboxItem.id)
+    .limit(1)
+)
+_CLAIM_ITEM = (
+    update(OutboxItem)
+    .where(ours(OutboxItem), OutboxItem.id == _UNSENT_HEAD.scalar_subquery(), _SENDABLE)
+    .values(state=OutboxState.SENDING, attempts=OutboxItem.attempts + 1)
+    .returning(OutboxItem)
+)
+_PROMISED = (
+    select(Message, Conversation, _asked.external_id)
+    .join(Conversation, and_(Conversation.organization_id == Message.organization_id, Conversation.id == Message.conversation_id))
+    .outerjoin(_asked, and_(_asked.organization_id == Message.organization_id, _asked.id == Message.reply_to))
+    .where(ours(Message), Message.id == given("message"))
+)
+_LAPSED = select(OutboxItem.id).where(_SENDING, OutboxItem.lease_until < given("now")).limit(1)
+_SETTLE_ITEM = update(OutboxItem).where(
+    _SENDING, OutboxItem.id == given("item"), OutboxItem.owner == given("holder"), OutboxItem.attempts == given("attempt")
+)
+_RENEW_ITEMS = update(OutboxItem).where(
+    ours(OutboxItem), OutboxItem.owner == given("holder"), OutboxItem.id.in_(given("items", expanding=True))
+)
+_ITEM_OWNERS = select(OutboxItem.owner).where(_SENDING).distinct()
+_GIVE_UP = (
+    update(OutboxItem)
+    .where(_SENDING, or_(OutboxItem.owner.in_(given("owners", expanding=True)), OutboxItem.lease_until < given("now")))
+    .values(state=OutboxState.UNKNOWN, owner=None, lease_until=None, recovered=True)
+)
+_TO_SEND = (
+    select(OutboxItem.conversation_id, Conversation.channel)
+    .join(Conversation, and_(Conversation.organization_id == OutboxItem.organization_id, Conversation.id == OutboxItem.conversation_id))
+    .where(ours(OutboxItem), _SENDABLE)
+    .distinct()
+)
+_UNTAKEN = (
+    select(OutboxItem.id)
+    .where(ours(OutboxItem), OutboxItem.conversation_id == given("conversation"))
+    .where(OutboxItem.state.in_((OutboxState.READY, OutboxState.UNKNOWN)))
+    .limit(1)
+)
+_ITEM_COUNTS = select(OutboxItem.state, func.count()).where(ours(OutboxItem)).group_by(OutboxItem.state)
+
+
+class Outbox(Repository):
+    """Replies to be delivered: (streaming →) ready → sending → sent, unknown or dead."""
+
+    async def open_stream(self, *, conversation_id: UUID, event_id: UUID, claim: Claim) -> OutboxItem:
+        """Promise that a reply to this event is being shown; what a crash left of an earlier showing is taken up again."""
+        left = await self._first(OutboxItem, _TAKE_UP_STREAM, event=event_id, owner=claim.owner, lease_until=claim.until)
+        if left is not None:
+            return left
+        item = OutboxItem(
+            organization_id=self._organization,
+            id=new_id(),
+            conversation_id=conversation_id,
+            event_id=event_id,
+            message_id=None,
+            state=OutboxState.STREAMING,
+            created_at=claim.now,
+            owner=claim.owner,
+            lease_until=claim.until,
+        )
+        await self._insert(_ADD_ITEM, **values_of(item))
+        return item
+
+    async def show(self, item_id: UUID, channel_message_id: str) -> None:
+        """The channel's message in which the stream is seen."""
+        await self._changes(_SHOW, item=item_id, channel_message_id=channel_message_id)
+
+    async def promise(
+        self, *, conversation_id: UUID, event_id: UUID, message_id: UUID, delivered: bool, streamed: bool, retried: bool, now: datetime
+    ) -> bool:
+        """The recorded reply will be delivered (or is, where recording delivers). Says whether it takes the place of a crashed stream.
+
+        `streamed`: this attempt showed it while it grew; `retried`: an earlier attempt may have.
+        """
+        values: dict[str, Any] = {"message_id": message_id, "state": OutboxState.SENT if delivered else OutboxState.READY}
+        values |= {"owner": None, "lease_until": None, "sent_at": now if delivered else None}
+        if streamed or retried:
+            seen = {} if streamed else {"recovered": True}
+            if (recovered := await self._value(_FINISH_STREAM, event=event_id, **values, **seen)) is not None:
+                return recovered
+        row = {"id": new_id(), "conversation_id": conversation_id, "event_id": event_id, "created_at": now}
+        await self._insert(_ADD_ITEM, attempts=0, recovered=False, **row, **values)
+        return False
+
+    async def claim_next(self, conversation_id: UUID, claim: Claim) -> OutboxItem | None:
+        """Take the oldest unsent reply of a conversation, if it is its turn."""
+        lease = {"owner": claim.owner, "lease_until": claim.until}
+        return await self._first(OutboxItem, _CLAIM_ITEM, conversation=conversation_id, now=claim.now, **lease)
+
+    async def has_more(self, conversation_id: UUID) -> bool:
+        """Whether a conversation has replies that nobody is sending."""
+        return await self._value(_UNTAKEN, conversation=conversation_id) is not None
+
+    async def load(self, item: OutboxItem) -> Promised:
+        """The item with the reply it carries and the conversation it goes to."""
+        row = (await self._execute(_PROMISED, message=item.message_id)).one()
+        message, conversation = split(row, Message, Conversation)
+        return Promised(item=item, message=message, conversation=conversation, reply_to=row[-1])
+
+    async def lapsed(self, now: datetime) -> bool:
+        """Whether something was being sent by someone whose lease has run out."""
+        return await self._value(_LAPSED, now=now) is not None
+
+    async def settle(self, item: OutboxItem, state: OutboxState, **changes: Any) -> None:
+        """Give an item that is being sent its next state. Raises Conflict where it has passed to someone else."""
+        values = {"state": state, "owner": None, "lease_until": None, **changes}
+        if not await self._changes(_SETTLE_ITEM, item=item.id, holder=item.owner, attempt=item.attempts, **values):
+            raise Conflict(f"reply {item.id} was taken over")
+
+    async def renew(self, item_ids: Collection[UUID], claim: Claim) -> None:
+        """Hold these items for longer."""
+        await self._changes(_RENEW_ITEMS, items=list(item_ids), holder=claim.owner, lease_until=claim.until)
+
+    async def owners(self) -> set[str]:
+        """Who is sending at present."""
+        return {owner for owner in await self._values(_ITEM_OWNERS) if owner}
+
+    async def give_up_on(self, owners: set[str], now: datetime) -> None:
+        """What these dead owners, or anyone whose lease ran out, was sending may or may not have arrived."""
+        await self._changes(_GIVE_UP, owners=list(owners), now=now)
+
+    async def waiting(self, now: datetime) -> Sequence[tuple[UUID, str]]:
+        """The conversations in which something can be sent now, each with its channel."""
+        return [(conversation_id, channel) for conversation_id, channel in await self._execute(_TO_SEND, now=now)]
+
+    async def counts(self) -> dict[str, int]:
+        """How many replies are in each state."""
+        return dict((await self._execute(_ITEM_COUNTS)).all())

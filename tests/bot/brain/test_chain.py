@@ -1,0 +1,482 @@
+"""The chain: whatever a level does, the person gets one clean answer, in time, from the first level that can give it."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from bot.brain.call import Rung
+from bot.brain.chain import FallbackChain
+from bot.brain.health import BreakerState, HealthBoard
+from bot.domain.errors import (
+    AllLevelsFailed,
+    ContextTooLong,
+    CredentialsRejected,
+    ModelNotServed,
+    ProviderError,
+    ProviderUnavailable,
+    RateLimited,
+    RequestRejected,
+    StreamBroken,
+)
+from bot.domain.thought import Attempt, AttemptOutcome, Completion, Finish
+from tests.fakes import CUT, SILENCE, FakeClock, FakeListener, FakeProvider, Pause, Step, Stubborn, prompting
+
+HEDGE = 0.04
+STALL = 0.15
+TURN = 1.0
+DOWN = ProviderUnavailable("refused")
+FAILURES: list[tuple[tuple[Step, ...], type[ProviderError]]] = [
+    ((DOWN,), ProviderUnavailable),
+    ((RateLimited("429"),), RateLimited),
+    ((RateLimited("429", retry_after=5),), RateLimited),
+    ((CredentialsRejected("401"),), CredentialsRejected),
+    ((ModelNotServed("404"),), ModelNotServed),
+    ((ContextTooLong("413"),), ContextTooLong),
+    ((RequestRejected("400"),), RequestRejected),
+    ((StreamBroken("malformed"),), StreamBroken),
+    ((KeyError("a bug of ours"),), StreamBroken),
+    ((asyncio.CancelledError(),), ProviderUnavailable),
+    ((CUT,), StreamBroken),
+    ((Finish(),), StreamBroken),
+    ((" ", "\n\n", ""), StreamBroken),
+    (("half an ans", CUT), StreamBroken),
+    (("half an ans", DOWN), ProviderUnavailable),
+    (("half an ans", SILENCE), StreamBroken),
+    (("half an ans", RequestRejected("filtered")), RequestRejected),
+    (("half an ans", ZeroDivisionError()), StreamBroken),
+]
+
+
+def rung(level: str, provider: FakeProvider, node: str = "") -> Rung:
+    return Rung(level=level, provider=provider, context=4096, max_output_tokens=100, node=node)
+
+
+def make(
+    *providers: FakeProvider, clock: FakeClock | None = None, hedge: float = HEDGE, turn: float = TURN, names: str = "abcdef"
+) -> FallbackChain:
+    """A chain of these models, its levels called a, b, c and so on."""
+    return FallbackChain(
+        rungs=[rung(name, provider) for name, provider in zip(names, providers, strict=False)],
+        health=HealthBoard(database=None, clock=clock or FakeClock()),
+        budget=None,
+        turn_seconds=turn,
+        hedge_seconds=hedge,
+        stall_seconds=STALL,
+    )
+
+
+def state(chain: FallbackChain, level: int = 0) -> BreakerState:
+    return chain.health.rung(chain.rungs[level].id).state
+
+
+def outcomes(attempts: tuple[Attempt, ...] | Completion) -> list[tuple[str, str]]:
+    if isinstance(attempts, Completion):
+        attempts = attempts.attempts
+    return [(attempt.level, str(attempt.outcome)) for attempt in attempts]
+
+
+async def no_calls_run() -> bool:
+    await asyncio.sleep(0)
+    return not [task for task in asyncio.all_tasks() if task.get_name().startswith("ask ")]
+
+
+async def test_first_level_answers_and_is_named():
+    first, second = FakeProvider("Good ", "day", model="gpt"), FakeProvider("no")
+    done = await make(first, second).complete(prompting())
+    assert (done.text, done.level, done.provider, done.model) == ("Good day", "a", "local", "gpt")
+    assert done.why == "a answered"
+    assert not second.asked
+
+
+@pytest.mark.parametrize(("script", "error"), FAILURES, ids=lambda value: getattr(value, "__name__", None))
+async def test_every_failure_ends_in_one_clean_answer_of_the_next_level(script: tuple[Step, ...], error: type[ProviderError]):
+    listener = FakeListener()
+    done = await make(FakeProvider(*script), FakeProvider("the whole ", "answer")).complete(prompting(), listener=listener)
+    assert (done.text, done.level) == ("the whole answer", "b")
+    assert listener.shown == "the whole answer"
+    assert outcomes(done) == [("a", "failed"), ("b", "answered")]
+    assert done.attempts[0].error == error.__name__
+    assert done.why == f"b answered, a failed ({error.__name__})"
+    assert await no_calls_run()
+
+
+@pytest.mark.parametrize(("script", "error"), FAILURES, ids=lambda value: getattr(value, "__name__", None))
+async def test_when_every_level_fails_so_it_is_told(script: tuple[Step, ...], error: type[ProviderError]):
+    with pytest.raises(AllLevelsFailed) as caught:
+        await make(FakeProvider(*script), FakeProvider(*script)).complete(prompting())
+    assert [(attempt.level, attempt.error) for attempt in caught.value.attempts] == [("a", error.__name__), ("b", error.__name__)]
+    assert await no_calls_run()
+
+
+async def test_a_stream_that_changes_model_replaces_what_was_shown():
+    listener = FakeListener()
+    chain = make(FakeProvider("One", " two", CUT), FakeProvider("Eins", DOWN), FakeProvider("Un", " deux"))
+    await chain.complete(prompting(), listener=listener)
+    assert listener.steps == [("token", "One"), ("token", " two"), ("replace", "Eins"), ("replace", "Un"), ("token", " deux")]
+
+
+async def test_blanks_before_the_first_word_are_no_answer_yet():
+    slow = FakeProvider("\n", " ", Pause(10), "late")
+    listener = FakeListener()
+    done = await make(slow, FakeProvider(" \n quick")).complete(prompting(), listener=listener)
+    assert done.level == "b"
+    assert listener.steps == [("token", "quick")]
+
+
+async def test_a_silent_level_is_joined_by_the_next_at_the_hedge_delay_and_counts_as_failed():
+    chain = make(FakeProvider(SILENCE), FakeProvider("b speaks"))
+    began = time.monotonic()
+    done = await chain.complete(prompting())
+    assert HEDGE <= time.monotonic() - began < HEDGE + 0.1
+    assert outcomes(done) == [("a", "overtaken"), ("b", "answered")]
+    assert chain.health.breaker(chain.rungs[0].id).outcomes == (False,)
+    await chain.complete(prompting())
+    assert state(chain) is BreakerState.OPEN
+
+
+async def test_a_silent_level_that_speaks_before_the_one_asked_after_it_wins_and_the_other_is_not_blamed():
+    chain = make(FakeProvider(Pause(HEDGE * 2), "a speaks"), FakeProvider(SILENCE))
+    done = await chain.complete(prompting())
+    assert done.text == "a speaks"
+    assert outcomes(done) == [("b", "overtaken"), ("a", "answered")]
+    assert chain.health.breaker(chain.rungs[1].id).outcomes == ()
+
+
+async def test_of_two_that_speak_at_the_same_moment_the_earlier_level_answers():
+    gate = asyncio.Event()
+
+    class Waiting(FakeProvider):
+        async def stream(self, prompt):
+            self.asked.append(prompt)
+            await gate.wait()
+            async for piece in super().stream(prompt):
+                yield piece
+
+    first, second = Waiting("a speaks"), Waiting("b speaks")
+    answering = asyncio.create_task(make(first, second).complete(prompting()))
+    while not second.asked:
+        await asyncio.sleep(0.005)
+    gate.set()
+    assert (await answering).text == "a speaks"
+
+
+async def test_one_that_fails_at_the_same_moment_as_another_speaks_is_still_judged():
+    chain = make(FakeProvider(Pause(HEDGE * 1.5), "a speaks"), FakeProvider(RateLimited("429", retry_after=9)), hedge=HEDGE)
+    await chain.complete(prompting())
+    assert state(chain, 1) is BreakerState.OPEN
+
+
+async def test_a_hedge_that_fails_is_followed_at_once_by_the_next_while_the_first_is_still_awaited():
+    chain = make(FakeProvider(SILENCE), FakeProvider(DOWN), FakeProvider("c speaks"), hedge=0.1)
+    began = time.monotonic()
+    done = await chain.complete(prompting())
+    assert time.monotonic() - began < 0.19
+    assert outcomes(done) == [("b", "failed"), ("a", "overtaken"), ("c", "answered")]
+
+
+async def test_a_level_let_off_by_a_winner_that_breaks_off_is_asked_again():
+    second = FakeProvider(Pause(10)).then("b speaks")
+    chain = make(FakeProvider(Pause(HEDGE * 1.5), "a spe", CUT), second, FakeProvider("c speaks"))
+    done = await chain.complete(prompting())
+    assert done.text == "b speaks"
+    assert len(second.asked) == 2
+
+
+async def test_the_last_level_is_waited_for_until_the_turns_bound():
+    done = await make(FakeProvider(DOWN), FakeProvider(Pause(STALL * 2), "slow but there")).complete(prompting())
+    assert done.text == "slow but there"
+
+
+async def test_without_hedging_a_silent_level_is_given_up_when_it_stalls():
+    chain = make(FakeProvider(SILENCE), FakeProvider("b speaks"), hedge=0)
+    began = time.monotonic()
+    done = await chain.complete(prompting())
+    assert STALL <= time.monotonic() - began < STALL + 0.1
+    assert outcomes(done) == [("a", "failed"), ("b", "answered")]
+
+
+async def test_the_hedge_waits_as_long_as_a_level_usually_takes_but_never_for_most_of_the_turn():
+    chain = make(FakeProvider("x"), FakeProvider("y"))
+    first = chain.rungs[0]
+    assert chain.patience_seconds(first) == HEDGE
+    for _ in range(20):
+        chain.health.note_first_token(first.id, 200.0)
+    assert chain.patience_seconds(first) == pytest.approx(0.2)
+    for _ in range(20):
+        chain.health.note_first_token(first.id, 60_000.0)
+    assert chain.patience_seconds(first) == pytest.approx(TURN / 3)
+
+
+@pytest.mark.parametrize("script", [(SILENCE,), ("word ", *(Pause(0.05), "word ") * 40), (Stubborn(5),)], ids=["silent", "endless", "deaf"])
+async def test_no_turn_exceeds_its_bound_even_if_hanging_up_hangs(script: tuple[Step, ...]):
+    chain = make(FakeProvider(*script), FakeProvider(*script), turn=0.3)
+    began = time.monotonic()
+    with pytest.raises(AllLevelsFailed) as caught:
+        await chain.complete(prompting())
+    assert time.monotonic() - began < 0.3 + 0.5
+    assert {attempt.error for attempt in caught.value.attempts} <= {"ProviderUnavailable", ""}
+    assert BreakerState.HALF_OPEN not in (state(chain), state(chain, 1))
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+
+
+async def test_who_was_hardly_asked_when_the_bound_struck_is_not_blamed():
+    chain = make(FakeProvider(SILENCE), FakeProvider(SILENCE), hedge=0.2, turn=0.3)
+    with pytest.raises(AllLevelsFailed):
+        await chain.complete(prompting())
+    assert chain.health.breaker(chain.rungs[0].id).outcomes == (False,)
+    assert chain.health.breaker(chain.rungs[1].id).outcomes == ()
+
+
+async def test_a_late_answer_may_be_given_more_time():
+    chain = make(FakeProvider(Pause(0.25), "at last"), turn=0.1)
+    assert (await chain.complete(prompting(), seconds=1.0)).text == "at last"
+
+
+async def test_what_the_listener_raises_ends_the_turn_and_no_call_is_left():
+    provider = FakeProvider("one", Pause(5), "two")
+    with pytest.raises(ConnectionError):
+        await make(provider).complete(prompting(), listener=FakeListener(breaks=ConnectionError("nobody there")))
+    assert provider.hung_up == 1
+    assert await no_calls_run()
+
+
+async def test_a_timeout_of_the_listener_is_not_taken_for_the_turns():
+    with pytest.raises(TimeoutError):
+        await make(FakeProvider("one")).complete(prompting(), listener=FakeListener(breaks=TimeoutError()))
+
+
+async def test_the_winners_connection_is_let_go_when_the_answer_is_there():
+    class Lingering(FakeProvider):
+        async def stream(self, prompt):
+            try:
+                async for piece in super().stream(prompt):
+                    yield piece
+            finally:
+                await asyncio.sleep(0.02)
+                self.is_closed = True
+
+    provider = Lingering("done")
+    await make(provider).complete(prompting())
+    assert provider.is_closed
+
+
+WELL = ("a whole ", "answer")
+SCRIPTS = [WELL, ("\n", *WELL), *(script for script, _ in FAILURES), (SILENCE,), (Pause(0.004), *WELL), (Pause(0.004), DOWN)]
+
+
+@settings(max_examples=60, deadline=None, phases=[Phase.generate])
+@given(st.lists(st.sampled_from(SCRIPTS), min_size=1, max_size=5))
+def test_any_mix_of_faults_ends_in_one_clean_answer_or_an_honest_failure(scripts: list[tuple[Step, ...]]):
+    async def turn() -> None:
+        listener = FakeListener()
+        chain = make(*(FakeProvider(*script) for script in scripts), hedge=0.003, turn=0.5)
+        try:
+            done = await chain.complete(prompting(), listener=listener)
+        except AllLevelsFailed as failure:
+            assert not any("a whole " in script for script in scripts)
+            assert {attempt.level for attempt in failure.attempts} == set("abcde"[: len(scripts)])
+        else:
+            assert listener.shown == done.text == "a whole answer"
+            assert sum(attempt.outcome is AttemptOutcome.ANSWERED for attempt in done.attempts) == 1
+        assert BreakerState.HALF_OPEN not in {state(chain, level) for level in range(len(scripts))}
+        assert await no_calls_run()
+
+    asyncio.run(turn())
+
+
+# Breakers inside turns
+
+
+async def test_a_dead_level_costs_two_attempts_in_ten_turns_also_after_long_health():
+    first = FakeProvider("well")
+    chain = make(first, FakeProvider("b speaks"))
+    for _ in range(25):
+        await chain.complete(prompting())
+    first.asked.clear()
+    first.will(DOWN)
+    for _ in range(10):
+        assert (await chain.complete(prompting())).text == "b speaks"
+    assert len(first.asked) == 2
+
+
+@pytest.mark.parametrize("ending", ["silent", "dead", "well"])
+async def test_ten_turns_at_a_half_open_breaker_make_one_probe(clock: FakeClock, ending: str):
+    first = FakeProvider(DOWN)
+    chain = make(first, FakeProvider("b speaks"), clock=clock)
+    for _ in range(2):
+        await chain.complete(prompting())
+    clock.advance(seconds=30)
+    first.asked.clear()
+    first.will(*{"silent": (SILENCE,), "dead": (Pause(0.01), DOWN), "well": (Pause(0.01), "a speaks")}[ending])
+    done = await asyncio.gather(*(chain.complete(prompting()) for _ in range(10)))
+    assert len(first.asked) == 1
+    assert sorted(one.text for one in done) == (["a speaks"] if ending == "well" else ["b speaks"]) + ["b speaks"] * 9
+    assert state(chain) is (BreakerState.CLOSED if ending == "well" else BreakerState.OPEN)
+
+
+async def test_a_level_that_rests_is_passed_over_and_says_so(clock: FakeClock):
+    chain = make(FakeProvider(DOWN), FakeProvider("b speaks"), clock=clock)
+    for _ in range(2):
+        await chain.complete(prompting())
+    done = await chain.complete(prompting())
+    assert outcomes(done) == [("a", "skipped"), ("b", "answered")]
+    assert done.why == "b answered, a was passed over"
+
+
+async def test_when_nobody_else_answers_a_resting_level_is_tried_before_its_time(clock: FakeClock):
+    first, second = FakeProvider(DOWN), FakeProvider("b speaks")
+    chain = make(first, second, clock=clock)
+    for _ in range(2):
+        await chain.complete(prompting())
+    first.will("a is back")
+    second.will(DOWN)
+    done = await chain.complete(prompting())
+    assert done.text == "a is back"
+    assert done.why == "a answered, b failed (ProviderUnavailable)"
+    assert state(chain) is BreakerState.CLOSED
+
+
+async def test_a_resting_level_is_left_alone_while_another_answers_slowly(clock: FakeClock):
+    first, second = FakeProvider(DOWN), FakeProvider("b speaks")
+    chain = make(first, second, clock=clock)
+    for _ in range(2):
+        await chain.complete(prompting())
+    second.will(Pause(HEDGE * 2), "b speaks slowly")
+    await chain.complete(prompting())
+    assert len(first.asked) == 2
+
+
+async def test_a_resting_level_is_tried_when_the_only_other_one_is_dead_silent(clock: FakeClock):
+    first, second = FakeProvider(DOWN), FakeProvider("b speaks")
+    chain = make(first, second, clock=clock)
+    for _ in range(2):
+        await chain.complete(prompting())
+    first.will("a is back")
+    second.will(SILENCE)
+    began = time.monotonic()
+    assert (await chain.complete(prompting())).text == "a is back"
+    assert time.monotonic() - began < STALL + 0.1
+
+
+async def test_a_total_outage_is_asked_about_every_few_seconds_not_every_turn(clock: FakeClock):
+    first, second = FakeProvider(DOWN), FakeProvider(RateLimited("429", retry_after=60))
+    chain = make(first, second, clock=clock)
+    for _ in range(10):
+        with pytest.raises(AllLevelsFailed):
+            await chain.complete(prompting())
+    assert (len(first.asked), len(second.asked)) == (2 + 1, 1)
+    clock.advance(seconds=5)
+    first.will("back")
+    assert (await chain.complete(prompting())).text == "back"
+
+
+@pytest.mark.parametrize("ends", ["called off", "out of time", "broken off", "overtaken", "refused", "rejected"])
+async def test_however_a_probe_ends_the_breaker_is_not_half_open_for_ever(clock: FakeClock, ends: str):
+    first = FakeProvider(DOWN)
+    chain = make(first, FakeProvider(DOWN).then(DOWN).then(Pause(HEDGE), "b speaks"), clock=clock, turn=0.5)
+    for _ in range(2):
+        with pytest.raises(AllLevelsFailed):
+            await chain.complete(prompting())
+    clock.advance(seconds=30)
+    first.will(*{"broken off": ("hal", CUT), "refused": (DOWN,), "rejected": (RequestRejected("400"),)}.get(ends, (SILENCE,)))
+    turn = asyncio.create_task(chain.complete(prompting(), seconds=0.02 if ends == "out of time" else None))
+    await asyncio.sleep(0.01)
+    if ends == "called off":
+        turn.cancel()
+    await asyncio.gather(turn, return_exceptions=True)
+    assert state(chain) is BreakerState.OPEN
+    clock.advance(seconds=600)
+    first.will("a is back")
+    assert (await chain.complete(prompting())).text == "a is back"
+
+
+@pytest.mark.parametrize("script", [(SILENCE,), ("one ", Pause(0.01), "two"), (DOWN,), ("hal", CUT)], ids=["silent", "well", "down", "cut"])
+async def test_a_turn_called_off_at_any_moment_leaves_no_call_and_no_half_open_breaker(clock: FakeClock, script: tuple[Step, ...]):
+    for moment in range(40):
+        first = FakeProvider(DOWN)
+        chain = make(first, FakeProvider(*script), clock=clock, hedge=0.002)
+        for permit in (chain.health.breaker(chain.rungs[0].id).permit(), chain.health.breaker(chain.rungs[0].id).permit()):
+            assert permit is not None
+            permit.failed(DOWN)
+        clock.advance(seconds=30)
+        first.will(*script)
+        turn = asyncio.create_task(chain.complete(prompting(), listener=FakeListener()))
+        for _ in range(moment):
+            await asyncio.sleep(0.0005 if moment > 20 else 0)
+        turn.cancel()
+        await asyncio.gather(turn, return_exceptions=True)
+        assert state(chain) is not BreakerState.HALF_OPEN
+        assert await no_calls_run()
+
+
+async def test_a_level_on_several_nodes_is_asked_node_by_node():
+    nodes = [rung("llama", FakeProvider(DOWN), "n1"), rung("llama", FakeProvider("from the second"), "n2")]
+    chain = FallbackChain(
+        rungs=nodes,
+        health=HealthBoard(database=None, clock=FakeClock()),
+        budget=None,
+        turn_seconds=TURN,
+        hedge_seconds=HEDGE,
+        stall_seconds=STALL,
+    )
+    done = await chain.complete(prompting())
+    assert (done.level, done.text) == ("llama", "from the second")
+    assert chain.rungs[0].id != chain.rungs[1].id
+
+
+async def test_each_level_gets_the_prompt_fitted_to_its_window():
+    small = FakeProvider("short")
+    chain = make(FakeProvider(DOWN), small)
+    await chain.complete(prompting("word " * 20_000))
+    assert small.asked[0].tokens() + small.asked[0].max_output_tokens <= 4096
+
+
+async def test_no_levels_at_all_is_told_at_once():
+    with pytest.raises(AllLevelsFailed):
+        await make().complete(prompting())
+
+
+# What a failure costs in time
+
+
+async def median_ms(act: Callable[[], Awaitable[float]], times: int = 21) -> float:
+    return statistics.median([await act() for _ in range(times)])
+
+
+@pytest.mark.parametrize("error", [DOWN, RateLimited("429"), ProviderUnavailable("500")], ids=["refused", "429", "500"])
+async def test_a_failing_first_level_delays_the_next_by_a_few_milliseconds_at_most(error: ProviderError):
+    async def delay() -> float:
+        second = FakeProvider("b speaks")
+        began = time.perf_counter()
+        done = await make(FakeProvider(error), second).complete(prompting())
+        assert done.level == "b"
+        return (time.perf_counter() - began) * 1000
+
+    assert await median_ms(delay) < 20
+
+
+async def test_an_open_breaker_costs_next_to_nothing(clock: FakeClock):
+    chain = make(FakeProvider(DOWN), FakeProvider("b speaks"), clock=clock)
+    for _ in range(2):
+        await chain.complete(prompting())
+
+    async def turn() -> float:
+        began = time.perf_counter()
+        await chain.complete(prompting())
+        return (time.perf_counter() - began) * 1000
+
+    assert await median_ms(turn) < 2
+
+
+def test_attempts_say_what_happened():
+    attempt = Attempt(level="gpt", provider="openai", model="m", outcome=AttemptOutcome.FAILED, detail="HTTP 500")
+    assert str(attempt) == "gpt failed: HTTP 500"
+    assert "gpt failed: HTTP 500" in str(AllLevelsFailed([attempt]))

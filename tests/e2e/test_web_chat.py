@@ -1,0 +1,219 @@
+"""A person in a real browser: opens the sign-in link, writes, sees the words of a real model arrive, reloads and finds all of it again.
+
+With ROBBIE_SCREENSHOTS=FOLDER the pictures of the documentation are taken into that folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import itertools
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.model_servers import EMBEDDED_MISSING
+
+CHROMIUM = Path(os.environ.get("ROBBIE_E2E_CHROMIUM", "/usr/bin/chromium"))
+MISSING = (
+    "needs the browser's driver: pip install playwright"
+    if importlib.util.find_spec("playwright") is None
+    else None
+    if CHROMIUM.exists()
+    else f"needs {CHROMIUM}: apt-get install chromium"
+)
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.slow,
+    pytest.mark.skipif(MISSING is not None, reason=MISSING or ""),
+    pytest.mark.skipif(EMBEDDED_MISSING is not None, reason=EMBEDDED_MISSING or ""),
+]
+if MISSING is None:
+    from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+
+    expect.set_options(timeout=30_000)
+
+QUESTION = "In two sentences, what makes a good morning?"
+SIZES = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 800}}
+CONFIG = """
+[robbie]
+owner = "Allan"
+data_dir = "data"
+[database]
+url = "sqlite+aiosqlite:///data/robbie.db"
+[web]
+port = 0
+[[brain.levels]]
+name = "embedded"
+provider = "local"
+model = "smollm2-135m-instruct"
+context = 4096
+"""
+
+
+@dataclass
+class Robbie:
+    """A running `robbie run`."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+    link: str
+
+    @property
+    def url(self) -> str:
+        return self.link.partition("/signin/")[0]
+
+    def fresh_link(self) -> str:
+        """What `robbie signin` prints."""
+        told = subprocess.run([*ROBBIE, "--config", self.folder / "config.toml", "signin"], capture_output=True, text=True, check=True)
+        return re.search(r"http://\S+/signin/\S+", told.stdout).group()
+
+
+ROBBIE = (sys.executable, "-m", "bot")
+
+
+@pytest.fixture
+def robbie(tmp_path: Path) -> Iterator[Robbie]:
+    """The hub as `make run` starts it, on a home of its own."""
+    (tmp_path / "config.toml").write_text(CONFIG, encoding="utf-8")
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen([*ROBBIE, "--config", tmp_path / "config.toml", "run"], stdout=subprocess.PIPE, stderr=log, text=True)
+    try:
+        link = next(found.group() for line in process.stdout if (found := re.search(r"http://\S+/signin/\S+", line)))
+        yield Robbie(process=process, folder=tmp_path, link=link)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            assert process.wait(10) == 0
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        finally:
+            process.stdout.close()
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        await launched.close()
+
+
+async def open_page(context: BrowserContext) -> Page:
+    """A page on which an error of the script, or a refusal by the content policy, fails the test."""
+    page = await context.new_page()
+    page.on("pageerror", lambda error: pytest.fail(f"script error: {error}"))
+    page.on("console", lambda message: "Content Security Policy" in message.text and pytest.fail(message.text))
+    return page
+
+
+async def send(page: Page, text: str) -> None:
+    await page.get_by_label("Your message").fill(text)
+    await page.keyboard.press("Enter")
+
+
+async def watch(page: Page) -> list[str]:
+    """What the growing reply shows, each time that it is another text, until it is finished."""
+    seen: list[str] = []
+    growing = page.locator(".progress .text")
+    async with asyncio.timeout(60):
+        while not await page.locator(".message.answer").count():
+            seen += [text for text in await growing.all_inner_texts() if text and text not in seen]
+            await asyncio.sleep(0.02)
+    return seen
+
+
+async def test_person_signs_in_writes_sees_words_arrive_and_finds_them_again(robbie: Robbie, browser: Browser):
+    context = await browser.new_context()
+    page = await open_page(context)
+    await page.goto(robbie.link)
+    await expect(page).to_have_url(f"{robbie.url}/")
+    await expect(page.get_by_role("heading", name=re.compile("Good .*, Allan"))).to_be_visible()
+
+    await send(page, QUESTION)
+    await expect(page.locator(".message.in .text")).to_have_text(QUESTION)
+    await expect(page.get_by_label("Your message")).to_have_value("")
+    seen = await watch(page)
+    assert len(seen) > 1, "the words should arrive one after another"
+    assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(seen))
+    await expect(page.locator(".progress")).to_have_count(0)
+
+    answer = await page.locator(".message.answer .text").inner_text()
+    await page.reload()
+    await expect(page.locator(".message.in .text")).to_have_text(QUESTION)
+    assert await page.locator(".message.answer .text").inner_text() == answer
+    await expect(page.locator(".message")).to_have_count(2)
+
+    stranger = await open_page(await browser.new_context())
+    await stranger.goto(robbie.link)
+    await expect(stranger.get_by_text("robbie signin")).to_be_visible()
+    await expect(stranger.locator(".message")).to_have_count(0)
+
+
+async def test_what_is_written_is_harmless_and_two_pages_agree(robbie: Robbie, browser: Browser):
+    context = await browser.new_context()
+    page, other = await open_page(context), await open_page(context)
+    await page.goto(robbie.link)
+    await other.goto(robbie.url)
+    for text in ("<script>document.title = 'taken'</script>", "/help", "<img src=x onerror=\"document.title = 'taken'\">"):
+        count = await page.locator(".message").count()
+        await send(page, text)
+        await expect(page.locator(".message")).to_have_count(count + 2)
+        await expect(page.locator(".message.in .text").last).to_have_text(text)
+    await expect(other.locator(".message")).to_have_count(6)
+    assert await other.locator(".text").all_inner_texts() == await page.locator(".text").all_inner_texts()
+    await expect(page).to_have_title("Robbie")
+    await expect(page.locator("#log img")).to_have_count(0)
+
+
+async def test_page_survives_the_loss_of_the_hub(robbie: Robbie, browser: Browser):
+    context = await browser.new_context()
+    page = await open_page(context)
+    await page.goto(robbie.link)
+    await send(page, "/help")
+    await expect(page.locator(".message")).to_have_count(2)
+    await context.set_offline(True)
+    await send(page, "/status")
+    await expect(page.get_by_text("Your words are kept here")).to_be_visible()
+    await expect(page.get_by_label("Your message")).to_have_value("/status")
+    await context.set_offline(False)
+    await page.get_by_label("Send").click()
+    await expect(page.locator(".message")).to_have_count(4)
+    await expect(page.get_by_text("Your words are kept here")).to_be_hidden()
+    await expect(page.get_by_text("The line is down")).to_be_hidden()
+
+
+async def test_page_works_without_script(robbie: Robbie, browser: Browser):
+    page = await open_page(await browser.new_context(java_script_enabled=False))
+    await page.goto(robbie.link)
+    await page.get_by_label("Your message").fill("/help")
+    await page.get_by_label("Send").click()
+    await expect(page.locator(".message.out .text")).to_contain_text("I am Robbie")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+async def test_page_fits_every_screen(robbie: Robbie, browser: Browser, tmp_path: Path, size: str, scheme: str):
+    folder = Path(os.environ.get("ROBBIE_SCREENSHOTS", tmp_path))
+    context = await browser.new_context(
+        viewport=SIZES[size], color_scheme=scheme, device_scale_factor=2, has_touch=size == "phone", is_mobile=size == "phone"
+    )
+    page = await open_page(context)
+    await page.goto(robbie.link)
+    for count, text in enumerate(("What is the capital of France?", "What can you do?"), 1):
+        await page.get_by_label("Your message").fill(text)
+        await page.get_by_label("Send").click()
+        await expect(page.locator(".message.answer")).to_have_count(count)
+    width = await page.evaluate("document.documentElement.scrollWidth")
+    assert width <= SIZES[size]["width"], "nothing sticks out to the side"
+    await expect(page.locator(".message.answer").last).to_be_in_viewport()
+    await expect(page.get_by_label("Send")).to_be_in_viewport()
+    await page.screenshot(path=folder / f"web-chat-{size}-{scheme}.png")

@@ -1,0 +1,233 @@
+"""FAKES shared by all tests: a model that follows a script, a listener, prices, a push channel that writes down what it sent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from uuid import UUID
+
+from bot.domain.address import Person, SessionType
+from bot.domain.clock import Clock, new_id
+from bot.domain.errors import AdapterError, ProviderUnavailable
+from bot.domain.message import Outgoing, Sent
+from bot.domain.ports import Capabilities
+from bot.domain.thought import Delta, Finish, Line, Prompt, Question, Role, Usage
+from tests.clock import FakeClock
+
+__all__ = ["CUT", "SILENCE", "FakeClock", "FakeListener", "FakePrices", "FakeProvider", "FakePushAdapter", "Pause", "Stubborn", "asked"]
+
+
+@dataclass(frozen=True)
+class Pause:
+    """FAKE: a step of a script: nothing is said for so long."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Stubborn:
+    """FAKE: a step of a script: silence, and for so long a deaf ear to whoever hangs up."""
+
+    seconds: float
+
+
+class _Cut:
+    """FAKE: a step of a script: the stream ends without its end marker."""
+
+
+class _Silence:
+    """FAKE: a step of a script: nothing more is ever said."""
+
+
+CUT = _Cut()
+SILENCE = _Silence()
+Step = str | Pause | Stubborn | Finish | BaseException | _Cut | _Silence
+
+
+class FakeProvider:
+    """FAKE: a model that follows a script for each call: text, pauses, errors, silence, a cut. The last script holds for all later calls.
+
+    A script that ends in text or a pause is finished by an end marker with `usage`.
+    """
+
+    def __init__(self, *script: Step, model: str = "m-1", provider: str = "local", usage: Usage | None = None) -> None:
+        self.model = model
+        self.provider = provider
+        self.usage = usage
+        self.asked: list[Prompt] = []
+        self.hung_up = 0
+        self.is_closed = False
+        self._scripts = deque([script] if script else [])
+
+    def then(self, *script: Step) -> FakeProvider:
+        """What the next call after those scripted so far comes to."""
+        self._scripts.append(script)
+        return self
+
+    def will(self, *script: Step) -> None:
+        """What every call from now on comes to."""
+        self._scripts = deque([script])
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish]:
+        """Follow the script."""
+        self.asked.append(prompt)
+        script = self._scripts.popleft() if len(self._scripts) > 1 else self._scripts[0]
+        try:
+            for step in script:
+                match step:
+                    case str():
+                        yield Delta(text=step)
+                    case Finish():
+                        yield step
+                        return
+                    case BaseException():
+                        raise step
+                    case _Cut():
+                        return
+                    case _:
+                        await _wait(step)
+            yield Finish(usage=self.usage)
+        except (asyncio.CancelledError, GeneratorExit):
+            self.hung_up += 1
+            raise
+
+    async def models(self) -> tuple[str, ...]:
+        """Its own name."""
+        if not self._scripts:
+            raise ProviderUnavailable("FAKE: away")
+        return (self.model,)
+
+    async def close(self) -> None:
+        """Note it."""
+        self.is_closed = True
+
+
+async def _wait(step: Pause | Stubborn | _Silence) -> None:
+    if isinstance(step, Pause):
+        await asyncio.sleep(step.seconds)
+    elif isinstance(step, Stubborn):
+        ending = asyncio.get_running_loop().time() + step.seconds
+        while (left := ending - asyncio.get_running_loop().time()) > 0:
+            try:
+                await asyncio.sleep(left)
+            except asyncio.CancelledError:
+                continue
+    else:
+        await asyncio.Event().wait()
+
+
+class FakeListener:
+    """FAKE: what a person would have seen, step by step; `shown` is what stands there now."""
+
+    def __init__(self, *, breaks: BaseException | None = None) -> None:
+        self.steps: list[tuple[str, str]] = []
+        self.shown = ""
+        self._breaks = breaks
+
+    async def token(self, text: str) -> None:
+        """More text."""
+        self._check()
+        self.steps.append(("token", text))
+        self.shown += text
+
+    async def replace(self, text: str) -> None:
+        """Other text."""
+        self._check()
+        self.steps.append(("replace", text))
+        self.shown = text
+
+    def _check(self) -> None:
+        if self._breaks is not None:
+            raise self._breaks
+
+
+class FakePrices:
+    """FAKE: so many dollars a token for every model that is not local."""
+
+    def __init__(self, *, input_usd: float = 0.001, output_usd: float = 0.01) -> None:
+        self.input_usd = input_usd
+        self.output_usd = output_usd
+
+    def cost_usd(self, provider: str, model: str, usage: Usage) -> float:
+        """Dollars for this usage."""
+        if provider == "local":
+            return 0.0
+        return usage.input_tokens * self.input_usd + usage.output_tokens * self.output_usd
+
+
+class FakePushAdapter:
+    """FAKE: a channel to which replies are pushed. What it sent stands in `sent`, and in a file where another process is to see it.
+
+    `fails` are raised one after the other, each instead of a send; `finds` makes it one that can be asked what it has.
+    """
+
+    def __init__(
+        self,
+        *,
+        channel: str = "push",
+        file: Path | None = None,
+        finds: bool = False,
+        edits: bool = False,
+        fails: Sequence[AdapterError] = (),
+    ) -> None:
+        self.channel = channel
+        self.capabilities = Capabilities(finds=finds, edits=edits)
+        self.sent: list[Outgoing] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.fails = deque(fails)
+        self._file = file
+
+    async def send(self, outgoing: Outgoing) -> Sent:
+        """Write it down, on the disk before anyone is told; wait first while `gate` is shut."""
+        await self.gate.wait()
+        if self.fails:
+            raise self.fails.popleft()
+        self.sent.append(outgoing)
+        if self._file is not None:
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(outgoing), default=str) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        return Sent(channel_message_id=f"{self.channel}-{len(self.sent)}")
+
+    async def find(self, outgoing: Outgoing) -> Sent | None:
+        """Whether this very reply was sent."""
+        known = [str(one.id) for one in self.sent]
+        if self._file is not None and self._file.exists():
+            known = [json.loads(line)["id"] for line in self._file.read_text(encoding="utf-8").splitlines()]
+        return Sent(channel_message_id=f"{self.channel}-{known.index(str(outgoing.id)) + 1}") if str(outgoing.id) in known else None
+
+
+PERSON = Person(id=UUID(int=7), name="Allan", role="owner", timezone="America/New_York")
+
+
+def asked(
+    text: str,
+    *,
+    clock: Clock | None = None,
+    person: Person = PERSON,
+    conversation_id: UUID | None = None,
+    session_type: SessionType = SessionType.PRIVATE,
+    is_late: bool = False,
+) -> Question:
+    """A question of a person, now."""
+    return Question(
+        id=new_id(),
+        conversation_id=conversation_id or new_id(),
+        person=person,
+        text=text,
+        asked_at=(clock or FakeClock()).now(),
+        session_type=session_type,
+        is_late=is_late,
+    )
+
+
+def prompting(text: str = "how are you?") -> Prompt:
+    """A short prompt."""
+    return Prompt(system="You are Robbie.", brief_system="Robbie.", lines=(Line(role=Role.USER, text=text),))

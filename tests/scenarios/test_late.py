@@ -1,0 +1,112 @@
+"""With every model out of reach a question is put off honestly, and answered once a level is back: once, in order, marked as late."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from tests.clock import FakeClock
+from tests.scenarios.house import FakeModel, FakePush, House, open_house, until
+
+
+async def test_question_is_answered_when_a_level_returns(house: House) -> None:
+    house.model.fall()
+    receipt = await house.hears("what is love")
+    assert (await house.reply(receipt)).kind == "offline"
+    house.model.error = None
+    await house.asks("are you awake")
+    await until(lambda: len(house.push.took) == 3)
+    late = house.push.took[-1]
+    assert late.kind == "late"
+    assert "what is love" in late.text
+    assert late.text.endswith("re: what is love")
+    assert (await house.event(receipt.event_id)).state == "answered"
+
+
+async def test_questions_of_one_conversation_are_answered_late_in_their_order(house: House) -> None:
+    house.model.fall()
+    for text in ("one", "two", "three"):
+        await house.asks(text)
+    house.model.error = None
+    receipt = await house.hears("awake")
+    await until(lambda: len(house.push.took) == 7)
+    late = [text.rsplit("\n", 1)[-1] for text in await house.said(receipt.conversation_id) if "owed" in text]
+    assert late == ["re: one", "re: two", "re: three"]
+
+
+async def test_late_answer_survives_a_restart(database_url: str, tmp_path: Path) -> None:
+    model, push = FakeModel(), FakePush()
+    model.fall()
+    async with open_house(database_url, tmp_path, model=model, push=push) as first:
+        await first.asks("what is love")
+    model.error = None
+    async with open_house(database_url, tmp_path, push=push):
+        await until(lambda: len(push.took) == 2)
+    assert [outgoing.kind for outgoing in push.took] == ["offline", "late"]
+
+
+async def test_death_during_a_late_answer_puts_nobody_off_again(database_url: str, tmp_path: Path) -> None:
+    """The question is still a late one afterwards: no second offline line, and no place before what is newer."""
+    model, push = FakeModel(), FakePush()
+    model.fall()
+    async with open_house(database_url, tmp_path, model=model, push=push) as first:
+        receipt = await first.hears("what is love")
+        await first.reply(receipt)
+        model.error = None
+        model.slow_at = "love"
+        model.hold()
+        await first.asks("awake")
+        await until(lambda: model.asked.count("what is love") == 2)
+        other = FakeModel()
+        other.fall()
+        async with open_house(database_url, tmp_path, model=other, push=push) as second:
+            await until(lambda: other.asked == ["what is love"])
+            other.error = None
+            await second.asks("and now")
+            await until(lambda: push.took[-1].kind == "late")
+        model.gate.set()
+    assert [outgoing.kind for outgoing in push.took] == ["offline", "answer", "answer", "late"]
+
+
+async def test_new_message_does_not_wait_for_a_late_answer(house: House) -> None:
+    house.model.fall()
+    await house.asks("what is love")
+    house.model.error = None
+    house.model.slow_at = "love"
+    house.model.hold()
+    await house.asks("awake")
+    await until(lambda: house.model.asked.count("what is love") == 2)
+    assert (await house.asks("quick one")).text == "re: quick one"
+    house.model.gate.set()
+    await until(lambda: house.push.took[-1].kind == "late")
+
+
+async def test_two_hubs_answer_late_once(postgres_url: str, tmp_path: Path) -> None:
+    model, push = FakeModel(), FakePush()
+    model.fall()
+    async with open_house(postgres_url, tmp_path, model=model, push=push) as first:
+        receipts = [await first.hears("what is love", conversation=f"c{n}") for n in range(5)]
+        await asyncio.gather(*(first.reply(receipt) for receipt in receipts))
+        async with open_house(postgres_url, tmp_path, model=model, push=push) as second:
+            model.error = None
+            await asyncio.gather(first.asks("awake", conversation="a"), second.asks("awake", conversation="b"))
+            await until(lambda: len(push.took) == 12)
+            await asyncio.sleep(0.1)
+    assert sorted(outgoing.kind for outgoing in push.took) == ["answer"] * 2 + ["late"] * 5 + ["offline"] * 5
+
+
+async def test_while_no_level_is_back_the_tries_grow_rare(sqlite_file: Path, tmp_path: Path) -> None:
+    clock, model = FakeClock(), FakeModel()
+    model.fall()
+    async with open_house(f"sqlite+aiosqlite:///{sqlite_file}", tmp_path, model=model, clock=clock) as house:
+        await house.asks("what is love")
+        tries = []
+        for _ in range(4):
+            clock.advance(seconds=61)
+            before = len(model.asked)
+            await house.app.hub.resume()
+            await until(lambda before=before: len(model.asked) > before)  # type: ignore[misc]
+            await house.app.hub.resume()
+            await asyncio.sleep(0.02)
+            tries.append(len(model.asked) - before)
+    assert tries == [1, 1, 1, 1]
