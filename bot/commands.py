@@ -281,7 +281,8 @@ class Bar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if self._progress.tasks:
+            self._progress.stop()
 
 
 def _show_rehearsal(console: Console, rehearsal: Mapping[str, Any]) -> None:

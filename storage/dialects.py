@@ -23,7 +23,7 @@ def is_sqlite(url: str) -> bool:
 
 def insert_or_skip(table: Any) -> Executable:
     """An insert that leaves a row alone which is there already (SQLite is told in the same words)."""
-    return postgresql.insert(table).on_conflict_do_nothing()
+    return postgresql.insert(table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
 
 
 def insert_or_replace(table: Any, *changing: str) -> Executable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import selectors
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +20,22 @@ from bot.domain.ports import Capabilities
 from bot.domain.thought import Delta, Finish, Line, Prompt, Question, Role, Usage
 from tests.clock import FakeClock
 
-__all__ = ["CUT", "SILENCE", "FakeClock", "FakeListener", "FakePrices", "FakeProvider", "FakePushAdapter", "Pause", "Stubborn", "asked"]
+__all__ = [
+    "CUT",
+    "SILENCE",
+    "FakeClock",
+    "FakeListener",
+    "FakePrices",
+    "FakeProvider",
+    "FakePushAdapter",
+    "FakeTimeLoop",
+    "Pause",
+    "Step",
+    "Stubborn",
+    "asked",
+    "loop_time",
+    "prompting",
+]
 
 
 @dataclass(frozen=True)
@@ -111,14 +127,43 @@ async def _wait(step: Pause | Stubborn | _Silence) -> None:
     if isinstance(step, Pause):
         await asyncio.sleep(step.seconds)
     elif isinstance(step, Stubborn):
-        ending = asyncio.get_running_loop().time() + step.seconds
-        while (left := ending - asyncio.get_running_loop().time()) > 0:
+        ending = loop_time() + step.seconds
+        while (left := ending - loop_time()) > 0:
             try:
                 await asyncio.sleep(left)
             except asyncio.CancelledError:
                 continue
     else:
         await asyncio.Event().wait()
+
+
+class _FakeTimeSelector(selectors.DefaultSelector):
+    """FAKE: time passes at once when there is nothing to do."""
+
+    seconds = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(timeout if timeout is None else 0)
+        if not ready and timeout:
+            self.seconds += timeout
+        return ready
+
+
+class FakeTimeLoop(asyncio.SelectorEventLoop):
+    """FAKE: an event loop on which sleeping takes no time; for tests without threads, sockets and databases."""
+
+    def __init__(self) -> None:
+        self._fake_time = _FakeTimeSelector()
+        super().__init__(self._fake_time)
+
+    def time(self) -> float:
+        """Seconds since the loop began, by its own reckoning."""
+        return self._fake_time.seconds
+
+
+def loop_time() -> float:
+    """The time of the running loop, for whoever wants a monotonic clock."""
+    return asyncio.get_running_loop().time()
 
 
 class FakeListener:

@@ -89,6 +89,8 @@ class RemoteTalk:
         async for event, data in self.events("/api/chat", body):
             if event == "done":
                 return data
+            if event == "error":
+                raise ChannelUnavailable(str(data["error"]["message"]))
             if listener is not None:
                 await (listener.token if event == "token" else listener.replace)(data["text"])
         raise ChannelUnavailable("the hub hung up before it answered")

@@ -250,13 +250,14 @@ class _Run:
         return True
 
     def _win(self, call: Call) -> None:
-        """*call* spoke first: whoever was asked before it and kept silent has failed; whoever was asked after it may be asked again."""
+        """*call* spoke first: whoever was asked before it and kept silent has failed. If it breaks off, the others may be asked again."""
         place = self._active.index(call)
         if call.first_token_ms is not None:
             self._health.note_first_token(call.rung.id, call.first_token_ms)
         for other in self._active[:place]:
             self._health.note_first_token(other.rung.id, other.age_seconds * 1000)
             other.permit.failed(ProviderUnavailable("silent"))
+            self._resting.append(other.rung)
             self._let_off(other, "silent until another level spoke")
         for other in reversed(self._active[1:]):
             if isinstance(other.first, ProviderError):

@@ -121,7 +121,7 @@ class Thinkers:
         except StorageUnavailable:
             raise
         except Exception as error:  # a message that breaks its handler must not break the hub, nor be forgotten
-            log.exception("turn.crashed", event=str(event.id), crashes=event.crashes + 1)
+            log.exception("turn.crashed", message=str(event.id), crashes=event.crashes + 1)
             return await self._crashed(event, error)
         return 0.0
 
@@ -135,7 +135,7 @@ class Thinkers:
         try:
             reply = await outlast(lambda: self._commit(asked, turn, streamed=streamed, state=state), what="a finished turn")
         except Conflict as error:  # someone else answers it; whoever watches it grow here is to look there
-            log.warning("turn.superseded", event=str(event.id), error=str(error))
+            log.warning("turn.superseded", message=str(event.id), error=str(error))
             self._feed.publish(event.conversation_id, Said(message_id=event.id, reply_to=event.id))
             return
         self._feed.publish(reply.conversation_id, Said(message_id=reply.id, reply_to=reply.reply_to))

@@ -64,7 +64,7 @@ class Repository:
         return await self._connection.execute(statement, {"organization": self._organization, **values})
 
     async def _insert(self, statement: Executable, **values: Any) -> bool:
-        """Whether a row with these values was added."""
+        """Add a row with these values; whether an `insert_or_skip` did."""
         return bool((await self._connection.execute(statement, {"organization_id": self._organization, **values})).rowcount)
 
     async def _changes(self, statement: Executable, **values: Any) -> bool:

@@ -149,7 +149,7 @@ class Inbox(Repository):
         await self._changes(_RELEASE, owners=list(owners))
 
     async def waiting(self, now: datetime) -> Sequence[UUID]:
-        """The conversations in which something can be claimed now."""
+        """The conversations to look at: in each, something is due or its lease has run out."""
         return await self._values(_TO_ANSWER, now=now)
 
     async def queued(self) -> Sequence[UUID]:

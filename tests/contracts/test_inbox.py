@@ -167,9 +167,7 @@ async def test_what_crashed_waits_for_its_next_attempt_and_keeps_its_place(stage
     later = stage.claim().until
     await _settle(stage, event, InboxState.RECEIVED, crashes=1, next_attempt_at=later)
     assert await stage.claims() is None
-    assert await _waiting(stage) == []
     stage.clock.advance(seconds=LEASE_SECONDS)
-    assert await _waiting(stage) == [stage.conversation.id]
     again = await stage.claims()
     assert again is not None
     assert (again.id, again.crashes, again.attempts) == (first, 1, 2)
@@ -189,6 +187,16 @@ async def test_only_conversations_with_something_to_claim_are_waiting(stage: Sta
         assert not await work.inbox.has_more(other.id)
     stage.clock.advance(seconds=LEASE_SECONDS + 1)
     assert other.id in await _waiting(stage)
+
+
+async def test_what_is_not_due_yet_is_not_waiting(stage: Stage):
+    await stage.receives()
+    event = await stage.claims()
+    assert event is not None
+    await _settle(stage, event, InboxState.RECEIVED, crashes=1, next_attempt_at=stage.claim().until)
+    assert await _waiting(stage) == []
+    stage.clock.advance(seconds=LEASE_SECONDS)
+    assert await _waiting(stage) == [stage.conversation.id]
 
 
 async def test_a_queued_question_is_tried_again_once_nothing_newer_is_open(stage: Stage):

@@ -11,10 +11,10 @@ import itertools
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -49,7 +49,7 @@ data_dir = "data"
 [database]
 url = "sqlite+aiosqlite:///data/robbie.db"
 [web]
-port = 0
+port = {port}
 [[brain.levels]]
 name = "embedded"
 provider = "local"
@@ -58,45 +58,41 @@ context = 4096
 """
 
 
-@dataclass
 class Robbie:
-    """A running `robbie run`."""
+    """`robbie run` on a home of its own."""
 
-    process: subprocess.Popen[str]
-    folder: Path
-    link: str
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        self.config = folder / "config.toml"
+        self.config.write_text(CONFIG.format(port=self.url.rpartition(":")[2]), encoding="utf-8")
 
-    @property
-    def url(self) -> str:
-        return self.link.partition("/signin/")[0]
+    def start(self) -> str:
+        """Run it; returns the sign-in link that it prints."""
+        with self.config.with_name("log").open("a") as log:
+            command = [sys.executable, "-m", "bot", "--config", self.config, "run"]
+            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        self.link = next(found.group() for line in self.process.stdout if (found := re.search(r"http://\S+/signin/\S+", line)))
+        return self.link
 
-    def fresh_link(self) -> str:
-        """What `robbie signin` prints."""
-        told = subprocess.run([*ROBBIE, "--config", self.folder / "config.toml", "signin"], capture_output=True, text=True, check=True)
-        return re.search(r"http://\S+/signin/\S+", told.stdout).group()
-
-
-ROBBIE = (sys.executable, "-m", "bot")
+    def stop(self) -> None:
+        """Have it stop by itself, within the ten seconds that it has."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            assert self.process.wait(10) == 0
+        finally:
+            self.process.kill()
+            self.process.stdout.close()
 
 
 @pytest.fixture
 def robbie(tmp_path: Path) -> Iterator[Robbie]:
-    """The hub as `make run` starts it, on a home of its own."""
-    (tmp_path / "config.toml").write_text(CONFIG, encoding="utf-8")
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen([*ROBBIE, "--config", tmp_path / "config.toml", "run"], stdout=subprocess.PIPE, stderr=log, text=True)
-    try:
-        link = next(found.group() for line in process.stdout if (found := re.search(r"http://\S+/signin/\S+", line)))
-        yield Robbie(process=process, folder=tmp_path, link=link)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            assert process.wait(10) == 0
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
-        finally:
-            process.stdout.close()
+    """The hub as `make run` starts it."""
+    running = Robbie(tmp_path)
+    running.start()
+    yield running
+    running.stop()
 
 
 @pytest.fixture
@@ -189,6 +185,19 @@ async def test_page_survives_the_loss_of_the_hub(robbie: Robbie, browser: Browse
     await expect(page.locator(".message")).to_have_count(4)
     await expect(page.get_by_text("Your words are kept here")).to_be_hidden()
     await expect(page.get_by_text("The line is down")).to_be_hidden()
+
+
+async def test_page_heals_when_the_hub_comes_back(robbie: Robbie, browser: Browser):
+    page = await open_page(await browser.new_context())
+    await page.goto(robbie.link)
+    await send(page, "/help")
+    await expect(page.locator(".message")).to_have_count(2)
+    await asyncio.to_thread(robbie.stop)
+    await expect(page.get_by_text("The line is down")).to_be_visible()
+    await asyncio.to_thread(robbie.start)
+    await expect(page.get_by_text("The line is down")).to_be_hidden()
+    await send(page, "/status")
+    await expect(page.locator(".message")).to_have_count(4)
 
 
 async def test_page_works_without_script(robbie: Robbie, browser: Browser):

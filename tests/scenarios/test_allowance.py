@@ -9,8 +9,8 @@ from tests.clock import FakeClock
 from tests.scenarios.house import FakeModel, open_house, rung_of
 
 
-async def test_person_is_told_once_a_day(database_url: str, tmp_path: Path) -> None:
-    clock, dear, home = FakeClock(), FakeModel(), FakeModel()
+async def test_person_is_told_once_a_day(database_url: str, tmp_path: Path, clock: FakeClock) -> None:
+    dear, home = FakeModel(), FakeModel()
     dear.provider, dear.model = "openai", "gpt-5.2"
     rungs = [rung_of(dear, "dear"), rung_of(home, "home")]
     async with open_house(database_url, tmp_path, rungs=rungs, clock=clock, daily_usd=0.0) as house:

@@ -23,14 +23,16 @@ async def test_question_is_answered_when_a_level_returns(house: House) -> None:
     assert (await house.event(receipt.event_id)).state == "answered"
 
 
-async def test_questions_of_one_conversation_are_answered_late_in_their_order(house: House) -> None:
-    house.model.fall()
-    for text in ("one", "two", "three"):
-        await house.asks(text)
-    house.model.error = None
-    receipt = await house.hears("awake")
-    await until(lambda: len(house.push.took) == 7)
-    late = [text.rsplit("\n", 1)[-1] for text in await house.said(receipt.conversation_id) if "owed" in text]
+async def test_questions_of_one_conversation_are_answered_late_in_their_order(database_url: str, tmp_path: Path, clock: FakeClock) -> None:
+    async with open_house(database_url, tmp_path, clock=clock) as house:
+        house.model.fall()
+        for text in ("one", "two", "three"):
+            await house.asks(text)
+        house.model.error = None
+        clock.advance(seconds=60)
+        receipt = await house.hears("awake")
+        await until(lambda: len(house.push.took) == 7)
+        late = [text.rsplit("\n", 1)[-1] for text in await house.said(receipt.conversation_id) if "owed" in text]
     assert late == ["re: one", "re: two", "re: three"]
 
 
@@ -81,13 +83,14 @@ async def test_new_message_does_not_wait_for_a_late_answer(house: House) -> None
     await until(lambda: house.push.took[-1].kind == "late")
 
 
-async def test_two_hubs_answer_late_once(postgres_url: str, tmp_path: Path) -> None:
+async def test_two_hubs_answer_late_once(postgres_url: str, tmp_path: Path, clock: FakeClock) -> None:
     model, push = FakeModel(), FakePush()
     model.fall()
-    async with open_house(postgres_url, tmp_path, model=model, push=push) as first:
+    async with open_house(postgres_url, tmp_path, model=model, push=push, clock=clock) as first:
         receipts = [await first.hears("what is love", conversation=f"c{n}") for n in range(5)]
         await asyncio.gather(*(first.reply(receipt) for receipt in receipts))
-        async with open_house(postgres_url, tmp_path, model=model, push=push) as second:
+        clock.advance(seconds=60)
+        async with open_house(postgres_url, tmp_path, model=model, push=push, clock=clock) as second:
             model.error = None
             await asyncio.gather(first.asks("awake", conversation="a"), second.asks("awake", conversation="b"))
             await until(lambda: len(push.took) == 12)
@@ -95,8 +98,8 @@ async def test_two_hubs_answer_late_once(postgres_url: str, tmp_path: Path) -> N
     assert sorted(outgoing.kind for outgoing in push.took) == ["answer"] * 2 + ["late"] * 5 + ["offline"] * 5
 
 
-async def test_while_no_level_is_back_the_tries_grow_rare(sqlite_file: Path, tmp_path: Path) -> None:
-    clock, model = FakeClock(), FakeModel()
+async def test_while_no_level_is_back_the_tries_grow_rare(sqlite_file: Path, tmp_path: Path, clock: FakeClock) -> None:
+    model = FakeModel()
     model.fall()
     async with open_house(f"sqlite+aiosqlite:///{sqlite_file}", tmp_path, model=model, clock=clock) as house:
         await house.asks("what is love")

@@ -42,9 +42,8 @@ async def test_reply_can_be_waited_for_in_another_process_than_the_one_that_answ
         assert (await second.reply(receipt)).text == "re: hello"
 
 
-async def test_work_of_a_lost_hub_passes_on_when_its_lease_has_run_out(postgres_url: str, tmp_path: Path) -> None:
+async def test_work_of_a_lost_hub_passes_on_when_its_lease_has_run_out(postgres_url: str, tmp_path: Path, clock: FakeClock) -> None:
     """A hub on another host: nobody can tell that it is dead, but it no longer renews."""
-    clock = FakeClock()
     async with open_house(postgres_url, tmp_path, clock=clock) as second:
         async with open_house(postgres_url, tmp_path, clock=clock) as lost:
             lost.app.hub._thinkers._owner = "elsewhere:1:abc"
@@ -62,8 +61,7 @@ async def test_work_of_a_lost_hub_passes_on_when_its_lease_has_run_out(postgres_
         assert await second.said(receipt.conversation_id) == ["re: hello"]
 
 
-async def test_lease_of_a_long_turn_is_renewed(postgres_url: str, tmp_path: Path) -> None:
-    clock = FakeClock()
+async def test_lease_of_a_long_turn_is_renewed(postgres_url: str, tmp_path: Path, clock: FakeClock) -> None:
     async with open_house(postgres_url, tmp_path, clock=clock) as second, open_house(postgres_url, tmp_path, clock=clock) as first:
         first.app.hub._thinkers._owner = "elsewhere:1:abc"
         first.model.hold()

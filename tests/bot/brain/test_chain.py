@@ -8,8 +8,9 @@ import time
 from collections.abc import Awaitable, Callable
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain
@@ -26,11 +27,24 @@ from bot.domain.errors import (
     StreamBroken,
 )
 from bot.domain.thought import Attempt, AttemptOutcome, Completion, Finish
-from tests.fakes import CUT, SILENCE, FakeClock, FakeListener, FakeProvider, Pause, Step, Stubborn, prompting
+from tests.fakes import (
+    CUT,
+    SILENCE,
+    FakeClock,
+    FakeListener,
+    FakeProvider,
+    FakeTimeLoop,
+    Pause,
+    Step,
+    Stubborn,
+    loop_time,
+    prompting,
+)
 
-HEDGE = 0.04
-STALL = 0.15
-TURN = 1.0
+EVENT_LOOP = FakeTimeLoop
+HEDGE = 1.5
+STALL = 10.0
+TURN = 45.0
 DOWN = ProviderUnavailable("refused")
 FAILURES: list[tuple[tuple[Step, ...], type[ProviderError]]] = [
     ((DOWN,), ProviderUnavailable),
@@ -64,7 +78,7 @@ def make(
     """A chain of these models, its levels called a, b, c and so on."""
     return FallbackChain(
         rungs=[rung(name, provider) for name, provider in zip(names, providers, strict=False)],
-        health=HealthBoard(database=None, clock=clock or FakeClock()),
+        health=HealthBoard(database=None, clock=clock or FakeClock(), monotonic=loop_time),
         budget=None,
         turn_seconds=turn,
         hedge_seconds=hedge,
@@ -132,9 +146,8 @@ async def test_blanks_before_the_first_word_are_no_answer_yet():
 
 async def test_a_silent_level_is_joined_by_the_next_at_the_hedge_delay_and_counts_as_failed():
     chain = make(FakeProvider(SILENCE), FakeProvider("b speaks"))
-    began = time.monotonic()
     done = await chain.complete(prompting())
-    assert HEDGE <= time.monotonic() - began < HEDGE + 0.1
+    assert loop_time() == pytest.approx(HEDGE)
     assert outcomes(done) == [("a", "overtaken"), ("b", "answered")]
     assert chain.health.breaker(chain.rungs[0].id).outcomes == (False,)
     await chain.complete(prompting())
@@ -168,16 +181,15 @@ async def test_of_two_that_speak_at_the_same_moment_the_earlier_level_answers():
 
 
 async def test_one_that_fails_at_the_same_moment_as_another_speaks_is_still_judged():
-    chain = make(FakeProvider(Pause(HEDGE * 1.5), "a speaks"), FakeProvider(RateLimited("429", retry_after=9)), hedge=HEDGE)
+    chain = make(FakeProvider(Pause(HEDGE + 1), "a speaks"), FakeProvider(Pause(1), RateLimited("429", retry_after=9)))
     await chain.complete(prompting())
     assert state(chain, 1) is BreakerState.OPEN
 
 
 async def test_a_hedge_that_fails_is_followed_at_once_by_the_next_while_the_first_is_still_awaited():
-    chain = make(FakeProvider(SILENCE), FakeProvider(DOWN), FakeProvider("c speaks"), hedge=0.1)
-    began = time.monotonic()
+    chain = make(FakeProvider(SILENCE), FakeProvider(DOWN), FakeProvider("c speaks"))
     done = await chain.complete(prompting())
-    assert time.monotonic() - began < 0.19
+    assert loop_time() == pytest.approx(HEDGE)
     assert outcomes(done) == [("b", "failed"), ("a", "overtaken"), ("c", "answered")]
 
 
@@ -189,6 +201,11 @@ async def test_a_level_let_off_by_a_winner_that_breaks_off_is_asked_again():
     assert len(second.asked) == 2
 
 
+async def test_a_slow_level_is_asked_again_when_the_quick_one_breaks_off_and_nobody_else_is_left():
+    done = await make(FakeProvider(Pause(2), "slow but whole"), FakeProvider("quick bu", CUT)).complete(prompting())
+    assert done.text == "slow but whole"
+
+
 async def test_the_last_level_is_waited_for_until_the_turns_bound():
     done = await make(FakeProvider(DOWN), FakeProvider(Pause(STALL * 2), "slow but there")).complete(prompting())
     assert done.text == "slow but there"
@@ -196,9 +213,8 @@ async def test_the_last_level_is_waited_for_until_the_turns_bound():
 
 async def test_without_hedging_a_silent_level_is_given_up_when_it_stalls():
     chain = make(FakeProvider(SILENCE), FakeProvider("b speaks"), hedge=0)
-    began = time.monotonic()
     done = await chain.complete(prompting())
-    assert STALL <= time.monotonic() - began < STALL + 0.1
+    assert loop_time() == pytest.approx(STALL)
     assert outcomes(done) == [("a", "failed"), ("b", "answered")]
 
 
@@ -207,28 +223,25 @@ async def test_the_hedge_waits_as_long_as_a_level_usually_takes_but_never_for_mo
     first = chain.rungs[0]
     assert chain.patience_seconds(first) == HEDGE
     for _ in range(20):
-        chain.health.note_first_token(first.id, 200.0)
-    assert chain.patience_seconds(first) == pytest.approx(0.2)
+        chain.health.note_first_token(first.id, 2000.0)
+    assert chain.patience_seconds(first) == pytest.approx(2.0)
     for _ in range(20):
         chain.health.note_first_token(first.id, 60_000.0)
     assert chain.patience_seconds(first) == pytest.approx(TURN / 3)
 
 
-@pytest.mark.parametrize("script", [(SILENCE,), ("word ", *(Pause(0.05), "word ") * 40), (Stubborn(5),)], ids=["silent", "endless", "deaf"])
+@pytest.mark.parametrize("script", [(SILENCE,), ("word ", *(Pause(5), "word ") * 40), (Stubborn(500),)], ids=["silent", "endless", "deaf"])
 async def test_no_turn_exceeds_its_bound_even_if_hanging_up_hangs(script: tuple[Step, ...]):
-    chain = make(FakeProvider(*script), FakeProvider(*script), turn=0.3)
-    began = time.monotonic()
+    chain = make(FakeProvider(*script), FakeProvider(*script))
     with pytest.raises(AllLevelsFailed) as caught:
         await chain.complete(prompting())
-    assert time.monotonic() - began < 0.3 + 0.5
+    assert TURN <= loop_time() < TURN + 0.5
     assert {attempt.error for attempt in caught.value.attempts} <= {"ProviderUnavailable", ""}
     assert BreakerState.HALF_OPEN not in (state(chain), state(chain, 1))
-    for task in asyncio.all_tasks() - {asyncio.current_task()}:
-        task.cancel()
 
 
 async def test_who_was_hardly_asked_when_the_bound_struck_is_not_blamed():
-    chain = make(FakeProvider(SILENCE), FakeProvider(SILENCE), hedge=0.2, turn=0.3)
+    chain = make(FakeProvider(SILENCE), FakeProvider(SILENCE), hedge=2.0, turn=3.0)
     with pytest.raises(AllLevelsFailed):
         await chain.complete(prompting())
     assert chain.health.breaker(chain.rungs[0].id).outcomes == (False,)
@@ -236,12 +249,12 @@ async def test_who_was_hardly_asked_when_the_bound_struck_is_not_blamed():
 
 
 async def test_a_late_answer_may_be_given_more_time():
-    chain = make(FakeProvider(Pause(0.25), "at last"), turn=0.1)
-    assert (await chain.complete(prompting(), seconds=1.0)).text == "at last"
+    chain = make(FakeProvider(Pause(TURN * 3), "at last"))
+    assert (await chain.complete(prompting(), seconds=TURN * 4)).text == "at last"
 
 
 async def test_what_the_listener_raises_ends_the_turn_and_no_call_is_left():
-    provider = FakeProvider("one", Pause(5), "two")
+    provider = FakeProvider("one", SILENCE)
     with pytest.raises(ConnectionError):
         await make(provider).complete(prompting(), listener=FakeListener(breaks=ConnectionError("nobody there")))
     assert provider.hung_up == 1
@@ -269,27 +282,28 @@ async def test_the_winners_connection_is_let_go_when_the_answer_is_there():
 
 
 WELL = ("a whole ", "answer")
-SCRIPTS = [WELL, ("\n", *WELL), *(script for script, _ in FAILURES), (SILENCE,), (Pause(0.004), *WELL), (Pause(0.004), DOWN)]
+FAULTS = [script for script, _ in FAILURES]
+SCRIPTS = [*FAULTS, WELL, ("\n", *WELL), (SILENCE,), (Pause(2), *WELL), (Pause(2), DOWN)]
 
 
-@settings(max_examples=60, deadline=None, phases=[Phase.generate])
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.sampled_from(SCRIPTS), min_size=1, max_size=5))
 def test_any_mix_of_faults_ends_in_one_clean_answer_or_an_honest_failure(scripts: list[tuple[Step, ...]]):
     async def turn() -> None:
         listener = FakeListener()
-        chain = make(*(FakeProvider(*script) for script in scripts), hedge=0.003, turn=0.5)
+        chain = make(*(FakeProvider(*script) for script in scripts), turn=200)
         try:
             done = await chain.complete(prompting(), listener=listener)
-        except AllLevelsFailed as failure:
+        except AllLevelsFailed:
             assert not any("a whole " in script for script in scripts)
-            assert {attempt.level for attempt in failure.attempts} == set("abcde"[: len(scripts)])
         else:
             assert listener.shown == done.text == "a whole answer"
             assert sum(attempt.outcome is AttemptOutcome.ANSWERED for attempt in done.attempts) == 1
         assert BreakerState.HALF_OPEN not in {state(chain, level) for level in range(len(scripts))}
         assert await no_calls_run()
 
-    asyncio.run(turn())
+    with capture_logs(), asyncio.Runner(loop_factory=FakeTimeLoop) as runner:
+        runner.run(turn())
 
 
 # Breakers inside turns
@@ -361,9 +375,9 @@ async def test_a_resting_level_is_tried_when_the_only_other_one_is_dead_silent(c
         await chain.complete(prompting())
     first.will("a is back")
     second.will(SILENCE)
-    began = time.monotonic()
+    began = loop_time()
     assert (await chain.complete(prompting())).text == "a is back"
-    assert time.monotonic() - began < STALL + 0.1
+    assert loop_time() - began == pytest.approx(STALL)
 
 
 async def test_a_total_outage_is_asked_about_every_few_seconds_not_every_turn(clock: FakeClock):
@@ -381,13 +395,13 @@ async def test_a_total_outage_is_asked_about_every_few_seconds_not_every_turn(cl
 @pytest.mark.parametrize("ends", ["called off", "out of time", "broken off", "overtaken", "refused", "rejected"])
 async def test_however_a_probe_ends_the_breaker_is_not_half_open_for_ever(clock: FakeClock, ends: str):
     first = FakeProvider(DOWN)
-    chain = make(first, FakeProvider(DOWN).then(DOWN).then(Pause(HEDGE), "b speaks"), clock=clock, turn=0.5)
+    chain = make(first, FakeProvider(DOWN).then(DOWN).then(Pause(HEDGE), "b speaks"), clock=clock)
     for _ in range(2):
         with pytest.raises(AllLevelsFailed):
             await chain.complete(prompting())
     clock.advance(seconds=30)
     first.will(*{"broken off": ("hal", CUT), "refused": (DOWN,), "rejected": (RequestRejected("400"),)}.get(ends, (SILENCE,)))
-    turn = asyncio.create_task(chain.complete(prompting(), seconds=0.02 if ends == "out of time" else None))
+    turn = asyncio.create_task(chain.complete(prompting(), seconds=1.0 if ends == "out of time" else None))
     await asyncio.sleep(0.01)
     if ends == "called off":
         turn.cancel()
@@ -402,7 +416,7 @@ async def test_however_a_probe_ends_the_breaker_is_not_half_open_for_ever(clock:
 async def test_a_turn_called_off_at_any_moment_leaves_no_call_and_no_half_open_breaker(clock: FakeClock, script: tuple[Step, ...]):
     for moment in range(40):
         first = FakeProvider(DOWN)
-        chain = make(first, FakeProvider(*script), clock=clock, hedge=0.002)
+        chain = make(first, FakeProvider(*script), clock=clock, hedge=0.01)
         for permit in (chain.health.breaker(chain.rungs[0].id).permit(), chain.health.breaker(chain.rungs[0].id).permit()):
             assert permit is not None
             permit.failed(DOWN)
@@ -410,7 +424,7 @@ async def test_a_turn_called_off_at_any_moment_leaves_no_call_and_no_half_open_b
         first.will(*script)
         turn = asyncio.create_task(chain.complete(prompting(), listener=FakeListener()))
         for _ in range(moment):
-            await asyncio.sleep(0.0005 if moment > 20 else 0)
+            await asyncio.sleep(0.002 if moment > 20 else 0)
         turn.cancel()
         await asyncio.gather(turn, return_exceptions=True)
         assert state(chain) is not BreakerState.HALF_OPEN
@@ -421,7 +435,7 @@ async def test_a_level_on_several_nodes_is_asked_node_by_node():
     nodes = [rung("llama", FakeProvider(DOWN), "n1"), rung("llama", FakeProvider("from the second"), "n2")]
     chain = FallbackChain(
         rungs=nodes,
-        health=HealthBoard(database=None, clock=FakeClock()),
+        health=HealthBoard(database=None, clock=FakeClock(), monotonic=loop_time),
         budget=None,
         turn_seconds=TURN,
         hedge_seconds=HEDGE,

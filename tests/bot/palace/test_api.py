@@ -74,7 +74,7 @@ async def test_without_an_id_every_question_is_new(house: House):
 
 @pytest.mark.parametrize(
     "text",
-    ["", " \n", NASTY, "\U0001f600" * 10_000, "é" * 1_000_000, "\x00" * 1_000_000],
+    ["", " \n", NASTY, "\U0001f600" * 10_000, "é" * 1_000_000, "\x00" * 100_000],
     ids=["empty", "blank", "nasty", "emoji", "large", "nul"],
 )
 async def test_text_is_kept_exactly(house: House, text: str):

@@ -1,0 +1,100 @@
+"""Moving between the two databases keeps every row and every value, or does nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Table, insert, select
+
+from bot.domain.clock import new_id
+from bot.domain.errors import Conflict, StorageError
+from storage import copying
+from storage.copying import copy_everything
+from storage.database import Database
+from storage.models.base import Base
+from storage.models.messaging import InboxState
+from tests.stage import Stage
+
+
+@pytest.fixture
+async def other(request: pytest.FixtureRequest, database_url: str, sqlite_file: Any) -> AsyncIterator[Database]:
+    """An empty database of the other kind than the stage's."""
+    is_sqlite = database_url.startswith("sqlite")
+    url = request.getfixturevalue("postgres_url") if is_sqlite else f"sqlite+aiosqlite:///{sqlite_file}"
+    async with Database(url, organization="default") as opened:
+        yield opened
+
+
+async def test_every_row_and_value_arrives(stage: Stage, other: Database):
+    await _fill(stage)
+    assert all((await _content(stage.database)).values()), "a table is empty: fill it in this test"
+    steps: list[tuple[int, int]] = []
+    copied = await copy_everything(stage.database, other, lambda done, total: steps.append((done, total)))
+    content = await _content(stage.database)
+    assert await _content(other) == content
+    assert copied == sum(len(rows) for rows in content.values())
+    assert steps[-1] == (copied, copied)
+
+
+async def test_a_table_larger_than_a_batch_arrives_whole(stage: Stage, other: Database):
+    rows = [
+        {"organization_id": "default", "id": new_id(), "kind": "k", "key": str(number), "detail": "d", "at": stage.clock.now()}
+        for number in range(2 * copying.BATCH + 1)
+    ]
+    async with stage.database.unit_of_work() as work:
+        await work.connection.execute(insert(Base.metadata.tables["incidents"]), rows)
+    await copy_everything(stage.database, other)
+    assert len((await _content(other))["incidents"]) == len(rows)
+
+
+async def test_a_target_that_holds_anything_is_refused_and_left_as_it_was(stage: Stage, other: Database):
+    async with other.unit_of_work() as work:
+        await work.people.ensure_organization(stage.clock.now())
+    before = await _content(other)
+    with pytest.raises(Conflict, match="already holds data"):
+        await copy_everything(stage.database, other)
+    assert await _content(other) == before
+
+
+async def test_a_copy_that_fails_midway_leaves_nothing(stage: Stage, other: Database):
+    await _fill(stage)
+
+    def fail(done: int, total: int) -> None:
+        if done > total / 2:
+            raise StorageError("the cable was pulled")
+
+    with pytest.raises(StorageError, match="the cable was pulled"):
+        await copy_everything(stage.database, other, fail)
+    assert not any((await _content(other)).values())
+    await copy_everything(stage.database, other)
+    assert await _content(other) == await _content(stage.database)
+
+
+async def _fill(stage: Stage) -> None:
+    """At least one row in every table, with the values that are hard to carry."""
+    now = stage.clock.now()
+    event_id = await stage.receives("NUL \x00, half \ud800, escape \ufdd0, 👩‍👩‍👧‍👦")
+    event = await stage.claims()
+    assert event is not None
+    await stage.answers(event_id, "x" * 100_000, details={"cost_usd": 0.1, "why": "ż", "list": [1, None, True]}, recovered=True)
+    async with stage.database.unit_of_work() as work:
+        await work.inbox.settle(event, InboxState.QUEUED, now=now, deferred_at=now)
+        await work.people.ensure_identity(channel="slack", account="T1/U1", user_id=stage.allan.id, now=now)
+        await work.notes.add(user_id=stage.allan.id, text="milk", now=now, source_id=event_id)
+        await work.incidents.add_once(kind="k", key="k", detail="d", now=now)
+        await work.usage.add(at=now, level="l", provider="p", model="m", outcome="ok", cost_usd=0.1 + 0.2, first_token_ms=1 / 3)
+        row = {"rung": "r", "state": "open", "openings": 3, "outcomes": [True, False], "retry_at": now, "updated_at": now}
+        await work.health.save([row])
+        await work.credentials.add(kind="token", secret_hash="h", user_id=stage.allan.id, label="", now=now, expires_at=None)
+
+
+async def _content(database: Database) -> dict[str, list[dict[str, Any]]]:
+    async with database.reading() as work:
+        return {table.name: await _rows(work.connection, table) for table in Base.metadata.sorted_tables}
+
+
+async def _rows(connection: Any, table: Table) -> list[dict[str, Any]]:
+    found = (await connection.execute(select(table))).mappings().all()
+    return sorted((dict(row) for row in found), key=lambda row: [str(row[column.name]) for column in table.primary_key])
