@@ -1,22 +1,17 @@
-"""FAKES shared by all tests: a model that follows a script, a listener, prices, a push channel that writes down what it sent."""
+"""FAKES for tests of thinking: a model that follows a script, time that passes at once, a listener, prices."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import selectors
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from uuid import UUID
 
 from bot.domain.address import Person, SessionType
 from bot.domain.clock import Clock, new_id
-from bot.domain.errors import AdapterError, ProviderUnavailable
-from bot.domain.message import Outgoing, Sent
-from bot.domain.ports import Capabilities
+from bot.domain.errors import ProviderUnavailable
 from bot.domain.thought import Delta, Finish, Line, Prompt, Question, Role, Usage
 from tests.clock import FakeClock
 
@@ -27,7 +22,6 @@ __all__ = [
     "FakeListener",
     "FakePrices",
     "FakeProvider",
-    "FakePushAdapter",
     "FakeTimeLoop",
     "Pause",
     "Step",
@@ -203,50 +197,6 @@ class FakePrices:
         if provider == "local":
             return 0.0
         return usage.input_tokens * self.input_usd + usage.output_tokens * self.output_usd
-
-
-class FakePushAdapter:
-    """FAKE: a channel to which replies are pushed. What it sent stands in `sent`, and in a file where another process is to see it.
-
-    `fails` are raised one after the other, each instead of a send; `finds` makes it one that can be asked what it has.
-    """
-
-    def __init__(
-        self,
-        *,
-        channel: str = "push",
-        file: Path | None = None,
-        finds: bool = False,
-        edits: bool = False,
-        fails: Sequence[AdapterError] = (),
-    ) -> None:
-        self.channel = channel
-        self.capabilities = Capabilities(finds=finds, edits=edits)
-        self.sent: list[Outgoing] = []
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.fails = deque(fails)
-        self._file = file
-
-    async def send(self, outgoing: Outgoing) -> Sent:
-        """Write it down, on the disk before anyone is told; wait first while `gate` is shut."""
-        await self.gate.wait()
-        if self.fails:
-            raise self.fails.popleft()
-        self.sent.append(outgoing)
-        if self._file is not None:
-            with self._file.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(outgoing), default=str) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        return Sent(channel_message_id=f"{self.channel}-{len(self.sent)}")
-
-    async def find(self, outgoing: Outgoing) -> Sent | None:
-        """Whether this very reply was sent."""
-        known = [str(one.id) for one in self.sent]
-        if self._file is not None and self._file.exists():
-            known = [json.loads(line)["id"] for line in self._file.read_text(encoding="utf-8").splitlines()]
-        return Sent(channel_message_id=f"{self.channel}-{known.index(str(outgoing.id)) + 1}") if str(outgoing.id) in known else None
 
 
 PERSON = Person(id=UUID(int=7), name="Allan", role="owner", timezone="America/New_York")

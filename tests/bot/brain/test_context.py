@@ -1,0 +1,206 @@
+"""Prompts: what a model is told, in what order, and that it always fits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.brain.context import HISTORY_MESSAGES, PROMPTS, ContextBuilder, cleaned, printable
+from bot.domain.address import Person
+from bot.domain.clock import new_id
+from bot.domain.thought import BRIEF_LINES_TOKENS, LEFT_OUT, Line, Prompt, Question, Role, estimate_tokens
+from storage.models.messaging import Message
+from tests.fakes import FakeClock, asked
+from tests.stage import Stage
+
+ODD = "half \ud83d and NUL \x00 end"
+
+
+@pytest.fixture
+def builder(stage: Stage, clock: FakeClock) -> ContextBuilder:
+    return ContextBuilder(database=stage.database, owner="Allan", clock=clock)
+
+
+async def says(stage: Stage, text: str) -> Message:
+    return await stage.says(text)
+
+
+async def replies(stage: Stage, question: Message, text: str, kind: str = "answer") -> Message:
+    return await stage.says(text, direction="out", kind=kind, reply_to=question.id)
+
+
+def about(stage: Stage, message: Message, person: Person) -> Question:
+    """The question that a stored message is."""
+    return replace(asked(message.text, person=person, conversation_id=stage.conversation.id), id=message.id)
+
+
+def told(prompt: Prompt) -> list[tuple[str, str]]:
+    return [(line.role.value, line.text) for line in prompt.lines]
+
+
+def whole(prompt: Prompt) -> str:
+    return "\n".join([prompt.system, *(f"{line.role}: {line.text}" for line in prompt.lines)])
+
+
+async def test_standing_words_come_first_then_the_conversation_then_the_question(stage: Stage, allan: Person, builder: ContextBuilder):
+    await replies(stage, await says(stage, "My dog is called Rex."), "Noted.")
+    prompt = await builder.build(about(stage, await says(stage, "What is my dog called?"), allan))
+    assert "You are Robbie" in prompt.system
+    assert "Sunday 22 November 2026" in prompt.system
+    assert told(prompt) == [("user", "My dog is called Rex."), ("assistant", "Noted."), ("user", "What is my dog called?")]
+
+
+async def test_the_day_is_the_persons_own(stage: Stage, allan: Person, grace: Person, builder: ContextBuilder, clock: FakeClock):
+    clock.moment = clock.moment.replace(hour=3)
+    assert "Saturday 21 November" in (await builder.build(asked("hi", person=allan))).system
+    assert "Sunday 22 November" in (await builder.build(asked("hi", person=grace))).system
+
+
+async def test_fixed_words_are_few(builder: ContextBuilder, allan: Person):
+    prompt = await builder.build(asked("hi", person=allan))
+    assert estimate_tokens(prompt.system) < 1500
+    assert estimate_tokens(prompt.brief_system) < 400
+
+
+async def test_two_prompts_a_minute_apart_share_everything_up_to_the_new_lines(
+    stage: Stage, allan: Person, builder: ContextBuilder, clock: FakeClock
+):
+    first_message = await says(stage, "What is the capital of France?")
+    first = await builder.build(about(stage, first_message, allan))
+    await replies(stage, first_message, "Paris.")
+    clock.advance(seconds=60)
+    second = await builder.build(about(stage, await says(stage, "And of Spain?"), allan))
+    assert whole(second).startswith(whole(first))
+    assert second.brief_system == first.brief_system
+
+
+async def test_makeshift_replies_are_left_out_with_what_they_did_not_answer(stage: Stage, allan: Person, builder: ContextBuilder):
+    await replies(stage, await says(stage, "unanswered"), "My models are out of reach.", kind="offline")
+    await replies(stage, await says(stage, "poisoned"), "I set it aside.", kind="notice")
+    await replies(stage, await says(stage, "answered"), "Yes.")
+    prompt = await builder.build(about(stage, await says(stage, "and now?"), allan))
+    assert told(prompt) == [("user", "answered"), ("assistant", "Yes."), ("user", "and now?")]
+
+
+async def test_a_late_answer_stands_behind_its_question(stage: Stage, allan: Person, builder: ContextBuilder):
+    early = await says(stage, "Who wrote Faust?")
+    await replies(stage, early, "My models are out of reach.", kind="offline")
+    await replies(stage, await says(stage, "hello"), "Hi.")
+    await replies(stage, early, "Goethe.", kind="late")
+    prompt = await builder.build(about(stage, await says(stage, "thanks"), allan))
+    assert [text for _, text in told(prompt)] == ["Who wrote Faust?", "Goethe.", "hello", "Hi.", "thanks"]
+
+
+async def test_who_writes_twice_in_quick_succession_is_remembered(stage: Stage, allan: Person, builder: ContextBuilder):
+    first = await says(stage, "My name is Bob.")
+    second = await says(stage, "What is my name?")
+    await replies(stage, first, "Hello Bob.")
+    prompt = await builder.build(about(stage, second, allan))
+    assert [text for _, text in told(prompt)] == ["My name is Bob.", "Hello Bob.", "What is my name?"]
+
+
+async def test_what_was_said_after_the_question_is_not_known_to_it(stage: Stage, allan: Person, builder: ContextBuilder):
+    question = await says(stage, "first")
+    await replies(stage, await says(stage, "later"), "an answer")
+    assert [text for _, text in told(await builder.build(about(stage, question, allan)))] == ["first"]
+
+
+async def test_another_conversation_is_not_shown(stage: Stage, allan: Person, builder: ContextBuilder):
+    elsewhere = await stage.another_conversation("other")
+    await stage.says("a secret", conversation_id=elsewhere.id)
+    assert len((await builder.build(about(stage, await says(stage, "hi"), allan))).lines) == 1
+
+
+async def test_a_long_conversation_is_cut_at_its_beginning(stage: Stage, allan: Person, builder: ContextBuilder):
+    for number in range(40):
+        await replies(stage, await says(stage, f"q{number}"), f"a{number}")
+    prompt = await builder.build(about(stage, await says(stage, "last"), allan))
+    assert len(prompt.lines) <= HISTORY_MESSAGES + 1
+    assert prompt.lines[-2].text == "a39"
+
+
+async def test_nothing_reaches_a_wire_that_no_wire_can_carry(stage: Stage, grace: Person, builder: ContextBuilder):
+    await replies(stage, await says(stage, ODD), ODD)
+    await replies(stage, await says(stage, "\x00"), "empty, you said")
+    prompt = await builder.build(about(stage, await says(stage, ODD), replace(grace, name="Gr\x00ace\ud800")))
+    whole(prompt).encode("utf-8")
+    assert "\x00" not in whole(prompt)
+    assert all(line.text for line in prompt.lines)
+
+
+def test_halves_of_a_character_are_joined_or_replaced():
+    assert cleaned("\ud83d\ude00 \ud83d x\x00y ") == "😀 \ufffd xy"
+    assert printable(" \x00\n") == "(an empty message)"
+
+
+@given(st.text(st.characters()))
+def test_cleaned_text_is_always_utf8(text: str):
+    assert "\x00" not in cleaned(text).encode("utf-8").decode("utf-8")
+
+
+# Fitting into a window
+
+lines = st.lists(st.builds(Line, role=st.sampled_from(Role), text=st.text(st.characters(codec="utf-8"), max_size=3000)), max_size=12)
+prompts = st.builds(
+    lambda earlier, last: Prompt(
+        system=(PROMPTS / "system.md").read_text("utf-8"),
+        brief_system=(PROMPTS / "brief.md").read_text("utf-8"),
+        lines=(*earlier, Line(role=Role.USER, text=last)),
+    ),
+    lines,
+    st.text(st.characters(codec="utf-8"), max_size=20_000),
+)
+
+
+@given(prompts, st.integers(512, 20_000), st.integers(1, 20_000), st.booleans())
+def test_a_fitted_prompt_never_exceeds_its_window(prompt: Prompt, context: int, output: int, brief: bool):
+    fitted = prompt.fitted(context=context, output=output, brief=brief)
+    assert fitted.tokens() + fitted.max_output_tokens <= context
+    assert 0 < fitted.max_output_tokens <= output
+    if brief:
+        assert fitted.tokens() - estimate_tokens(fitted.system) <= BRIEF_LINES_TOKENS
+
+
+@given(prompts, st.integers(512, 20_000), st.booleans())
+def test_a_fitted_prompt_keeps_the_question_and_begins_with_the_person(prompt: Prompt, context: int, brief: bool):
+    fitted = prompt.fitted(context=context, output=500, brief=brief)
+    assert fitted.lines[0].role is Role.USER
+    question, kept = prompt.lines[-1].text, fitted.lines[-1].text
+    if kept != question:
+        beginning, end = kept.split(LEFT_OUT)[0], kept.split(LEFT_OUT)[-1]
+        assert beginning
+        assert question.startswith(beginning)
+        assert question.endswith(end)
+        assert len(fitted.lines) == 1
+    assert fitted.lines[:-1] == prompt.lines[len(prompt.lines) - len(fitted.lines) : -1]
+
+
+def test_a_small_window_gets_the_brief_words():
+    prompt = Prompt(system="many words " * 200, brief_system="few", lines=(Line(role=Role.USER, text="hi"),))
+    assert prompt.fitted(context=1024, output=200).system == "few"
+    assert prompt.fitted(context=8192, output=200).system == prompt.system
+
+
+def test_a_megabyte_is_fitted_in_no_time():
+    prompt = Prompt(system="s", brief_system="b", lines=(Line(role=Role.USER, text="😀a" * 500_000),))
+    assert prompt.fitted(context=4096, output=200, brief=True).tokens() < 700
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [("word " * 1000, 1001), ("今天天气很好我们一起去公园散步然后吃晚饭讨论一下项目的进展情况。" * 10, 640), ("😀🎉🚀👩‍👩‍👧‍👦🇩🇪" * 50, 1650)],
+    ids=["english", "chinese", "emoji"],
+)
+def test_estimates_are_on_the_safe_side_of_what_a_small_models_tokenizer_counts(text: str, tokens: int):
+    assert tokens <= estimate_tokens(text) < 2 * tokens
+
+
+def test_ids_of_messages_follow_time():
+    ids: list[UUID] = [new_id() for _ in range(100)]
+    assert ids == sorted(ids)
+    assert timedelta(0) < timedelta.resolution
