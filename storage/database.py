@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -13,10 +13,10 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.errors import Conflict, StorageUnavailable
-from storage.dialects import enter_organization, is_sqlite, make_postgres_engine, make_sqlite_engine
+from storage.dialects import SQLITE_BUSY_SECONDS, enter_organization, is_sqlite, make_postgres_engine, make_sqlite_engine
 from storage.repositories.housekeeping import Credentials
 from storage.repositories.inbox import Inbox
 from storage.repositories.memory import StickyNotes
@@ -86,25 +86,23 @@ class UnitOfWork:
 
 
 class Database:
-    """The data of one organization, on SQLite or PostgreSQL. An async context manager: leaving it closes every connection."""
+    """The data of one organization, on SQLite or PostgreSQL. An async context manager: leaving it closes every connection.
 
-    def __init__(self, url: str, *, organization: str) -> None:
+    `file` is that of an embedded database; `place` is where the data are, as an operator may read it: no secret is in it.
+    """
+
+    def __init__(self, url: str, *, organization: str, busy_seconds: float = SQLITE_BUSY_SECONDS) -> None:
         self.url = url
         self.organization = organization
-        self._one_writer = asyncio.Lock() if is_sqlite(url) else None
-        self.engine: AsyncEngine = make_sqlite_engine(url, writes=True) if self._one_writer else make_postgres_engine(url)
-        self._reader = make_sqlite_engine(url, writes=False) if self._one_writer else self.engine
-
-    @property
-    def file(self) -> Path | None:
-        """The file of an embedded database."""
-        name = make_url(self.url).database
-        return Path(name) if self._one_writer and name else None
-
-    @property
-    def place(self) -> str:
-        """Where the data are, as the operator may read it: no secret is in it."""
-        return str(self.file or make_url(self.url).set(username=None, password=None, query={}))
+        self.file = file_of(url)
+        self.place = str(self.file or make_url(url).set(username=None, password=None, query={}))
+        self._one_writer: AbstractAsyncContextManager[None] = nullcontext()
+        if is_sqlite(url):  # waiting in turn is fair and quick; SQLite's own busy handler polls
+            self._one_writer = asyncio.Lock()
+            self.engine = make_sqlite_engine(url, writes=True, busy_seconds=busy_seconds)
+            self._reader = make_sqlite_engine(url, writes=False, busy_seconds=busy_seconds)
+        else:
+            self.engine = self._reader = make_postgres_engine(url)
 
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator[UnitOfWork]:
@@ -112,29 +110,29 @@ class Database:
 
         Never hold one across a network or model call: on SQLite it keeps every other writer waiting.
         """
-        if self._one_writer is None:
-            async with self._transaction() as work:
-                yield work
-        else:  # waiting here in turn is fair and quick; SQLite's own busy handler polls
-            async with self._one_writer, self._transaction() as work:
-                yield work
+        with storage_errors(self.place):
+            async with self._one_writer, self.engine.begin() as connection:
+                await enter_organization(connection, self.organization)
+                yield UnitOfWork(connection, self.organization)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[UnitOfWork]:
         """Read only, beside whoever writes. Raises StorageUnavailable."""
-        async with storage_errors(self.place), self._reader.connect() as connection:
-            await enter_organization(connection, self.organization)
-            yield UnitOfWork(connection, self.organization)
+        with storage_errors(self.place):
+            async with self._reader.connect() as connection:
+                await enter_organization(connection, self.organization)
+                yield UnitOfWork(connection, self.organization)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[UnitOfWork]:
         """Read one moment's state, however long that takes; an embedded database is not written meanwhile. Raises StorageUnavailable."""
-        if self._one_writer is not None:
+        if is_sqlite(self.url):
             async with self.unit_of_work() as work:
                 yield work
-        else:
-            frozen = self.engine.execution_options(isolation_level="REPEATABLE READ")
-            async with storage_errors(self.place), frozen.connect() as connection:
+            return
+        frozen = self.engine.execution_options(isolation_level="REPEATABLE READ")
+        with storage_errors(self.place):
+            async with frozen.connect() as connection:
                 await enter_organization(connection, self.organization)
                 yield UnitOfWork(connection, self.organization)
 
@@ -154,15 +152,15 @@ class Database:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[UnitOfWork]:
-        async with storage_errors(self.place), self.engine.begin() as connection:
-            await enter_organization(connection, self.organization)
-            yield UnitOfWork(connection, self.organization)
+
+def file_of(url: str) -> Path | None:
+    """The file of an embedded database."""
+    name = make_url(url).database
+    return Path(name) if is_sqlite(url) and name else None
 
 
-@asynccontextmanager
-async def storage_errors(place: str) -> AsyncIterator[None]:
+@contextmanager
+def storage_errors(place: str) -> Iterator[None]:
     """What the drivers raise becomes StorageUnavailable or Conflict, in one line that begins with the *place* of the data."""
     try:
         yield

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from storage import one_hop
 
-SQLITE_BUSY_MS = 5000
+SQLITE_BUSY_SECONDS = 5.0
+"""How long another process's lock is waited for."""
 
 _ENTER = text("SELECT set_config('app.org', :organization, true)")
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
@@ -33,7 +34,7 @@ def insert_or_replace(table: Any, *changing: str) -> Executable:
     return statement.on_conflict_do_update(index_elements=inspect(table).primary_key, set_=values)
 
 
-def make_sqlite_engine(url: str, *, writes: bool) -> AsyncEngine:
+def make_sqlite_engine(url: str, *, writes: bool, busy_seconds: float = SQLITE_BUSY_SECONDS) -> AsyncEngine:
     """One connection that writes (transactions begin IMMEDIATE, so that a write never fails halfway), or a few that only read."""
     engine = create_async_engine(
         url,
@@ -41,7 +42,8 @@ def make_sqlite_engine(url: str, *, writes: bool) -> AsyncEngine:
         max_overflow=0,
         pool_reset_on_return="rollback" if writes else None,
         isolation_level=None if writes else "AUTOCOMMIT",
-        connect_args={"timeout": SQLITE_BUSY_MS / 1000, "async_creator_fn": one_hop.connect},
+        skip_autocommit_rollback=not writes,  # the writer looks like AUTOCOMMIT to SQLAlchemy, since it says BEGIN itself
+        connect_args={"timeout": busy_seconds, "async_creator_fn": one_hop.connect},
     )
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -76,7 +78,7 @@ async def enter_organization(connection: AsyncConnection, organization: str) -> 
         await connection.execute(_ENTER, {"organization": organization})
 
 
-async def lock_for_counting(connection: AsyncConnection, name: str) -> None:
-    """Until the commit, nobody else counts what *name* stands for (SQLite has one writer at a time as it is)."""
+async def lock_until_commit(connection: AsyncConnection, name: str) -> None:
+    """Until the commit, nobody else gets past here with the same *name* (SQLite has one writer at a time as it is)."""
     if connection.dialect.name == "postgresql":
         await connection.execute(_LOCK, {"name": name})

@@ -9,15 +9,18 @@ took 2.6 ms of processor time this way and 6.0 ms the other.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Self
 
 import aiosqlite
+from aiosqlite.core import _STOP_RUNNING_SENTINEL
 
 
 class OneHopCursor(aiosqlite.Cursor):
     """A cursor that opens, executes and fetches all rows in one go; results here are small by design."""
+
+    iter_chunk_size = 64
 
     def __init__(self, connection: OneHopConnection) -> None:
         self._connection = connection
@@ -27,7 +30,10 @@ class OneHopCursor(aiosqlite.Cursor):
         return self
 
     async def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> Self:
-        """Run one statement and keep its rows."""
+        """Run one statement and keep its rows; inside of a transaction without a trip."""
+        if self._connection.is_inside:
+            self._cursor, self._rows = self._run(sql, parameters)
+            return self
         self._cursor, self._rows = await self._connection._execute(self._run, sql, parameters)  # type: ignore[no-untyped-call]
         return self
 
@@ -61,9 +67,18 @@ class OneHopCursor(aiosqlite.Cursor):
 
 
 class OneHopConnection(aiosqlite.Connection):
-    """A connection whose cursors make one trip per statement; a transaction begins in the trip of its first one."""
+    """A connection whose cursors make one trip per statement; a transaction is two: one to begin with its first, one to commit."""
 
-    _to_begin: str | None = None
+    def __init__(self, open_file: Callable[[], sqlite3.Connection]) -> None:
+        super().__init__(self._open, iter_chunk_size=64)
+        self._thread.daemon = True
+        self._open_file = open_file
+        self._opened: sqlite3.Connection | None = None
+        self._to_begin: str | None = None
+
+    def cursor(self) -> OneHopCursor:  # type: ignore[override]
+        """A cursor, at no cost."""
+        return OneHopCursor(self)
 
     def begin_with_next(self, sql: str) -> None:
         """Run *sql* before the next statement; should it fail, that statement does not run, and neither does any later one without it."""
@@ -77,6 +92,11 @@ class OneHopConnection(aiosqlite.Connection):
             self._to_begin = None
         return connection
 
+    @property
+    def is_inside(self) -> bool:
+        """Whether a transaction has begun: its lock is held and its pages are at hand, so that a small statement waits for nothing."""
+        return self._to_begin is None and self._conn.in_transaction
+
     async def commit(self) -> None:
         """Keep what was written."""
         if self._to_begin is None:
@@ -84,18 +104,28 @@ class OneHopConnection(aiosqlite.Connection):
         self._to_begin = None
 
     async def rollback(self) -> None:
-        """Forget what was written."""
-        if self._to_begin is None:
-            await super().rollback()
-        self._to_begin = None
+        """Forget what was written, also by a statement that is still under way for someone who was cancelled."""
+        await self._execute(self._roll_back)  # type: ignore[no-untyped-call]
 
-    def cursor(self) -> OneHopCursor:  # type: ignore[override]
-        """A cursor, at no cost."""
-        return OneHopCursor(self)
+    def stop(self) -> None:
+        """Close the file and end the thread, once it has done what it was given. Nobody waits for that: their loop may have ended."""
+        self._running = False
+        self._tx.put_nowait((None, self._close_and_stop))
+
+    def _open(self) -> sqlite3.Connection:
+        self._opened = self._open_file()
+        return self._opened
+
+    def _roll_back(self) -> None:
+        self._to_begin = None
+        self._conn.rollback()
+
+    def _close_and_stop(self) -> object:
+        if self._opened is not None:
+            self._opened.close()
+        return _STOP_RUNNING_SENTINEL
 
 
 def connect(database: str, **options: Any) -> OneHopConnection:
     """Open *database* as `aiosqlite.connect` does; awaited by SQLAlchemy."""
-    connection = OneHopConnection(partial(sqlite3.connect, database, **options), iter_chunk_size=64)
-    connection._thread.daemon = True
-    return connection
+    return OneHopConnection(partial(sqlite3.connect, database, **options))

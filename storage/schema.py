@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.errors import SchemaMismatch
 from storage.database import Database
+from storage.dialects import lock_until_commit
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -51,6 +52,7 @@ async def upgrade(database: Database, progress: Progress = lambda done, total: N
     if status.is_ready:
         return status
     async with database.unit_of_work() as work:
+        await lock_until_commit(work.connection, "schema")
         status = await _status(work.connection)  # another process may have been quicker
         if status.pending:
             await work.connection.run_sync(_upgrade, status.pending, progress)

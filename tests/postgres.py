@@ -66,7 +66,15 @@ def running_postgres() -> Iterator[Postgres]:
     subprocess.run(initdb, user=user, cwd=home, check=True, stdout=subprocess.DEVNULL)
     server = [binaries / "postgres", "-D", home / "data", "-k", home, *FAST]
     with (home / "log").open("wb") as log:
-        keeper = subprocess.Popen(["sh", "-c", KEEPER, home, *server], user=user, cwd=home, stdin=subprocess.PIPE, stdout=log, stderr=log)
+        keeper = subprocess.Popen(
+            ["sh", "-c", KEEPER, home, *server],
+            user=user,
+            cwd=home,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for the tests; this ends after them
+        )
     with keeper:  # leaving it closes the pipe and waits
         _wait_for(binaries / "pg_isready", home, keeper)
         yield Postgres(home)

@@ -186,8 +186,6 @@ class _Run:
                     return call
                 if call.first is not None:
                     self._fail(call, _what_went_wrong(call.first))
-            if newest not in self._active:
-                await self._ask_next()
         raise AllLevelsFailed(self.attempts)
 
     async def _is_silent_for_too_long(self, newest: Call) -> bool:
@@ -196,7 +194,7 @@ class _Run:
             async with asyncio.timeout(self._patience_seconds(newest)):
                 await self._news.wait()
         except TimeoutError:
-            return not self._news.is_set()
+            return True
         return False
 
     def _patience_seconds(self, newest: Call) -> float | None:
@@ -206,10 +204,13 @@ class _Run:
         return max(self._chain.stall_seconds - newest.age_seconds, 0.0) if self._resting else None
 
     async def _hedge(self, newest: Call) -> None:
-        if self._chain.hedges:
-            await self._ask_anyone()
-        else:
+        """Time is up for the newest call: ask someone else alongside, or instead where nobody hedges."""
+        if not self._chain.hedges:
             self._fail(newest, ProviderUnavailable("silent"))
+        elif self._ahead:
+            await self._ask_next()
+        else:
+            await self._ask_anyone()
 
     async def _ask_anyone(self) -> bool:
         """Ask the next rung; where none is left, one that rests after failures, before its time. False where nobody may be asked."""

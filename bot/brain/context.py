@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from bot.domain.clock import Clock
-from bot.domain.thought import Line, Prompt, Question, Role
+from bot.domain.thought import Line, Prompt, Question, Role, steady
 from storage.database import Database
-from storage.models.messaging import Message
+from storage.repositories.messaging import Exchange
 
 PROMPTS = Path(__file__).parent / "prompts"
-HISTORY_MESSAGES = 30
-"""The last messages of a conversation that a prompt may hold; a level with a small window gets fewer."""
+HISTORY_EXCHANGES = 15
+"""The last answers of a conversation that a prompt may hold; a level with a small window gets fewer."""
 
 
 class ContextBuilder:
@@ -30,11 +31,11 @@ class ContextBuilder:
     async def build(self, question: Question) -> Prompt:
         """The prompt for *question*. Its standing words change once a day, so that a prefix cache holds. Raises StorageUnavailable."""
         async with self._database.reading() as work:
-            before = await work.messages.latest(question.conversation_id, limit=HISTORY_MESSAGES, before=question.id)
-            after = await work.messages.since(question.conversation_id, question.id, limit=HISTORY_MESSAGES)
-        # Who writes twice in quick succession is answered after the second message came: that answer belongs to the history too.
-        answers = [message for message in after if message.reply_to is not None and message.reply_to < question.id]
-        lines = (*to_lines([*before, *answers]), Line(role=Role.USER, text=printable(question.text)))
+            exchanges = await work.messages.exchanges(question.conversation_id, limit=HISTORY_EXCHANGES, before=question.id)
+        history = to_lines(exchanges)
+        if len(exchanges) == HISTORY_EXCHANGES:
+            history = steady(history)
+        lines = (*history, Line(role=Role.USER, text=printable(question.text)))
         return Prompt(system=self._fill(self._system, question), brief_system=self._fill(self._brief, question), lines=lines)
 
     def _fill(self, words: str, question: Question) -> str:
@@ -43,30 +44,14 @@ class ContextBuilder:
         return printable(words.format(owner=self._owner, person=person.name, date=spoken_date(today), timezone=person.timezone))
 
 
-def to_lines(history: Sequence[Message]) -> list[Line]:
-    """A transcript as a model sees it, each reply behind its question; makeshift replies are left out, and what got no real answer."""
+def to_lines(exchanges: Iterable[Exchange]) -> tuple[Line, ...]:
+    """A conversation as a model sees it: questions, each with its answer behind it; what got only a makeshift reply is not among them."""
     lines: list[Line] = []
-    for message in sorted(history, key=lambda message: (message.reply_to or message.id, message.id)):
-        if message.direction == "in":
-            lines.append(Line(role=Role.USER, text=printable(message.text)))
-        elif message.kind in ("answer", "late") and lines:
-            lines.append(Line(role=Role.ASSISTANT, text=printable(message.text)))
-        elif lines and lines[-1].role is Role.USER:
-            lines.pop()
-    return _alternating(lines)
-
-
-def _alternating(lines: Sequence[Line]) -> list[Line]:
-    """The lines with neighbours of one role joined, as every vendor wants them, ending with an answer."""
-    joined: list[Line] = []
-    for line in lines:
-        if joined and joined[-1].role is line.role:
-            joined[-1] = Line(role=line.role, text=f"{joined[-1].text}\n\n{line.text}")
-        else:
-            joined.append(line)
-    if joined and joined[-1].role is Role.USER:
-        joined.pop()
-    return joined
+    for _, same in groupby(exchanges, key=lambda exchange: exchange.question_id):
+        answered = list(same)
+        lines.append(Line(role=Role.USER, text=printable(answered[0].question)))
+        lines.append(Line(role=Role.ASSISTANT, text="\n\n".join(printable(exchange.answer) for exchange in answered)))
+    return tuple(lines)
 
 
 def printable(text: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
+from zlib import crc32
 
 from bot.domain.address import Person, SessionType
 from bot.domain.message import OutgoingKind
@@ -118,7 +119,19 @@ def _last_lines(lines: Sequence[Line], room: int) -> tuple[Line, ...]:
         room -= cost
     while len(kept) > 1 and kept[-1].role is Role.ASSISTANT:  # every vendor wants a conversation to begin with the person
         kept.pop()
-    return tuple(reversed(kept))
+    kept.reverse()
+    return tuple(kept) if len(kept) == len(lines) else steady(kept)
+
+
+def steady(lines: Sequence[Line]) -> tuple[Line, ...]:
+    """The last of *lines*, beginning at one that will be the first for some turns to come, though older ones are left out each turn.
+
+    A prefix cache holds meanwhile: without it a processor reads the whole conversation anew for each question. Whose checksum is the
+    least among the older lines stays so until it is left out itself, or a lesser one comes.
+    """
+    older = [place for place, line in enumerate(lines[: len(lines) * 2 // 3]) if line.role is Role.USER]
+    start = min(older, key=lambda place: crc32(lines[place].text.encode("utf-8", "surrogatepass")), default=0)
+    return tuple(lines[start:])
 
 
 def _cost(line: Line) -> int:

@@ -41,8 +41,8 @@ LOOK_SECONDS = 1.0
 """Another process may be the one that answers; its replies are looked for this often."""
 FIRST_LATE_SECONDS = 5.0
 LONGEST_LATE_SECONDS = 60.0
-DRAIN_SECONDS = 4.0
-"""Of the ten that a stop may take; the web server has used three by then, and hanging up on models and channels may need two."""
+DRAIN_SECONDS = 2.0
+"""Of the ten that a stop may take: with requests open the web server has used six, in which thinking went on, and hanging up needs two."""
 KNOWN_CONVERSATIONS = 10_000
 """Addresses whose conversation is remembered; any other is looked up."""
 REPLIES = (OutgoingKind.ANSWER, OutgoingKind.OFFLINE, OutgoingKind.NOTICE)
@@ -100,6 +100,7 @@ class Hub:
         self._late_wait = FIRST_LATE_SECONDS
         self._late_at: datetime | None = None
         self._late_news = asyncio.Event()
+        self._closing = asyncio.Event()
         self._watches: list[asyncio.Task[None]] = []
 
     async def receive(self, inbound: Inbound, person: Person) -> Receipt:
@@ -166,10 +167,9 @@ class Hub:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for watch in self._watches:
-            watch.cancel()
-        await asyncio.gather(*self._watches, return_exceptions=True)
-        await self._pool.drain(DRAIN_SECONDS)
+        self._closing.set()
+        self._late_news.set()
+        await asyncio.gather(self._pool.drain(DRAIN_SECONDS), self._end_watches(DRAIN_SECONDS))
         await self._outbox.drain(1.0)
         await self._let_go({self._owner})
 
@@ -190,10 +190,16 @@ class Hub:
         except StorageError as error:
             log.warning("ledger.not_released", error=str(error))
 
+    async def _end_watches(self, seconds: float) -> None:
+        """Let each finish what it is at, within *seconds*."""
+        _, late = await asyncio.wait(self._watches, timeout=seconds)
+        for watch in late:
+            watch.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
     async def _tend(self) -> None:
         """Renew leases, and look for work that nobody was woken for: retries that are due, and what other processes left."""
-        while True:
-            await asyncio.sleep(TEND_SECONDS)
+        while not await self._closes_within(TEND_SECONDS):
             try:
                 await self._thinkers.renew()
                 await self._outbox.renew()
@@ -203,6 +209,12 @@ class Hub:
                 log.warning("ledger.not_tended", error=str(error))
             except Exception:  # an edge that must survive: without it leases run out
                 log.exception("ledger.bug")
+
+    async def _closes_within(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+        return self._closing.is_set()
 
     async def _wake_all(self) -> None:
         now = self._clock.now()
@@ -220,7 +232,7 @@ class Hub:
 
     async def _answer_late(self) -> None:
         """Answer the questions that were put off, oldest first, as soon as a level can; tries ever more seldom while none can."""
-        while True:
+        while not self._closing.is_set():
             await self._late_news.wait()
             self._late_news.clear()
             if self._late_at is not None and self._clock.now() < self._late_at:
@@ -229,6 +241,8 @@ class Hub:
                 async with self._database.reading() as work:
                     conversations = await work.inbox.queued()
                 for conversation_id in conversations:
+                    if self._closing.is_set():
+                        return
                     if not await self._thinkers.step_late(conversation_id):
                         self._late_at = self._clock.now() + timedelta(seconds=self._late_wait)
                         self._late_wait = min(self._late_wait * 2, LONGEST_LATE_SECONDS)

@@ -72,11 +72,11 @@ class Repository:
         return bool((await self._execute(statement, **values)).rowcount)
 
     async def _all(self, table: type[Table], statement: TypedReturnsRows[Table], **values: Any) -> list[Table]:
-        return [table(**row) for row in (await self._execute(statement, **values)).mappings()]
+        return [make(table, row) for row in await self._execute(statement, **values)]
 
     async def _first(self, table: type[Table], statement: TypedReturnsRows[Table], **values: Any) -> Table | None:
-        row = (await self._execute(statement, **values)).mappings().first()
-        return None if row is None else table(**row)
+        row = (await self._execute(statement, **values)).first()
+        return None if row is None else make(table, row)
 
     async def _values(self, statement: TypedReturnsRows[T], **values: Any) -> Sequence[T]:
         return (await self._execute(statement, **values)).scalars().all()
@@ -85,7 +85,11 @@ class Repository:
         return (await self._execute(statement, **values)).scalar()
 
 
-def split(row: Row[Any], first: type[Table], second: type[Other]) -> tuple[Table, Other]:
-    """The two tables' rows out of a row that holds the columns of both."""
-    keys, more = first.__table__.columns.keys(), second.__table__.columns.keys()
-    return first(**dict(zip(keys, row, strict=False))), second(**dict(zip(more, row[len(keys) :], strict=False)))
+def make(table: type[Table], columns: Sequence[Any]) -> Table:
+    """The row of a table whose columns these are."""
+    return table(**dict(zip(table.__table__.columns.keys(), columns, strict=False)))
+
+
+def split(row: Row[*tuple[Any, ...]], first: type[Table], second: type[Other]) -> tuple[Table, Other]:
+    """The two tables' rows out of a row that begins with the columns of both."""
+    return make(first, row), make(second, row[len(first.__table__.columns) :])

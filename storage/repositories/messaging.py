@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import and_, insert, select, update
@@ -66,7 +67,24 @@ _EARLIER_ANSWER = (
     .order_by(Message.id.desc())
     .limit(1)
 )
+_answer = aliased(Message)
+_EXCHANGES = (
+    select(Message.id, Message.text, _answer.text)
+    .join(_answer, and_(_answer.organization_id == Message.organization_id, _answer.reply_to == Message.id))
+    .where(ours(Message), Message.conversation_id == given("conversation"), Message.id < given("before"))
+    .where(_answer.kind.in_(("answer", "late")))
+    .order_by(Message.id.desc(), _answer.id.desc())
+    .limit(given("limit"))
+)
 _LATEST_AT = select(Message.at).where(ours(Message)).order_by(Message.id.desc()).limit(1)
+
+
+class Exchange(NamedTuple):
+    """A question and an answer that a model gave to it."""
+
+    question_id: UUID
+    question: str
+    answer: str
 
 
 class Messages(Repository):
@@ -94,6 +112,11 @@ class Messages(Repository):
         """The last *limit* messages of a conversation (before one of them, where given), oldest first."""
         newest_first = await self._all(Message, _LATEST, conversation=conversation_id, limit=limit, before=before or LAST_ID)
         return newest_first[::-1]
+
+    async def exchanges(self, conversation_id: UUID, *, limit: int, before: UUID) -> list[Exchange]:
+        """The last *limit* answers to what was asked in a conversation before a message, in the order of their questions."""
+        rows = await self._execute(_EXCHANGES, conversation=conversation_id, limit=limit, before=before)
+        return [Exchange(*row) for row in rows][::-1]
 
     async def since(self, conversation_id: UUID, after: UUID | None, *, limit: int) -> Sequence[Message]:
         """The messages of a conversation that came after one of them, oldest first."""

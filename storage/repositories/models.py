@@ -11,7 +11,7 @@ from sqlalchemy import bindparam as given
 from sqlalchemy import func, insert, select, update
 
 from bot.domain.clock import new_id
-from storage.dialects import insert_or_replace, lock_for_counting
+from storage.dialects import insert_or_replace, lock_until_commit
 from storage.models.models import ModelHealth, ModelUsage
 from storage.repositories.base import Repository, ours
 
@@ -38,7 +38,7 @@ class ModelUsages(Repository):
 
     async def reserve(self, *, limit_usd: float, since: datetime, cost_usd: float, **values: Any) -> UUID | None:
         """Set *cost_usd* aside for a call, unless that would pass the limit; the reservation's id. Safe among several processes."""
-        await lock_for_counting(self._connection, f"{self._organization}:spending")
+        await lock_until_commit(self._connection, f"{self._organization}:spending")
         if await self.spent_since(since) + cost_usd > limit_usd:
             return None
         reservation = new_id()

@@ -9,6 +9,7 @@ import pytest
 from bot.domain.errors import Conflict
 from storage.database import Database
 from storage.models.messaging import InboxEvent, InboxState
+from storage.repositories.base import values_of
 from tests.stage import LEASE_SECONDS, Stage
 
 
@@ -59,6 +60,21 @@ async def test_a_claim_holds_the_whole_conversation(stage: Stage):
     assert (event.id, event.owner, event.attempts, event.state) == (first, "here:1:a", 1, InboxState.CLAIMED)
     assert event.lease_until == stage.claim().until
     assert await stage.claims("here:2:b") is None
+
+
+async def test_a_claim_holds_the_conversation_also_against_an_older_id_that_comes_late(stage: Stage):
+    """Two processes receive at once: the one that took its id first may commit last."""
+    early = stage.message("early id, late commit")
+    await stage.receives("late id")
+    claimed = await stage.claims("here:1:a")
+    async with stage.database.unit_of_work() as work:
+        await work.inbox.add_once(**stage.event(early))
+    assert await stage.claims("here:2:b") is None
+    assert claimed is not None
+    await _settle(stage, claimed, InboxState.ANSWERED)
+    following = await stage.claims("here:2:b")
+    assert following is not None
+    assert following.id == early.id
 
 
 async def test_conversations_do_not_wait_for_each_other(stage: Stage):
@@ -135,7 +151,7 @@ async def test_an_event_is_settled_by_owner_and_attempt_alone(stage: Stage):
     event = await stage.claims()
     assert event is not None
     for wrong in ({"owner": "here:9:z"}, {"attempts": 7}):
-        impostor = InboxEvent(**({column: getattr(event, column) for column in InboxEvent.__table__.columns.keys()} | wrong))
+        impostor = InboxEvent(**(values_of(event) | wrong))
         with pytest.raises(Conflict):
             await _settle(stage, impostor, InboxState.ANSWERED)
     await _settle(stage, event, InboxState.ANSWERED)
@@ -151,10 +167,14 @@ async def test_a_conflict_undoes_the_whole_unit_of_work(stage: Stage):
     assert event is not None
     await _settle(stage, event, InboxState.ANSWERED)
     reply = stage.message("too late", direction="out")
-    with pytest.raises(Conflict):
+
+    async def record() -> None:
         async with stage.database.unit_of_work() as work:
             await work.messages.add(reply)
             await work.inbox.settle(event, InboxState.ANSWERED, now=stage.clock.now())
+
+    with pytest.raises(Conflict):
+        await record()
     async with stage.database.reading() as work:
         assert await work.messages.find_by_id(reply.id) is None
 

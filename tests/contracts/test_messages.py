@@ -12,6 +12,7 @@ from sqlalchemy.exc import StatementError
 from bot.domain.clock import new_id
 from bot.domain.errors import Conflict
 from storage.models.messaging import Message
+from storage.repositories.base import values_of
 from tests.stage import Stage
 
 TEXTS = {
@@ -36,7 +37,7 @@ async def test_every_column_comes_back_as_it_was(stage: Stage):
     details = {"level": "embedded", "latency_ms": 2.5, "nested": {"list": [1, None, "ż\u0000"]}}
     stored = await stage.says("hi", external_id="C1", reply_to=new_id(), digest="d", recovered=True, details=details)
     found = await _find(stage, stored)
-    assert _values(found) == _values(stored)
+    assert values_of(found) == values_of(stored)
 
 
 async def test_a_moment_comes_back_in_utc_whatever_its_zone(stage: Stage):
@@ -163,7 +164,3 @@ async def _find(stage: Stage, message: Message) -> Message:
         found = await work.messages.find_by_id(message.id)
     assert found is not None
     return found
-
-
-def _values(message: Message) -> dict[str, Any]:
-    return {column: getattr(message, column) for column in Message.__table__.columns.keys()}

@@ -9,6 +9,7 @@ import pytest
 from bot.domain.errors import Conflict
 from storage.database import Database
 from storage.models.messaging import OutboxItem, OutboxState
+from storage.repositories.base import values_of
 from tests.stage import LEASE_SECONDS, Stage
 
 
@@ -80,7 +81,7 @@ async def test_an_item_is_settled_by_owner_and_attempt_alone(stage: Stage):
     item = await stage.takes()
     assert item is not None
     for wrong in ({"owner": "here:9:z"}, {"attempts": 7}):
-        impostor = OutboxItem(**({column: getattr(item, column) for column in OutboxItem.__table__.columns.keys()} | wrong))
+        impostor = OutboxItem(**(values_of(item) | wrong))
         with pytest.raises(Conflict):
             await _settle(stage, impostor, OutboxState.SENT)
     await _settle(stage, item, OutboxState.SENT)

@@ -10,7 +10,6 @@ import asyncio
 from pathlib import Path
 
 from bot.adapters.web import CONSOLE
-from bot.hub.feed import Grown
 from bot.hub.hub import DRAIN_SECONDS
 from bot.hub.outbox import RECOVERED_MARK
 from tests.conftest import sqlite_url
@@ -62,12 +61,12 @@ async def test_send_in_doubt_is_repeated_once_and_marked(database_url: str, tmp_
         receipt = await first.hears("hello")
         await until(lambda: len(push.took) == 1)
         push.waits_after = ""
-        async with open_house(database_url, tmp_path, push=push) as second:
+        async with open_house(database_url, tmp_path, push=push):
             await until(lambda: len(push.took) == 2)
             push.gate.set()
         assert push.texts == ["re: hello", f"{RECOVERED_MARK}re: hello"]
         assert [outgoing.recovered for outgoing in push.took] == [False, True]
-        _, answer = await second.messages(receipt.conversation_id)
+        _, answer = await first.messages(receipt.conversation_id)
         assert answer.recovered
         assert answer.text == "re: hello"
 
@@ -87,18 +86,19 @@ async def test_send_in_doubt_is_not_repeated_where_the_channel_can_tell(database
 
 async def test_stream_that_was_cut_by_death_is_replaced_and_marked(database_url: str, tmp_path: Path) -> None:
     """What was shown before is not added to: the outbox row is taken up again, and the recorded text is the whole answer."""
-    model = FakeModel()
-    model.middle.clear()
-    async with open_house(database_url, tmp_path, model=model) as first:
-        receipt = await first.hears("warm up", channel=CONSOLE)
-        with first.app.hub.feed.subscribe(receipt.conversation_id) as news:
-            shown = [await news.next(5), await news.next(5)]
-            assert any(isinstance(piece, Grown) and piece.text == "re: " for piece in shown)
+    async with open_house(database_url, tmp_path) as first:
+        receipt = await first.hears("hi", channel=CONSOLE)
+        await first.reply(receipt)
+        first.model.middle.clear()
+        with first.app.hub.feed.subscribe(receipt.conversation_id):
+            receipt = await first.hears("hello", channel=CONSOLE)
+            await until(lambda: first.app.hub.feed.growing(receipt.conversation_id) == {receipt.event_id: "re: "})
             async with open_house(database_url, tmp_path) as second:
                 answer = await second.reply(receipt)
-                assert (answer.text, answer.recovered) == ("re: warm up", True)
-                assert await second.counts() == ({"answered": 1}, {"sent": 1})
-            model.middle.set()
+                assert (answer.text, answer.recovered) == ("re: hello", True)
+                assert await second.counts() == ({"answered": 2}, {"sent": 2})
+            first.model.middle.set()
+            await until(lambda: not first.app.hub.feed.growing(receipt.conversation_id))
 
 
 async def test_stop_gives_back_what_it_cannot_finish(sqlite_file: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,11 +20,15 @@ from tests.stage import Stage
 
 
 @pytest.fixture
-async def other(request: pytest.FixtureRequest, database_url: str, sqlite_file: Any) -> AsyncIterator[Database]:
+def other_url(request: pytest.FixtureRequest, database_url: str, sqlite_file: Path) -> str:
     """An empty database of the other kind than the stage's."""
-    is_sqlite = database_url.startswith("sqlite")
-    url = request.getfixturevalue("postgres_url") if is_sqlite else f"sqlite+aiosqlite:///{sqlite_file}"
-    async with Database(url, organization="default") as opened:
+    url = request.getfixturevalue("postgres_url") if database_url.startswith("sqlite") else f"sqlite+aiosqlite:///{sqlite_file}"
+    return str(url)
+
+
+@pytest.fixture
+async def other(other_url: str) -> AsyncIterator[Database]:
+    async with Database(other_url, organization="default") as opened:
         yield opened
 
 

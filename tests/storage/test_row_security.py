@@ -74,7 +74,7 @@ async def test_a_hundred_mixed_units_of_work_on_one_pool_leak_nothing(postgres_u
     async with Database(postgres_url, organization="ours") as database:
         guest = Database(postgres_url, organization="theirs")
         await guest.engine.dispose()
-        guest.engine = guest._reader = database.engine  # noqa: SLF001
+        guest.engine = guest._reader = database.engine
         stages = [await set_stage(database, clock), await set_stage(guest, clock)]
 
         async def work_as(number: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,7 +88,8 @@ async def test_a_newer_database_is_refused_in_one_line_and_left_alone(empty: Dat
 async def test_an_upgrade_that_fails_midway_leaves_nothing(empty: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     broken = Path(shutil.copytree(MIGRATIONS, tmp_path / "migrations"))
     initial = (broken / "versions" / "0001_initial.py").read_text()
-    following = initial[: initial.index("TENANT_TABLES")].replace('revision = "0001"\ndown_revision = None', 'revision = "0002"\ndown_revision = "0001"')
+    head = initial[: initial.index("TENANT_TABLES")].replace("down_revision = None", 'down_revision = "0001"')
+    following = head.replace('\nrevision = "0001"', '\nrevision = "0002"')
     (broken / "versions" / "0002_breaks.py").write_text(
         following + 'def upgrade() -> None:\n    op.create_table("half", sa.Column("id", sa.Integer()))\n    op.execute("NO SQL")\n'
     )
@@ -99,8 +101,6 @@ async def test_an_upgrade_that_fails_midway_leaves_nothing(empty: Database, tmp_
 
 
 async def test_two_processes_that_upgrade_at_once_both_find_it_done(empty: Database):
-    import asyncio
-
     async with Database(empty.url, organization="default") as other:
         first, second = await asyncio.gather(upgrade(empty), upgrade(other))
     assert first.is_ready

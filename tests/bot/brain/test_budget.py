@@ -91,7 +91,7 @@ async def test_calls_at_the_same_moment_never_pass_the_allowance_together(databa
 )
 def test_the_day_begins_at_the_owners_midnight(clock: FakeClock, now: str, timezone: str, midnight: str):
     clock.moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
-    unused = Database("sqlite+aiosqlite://", organization="default")
+    unused = Database("sqlite+aiosqlite:///unused.db", organization="default")
     assert make_budget(unused, clock, timezone=timezone).day_began() == datetime.fromisoformat(midnight).replace(tzinfo=UTC)
 
 

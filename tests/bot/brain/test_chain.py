@@ -358,14 +358,20 @@ async def test_when_nobody_else_answers_a_resting_level_is_tried_before_its_time
     assert state(chain) is BreakerState.CLOSED
 
 
-async def test_a_resting_level_is_left_alone_while_another_answers_slowly(clock: FakeClock):
-    first, second = FakeProvider(DOWN), FakeProvider("b speaks")
-    chain = make(first, second, clock=clock)
+@pytest.mark.parametrize("names", ["ab", "ba"], ids=["resting first", "resting last"])
+async def test_a_resting_level_is_left_alone_while_another_answers_slowly(clock: FakeClock, names: str):
+    resting, slow = FakeProvider(DOWN), FakeProvider(DOWN)
+    levels = {"a": resting, "b": slow}
+    chain = make(*(levels[name] for name in names), clock=clock)
     for _ in range(2):
-        await chain.complete(prompting())
-    second.will(Pause(HEDGE * 2), "b speaks slowly")
-    await chain.complete(prompting())
-    assert len(first.asked) == 2
+        with pytest.raises(AllLevelsFailed):
+            await chain.complete(prompting())
+    permit = chain.health.breaker(chain.rungs[names.index("b")].id).permit_as_last_resort()
+    assert permit is not None
+    permit.succeeded()
+    slow.will(Pause(HEDGE * 2), "b speaks slowly")
+    assert (await chain.complete(prompting())).text == "b speaks slowly"
+    assert len(resting.asked) == 2
 
 
 async def test_a_resting_level_is_tried_when_the_only_other_one_is_dead_silent(clock: FakeClock):

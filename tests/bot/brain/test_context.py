@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
-from uuid import UUID
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.brain.context import HISTORY_MESSAGES, PROMPTS, ContextBuilder, cleaned, printable
+from bot.brain.context import HISTORY_EXCHANGES, PROMPTS, ContextBuilder, cleaned, printable
 from bot.domain.address import Person
-from bot.domain.clock import new_id
 from bot.domain.thought import BRIEF_LINES_TOKENS, LEFT_OUT, Line, Prompt, Question, Role, estimate_tokens
 from storage.models.messaging import Message
 from tests.fakes import FakeClock, asked
@@ -120,7 +118,7 @@ async def test_a_long_conversation_is_cut_at_its_beginning(stage: Stage, allan: 
     for number in range(40):
         await replies(stage, await says(stage, f"q{number}"), f"a{number}")
     prompt = await builder.build(about(stage, await says(stage, "last"), allan))
-    assert len(prompt.lines) <= HISTORY_MESSAGES + 1
+    assert len(prompt.lines) <= 2 * HISTORY_EXCHANGES + 1
     assert prompt.lines[-2].text == "a39"
 
 
@@ -180,6 +178,18 @@ def test_a_fitted_prompt_keeps_the_question_and_begins_with_the_person(prompt: P
     assert fitted.lines[:-1] == prompt.lines[len(prompt.lines) - len(fitted.lines) : -1]
 
 
+def test_a_long_conversation_begins_at_the_same_line_for_some_turns_so_that_a_prefix_cache_holds():
+    talk: list[Line] = []
+    starts = []
+    for number in range(200):
+        talk.append(Line(role=Role.USER, text=f"Question number {number}, in about as many words as people use."))
+        fitted = Prompt(system="s", brief_system="b", lines=tuple(talk)).fitted(context=4096, output=40, brief=True)
+        starts.append(fitted.lines[0].text)
+        talk.append(Line(role=Role.ASSISTANT, text=f"Answer {number}, which is somewhat longer than the question was."))
+    moves = sum(one != other for one, other in pairwise(starts))
+    assert moves < 80
+
+
 def test_a_small_window_gets_the_brief_words():
     prompt = Prompt(system="many words " * 200, brief_system="few", lines=(Line(role=Role.USER, text="hi"),))
     assert prompt.fitted(context=1024, output=200).system == "few"
@@ -193,14 +203,12 @@ def test_a_megabyte_is_fitted_in_no_time():
 
 @pytest.mark.parametrize(
     ("text", "tokens"),
-    [("word " * 1000, 1001), ("今天天气很好我们一起去公园散步然后吃晚饭讨论一下项目的进展情况。" * 10, 640), ("😀🎉🚀👩‍👩‍👧‍👦🇩🇪" * 50, 1650)],
+    [
+        ("word " * 1000, 1001),
+        ("今天天气很好我们一起去公园散步然后吃晚饭讨论一下项目的进展情况。" * 10, 640),
+        ("😀🎉🚀👩‍👩‍👧‍👦🇩🇪" * 50, 1650),
+    ],
     ids=["english", "chinese", "emoji"],
 )
 def test_estimates_are_on_the_safe_side_of_what_a_small_models_tokenizer_counts(text: str, tokens: int):
     assert tokens <= estimate_tokens(text) < 2 * tokens
-
-
-def test_ids_of_messages_follow_time():
-    ids: list[UUID] = [new_id() for _ in range(100)]
-    assert ids == sorted(ids)
-    assert timedelta(0) < timedelta.resolution

@@ -88,10 +88,11 @@ def test_retry_after_is_obeyed_to_the_second_even_as_the_last_resort(clock: Fake
 
 def test_the_longest_retry_after_of_turns_at_once_holds_and_a_success_begun_before_does_not_lift_it(clock: FakeClock):
     breaker = CircuitBreaker(clock=clock)
-    first, second, third = granted(breaker), granted(breaker), granted(breaker)
+    first, second, third, fourth = (granted(breaker) for _ in range(4))
     first.failed(RateLimited("429", retry_after=10))
     second.failed(RateLimited("429", retry_after=30))
-    third.succeeded()
+    third.failed(RateLimited("429", retry_after=20))
+    fourth.succeeded()
     clock.advance(seconds=29)
     assert breaker.permit() is None
     clock.advance(seconds=1)

@@ -1,0 +1,55 @@
+"""`python -m benchmarks [NAMES]`: measures what Robbie promises, one JSON line a figure. It never fails: whoever reads it judges.
+
+NAMES are parts (turn, sustained, chain, silence, probes, kill, help, hub, prompt); all of them where none is named. `--idle-seconds N`
+says how long the idle hub is watched (60 by default).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+
+from benchmarks import chain, kill, processes, turns
+from benchmarks.figure import Figure, progress
+
+Part = Callable[[Path], AsyncIterator[Figure]]
+
+
+def parts(idle_seconds: float) -> dict[str, Part]:
+    """Everything that can be measured, by name."""
+    return {
+        "turn": turns.durable_turn,
+        "sustained": turns.sustained,
+        "chain": chain.failing_level,
+        "silence": chain.silent_level,
+        "probes": chain.half_open,
+        "kill": kill.random_kills,
+        "help": processes.help_screen,
+        "hub": partial(processes.idle_hub, idle_seconds=idle_seconds),
+        "prompt": processes.fixed_prompt,
+    }
+
+
+async def main() -> None:
+    """Measure the parts that were asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*parts(60), []], metavar="NAME")
+    parser.add_argument("--idle-seconds", type=float, default=60.0)
+    asked = parser.parse_args()
+    for name, part in parts(asked.idle_seconds).items():
+        if asked.names and name not in asked.names:
+            continue
+        with tempfile.TemporaryDirectory(prefix="robbie-bench-") as folder:
+            try:
+                async for figure in part(Path(folder)):
+                    figure.show()
+            except Exception as error:  # noqa: BLE001  # a part that cannot be measured here must not keep the others from being measured
+                progress(f"{name} was not measured: {type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

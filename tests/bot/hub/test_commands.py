@@ -1,0 +1,44 @@
+"""Slash commands, as a person writes them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.brain.reactive import HELP
+from tests.conftest import sqlite_url
+from tests.scenarios.house import House, open_house
+
+
+@pytest.fixture
+async def house(sqlite_file: Path, tmp_path: Path) -> AsyncIterator[House]:
+    async with open_house(sqlite_url(sqlite_file), tmp_path) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("text", ["/help", "  /HELP  ", "/help me please", "/help\n"])
+async def test_command_is_known_however_it_is_written(house: House, text: str) -> None:
+    assert (await house.asks(text)).text == HELP
+    assert house.model.asked == []
+
+
+async def test_note_is_kept_in_its_own_words(house: House) -> None:
+    assert "Noted" in (await house.asks("/note Dana likes\ntulips")).text
+    assert "Dana likes tulips" in (await house.asks("/notes")).text
+
+
+async def test_note_without_words_asks_for_them(house: House) -> None:
+    assert "What shall I note" in (await house.asks("/note")).text
+    assert "no notes yet" in (await house.asks("/notes")).text
+
+
+async def test_unknown_command_is_answered_with_the_nearest(house: House) -> None:
+    assert "Did you mean `/notes`?" in (await house.asks("/nots")).text
+    assert "Did you mean" not in (await house.asks("/xyzzy")).text
+
+
+@pytest.mark.parametrize("text", ["/usr/bin/python is what", "and /help in the middle", "/" + "a" * 100_000, "/ help"])
+async def test_what_only_looks_like_a_command_goes_to_a_model(house: House, text: str) -> None:
+    assert (await house.asks(text)).text.startswith("re: ")
