@@ -6,7 +6,6 @@ import logging
 from typing import TextIO
 
 import structlog
-from structlog.tracebacks import ExceptionDictTransformer
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -26,11 +25,7 @@ def configure_log(level: str, *, stream: TextIO) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if is_terminal else [structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))]),
-            # a traceback's local variables are what people said, and keys
-            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-            if is_terminal
-            else structlog.processors.JSONRenderer(),
+            *(_FOR_PEOPLE if is_terminal else _FOR_PROGRAMS),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=structlog.WriteLoggerFactory(stream),

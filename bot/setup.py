@@ -103,7 +103,9 @@ class Setup:
         current = [model for model in known_models(level.provider) if model in verdict.models] or list(verdict.models)
         self._console.print(f"{level.name}: {level.model} is not served to this key. Served now: {', '.join(current[:OFFERED])}")
         if self._asks:
-            chosen = Prompt.ask("Which one shall it be?", choices=[*current, level.model], default=current[0], show_choices=False, console=self._console)
+            chosen = Prompt.ask(
+                "Which one shall it be?", choices=[*current, level.model], default=current[0], show_choices=False, console=self._console
+            )
             self._models[level.name] = chosen
 
     async def _look_at_nodes(self, level: LevelConfig, config: Config) -> None:

@@ -83,6 +83,7 @@ class Hub:
         self._owner = name_myself()
         self._conversations: dict[Address, UUID] = {}
         self._queues_at_doors: WeakValueDictionary[Address, asyncio.Lock] = WeakValueDictionary()
+        self._unanswered: set[UUID] = set()  # received here, and not answered as far as is known here
         self._waiting: dict[UUID, list[asyncio.Future[Message]]] = defaultdict(list)
         self._outbox = Outbox(database=database, adapters=adapters, owner=self._owner, clock=clock)
         self._thinkers = Thinkers(
@@ -128,6 +129,9 @@ class Hub:
                 await work.messages.add(_message(inbound, person, conversation_id, self._database.organization))
         if not is_new:
             return await self._known(inbound)
+        if len(self._unanswered) >= KNOWN_CONVERSATIONS:
+            self._unanswered.clear()
+        self._unanswered.add(inbound.id)
         self.feed.publish(conversation_id, Said(message_id=inbound.id))
         self._pool.wake(conversation_id)
         return Receipt(event_id=inbound.id, conversation_id=conversation_id, is_new=True)
@@ -138,6 +142,8 @@ class Hub:
         self._waiting[event_id].append(told)
         try:
             async with asyncio.timeout(seconds):
+                if event_id in self._unanswered:  # it came in here a moment ago: there is nothing to see yet
+                    await asyncio.wait([told], timeout=LOOK_SECONDS)
                 while not told.done():
                     with suppress(StorageUnavailable):  # the answer is kept meanwhile, and so is whoever waits for it
                         if (reply := await self._find_reply(event_id)) is not None:
@@ -145,6 +151,7 @@ class Hub:
                     await asyncio.wait([told], timeout=LOOK_SECONDS)
                 return told.result()
         finally:
+            self._unanswered.discard(event_id)
             self._waiting[event_id].remove(told)
             if not self._waiting[event_id]:
                 del self._waiting[event_id]
@@ -258,6 +265,7 @@ class Hub:
         if self._metrics is not None:
             self._metrics.count(turn)
         if reply.reply_to is not None:
+            self._unanswered.discard(reply.reply_to)
             for told in self._waiting.get(reply.reply_to, ()):
                 if not told.done():
                     told.set_result(reply)

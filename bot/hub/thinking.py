@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -43,6 +43,17 @@ SET_ASIDE = (
 ALLOWANCE_SPENT = "\n\n*Today's allowance for paid models is used up; until midnight I think with the models at home.*"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Outcome:
+    """What became of a claimed event. `rest`: seconds until its conversation is worth another look, None where nothing waits in it.
+
+    `is_settled` is False for a late answer that still no level could give.
+    """
+
+    rest: float | None = None
+    is_settled: bool = True
+
+
 class Thinkers:
     """Answers the messages of one conversation at a time, oldest first."""
 
@@ -74,8 +85,7 @@ class Thinkers:
         if asked is None:
             return None
         with _holding(self._held, asked.event.id):
-            rest = await self._answer(asked)
-        return rest or await self._more(conversation_id)
+            return (await self._answer(asked)).rest
 
     async def step_late(self, conversation_id: UUID) -> bool:
         """Try again to answer what the offline rung answered; False where still no level can."""
@@ -83,7 +93,7 @@ class Thinkers:
         if asked is None:
             return True
         with _holding(self._held, asked.event.id):
-            return await self._answer(asked) is not None
+            return (await self._answer(asked)).is_settled
 
     async def renew(self) -> None:
         """Keep the leases of what is being answered now."""
@@ -101,13 +111,8 @@ class Thinkers:
         now = self._clock.now()
         return Claim(owner=self._owner, now=now, until=now + timedelta(seconds=LEASE_SECONDS))
 
-    async def _more(self, conversation_id: UUID) -> float | None:
-        """Only looks: a claim that finds nothing would cost a commit on every turn."""
-        async with self._database.reading() as work:
-            return 0.0 if await work.inbox.has_more(conversation_id) else None
-
-    async def _answer(self, asked: Asked) -> float | None:
-        """Answer and record a claimed event; seconds until it is worth trying again, 0 where it is done with, None where no level could."""
+    async def _answer(self, asked: Asked) -> _Outcome:
+        """Answer and record a claimed event."""
         event = asked.event
         stream = _Stream(database=self._database, feed=self._feed, event=event, claim=self._make_claim)
         try:
@@ -115,33 +120,33 @@ class Thinkers:
                 return await self._set_aside(asked)
             turn = await outlast(lambda: self._think(asked, stream), what="a turn")
             if turn.queued and _is_late(event):
-                await self._put_off(event, turn)
-                return None
-            await self._record(asked, turn, streamed=stream.is_open)
+                return await self._put_off(event, turn)
+            return await self._record(asked, turn, streamed=stream.is_open)
         except StorageUnavailable:
             raise
         except Exception as error:  # a message that breaks its handler must not break the hub, nor be forgotten
             log.exception("turn.crashed", message=str(event.id), crashes=event.crashes + 1)
             return await self._crashed(event, error)
-        return 0.0
 
     async def _think(self, asked: Asked, stream: _Stream) -> Turn:
         question = _question(asked)
         return await self._commands.run(question) or await self._brain.answer(question, None if question.is_late else stream)
 
-    async def _record(self, asked: Asked, turn: Turn, *, streamed: bool, state: InboxState = InboxState.ANSWERED) -> None:
+    async def _record(self, asked: Asked, turn: Turn, *, streamed: bool, state: InboxState = InboxState.ANSWERED) -> _Outcome:
         """One commit: the reply, the event's new state, the promise to deliver, what it cost."""
         event, state = asked.event, InboxState.QUEUED if turn.queued else state
         try:
-            reply = await outlast(lambda: self._commit(asked, turn, streamed=streamed, state=state), what="a finished turn")
+            reply, has_more = await outlast(lambda: self._commit(asked, turn, streamed=streamed, state=state), what="a finished turn")
         except Conflict as error:  # someone else answers it; whoever watches it grow here is to look there
             log.warning("turn.superseded", message=str(event.id), error=str(error))
             self._feed.publish(event.conversation_id, Said(message_id=event.id, reply_to=event.id))
-            return
+            return _Outcome(rest=0.0)
         self._feed.publish(reply.conversation_id, Said(message_id=reply.id, reply_to=reply.reply_to))
         self._recorded(reply, turn, event.channel)
+        return _Outcome(rest=0.0 if has_more else None)
 
-    async def _commit(self, asked: Asked, turn: Turn, *, streamed: bool, state: InboxState) -> Message:
+    async def _commit(self, asked: Asked, turn: Turn, *, streamed: bool, state: InboxState) -> tuple[Message, bool]:
+        """The reply that was recorded, and whether more waits in its conversation: a claim that finds nothing would cost a commit."""
         event, now = asked.event, self._clock.now()
         async with self._database.unit_of_work() as work:
             turn = await self._with_notice(work, turn, asked)
@@ -158,7 +163,7 @@ class Thinkers:
             )
             await work.messages.add(reply)
             await self._record_usage(work, event.id, turn)
-        return reply
+            return reply, await work.inbox.has_more(event.conversation_id)
 
     async def _with_notice(self, work: UnitOfWork, turn: Turn, asked: Asked) -> Turn:
         """Say once a day that the allowance is used up."""
@@ -181,13 +186,14 @@ class Thinkers:
             if await work.incidents.add_once(kind="level", key=key, detail=attempt.detail, now=now):
                 log.error("level.needs_repair", level=attempt.level, model=attempt.model, error=attempt.error, detail=attempt.detail)
 
-    async def _put_off(self, event: InboxEvent, turn: Turn) -> None:
+    async def _put_off(self, event: InboxEvent, turn: Turn) -> _Outcome:
         """Still no level can answer it: it waits on."""
         async with self._database.unit_of_work() as work:
             await work.inbox.settle(event, InboxState.QUEUED, now=self._clock.now())
             await self._record_usage(work, event.id, turn)
+        return _Outcome(is_settled=False)
 
-    async def _crashed(self, event: InboxEvent, error: Exception) -> float:
+    async def _crashed(self, event: InboxEvent, error: Exception) -> _Outcome:
         """Try again a little later; the next claim sees how often it was tried."""
         crashes, now = event.crashes + 1, self._clock.now()
         wait = FIRST_RETRY_SECONDS * 2.0**event.crashes if crashes < CRASHES_ALLOWED else 0.0
@@ -197,16 +203,15 @@ class Thinkers:
             if crashes >= CRASHES_ALLOWED:
                 detail = f"{type(error).__name__}: {error}"[:500]
                 await work.incidents.add_once(kind="set_aside", key=str(event.id), detail=detail, now=now)
-        return wait
+        return _Outcome(rest=wait)
 
-    async def _set_aside(self, asked: Asked) -> float:
+    async def _set_aside(self, asked: Asked) -> _Outcome:
         """Stop trying; the person gets an honest line."""
         detail = f"given up after {asked.event.crashes} crashes and {asked.event.attempts} attempts"
         async with self._database.unit_of_work() as work:
             await work.incidents.add_once(kind="set_aside", key=str(asked.event.id), detail=detail, now=self._clock.now())
         turn = reactive_turn(SET_ASIDE, why="this message broke its handler three times", kind=OutgoingKind.NOTICE)
-        await self._record(asked, turn, streamed=False, state=InboxState.SET_ASIDE)
-        return 0.0
+        return await self._record(asked, turn, streamed=False, state=InboxState.SET_ASIDE)
 
 
 class _Stream:

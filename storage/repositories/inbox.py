@@ -92,7 +92,7 @@ _QUEUED = (
     select(InboxEvent.conversation_id)
     .where(ours(InboxEvent), InboxEvent.state == InboxState.QUEUED)
     .group_by(InboxEvent.conversation_id)
-    .order_by(func.min(InboxEvent.received_at))
+    .order_by(func.min(InboxEvent.attempts), func.min(InboxEvent.received_at))
 )
 _EVENT_COUNTS = select(InboxEvent.state, func.count()).where(ours(InboxEvent)).group_by(InboxEvent.state)
 
@@ -153,7 +153,7 @@ class Inbox(Repository):
         return await self._values(_TO_ANSWER, now=now)
 
     async def queued(self) -> Sequence[UUID]:
-        """The conversations that still wait for a real answer, the longest waiting first."""
+        """The conversations that still wait for a real answer, those least often tried first, then the longest waiting."""
         return await self._values(_QUEUED)
 
     async def counts(self) -> dict[str, int]:

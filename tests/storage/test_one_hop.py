@@ -32,8 +32,8 @@ async def stage(sqlite_file: Path, clock: FakeClock) -> AsyncIterator[Stage]:
 async def test_a_unit_of_work_cancelled_in_a_statement_leaves_nothing_and_the_writer_usable(stage: Stage):
     async def write() -> None:
         async with stage.database.unit_of_work() as work:
-            await work.messages.add(stage.message("lost"))
             await work.connection.execute(SLOW)
+            await work.messages.add(stage.message("lost"))
 
     await _cancel_after(0.01, write())
     assert await _texts(stage) == []
