@@ -11,11 +11,11 @@ from typing import Self
 
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.domain.errors import Conflict, StorageUnavailable
+from bot.domain.errors import Conflict, StorageError, StorageUnavailable
 from storage.dialects import SQLITE_BUSY_SECONDS, enter_organization, is_sqlite, make_postgres_engine, make_sqlite_engine
 from storage.repositories.housekeeping import Credentials
 from storage.repositories.inbox import Inbox
@@ -161,11 +161,16 @@ def file_of(url: str) -> Path | None:
 
 @contextmanager
 def storage_errors(place: str) -> Iterator[None]:
-    """What the drivers raise becomes StorageUnavailable or Conflict, in one line that begins with the *place* of the data."""
+    """What the drivers raise becomes StorageUnavailable or Conflict, in one line that begins with the *place* of the data.
+
+    A statement or value that the database refuses is a StorageError: waiting would not mend it.
+    """
     try:
         yield
     except IntegrityError as error:
         raise Conflict(_plain(place, error)) from error
+    except (DataError, ProgrammingError, NotSupportedError) as error:
+        raise StorageError(_plain(place, error)) from error
     except (DBAPIError, PoolTimeout) as error:
         raise StorageUnavailable(_plain(place, error)) from error
 

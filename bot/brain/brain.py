@@ -21,6 +21,10 @@ LATE_PATIENCE = 4
 """Nobody waits in front of a late answer, so that a slow model may take this many times a turn's bound."""
 
 
+CUT_MARK = " …"
+"""Ends an answer that its level's `max_output_tokens` ended, so that nobody takes it for whole."""
+
+
 class Brain:
     """Tier 1 first; else one prompt, down the chain; else the honest last rung."""
 
@@ -119,7 +123,7 @@ def reactive_turn(text: str, *, why: str, kind: OutgoingKind = OutgoingKind.ANSW
 
 
 def _turn_of(completion: Completion, question: Question, task_type: TaskType) -> Turn:
-    text = completion.text.strip()
+    text = completion.text.strip() + (CUT_MARK if completion.is_cut else "")
     return Turn(
         text=_as_late(text, question) if question.is_late else text,
         kind=OutgoingKind.LATE if question.is_late else OutgoingKind.ANSWER,

@@ -61,6 +61,7 @@ class Call:
         self.first: Piece | None = None
         self.text = ""
         self.usage: Usage | None = None
+        self.is_cut = False
         self._prompt = prompt
         self._news = news
         self._monotonic = monotonic
@@ -91,7 +92,7 @@ class Call:
         if isinstance(piece, Delta):
             self.text += piece.text
         else:
-            self.usage = piece.usage
+            self.usage, self.is_cut = piece.usage, piece.is_cut
         return piece
 
     def hang_up(self) -> None:

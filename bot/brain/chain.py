@@ -158,6 +158,7 @@ class _Run:
                     model=call.rung.provider.model,
                     why=explain(self.attempts),
                     attempts=tuple(self.attempts),
+                    is_cut=call.is_cut,
                     over_budget=self._ruled_out and call.reservation is None,
                 )
 

@@ -167,6 +167,11 @@ class Finish:
     usage: Usage | None = None
     reason: str = "stop"
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the answer ended because it had used up its output tokens."""
+        return self.reason in ("length", "max_tokens")
+
 
 class AttemptOutcome(StrEnum):
     """How asking one level ended."""
@@ -203,7 +208,7 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Completion:
-    """A whole answer of one level, and what was tried on the way to it (`attempts`, in order)."""
+    """A whole answer of one level, and what was tried on the way to it (`attempts`, in order); `is_cut` if it ran into its bound."""
 
     text: str
     level: str
@@ -212,6 +217,7 @@ class Completion:
     why: str
     attempts: tuple[Attempt, ...]
     over_budget: bool = False
+    is_cut: bool = False
 
     @property
     def cost_usd(self) -> float:

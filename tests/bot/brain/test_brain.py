@@ -17,7 +17,7 @@ from bot.brain.reactive import NOTHING_SAID, Reactive
 from bot.domain.address import Person
 from bot.domain.errors import ProviderError, ProviderUnavailable, RateLimited
 from bot.domain.message import OutgoingKind
-from bot.domain.thought import TaskType, Tier
+from bot.domain.thought import Finish, TaskType, Tier
 from tests.fakes import CUT, FakeClock, FakeListener, FakePrices, FakeProvider, Pause, asked
 from tests.stage import Stage
 
@@ -47,6 +47,14 @@ async def test_a_model_answers_and_the_turn_says_which(build: Build, allan: Pers
     assert turn.latency_ms > 0
     assert not turn.offline
     assert not turn.queued
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"), [("stop", "Once upon a time"), ("length", "Once upon a time …"), ("max_tokens", "Once upon a time …")]
+)
+async def test_an_answer_that_ran_into_its_bound_does_not_look_whole(build: Build, allan: Person, reason: str, text: str):
+    turn = await build(FakeProvider("Once upon a time", Finish(reason=reason))).answer(asked("Tell me a tale about rain", person=allan))
+    assert turn.text == text
 
 
 @pytest.mark.parametrize("text", ["", " \n", "\x00", "what time is it?"])
