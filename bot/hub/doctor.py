@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -156,17 +156,22 @@ class Doctor:
 
     async def _time(self) -> Finding:
         """The clock must not run behind what was written by it."""
-        now = self._clock.now()
-        try:
-            async with asyncio.timeout(LOOK_SECONDS), self._database.reading() as work:
-                latest = await work.messages.latest_at()
-        except (StorageError, TimeoutError):
-            latest = None
+        now, latest = self._clock.now(), await self._latest_message_at()
         if latest is not None and latest > now + CLOCK_SLACK:
             detail = f"it is {now:%Y-%m-%d %H:%M} UTC by this clock, but a message is dated {latest:%Y-%m-%d %H:%M}"
             return Finding(part="clock", status=Status.FAIL, detail=detail, repair="set the clock (timedatectl set-ntp true)")
         local = now.astimezone(ZoneInfo(self._config.robbie.timezone))
         return Finding(part="clock", status=Status.OK, detail=f"{local:%Y-%m-%d %H:%M} in {self._config.robbie.timezone}")
+
+    async def _latest_message_at(self) -> datetime | None:
+        """When the last message was said, where that can be known; a database that does not exist is not made by asking."""
+        if self._database.file is not None and not self._database.file.exists():
+            return None
+        try:
+            async with asyncio.timeout(LOOK_SECONDS), self._database.reading() as work:
+                return await work.messages.latest_at()
+        except (StorageError, TimeoutError):
+            return None
 
 
 _OUT = "does not answer"

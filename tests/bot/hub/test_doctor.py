@@ -1,0 +1,125 @@
+"""The doctor: what is well, what is not, and how to mend it; it changes nothing and spends nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.app import App, build
+from bot.brain.call import Rung
+from bot.config import BrainConfig, Config, DatabaseConfig, LevelConfig, RobbieConfig
+from bot.domain.errors import CredentialsRejected, ProviderError, ProviderUnavailable
+from bot.hub.doctor import Finding, Status
+from tests.clock import FakeClock
+from tests.fakes import FakeProvider
+
+
+class FakeVendor(FakeProvider):
+    """FAKE: a level whose vendor lists these models, or fails."""
+
+    def __init__(self, *served: str, model: str, provider: str = "openai", error: ProviderError | None = None) -> None:
+        super().__init__("hello", model=model, provider=provider)
+        self._served, self._error = served, error
+
+    async def models(self) -> tuple[str, ...]:
+        if self._error is not None:
+            raise self._error
+        return self._served
+
+
+async def examined(
+    folder: Path, *providers: FakeProvider, levels: tuple[LevelConfig, ...] = (), clock: FakeClock | None = None
+) -> list[Finding]:
+    async with _app(folder, *providers, levels=levels, clock=clock) as app:
+        return [finding async for finding in app.doctor.examine()]
+
+
+def _app(folder: Path, *providers: FakeProvider, levels: tuple[LevelConfig, ...] = (), clock: FakeClock | None = None) -> App:
+    config = Config(
+        robbie=RobbieConfig(data_dir=folder),
+        database=DatabaseConfig(url=f"sqlite+aiosqlite:///{folder}/robbie.db"),
+        brain=BrainConfig(levels=levels),
+    )
+    rungs = [Rung(level=f"l{n}", provider=one, context=4096, max_output_tokens=100) for n, one in enumerate(providers)]
+    return build(config, environ={}, rungs=rungs, clock=clock)
+
+
+def about(findings: list[Finding], part: str) -> Finding:
+    return next(finding for finding in findings if finding.part == part)
+
+
+async def test_one_level_that_answers_is_enough(tmp_path: Path):
+    findings = await examined(
+        tmp_path, FakeVendor(model="gpt-4o", error=ProviderUnavailable("refused")), FakeVendor("llama", model="llama", provider="ollama")
+    )
+    assert about(findings, "level l0").status is Status.WARN
+    assert about(findings, "level l1").status is Status.OK
+    assert about(findings, "chain").status is Status.OK
+    assert not any(finding.status is Status.FAIL for finding in findings)
+
+
+async def test_no_level_that_answers_is_a_failure(tmp_path: Path):
+    findings = await examined(tmp_path, FakeVendor(model="gpt-4o", error=CredentialsRejected("wrong key")))
+    assert about(findings, "chain").status is Status.FAIL
+    assert "init" in about(findings, "level l0").repair
+
+
+async def test_model_that_is_no_longer_served_is_named_with_its_successors(tmp_path: Path):
+    finding = about(await examined(tmp_path, FakeVendor("gpt-4o", model="gpt-3.1")), "level l0")
+    assert finding.status is Status.WARN
+    assert "gpt-3.1 is not served" in finding.detail
+    assert finding.repair.startswith("served now: gpt-")
+
+
+async def test_model_without_a_price_is_told(tmp_path: Path):
+    finding = about(await examined(tmp_path, FakeVendor(model="ft:mine")), "level l0")
+    assert finding.status is Status.WARN
+    assert "price" in finding.detail
+
+
+async def test_level_without_a_key_and_one_never_reached_are_told(tmp_path: Path):
+    levels = (
+        LevelConfig(name="gpt", provider="openai", model="gpt-4o", context=8000),
+        LevelConfig(name="inside", provider="local", model="x.gguf", context=4096),
+        LevelConfig(name="behind", provider="ollama", model="llama", base_url="http://127.0.0.1:1", context=4096),
+    )
+    findings = await examined(tmp_path, levels=levels)
+    assert "no key" in about(findings, "level gpt").detail
+    assert "inside" in about(findings, "level behind").detail
+
+
+async def test_database_that_is_not_there_yet_is_no_failure(tmp_path: Path):
+    assert about(await examined(tmp_path), "database").status is Status.WARN
+    assert not (tmp_path / "robbie.db").exists()
+
+
+@pytest.mark.parametrize(("trouble", "words"), [("newer", "newer Robbie"), ("corrupt", "not a database")])
+async def test_database_in_trouble_is_a_failure(tmp_path: Path, trouble: str, words: str):
+    async with _app(tmp_path) as app:
+        await app.prepare()
+    if trouble == "newer":
+        connection = sqlite3.connect(tmp_path / "robbie.db")
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+        connection.close()
+    else:
+        for file in tmp_path.glob("robbie.db*"):
+            file.unlink()
+        (tmp_path / "robbie.db").write_text("this is no database, and it is long enough to be seen as none" * 20)
+    finding = about(await examined(tmp_path), "database")
+    assert finding.status is Status.FAIL
+    assert words in finding.detail
+    assert finding.repair
+
+
+async def test_clock_that_runs_behind_what_it_wrote_is_a_failure(tmp_path: Path, clock: FakeClock):
+    async with _app(tmp_path, FakeProvider("hello"), clock=clock) as app:
+        owner = await app.prepare()
+        async with app.hub:
+            await app.talk(owner).ask("hello")
+    assert about(await examined(tmp_path, clock=clock), "clock").status is Status.OK
+    clock.moment -= timedelta(hours=2)
+    assert about(await examined(tmp_path, clock=clock), "clock").status is Status.FAIL
