@@ -15,6 +15,8 @@ from bot.domain.errors import ProviderUnavailable
 from tests.fakes import FakeClock, asked
 from tests.stage import Stage
 
+HANGING_SECONDS = 60
+
 
 @pytest.fixture
 def health(clock: FakeClock) -> HealthBoard:
@@ -80,11 +82,12 @@ async def test_a_message_without_a_word_gets_a_friendly_line(reactive: Reactive,
     assert await reactive.answer(asked(text, person=allan)) == NOTHING_SAID
 
 
-def test_a_megabyte_is_looked_at_in_no_time():
+def test_a_megabyte_does_not_hang():
+    """Not a timing: what backtracks here would take hours."""
     began = time.process_time()
     for text in ("what time is it " * 60_000, "?" * 1_000_000, " " * 999_999 + "x"):
         assert recognise(text) is None
-    assert time.process_time() - began < 0.5
+    assert time.process_time() - began < HANGING_SECONDS
 
 
 async def test_the_time_is_the_persons_own(reactive: Reactive, allan: Person, grace: Person):

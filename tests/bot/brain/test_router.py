@@ -10,6 +10,8 @@ from bot.brain.router import classify
 from bot.domain.thought import TaskType
 from tests.fakes import prompting
 
+HANGING_SECONDS = 60
+
 
 @pytest.mark.parametrize(
     ("text", "expected"),
@@ -32,7 +34,8 @@ def test_task_type(text: str, expected: TaskType):
 
 
 @pytest.mark.parametrize("word", ["import ", "def ", "class x ", "SELECT ", "write ", "SELECT x FROM ", "\n", "😀"])
-def test_a_megabyte_of_anything_is_classified_in_no_time(word: str):
+def test_a_megabyte_of_anything_does_not_hang(word: str):
+    """Not a timing: what backtracks here would take hours."""
     began = time.process_time()
     classify(prompting(word * (1_000_000 // len(word))))
-    assert time.process_time() - began < 0.5
+    assert time.process_time() - began < HANGING_SECONDS
