@@ -12,7 +12,7 @@ from bot.hub.auth import visitor_of
 from bot.hub.hub import Hub
 from bot.hub.server import Problem, event_stream
 from bot.palace.live import Live
-from bot.palace.transcript import Door, Transcripts
+from bot.palace.transcript import Door, Transcripts, without_reply
 from bot.palace.view import Progress, View
 
 MAIN = "main"
@@ -49,9 +49,13 @@ class Pages:
         """The conversation's end, or a part before it."""
         person, name = visitor_of(request).person, _conversation(request)
         address = self._transcripts.address(person, name)
-        messages = await self._transcripts.latest(address, limit=PAGE + 1, before=_id(request, "before"))
+        before = _id(request, "before")
+        messages = await self._transcripts.latest(address, limit=PAGE + 1, before=before)
+        waiting = await self._transcripts.unanswered(messages)
+        if waiting != without_reply(messages):  # an answer came between the two looks: without it on the page, nobody would look again
+            messages = await self._transcripts.latest(address, limit=PAGE + 1, before=before)
+            waiting = tuple(event_id for event_id in without_reply(messages) if event_id in waiting)
         shown = messages[-PAGE:]
-        waiting = await self._transcripts.unanswered(shown)
         growing = self._hub.feed.growing(shown[-1].conversation_id) if shown else {}
         page = self._view.chat(
             person,

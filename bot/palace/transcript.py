@@ -92,11 +92,15 @@ class Transcripts:
 
     async def unanswered(self, messages: Sequence[Message]) -> tuple[UUID, ...]:
         """Those of *messages* to which the answer is still being thought out."""
-        answered = {message.reply_to for message in messages}
-        open_ids = [message.id for message in messages if message.direction == IN and message.id not in answered]
         async with self._database.reading() as work:
-            events = [await work.inbox.find_by_id(event_id) for event_id in open_ids]
+            events = [await work.inbox.find_by_id(event_id) for event_id in without_reply(messages)]
         return tuple(event.id for event in events if event is not None and event.state in WAITING)
+
+
+def without_reply(messages: Sequence[Message]) -> tuple[UUID, ...]:
+    """The questions among *messages* whose reply is not among them."""
+    answered = {message.reply_to for message in messages}
+    return tuple(message.id for message in messages if message.direction == IN and message.id not in answered)
 
 
 def _a_little_before(message_id: UUID) -> UUID:
