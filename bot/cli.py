@@ -49,6 +49,7 @@ class Options:
 
 def main() -> None:
     """Run one command: exit status 0 done, 1 failed with one clear line, 2 wrong usage."""
+    os.umask(0o077)  # what people wrote is for the eyes of whoever runs Robbie
     try:
         cli()
     except RobbieError as error:

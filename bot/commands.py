@@ -266,7 +266,9 @@ class Bar:
 
     def __init__(self, what: str, *columns: ProgressColumn) -> None:
         self._what = what
-        self._progress = Progress(*(columns or Progress.get_default_columns()), console=Console(stderr=True), transient=True)
+        self._progress = Progress(
+            *(columns or Progress.get_default_columns()), console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+        )
 
     def __call__(self, done: int, total: int) -> None:
         """So much of it is done; a total of 0 is one that is not known."""

@@ -308,7 +308,9 @@ def _closed_doors(config: Config) -> Iterator[tuple[tuple[str | int, ...], Refus
             continue
         for key in secrets:
             if getattr(section, key) is None:
-                repair = f"`robbie init` asks for it and tests it; or write {channel}.enabled = false"
+                repair = (
+                    f"set the secret that it names; this version has no door to {channel} yet, so better write {channel}.enabled = false"
+                )
                 yield (channel, key), Refused(f"{channel} is enabled, and this secret is empty or missing", repair)
         yield (channel, "enabled"), Refused(f"this version of Robbie has no door to {channel} yet", "write enabled = false")
 

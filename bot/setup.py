@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,8 @@ from bot.domain.errors import CredentialsRejected, ProviderError
 
 TEST_SECONDS = 15.0
 KEYS = {
-    "openai": ("OPENAI_API_KEY", "platform.openai.com → API keys → Create new secret key"),
-    "anthropic": ("ANTHROPIC_API_KEY", "console.anthropic.com → Settings → API keys → Create key"),
+    "openai": "platform.openai.com → API keys → Create new secret key",
+    "anthropic": "console.anthropic.com → Settings → API keys → Create key",
 }
 OFFERED = 12
 
@@ -46,10 +47,12 @@ class Setup:
         self._settings: dict[str, dict[str, str]] = {}
         self._models: dict[str, str] = {}
         self._secrets: dict[str, str] = {}
+        self._sources: dict[str, str] = {}
 
     async def run(self) -> None:
         """Ask, test, save. Raises ConfigError where there is nothing to build on."""
         config = load_config(self._file, self._environ)
+        self._sources = key_variables(self._file)
         self._ask_about_robbie(config)
         for level in config.brain.levels:
             if level.provider in KEYS:
@@ -70,7 +73,10 @@ class Setup:
 
     async def _ask_for_key(self, level: LevelConfig) -> None:
         """One level's key, tested before it is kept; an empty answer leaves things as they are."""
-        variable, where = KEYS[level.provider]
+        variable, where = self._sources.get(level.name, ""), KEYS[level.provider]
+        if not variable:
+            self._console.print(f'{level.name}: its key does not come from a variable (api_key = "env:NAME"); it is left alone')
+            return
         while True:
             key = self._read_key(level, variable, where)
             if not key:
@@ -82,7 +88,7 @@ class Setup:
             self._console.print(f"{level.name}: {verdict.trouble}; nothing is saved for it")
             if not self._asks or not Confirm.ask("Try another key?", default=True, console=self._console):
                 return
-        if self._environ.get(variable) != key:
+        if self._asks and self._environ.get(variable) != key:
             self._secrets[variable] = key
         self._console.print(f"{level.name}: the key works")
         self._offer_models(level, verdict)
@@ -133,7 +139,21 @@ class Setup:
             _write(secrets, _with_secrets(secrets, self._secrets), mode=0o600)
             self._console.print(f"secrets are in {secrets}, which only you can read")
         load_config(self._file, self._environ)  # what was written must be what can be read
-        self._console.print("Done. `robbie doctor` looks at everything, `robbie run` starts.")
+        self._console.print("Done. `robbie doctor` looks at everything, `robbie run` starts; a hub that runs already must be started anew.")
+
+
+def key_variables(file: Path) -> dict[str, str]:
+    """The variable that each level's key comes from, by the level's name; a level whose key comes from elsewhere has none."""
+    variables: dict[str, str] = {}
+    for source in (file.absolute(), file.absolute().with_name(LOCAL_FILE)):
+        levels = tomllib.loads(source.read_text("utf-8")).get("brain", {}).get("levels", []) if source.exists() else []
+        for level in levels:
+            key = str(level.get("api_key", ""))
+            if key.startswith("env:"):
+                variables[level["name"]] = key.removeprefix("env:").strip()
+            elif key:
+                variables.pop(level["name"], None)
+    return variables
 
 
 async def _try(level: LevelConfig, key: str) -> Verdict:

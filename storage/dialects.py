@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 from sqlalchemy import Executable, event, inspect, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from bot.domain.errors import ConfigError
 from storage import one_hop
 
 SQLITE_BUSY_SECONDS = 5.0
@@ -68,7 +70,10 @@ def make_sqlite_engine(url: str, *, writes: bool, busy_seconds: float = SQLITE_B
 
 
 def make_postgres_engine(url: str) -> AsyncEngine:
-    """A pool whose connections are tried before use, so that a failover costs a reconnect and not an error."""
+    """A pool whose connections are tried before use, so that a failover costs a reconnect and not an error. Raises ConfigError."""
+    if find_spec("psycopg") is None:
+        repair = "`make install`, or pip install 'robbie[postgres]'"
+        raise ConfigError("PostgreSQL needs a driver that is not installed", key="database.url", repair=repair)
     return create_async_engine(url, pool_size=8, max_overflow=4, pool_pre_ping=True, pool_timeout=10, connect_args={"connect_timeout": 5})
 
 

@@ -17,7 +17,6 @@ from typing import Any, Self
 import aiosqlite
 from aiosqlite.core import _STOP_RUNNING_SENTINEL
 
-
 SWITCH_SECONDS = 0.0005
 """How long a busy event loop may keep the interpreter from SQLite's thread, which has nothing to do but to hand over a result.
 

@@ -12,7 +12,7 @@ from bot.brain.context import ContextBuilder, spoken_date
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive, one_line
 from bot.brain.router import classify
-from bot.domain.errors import AllLevelsFailed, BudgetExhausted
+from bot.domain.errors import AllLevelsFailed, BudgetExhausted, ContextTooLong, RequestRejected
 from bot.domain.message import OutgoingKind
 from bot.domain.ports import Listener
 from bot.domain.thought import Attempt, Completion, Question, TaskType, Tier, Turn
@@ -21,6 +21,7 @@ LATE_PATIENCE = 4
 """Nobody waits in front of a late answer, so that a slow model may take this many times a turn's bound."""
 
 
+REFUSED = "This is one that I cannot answer as it stands: it was turned down wherever I asked. In other, or fewer, words I may be able to."
 CUT_MARK = " …"
 """Ends an answer that its level's `max_output_tokens` ended, so that nobody takes it for whole."""
 
@@ -64,6 +65,10 @@ class Brain:
     async def _make_do(self, question: Question, failure: AllLevelsFailed, task_type: TaskType, watch: _Watch) -> Turn:
         """The last rung; what a broken stream showed is replaced by it."""
         attempts = tuple(attempt for attempt in failure.attempts if isinstance(attempt, Attempt))
+        if _is_refused(attempts):
+            await watch.correct(REFUSED)
+            turn = reactive_turn(REFUSED, why=explain(attempts), kind=OutgoingKind.NOTICE)
+            return replace(turn, attempts=attempts, cost_usd=_cost(attempts))
         is_spent = any(attempt.error == BudgetExhausted.__name__ for attempt in attempts)
         makeshift = await self._offline.answer(question, is_spent=is_spent)
         await watch.correct(makeshift.text)
@@ -143,6 +148,12 @@ def _turn_of(completion: Completion, question: Question, task_type: TaskType) ->
 def _as_late(text: str, question: Question) -> str:
     asked = question.asked_at.astimezone(ZoneInfo(question.person.timezone))
     return f"On {spoken_date(asked)} at {asked:%H:%M} you asked: “{one_line(question.text)}”. Here is the answer I owed you:\n\n{text}"
+
+
+def _is_refused(attempts: Sequence[Attempt]) -> bool:
+    """Whether every level was there and would not answer this one question: asking again would change nothing."""
+    asked = [attempt.error for attempt in attempts]
+    return bool(asked) and all(error in (RequestRejected.__name__, ContextTooLong.__name__) for error in asked)
 
 
 def _cost(attempts: Sequence[Attempt]) -> float:

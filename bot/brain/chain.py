@@ -329,6 +329,16 @@ def explain(attempts: Sequence[Attempt]) -> str:
     return ", ".join(dict.fromkeys(answered + others)) or "nobody could be asked"
 
 
+_TROUBLE = {
+    "RateLimited": "had too much to do",
+    "CredentialsRejected": "did not take its key",
+    "ModelNotServed": "is no longer served",
+    "StreamBroken": "broke off",
+    "ContextTooLong": "found it too long",
+    "RequestRejected": "would not answer it",
+}
+
+
 def _in_words(attempt: Attempt) -> str:
     match attempt.outcome:
         case AttemptOutcome.SKIPPED:
@@ -336,4 +346,4 @@ def _in_words(attempt: Attempt) -> str:
         case AttemptOutcome.OVERTAKEN:
             return "was slower"
         case _:
-            return f"failed ({attempt.error})"
+            return _TROUBLE.get(attempt.error, "could not be reached")

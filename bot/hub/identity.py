@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from bot.config import PersonConfig, RobbieConfig
-from bot.domain.address import Person, Sender
+from bot.domain.address import Person
 from bot.domain.clock import Clock
 from bot.domain.errors import RobbieError
-from storage.database import Database
+from storage.database import Database, UnitOfWork
 from storage.models.people import User
+
+FORMER = "former"
+"""The role of someone whom config names no more: their words are kept, their credentials open nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +40,7 @@ class Directory:
         now = self._clock.now()
         async with self._database.unit_of_work() as work:
             await work.people.ensure_organization(now)
+            await self._rename_owner(work)
             owner = await work.people.ensure_user(name=self._robbie.owner, role="owner", timezone=self._robbie.timezone, now=now)
             for person in self._people:
                 role = "owner" if person.name == self._robbie.owner else person.role
@@ -45,7 +49,15 @@ class Directory:
                 for identity in person.identities:
                     await work.people.ensure_identity(channel=identity.platform, account=identity.id, user_id=user.id, now=now)
                 owner = user if user.id == owner.id else owner
+            await work.people.retire(except_for={self._robbie.owner, *(person.name for person in self._people)})
         return _person(owner)
+
+    async def _rename_owner(self, work: UnitOfWork) -> None:
+        """The owner stays the same person under a new name; somebody who is known by that name already is somebody else."""
+        users = await work.people.users()
+        owners = [user for user in users if user.role == "owner"]
+        if len(owners) == 1 and all(user.name != self._robbie.owner for user in users):
+            await work.people.rename(owners[0].id, self._robbie.owner)
 
     async def owner(self) -> Person:
         """The one Robbie works for."""
@@ -58,17 +70,14 @@ class Directory:
         """The person of this name, however it is capitalised."""
         async with self._database.reading() as work:
             users = await work.people.users()
-        return next((_person(user) for user in users if user.name.casefold() == name.casefold()), None)
+        known = (user for user in users if user.role != FORMER)
+        return next((_person(user) for user in known if user.name.casefold() == name.casefold()), None)
 
     async def by_id(self, person_id: UUID) -> Person | None:
         """The person of this id."""
         async with self._database.reading() as work:
-            return _person_or_none(await work.people.find_user_by_id(person_id))
-
-    async def by_sender(self, sender: Sender) -> Person | None:
-        """Whose account this is; None is a stranger."""
-        async with self._database.reading() as work:
-            return _person_or_none(await work.people.find_user_by_account(sender.channel, sender.account))
+            user = await work.people.find_user_by_id(person_id)
+        return None if user is None or user.role == FORMER else _person(user)
 
     async def everyone(self) -> tuple[tuple[Person, tuple[Account, ...]], ...]:
         """All people with their accounts."""
@@ -80,7 +89,3 @@ class Directory:
 
 def _person(user: User) -> Person:
     return Person(id=user.id, name=user.name, role=user.role, timezone=user.timezone)
-
-
-def _person_or_none(user: User | None) -> Person | None:
-    return None if user is None else _person(user)

@@ -130,6 +130,7 @@ class Thinkers:
 
     async def _think(self, asked: Asked, stream: _Stream) -> Turn:
         question = _question(asked)
+        stream.begin()
         return await self._commands.run(question) or await self._brain.answer(question, None if question.is_late else stream)
 
     async def _record(self, asked: Asked, turn: Turn, *, streamed: bool, state: InboxState = InboxState.ANSWERED) -> _Outcome:
@@ -222,14 +223,18 @@ class _Stream:
         self._feed = feed
         self._event = event
         self._claim = claim
-        self._unseen = ""
         self._is_barred = False
         self.is_open = False
+        self.begin()
+
+    def begin(self) -> None:
+        """What comes next is the beginning of a reply: it stands in the place of whatever an earlier try has shown."""
+        self._unseen, self._is_new = "", True
 
     async def token(self, text: str) -> None:
         """Show more text, if anybody looks."""
         self._unseen += text
-        await self._show(whole=not self.is_open)
+        await self._show(whole=self._is_new)
 
     async def replace(self, text: str) -> None:
         """Show this text instead of what was shown."""
@@ -240,7 +245,7 @@ class _Stream:
         if not self.is_open and not await self._open():
             return
         self._feed.publish(self._event.conversation_id, Grown(event_id=self._event.id, text=self._unseen, whole=whole))
-        self._unseen = ""
+        self._unseen, self._is_new = "", False
 
     async def _open(self) -> bool:
         """Promise it first; what cannot be promised is not shown, and the answer comes in one piece."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -27,6 +27,8 @@ _USER_BY_ACCOUNT = (
     .join(Identity, and_(Identity.organization_id == User.organization_id, Identity.user_id == User.id))
     .where(ours(Identity), Identity.channel == given("channel"), Identity.account == given("account"))
 )
+_RENAME = update(User).where(ours(User), User.id == given("user"))
+_RETIRE = update(User).where(ours(User), User.name.not_in(given("names", expanding=True))).values(role="former")
 _USERS = select(User).where(ours(User)).order_by(User.id)
 _IDENTITIES = select(Identity).where(ours(Identity)).order_by(Identity.channel, Identity.account)
 
@@ -45,6 +47,14 @@ class People(Repository):
         found = await self.find_user(name)
         assert found is not None
         return found
+
+    async def rename(self, user_id: UUID, name: str) -> None:
+        """The user is called so from now on."""
+        await self._changes(_RENAME, user=user_id, name=name)
+
+    async def retire(self, *, except_for: Collection[str]) -> None:
+        """Whoever is not among these names keeps what they wrote, and no rights."""
+        await self._changes(_RETIRE, names=list(except_for))
 
     async def ensure_identity(self, *, channel: str, account: str, user_id: UUID, now: datetime) -> None:
         """The account leads to this user after this."""

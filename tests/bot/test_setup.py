@@ -72,6 +72,23 @@ async def test_what_a_person_wrote_in_the_local_file_stays(home: Path):
     assert load_config(home, {}).web.port == 9999
 
 
+async def test_key_is_kept_under_the_name_that_its_own_level_gives_it(home: Path):
+    second = home.read_text().partition("[[brain.levels]]")[2].replace('"first"', '"second"').replace("OPENAI_API_KEY", "GROQ_API_KEY")
+    home.write_text(f"{home.read_text()}\n[[brain.levels]]{second}")
+    secrets = home.parent / "data" / "secrets.env"
+    secrets.parent.mkdir()
+    secrets.write_text("OPENAI_API_KEY=sk-mine\n")
+    await Setup(config_file=home, environ={}, asks=True, console=Typist("Allan", "Europe/Berlin", "sk-wrong", "n", GOOD_KEY).console).run()
+    assert secrets.read_text() == f"OPENAI_API_KEY=sk-mine\nGROQ_API_KEY={GOOD_KEY}\n"
+
+
+async def test_key_in_a_file_of_its_own_is_left_alone(home: Path):
+    (home.parent / "key").write_text(GOOD_KEY)
+    home.write_text(home.read_text().replace("env:OPENAI_API_KEY", "file:key"))
+    await Setup(config_file=home, environ={}, asks=True, console=Typist("Allan", "Europe/Berlin").console).run()
+    assert not (home.parent / "data" / "secrets.env").exists()
+
+
 @pytest.mark.parametrize("zone", ["Mars/Olympus", ""])
 async def test_wrong_zone_is_asked_again(home: Path, zone: str):
     typist = Typist("Allan", zone or "nowhere", "Asia/Tokyo", "")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bot.brain.brain import Brain
+from bot.brain.brain import REFUSED, Brain
 from bot.brain.budget import Budget
 from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain
@@ -15,7 +15,7 @@ from bot.brain.health import HealthBoard
 from bot.brain.providers.offline import OUT_OF_REACH, SPENT, OfflineRung, digest
 from bot.brain.reactive import NOTHING_SAID, Reactive
 from bot.domain.address import Person
-from bot.domain.errors import ProviderError, ProviderUnavailable, RateLimited
+from bot.domain.errors import ContextTooLong, ProviderError, ProviderUnavailable, RateLimited, RequestRejected
 from bot.domain.message import OutgoingKind
 from bot.domain.thought import Finish, TaskType, Tier
 from tests.fakes import CUT, FakeClock, FakeListener, FakePrices, FakeProvider, Pause, asked
@@ -106,6 +106,18 @@ async def test_a_spent_allowance_with_a_free_level_left_is_an_ordinary_answer(bu
 
 async def test_no_level_at_all_is_answered_honestly_too(build: Build, allan: Person):
     assert (await build().answer(asked("What is love?", person=allan))).text in OUT_OF_REACH
+
+
+@pytest.mark.parametrize("error", [RequestRejected("400"), ContextTooLong("too long")])
+async def test_what_every_level_refuses_is_told_and_not_asked_again(build: Build, allan: Person, error: ProviderError):
+    turn = await build(FakeProvider(error), FakeProvider(error)).answer(asked("Say the unsayable", person=allan))
+    assert (turn.text, turn.kind, turn.queued) == (REFUSED, OutgoingKind.NOTICE, False)
+    assert len(turn.attempts) == 2
+
+
+async def test_what_one_level_refuses_and_another_cannot_hear_waits(build: Build, allan: Person):
+    turn = await build(FakeProvider(RequestRejected("400")), FakeProvider(ProviderUnavailable("down"))).answer(asked("hm?", person=allan))
+    assert turn.queued
 
 
 async def test_a_late_answer_says_what_it_answers(build: Build, allan: Person):

@@ -114,7 +114,8 @@ async def test_every_failure_ends_in_one_clean_answer_of_the_next_level(script: 
     assert listener.shown == "the whole answer"
     assert outcomes(done) == [("a", "failed"), ("b", "answered")]
     assert done.attempts[0].error == error.__name__
-    assert done.why == f"b answered, a failed ({error.__name__})"
+    assert done.why.startswith("b answered, a ")
+    assert error.__name__ not in done.why  # the page shows it to people
     assert await no_calls_run()
 
 
@@ -351,7 +352,7 @@ async def test_when_nobody_else_answers_a_resting_level_is_tried_before_its_time
     second.will(DOWN)
     done = await chain.complete(prompting())
     assert done.text == "a is back"
-    assert done.why == "a answered, b failed (ProviderUnavailable)"
+    assert done.why == "a answered, b could not be reached"
     assert state(chain) is BreakerState.CLOSED
 
 

@@ -1,0 +1,42 @@
+"""Who is who: config names people, and whom it names no more has no rights."""
+
+from __future__ import annotations
+
+from bot.config import PersonConfig, RobbieConfig
+from bot.hub.identity import Directory
+from storage.database import Database
+from tests.clock import FakeClock
+
+
+def directory(database: Database, clock: FakeClock, *names: str, owner: str = "Allan") -> Directory:
+    people = [PersonConfig(name=name, timezone="Europe/Berlin") for name in names]
+    return Directory(database=database, robbie=RobbieConfig(owner=owner), people=people, clock=clock)
+
+
+async def test_owner_exists_without_being_named(database: Database, clock: FakeClock):
+    owner = await directory(database, clock).prepare()
+    assert (owner.name, owner.is_owner) == ("Allan", True)
+
+
+async def test_owner_under_a_new_name_is_the_same_person(database: Database, clock: FakeClock):
+    before = await directory(database, clock).prepare()
+    after = await directory(database, clock, owner="Ada").prepare()
+    assert (after.id, after.name) == (before.id, "Ada")
+    assert len(await directory(database, clock).everyone()) == 1
+
+
+async def test_someone_else_who_becomes_the_owner_leaves_one_owner(database: Database, clock: FakeClock):
+    allan = await directory(database, clock, "Grace").prepare()
+    grace = await directory(database, clock, owner="Grace").prepare()
+    assert grace.id != allan.id
+    assert await directory(database, clock).by_id(allan.id) is None
+    assert [person.name for person, _ in await directory(database, clock).everyone() if person.is_owner] == ["Grace"]
+
+
+async def test_whom_config_names_no_more_has_no_rights_and_may_come_back(database: Database, clock: FakeClock):
+    await directory(database, clock, "Bob").prepare()
+    bob = await directory(database, clock).by_name("bob")
+    await directory(database, clock).prepare()
+    assert await directory(database, clock).by_name("Bob") is None
+    await directory(database, clock, "Bob").prepare()
+    assert await directory(database, clock).by_name("Bob") == bob
