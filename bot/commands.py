@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
@@ -19,7 +20,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, T
 
 from bot.adapters.console import ConsoleChat, answer_lines
 from bot.adapters.markup import to_terminal
-from bot.adapters.talk import RemoteTalk, Talker
+from bot.adapters.talk import RemoteTalk, Talker, is_up
 from bot.app import App
 from bot.brain import gguf
 from bot.brain.drill import Fault, drill_question
@@ -27,7 +28,7 @@ from bot.config import Config
 from bot.domain.address import Person
 from bot.domain.errors import NotAllowed, RobbieError
 from bot.hub.doctor import Status
-from bot.hub.home import find_hub, locked
+from bot.hub.home import RunningHub, find_hub, locked
 from bot.logs import configure_log
 from storage.copying import copy_everything
 from storage.database import Database
@@ -112,7 +113,7 @@ async def drill(app: App, fault: str, *, as_json: bool) -> None:
 async def signin(app: App, as_person: str | None) -> str:
     """A fresh sign-in link."""
     async with _opened(app, as_person) as (_, person):
-        hub = find_hub(app.config.robbie.data_dir)
+        hub = await _running_hub(app)
         base = app.config.web.public_url or (hub.url if hub else f"http://{app.config.web.host}:{app.config.web.port}")
         return base.rstrip("/") + await app.auth.create_link(person.id)
 
@@ -220,17 +221,24 @@ async def _opened(app: App, name: str | None) -> AsyncIterator[tuple[App, Person
 @asynccontextmanager
 async def _talking(app: App, name: str | None) -> AsyncIterator[Talker]:
     """A conversation through the running hub, else in this process."""
-    hub = find_hub(app.config.robbie.data_dir)
+    hub = await _running_hub(app)
     if hub is not None:
-        async with app, RemoteTalk(hub, person=name) as talker:
+        find = partial(find_hub, app.config.robbie.data_dir)
+        async with app, RemoteTalk(hub, person=name, find=find) as talker:
             yield talker
     else:
         async with _opened(app, name) as (_, person), app.hub:
             yield app.talk(person)
 
 
-async def _rehearsals(app: App, fault: Fault) -> AsyncIterator[dict[str, Any]]:
+async def _running_hub(app: App) -> RunningHub | None:
+    """The hub that runs on this home; a note that leads to nobody is one that a crash left behind."""
     hub = find_hub(app.config.robbie.data_dir)
+    return hub if hub is not None and await is_up(hub) else None
+
+
+async def _rehearsals(app: App, fault: Fault) -> AsyncIterator[dict[str, Any]]:
+    hub = await _running_hub(app)
     if hub is not None:
         async with RemoteTalk(hub, person=None) as talker:
             async for event, data in talker.events(f"/api/drill?fault={fault}", {}):

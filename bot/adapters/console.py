@@ -68,7 +68,7 @@ class ConsoleChat:
         try:
             answer = await self._talker.ask(text, growing)
         except RobbieError:
-            self._write("I could not take that in just now. Please say it again in a moment.\n\n")
+            self._write("I cannot be reached just now. What you wrote may have arrived; /status tells when I am back.\n\n")
             return
         finally:
             self._is_asking = False

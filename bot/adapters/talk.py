@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol, Self
 
 import aiohttp
@@ -23,6 +23,10 @@ from storage.models.messaging import Message
 LONGEST_WAIT_SECONDS = 600.0
 """Bound on waiting for one answer behind others in the same conversation; each turn has a far closer bound of its own."""
 LATEST = 20
+HEALTH_SECONDS = 3.0
+LOOK_SECONDS = 0.5
+RETURN_SECONDS = 60.0
+"""How long a hub that went away in the middle of a question is waited for."""
 
 
 class Talker(Protocol):
@@ -77,23 +81,45 @@ class Talk:
 
 
 class RemoteTalk:
-    """With a hub that runs beside this process. An async context manager."""
+    """With a hub that runs beside this process; with *find*, also with the one that is there after a restart. A context manager."""
 
-    def __init__(self, hub: RunningHub, *, person: str | None) -> None:
+    def __init__(self, hub: RunningHub, *, person: str | None, find: Callable[[], RunningHub | None] | None = None) -> None:
         self._hub = hub
         self._person = person
+        self._find = find
 
     async def ask(self, text: str, listener: Listener | None = None) -> dict[str, Any]:
-        """See `Talker.ask`."""
+        """See `Talker.ask`. A hub that goes away meanwhile is asked again under the same id when it is back: nothing is said twice."""
         body = {"text": text, "id": str(new_id()), "conversation": CONSOLE} | ({"as": self._person} if self._person else {})
+        deadline = asyncio.get_running_loop().time() + RETURN_SECONDS
+        while True:
+            try:
+                return await self._ask(body, listener)
+            except ChannelUnavailable:
+                if self._find is None or asyncio.get_running_loop().time() > deadline:
+                    raise
+            await asyncio.sleep(LOOK_SECONDS)
+            await self._look_again()
+
+    async def _ask(self, body: object, listener: Listener | None) -> dict[str, Any]:
+        is_first = True
         async for event, data in self.events("/api/chat", body):
             if event == "done":
                 return data
             if event == "error":
                 raise ChannelUnavailable(str(data["error"]["message"]))
             if listener is not None:
-                await (listener.token if event == "token" else listener.replace)(data["text"])
+                await (listener.token if event == "token" and not is_first else listener.replace)(data["text"])
+            is_first = False
         raise ChannelUnavailable("the hub hung up before it answered")
+
+    async def _look_again(self) -> None:
+        """Go by the note that is there now: each start of a hub writes its own."""
+        found = self._find() if self._find is not None else None
+        if found is not None and found != self._hub:
+            old, self._hub = self._session, found
+            self._open()
+            await old.close()
 
     async def latest_replies(self) -> list[dict[str, Any]]:
         """See `Talker.latest_replies`."""
@@ -102,6 +128,7 @@ class RemoteTalk:
             async with self._session.get(f"/api/conversations/{CONSOLE}/messages", params=query) as response:
                 told = await response.json()
         except (aiohttp.ClientError, TimeoutError) as error:
+            await self._look_again()
             raise ChannelUnavailable("the hub cannot be reached") from error
         return [message for message in told.get("messages", []) if message["direction"] == "out"]
 
@@ -109,6 +136,8 @@ class RemoteTalk:
         """Post *body* and yield the server-sent events of the answer. Raises RobbieError."""
         try:
             async with self._session.post(path, data=json.dumps(body), headers=_EVENTS) as response:
+                if response.status == 401:
+                    raise ChannelUnavailable("the hub was restarted")
                 if response.status != 200:
                     raise RobbieError(_refusal(await response.text()))
                 async for event in _parse(response.content):
@@ -117,14 +146,27 @@ class RemoteTalk:
             raise ChannelUnavailable(f"the hub at {self._hub.url} cannot be reached") from error
 
     async def __aenter__(self) -> Self:
-        timeout = aiohttp.ClientTimeout(total=LONGEST_WAIT_SECONDS, connect=5)
-        self._session = aiohttp.ClientSession(
-            self._hub.url, headers={"Authorization": f"Bearer {self._hub.token}"}, timeout=timeout, read_bufsize=2**22
-        )
+        self._open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
+
+    def _open(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=LONGEST_WAIT_SECONDS, connect=5)
+        self._session = aiohttp.ClientSession(
+            self._hub.url, headers={"Authorization": f"Bearer {self._hub.token}"}, timeout=timeout, read_bufsize=2**22
+        )
+
+
+async def is_up(hub: RunningHub) -> bool:
+    """Whether somebody answers at its address."""
+    try:
+        timeout = aiohttp.ClientTimeout(total=HEALTH_SECONDS)
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(f"{hub.url}/healthz") as response:
+            return response.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False
 
 
 _EVENTS = {"Accept": "text/event-stream", "Content-Type": "application/json"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +106,14 @@ def test_copy_moves_everything(robbie, tmp_path):
     again = robbie("db", "copy", "--to", f"sqlite+aiosqlite:///{tmp_path}/other.db")
     assert again.returncode == 1
     assert "empty database" in again.stderr
+
+
+def test_note_of_a_dead_hub_is_no_hub(robbie, home: Path):
+    """Its process id may belong to another program by now."""
+    note = home.parent / "data" / "hub.json"
+    note.parent.mkdir()
+    note.write_text(json.dumps({"url": "http://127.0.0.1:9", "token": "t", "pid": os.getpid()}))
+    assert json.loads(robbie("ask", "hello", "--json").stdout)["reply"] == "You said: hello"
 
 
 def test_people_are_listed(robbie):

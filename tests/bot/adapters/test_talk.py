@@ -50,7 +50,7 @@ async def test_answer_grows_and_ends():
         RemoteTalk(hub, person="Grace") as talk,
     ):
         assert await talk.ask("capital?", listener) == DONE
-    assert listener.steps == [("token", "Lon"), ("replace", "Par"), ("token", "is.")]
+    assert listener.steps == [("replace", "Lon"), ("replace", "Par"), ("token", "is.")]
     assert (heard[0]["as"], heard[0]["text"], heard[0]["conversation"], heard[0]["token"]) == ("Grace", "capital?", "console", "Bearer t")
 
 
@@ -67,6 +67,19 @@ async def test_refusal_is_told_in_its_own_words():
     async with fake_hub(status=403) as (hub, _), RemoteTalk(hub, person="Nobody") as talk:
         with pytest.raises(RobbieError, match="nobody is called that"):
             await talk.ask("capital?")
+
+
+async def test_hub_that_was_restarted_is_asked_again_under_the_same_id():
+    """Its first life hung up in the middle; its second has another address and another token."""
+    listener = FakeListener()
+    async with (
+        fake_hub(("token", {"text": "Lon"})) as (first, heard),
+        fake_hub(("token", {"text": "Paris."}), ("done", DONE)) as (second, again),
+    ):
+        async with RemoteTalk(first, person=None, find=lambda: second) as talk:
+            assert await talk.ask("capital?", listener) == DONE
+    assert [said["id"] for said in heard] == [said["id"] for said in again]
+    assert listener.shown == "Paris."
 
 
 async def test_hub_that_is_gone_is_told():
