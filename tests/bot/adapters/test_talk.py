@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from aiohttp import web
@@ -72,12 +72,11 @@ async def test_refusal_is_told_in_its_own_words():
 async def test_hub_that_was_restarted_is_asked_again_under_the_same_id():
     """Its first life hung up in the middle; its second has another address and another token."""
     listener = FakeListener()
-    async with (
-        fake_hub(("token", {"text": "Lon"})) as (first, heard),
-        fake_hub(("token", {"text": "Paris."}), ("done", DONE)) as (second, again),
-    ):
-        async with RemoteTalk(first, person=None, find=lambda: second) as talk:
-            assert await talk.ask("capital?", listener) == DONE
+    async with AsyncExitStack() as stack:
+        first, heard = await stack.enter_async_context(fake_hub(("token", {"text": "Lon"})))
+        second, again = await stack.enter_async_context(fake_hub(("token", {"text": "Paris."}), ("done", DONE)))
+        talk = await stack.enter_async_context(RemoteTalk(first, person=None, find=lambda: second))
+        assert await talk.ask("capital?", listener) == DONE
     assert [said["id"] for said in heard] == [said["id"] for said in again]
     assert listener.shown == "Paris."
 
