@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy import func, insert, select, text, update
 
-from bot.domain.errors import StorageUnavailable
+from bot.domain.errors import StorageError
 from storage.database import Database
 from storage.models.base import Base
 from storage.models.messaging import Message
@@ -56,7 +56,7 @@ async def test_another_organizations_rows_are_not_changed_and_none_is_added(ours
         changed = await work.connection.execute(update(Message).values(text="theirs"))
         removed = await work.connection.execute(text("DELETE FROM messages"))
         assert (changed.rowcount, removed.rowcount) == (0, 0)
-    with pytest.raises(StorageUnavailable, match="row-level security"):
+    with pytest.raises(StorageError, match="row-level security"):
         async with theirs.database.unit_of_work() as work:
             await work.connection.execute(insert(Message), values_of(ours.message("smuggled in")))
     async with ours.database.reading() as work:

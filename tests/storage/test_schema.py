@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
 import storage.schema
-from bot.domain.errors import SchemaMismatch, StorageUnavailable
+from bot.domain.errors import SchemaMismatch, StorageError
 from storage.database import Database
 from storage.models.base import Base
 from storage.schema import MIGRATIONS, revisions, schema_status, upgrade
@@ -94,7 +94,7 @@ async def test_an_upgrade_that_fails_midway_leaves_nothing(empty: Database, tmp_
         following + 'def upgrade() -> None:\n    op.create_table("half", sa.Column("id", sa.Integer()))\n    op.execute("NO SQL")\n'
     )
     monkeypatch.setattr(storage.schema, "MIGRATIONS", broken)
-    with pytest.raises(StorageUnavailable, match="syntax error"):
+    with pytest.raises(StorageError, match="syntax error"):
         await upgrade(empty)
     async with empty.reading() as work:
         assert await work.connection.run_sync(lambda connection: inspect(connection).get_table_names()) == []
