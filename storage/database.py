@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -25,6 +24,7 @@ from storage.repositories.models import ModelHealths, ModelUsages
 from storage.repositories.operations import Incidents
 from storage.repositories.outbox import Outbox
 from storage.repositories.people import People
+from storage.shared_commit import SharedCommit
 
 
 class UnitOfWork:
@@ -96,10 +96,10 @@ class Database:
         self.organization = organization
         self.file = file_of(url)
         self.place = str(self.file or make_url(url).set(username=None, password=None, query={}))
-        self._one_writer: AbstractAsyncContextManager[None] = nullcontext()
-        if is_sqlite(url):  # waiting in turn is fair and quick; SQLite's own busy handler polls
-            self._one_writer = asyncio.Lock()
+        self._shared: SharedCommit | None = None
+        if is_sqlite(url):
             self.engine = make_sqlite_engine(url, writes=True, busy_seconds=busy_seconds)
+            self._shared = SharedCommit(self.engine)
             self._reader = make_sqlite_engine(url, writes=False, busy_seconds=busy_seconds)
         else:
             self.engine = self._reader = make_postgres_engine(url)
@@ -111,7 +111,7 @@ class Database:
         Never hold one across a network or model call: on SQLite it keeps every other writer waiting.
         """
         with storage_errors(self.place):
-            async with self._one_writer, self.engine.begin() as connection:
+            async with self._shared.unit() if self._shared else self.engine.begin() as connection:
                 await enter_organization(connection, self.organization)
                 yield UnitOfWork(connection, self.organization)
 

@@ -45,7 +45,10 @@ class OneHopCursor(aiosqlite.Cursor):
         return self
 
     async def executemany(self, sql: str, parameters: Iterable[Any]) -> Self:
-        """Run one statement with each of these parameters."""
+        """Run one statement with each of these parameters; inside of a transaction without a trip."""
+        if self._connection.is_inside:
+            self._cursor = self._run_many(sql, parameters)
+            return self
         self._cursor = await self._connection._execute(self._run_many, sql, parameters)  # type: ignore[no-untyped-call]
         return self
 
@@ -82,6 +85,7 @@ class OneHopConnection(aiosqlite.Connection):
         self._open_file = open_file
         self._opened: sqlite3.Connection | None = None
         self._to_begin: str | None = None
+        self._is_open = False
 
     def cursor(self) -> OneHopCursor:  # type: ignore[override]
         """A cursor, at no cost."""
@@ -89,14 +93,16 @@ class OneHopConnection(aiosqlite.Connection):
 
     def begin_with_next(self, sql: str) -> None:
         """Run *sql* before the next statement; should it fail, that statement does not run, and neither does any later one without it."""
-        self._to_begin = sql
+        self._to_begin, self._is_open = sql, True
 
     def begun(self) -> sqlite3.Connection:
-        """The connection, inside the transaction that was to begin; called on the connection's own thread."""
+        """The connection, inside the transaction that was to begin. Raises OperationalError where SQLite has given it up (a full disk)."""
         connection: sqlite3.Connection = self._conn
         if self._to_begin is not None:
             connection.execute(self._to_begin)
             self._to_begin = None
+        elif self._is_open and not connection.in_transaction:
+            raise sqlite3.OperationalError("the transaction was undone")
         return connection
 
     @property
@@ -104,15 +110,30 @@ class OneHopConnection(aiosqlite.Connection):
         """Whether a transaction has begun: its lock is held and its pages are at hand, so that a small statement waits for nothing."""
         return self._to_begin is None and self._conn.in_transaction
 
+    def mark(self) -> None:
+        """Remember this point of a transaction, to `undo` what comes after it or to `unmark` it."""
+        self._inside("SAVEPOINT part")
+
+    def unmark(self) -> None:
+        """Forget the point that was marked last."""
+        self._inside("RELEASE part")
+
+    def undo(self) -> None:
+        """Go back to the point that was marked last."""
+        self._inside("ROLLBACK TO part")
+        self.unmark()
+
     async def commit(self) -> None:
-        """Keep what was written."""
+        """Keep what was written. Raises OperationalError."""
         if self._to_begin is None:
+            self.begun()
             await super().commit()
-        self._to_begin = None
+        self._to_begin, self._is_open = None, False
 
     async def rollback(self) -> None:
-        """Forget what was written, also by a statement that is still under way for someone who was cancelled."""
-        await self._execute(self._roll_back)  # type: ignore[no-untyped-call]
+        """Forget what was written, also by a statement that is still under way for someone who was cancelled; after a commit nothing is."""
+        if self._is_open:
+            await self._execute(self._roll_back)  # type: ignore[no-untyped-call]
 
     def stop(self) -> None:
         """Close the file and end the thread, once it has done what it was given. Nobody waits for that: their loop may have ended."""
@@ -123,8 +144,12 @@ class OneHopConnection(aiosqlite.Connection):
         self._opened = self._open_file()
         return self._opened
 
+    def _inside(self, sql: str) -> None:
+        if self.is_inside:
+            self._conn.execute(sql)
+
     def _roll_back(self) -> None:
-        self._to_begin = None
+        self._to_begin, self._is_open = None, False
         self._conn.rollback()
 
     def _close_and_stop(self) -> object:

@@ -28,7 +28,7 @@ _USER_BY_ACCOUNT = (
     .where(ours(Identity), Identity.channel == given("channel"), Identity.account == given("account"))
 )
 _RENAME = update(User).where(ours(User), User.id == given("user"))
-_RETIRE = update(User).where(ours(User), User.name.not_in(given("names", expanding=True))).values(role="former")
+_RETIRE = update(User).where(ours(User), User.role != "former", User.name.not_in(given("names", expanding=True))).values(role="former")
 _USERS = select(User).where(ours(User)).order_by(User.id)
 _IDENTITIES = select(Identity).where(ours(Identity)).order_by(Identity.channel, Identity.account)
 
@@ -52,13 +52,16 @@ class People(Repository):
         """The user is called so from now on."""
         await self._changes(_RENAME, user=user_id, name=name)
 
-    async def retire(self, *, except_for: Collection[str]) -> None:
-        """Whoever is not among these names keeps what they wrote, and no rights."""
-        await self._changes(_RETIRE, names=list(except_for))
+    async def retire(self, *, except_for: Collection[str]) -> bool:
+        """Whoever is not among these names keeps what they wrote, and no rights; whether anybody had any."""
+        return await self._changes(_RETIRE, names=list(except_for))
 
-    async def ensure_identity(self, *, channel: str, account: str, user_id: UUID, now: datetime) -> None:
-        """The account leads to this user after this."""
-        await self._insert(_ADD_IDENTITY, channel=channel, account=account, user_id=user_id, created_at=now)
+    async def ensure_identity(self, *, channel: str, account: str, user_id: UUID, now: datetime) -> bool:
+        """The account leads to this user after this; whether it did not before."""
+        linked = await self.find_user_by_account(channel, account)
+        if linked is not None and linked.id == user_id:
+            return False
+        return await self._insert(_ADD_IDENTITY, channel=channel, account=account, user_id=user_id, created_at=now)
 
     async def find_user(self, name: str) -> User | None:
         """The user of exactly this name."""

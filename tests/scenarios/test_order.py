@@ -21,6 +21,7 @@ async def test_slow_conversation_holds_up_no_other(house: House) -> None:
     house.model.slow_at = "slow"
     house.model.hold()
     slow = await house.hears("slow", conversation="a")
+    await until(lambda: house.model.asked == ["slow"])
     behind = await house.hears("behind", conversation="a")
     assert (await house.asks("hello", conversation="b")).text == "re: hello"
     assert house.model.asked == ["slow", "hello"]
