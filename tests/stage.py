@@ -86,8 +86,14 @@ class Stage:
     async def claims(self, owner: str = "here:1:a", *, late: bool = False, conversation: Conversation | None = None) -> InboxEvent | None:
         """What this owner gets from the conversation's inbox."""
         async with self.database.unit_of_work() as work:
-            claim = work.inbox.claim_queued if late else work.inbox.claim_next
-            return await claim((conversation or self.conversation).id, self.claim(owner))
+            conversation_id = (conversation or self.conversation).id
+            if not late:
+                return await work.inbox.claim_next(conversation_id, self.claim(owner))
+            for event_id in await work.inbox.queued(limit=10):
+                event = await work.inbox.find_by_id(event_id)
+                if event is not None and event.conversation_id == conversation_id:
+                    return await work.inbox.claim_queued(event_id, self.claim(owner))
+            return None
 
     async def answers(self, event_id: UUID, text: str = "hello yourself", *, delivered: bool = False, **values: Any) -> Message:
         """Store a reply and the promise to deliver it."""

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Self
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -21,9 +20,10 @@ from bot.domain.clock import Clock
 from bot.domain.errors import StorageError, StorageUnavailable
 from bot.domain.message import Inbound, OutgoingKind
 from bot.domain.ports import Adapter
-from bot.domain.thought import Tier, Turn
+from bot.domain.thought import Turn
 from bot.hub.commands import Commands
 from bot.hub.feed import Feed, Said
+from bot.hub.late import LateAnswers
 from bot.hub.metrics import TurnMetrics
 from bot.hub.outbox import Outbox
 from bot.hub.owner import is_dead, name_myself
@@ -39,8 +39,6 @@ THINKERS = 64
 TEND_SECONDS = 5.0
 LOOK_SECONDS = 1.0
 """Another process may be the one that answers; its replies are looked for this often."""
-FIRST_LATE_SECONDS = 5.0
-LONGEST_LATE_SECONDS = 60.0
 DRAIN_SECONDS = 2.0
 """Of the ten that a stop may take: with requests open the web server has used six, in which thinking went on, and hanging up needs two."""
 KNOWN_CONVERSATIONS = 10_000
@@ -97,10 +95,7 @@ class Hub:
             recorded=self._recorded,
         )
         self._pool = ConversationPool(name="think", step=self._thinkers.step, width=THINKERS)
-        self._has_queued = False
-        self._late_wait = FIRST_LATE_SECONDS
-        self._late_at: datetime | None = None
-        self._late_news = asyncio.Event()
+        self._late = LateAnswers(database=database, thinkers=self._thinkers, clock=clock)
         self._closing = asyncio.Event()
         self._watches: list[asyncio.Task[None]] = []
 
@@ -170,12 +165,12 @@ class Hub:
             await self.resume()
         self._watches = [asyncio.create_task(self._tend(), name="tend the ledger")]
         if self._tends:
-            self._watches.append(asyncio.create_task(self._answer_late(), name="answer late"))
+            self._watches.append(asyncio.create_task(self._late.run(), name="answer late"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._closing.set()
-        self._late_news.set()
+        self._late.close()
         await asyncio.gather(self._pool.drain(DRAIN_SECONDS), self._end_watches(DRAIN_SECONDS))
         await self._outbox.drain(1.0)
         await self._let_go({self._owner})
@@ -227,38 +222,14 @@ class Hub:
         now = self._clock.now()
         async with self._database.reading() as work:
             to_answer, to_send = await work.inbox.waiting(now), await work.outbox.waiting(now)
-            has_lapsed, self._has_queued = await work.outbox.lapsed(now), bool(await work.inbox.queued())
+            has_lapsed = await work.outbox.lapsed(now)
         for conversation_id in to_answer:
             self._pool.wake(conversation_id)
         for conversation_id, channel in to_send:
             self._outbox.wake(channel, conversation_id)
         if has_lapsed:
             await self._let_go(set())
-        if self._has_queued:
-            self._late_news.set()
-
-    async def _answer_late(self) -> None:
-        """Answer the questions that were put off, oldest first, as soon as a level can; tries ever more seldom while none can."""
-        while not self._closing.is_set():
-            await self._late_news.wait()
-            self._late_news.clear()
-            if self._late_at is not None and self._clock.now() < self._late_at:
-                continue
-            try:
-                async with self._database.reading() as work:
-                    conversations = await work.inbox.queued()
-                for conversation_id in conversations:
-                    if self._closing.is_set():
-                        return
-                    if not await self._thinkers.step_late(conversation_id):
-                        self._late_at = self._clock.now() + timedelta(seconds=self._late_wait)
-                        self._late_wait = min(self._late_wait * 2, LONGEST_LATE_SECONDS)
-                        break
-            except StorageError as error:
-                log.warning("late.storage", error=str(error))
-            except Exception:  # an edge that must survive
-                log.exception("late.bug")
-                self._late_at = self._clock.now() + timedelta(seconds=LONGEST_LATE_SECONDS)
+        await self._late.look()
 
     def _recorded(self, reply: Message, turn: Turn, channel: str) -> None:
         """Tell whoever waits for this reply, deliver it where that is still to be done, and catch up once a model is back."""
@@ -270,11 +241,7 @@ class Hub:
                 if not told.done():
                     told.set_result(reply)
         self._outbox.wake(channel, reply.conversation_id)
-        if turn.queued:
-            self._has_queued = True
-        elif turn.tier is not Tier.REACTIVE and self._has_queued:
-            self._late_at, self._late_wait = None, FIRST_LATE_SECONDS
-            self._late_news.set()
+        self._late.recorded(turn)
 
     async def _conversation(self, inbound: Inbound, person: Person) -> UUID:
         known = self._conversations.get(inbound.address)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from bot.brain.brain import Brain, reactive_turn
+from bot.brain.brain import Brain, reactive_turn, recalled
 from bot.brain.budget import settle
 from bot.domain.address import Person, SessionType
 from bot.domain.clock import Clock, new_id
@@ -81,19 +81,19 @@ class Thinkers:
 
     async def step(self, conversation_id: UUID) -> float | None:
         """Answer the oldest waiting message of a conversation; None where there is none that may be claimed."""
-        asked = await self._claim(conversation_id, late=False)
+        asked = await self._claim(lambda work, claim: work.inbox.claim_next(conversation_id, claim))
         if asked is None:
             return None
         with _holding(self._held, asked.event.id):
             return (await self._answer(asked)).rest
 
-    async def step_late(self, conversation_id: UUID) -> bool:
-        """Try again to answer what the offline rung answered; False where still no level can."""
-        asked = await self._claim(conversation_id, late=True)
+    async def step_late(self, event_id: UUID, *, blamed: bool) -> bool:
+        """Try again to answer what the offline rung answered; False where still no level can, which is *blamed* on the question or not."""
+        asked = await self._claim(lambda work, claim: work.inbox.claim_queued(event_id, claim))
         if asked is None:
             return True
         with _holding(self._held, asked.event.id):
-            return (await self._answer(asked)).is_settled
+            return (await self._answer(asked, blamed=blamed)).is_settled
 
     async def renew(self) -> None:
         """Keep the leases of what is being answered now."""
@@ -101,17 +101,16 @@ class Thinkers:
             async with self._database.unit_of_work() as work:
                 await work.inbox.renew(self._held, self._make_claim())
 
-    async def _claim(self, conversation_id: UUID, *, late: bool) -> Asked | None:
+    async def _claim(self, take: Callable[[UnitOfWork, Claim], Awaitable[InboxEvent | None]]) -> Asked | None:
         async with self._database.unit_of_work() as work:
-            claim = work.inbox.claim_queued if late else work.inbox.claim_next
-            event = await claim(conversation_id, self._make_claim())
+            event = await take(work, self._make_claim())
             return None if event is None else await work.inbox.load(event)
 
     def _make_claim(self) -> Claim:
         now = self._clock.now()
         return Claim(owner=self._owner, now=now, until=now + timedelta(seconds=LEASE_SECONDS))
 
-    async def _answer(self, asked: Asked) -> _Outcome:
+    async def _answer(self, asked: Asked, *, blamed: bool = False) -> _Outcome:
         """Answer and record a claimed event."""
         event = asked.event
         stream = _Stream(database=self._database, feed=self._feed, event=event, claim=self._make_claim)
@@ -120,7 +119,7 @@ class Thinkers:
                 return await self._set_aside(asked)
             turn = await outlast(lambda: self._think(asked, stream), what="a turn")
             if turn.queued and _is_late(event):
-                return await self._put_off(event, turn)
+                return await self._put_off(event, turn, blamed=blamed)
             return await self._record(asked, turn, streamed=stream.is_open)
         except StorageUnavailable:
             raise
@@ -187,10 +186,10 @@ class Thinkers:
             if await work.incidents.add_once(kind="level", key=key, detail=attempt.detail, now=now):
                 log.error("level.needs_repair", level=attempt.level, model=attempt.model, error=attempt.error, detail=attempt.detail)
 
-    async def _put_off(self, event: InboxEvent, turn: Turn) -> _Outcome:
-        """Still no level can answer it: it waits on."""
+    async def _put_off(self, event: InboxEvent, turn: Turn, *, blamed: bool) -> _Outcome:
+        """Still no level can answer it: it waits on, and what is blamed as often as a crash would be is given up like one."""
         async with self._database.unit_of_work() as work:
-            await work.inbox.settle(event, InboxState.QUEUED, now=self._clock.now())
+            await work.inbox.settle(event, InboxState.QUEUED, now=self._clock.now(), crashes=event.crashes + blamed)
             await self._record_usage(work, event.id, turn)
         return _Outcome(is_settled=False)
 
@@ -211,7 +210,8 @@ class Thinkers:
         detail = f"given up after {asked.event.crashes} crashes and {asked.event.attempts} attempts"
         async with self._database.unit_of_work() as work:
             await work.incidents.add_once(kind="set_aside", key=str(asked.event.id), detail=detail, now=self._clock.now())
-        turn = reactive_turn(SET_ASIDE, why="this message broke its handler three times", kind=OutgoingKind.NOTICE)
+        text = f"{recalled(_question(asked))} {SET_ASIDE}" if _is_late(asked.event) else SET_ASIDE
+        turn = reactive_turn(text, why="three tries failed on this message alone", kind=OutgoingKind.NOTICE)
         return await self._record(asked, turn, streamed=False, state=InboxState.SET_ASIDE)
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, update
+from sqlalchemy import Integer, and_, case, exists, func, or_, select, update
 from sqlalchemy import bindparam as given
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.dml import ReturningUpdate
@@ -33,16 +33,6 @@ class Asked:
     user: User
 
 
-def _take(head: Select[UUID], *conditions: ColumnElement[bool]) -> ReturningUpdate[InboxEvent]:
-    """Claim the event at the head of a conversation's queue, if the conditions hold: the claim is one statement, so that one wins."""
-    return (
-        update(InboxEvent)
-        .where(ours(InboxEvent), InboxEvent.id == head.scalar_subquery(), *conditions)
-        .values(attempts=InboxEvent.attempts + 1)
-        .returning(InboxEvent)
-    )
-
-
 _other = aliased(InboxEvent)
 _EVENTS = select(InboxEvent).where(ours(InboxEvent))
 _EVENT_IDS = select(InboxEvent.id).where(ours(InboxEvent), InboxEvent.conversation_id == given("conversation")).limit(1)
@@ -50,8 +40,12 @@ _CLAIMABLE = or_(
     and_(InboxEvent.state == InboxState.RECEIVED, due(InboxEvent)),
     and_(InboxEvent.state == InboxState.CLAIMED, InboxEvent.lease_until < given("now")),
 )
-_IS_BUSY = exists().where(ours(_other), _other.conversation_id == given("conversation"), _other.state.in_(WAITING))
 _IS_FREE = or_(InboxEvent.owner.is_(None), InboxEvent.lease_until < given("now"))
+_IS_BUSY = exists().where(
+    ours(_other),
+    _other.conversation_id == InboxEvent.conversation_id,
+    or_(_other.state.in_(WAITING), and_(_other.state == InboxState.QUEUED, _other.lease_until >= given("now"))),
+)
 _HELD = and_(ours(InboxEvent), InboxEvent.state.in_(HELD))
 
 _ADD_EVENT = insert_or_skip(InboxEvent)
@@ -59,16 +53,10 @@ _EVENT = _EVENTS.where(
     InboxEvent.channel == given("channel"), InboxEvent.account == given("account"), InboxEvent.external_id == given("external_id")
 )
 _EVENT_BY_ID = _EVENTS.where(InboxEvent.id == given("event"))
-_CLAIM = _take(
-    _EVENT_IDS.where(InboxEvent.state.in_(WAITING)).order_by(case((InboxEvent.state == InboxState.CLAIMED, 0), else_=1), InboxEvent.id),
-    _CLAIMABLE,
-)
-_CLAIM_QUEUED = _take(
-    _EVENT_IDS.where(InboxEvent.state == InboxState.QUEUED).order_by(InboxEvent.id),
-    InboxEvent.state == InboxState.QUEUED,
-    _IS_FREE,
-    ~_IS_BUSY,
-)
+_HEAD = _EVENT_IDS.where(InboxEvent.state.in_(WAITING)).order_by(case((InboxEvent.state == InboxState.CLAIMED, 0), else_=1), InboxEvent.id)
+_CLAIM = update(InboxEvent).where(ours(InboxEvent)).values(attempts=InboxEvent.attempts + 1).returning(InboxEvent)
+_CLAIM_NEXT = _CLAIM.where(InboxEvent.id == _HEAD.scalar_subquery(), _CLAIMABLE)
+_CLAIM_QUEUED = _CLAIM.where(InboxEvent.id == given("event"), InboxEvent.state == InboxState.QUEUED, _IS_FREE, ~_IS_BUSY)
 _UNCLAIMED = _EVENT_IDS.where(InboxEvent.state == InboxState.RECEIVED)
 _SETTLE_EVENT = update(InboxEvent).where(
     _HELD, InboxEvent.id == given("event"), InboxEvent.owner == given("holder"), InboxEvent.attempts == given("attempt")
@@ -87,12 +75,12 @@ _RELEASE = (
     .where(_HELD, InboxEvent.owner.in_(given("owners", expanding=True)))
     .values(state=case((InboxEvent.state == InboxState.CLAIMED, InboxState.RECEIVED), else_=InboxEvent.state), owner=None, lease_until=None)
 )
-_TO_ANSWER = select(InboxEvent.conversation_id).where(ours(InboxEvent), _CLAIMABLE).distinct()
+_TO_ANSWER = select(InboxEvent.conversation_id).where(ours(InboxEvent), InboxEvent.state.in_(WAITING), _CLAIMABLE)
 _QUEUED = (
-    select(InboxEvent.conversation_id)
+    select(InboxEvent.id)
     .where(ours(InboxEvent), InboxEvent.state == InboxState.QUEUED)
-    .group_by(InboxEvent.conversation_id)
-    .order_by(func.min(InboxEvent.attempts), func.min(InboxEvent.received_at))
+    .order_by(InboxEvent.crashes, InboxEvent.id)
+    .limit(given("count", type_=Integer))
 )
 _EVENT_COUNTS = select(InboxEvent.state, func.count()).where(ours(InboxEvent)).group_by(InboxEvent.state)
 
@@ -113,12 +101,12 @@ class Inbox(Repository):
         return await self._first(InboxEvent, _EVENT_BY_ID, event=event_id)
 
     async def claim_next(self, conversation_id: UUID, claim: Claim) -> InboxEvent | None:
-        """Take the oldest waiting event, unless another worker holds this conversation."""
-        return await self._claim(_CLAIM, conversation_id, claim, InboxState.CLAIMED)
+        """Take the oldest waiting event, unless another worker holds this conversation: the claim is one statement, so that one wins."""
+        return await self._claim(_CLAIM_NEXT, claim, InboxState.CLAIMED, conversation=conversation_id)
 
-    async def claim_queued(self, conversation_id: UUID, claim: Claim) -> InboxEvent | None:
-        """Take the oldest question that still waits for a real answer, unless something newer is being answered; it stays queued."""
-        return await self._claim(_CLAIM_QUEUED, conversation_id, claim, InboxState.QUEUED)
+    async def claim_queued(self, event_id: UUID, claim: Claim) -> InboxEvent | None:
+        """Take a question that still waits for a real answer, unless its conversation is at something else; it stays queued."""
+        return await self._claim(_CLAIM_QUEUED, claim, InboxState.QUEUED, event=event_id)
 
     async def has_more(self, conversation_id: UUID) -> bool:
         """Whether a conversation has events that nobody has claimed."""
@@ -148,20 +136,18 @@ class Inbox(Repository):
         """What these owners held is free again (they are dead)."""
         await self._changes(_RELEASE, owners=list(owners))
 
-    async def waiting(self, now: datetime) -> Sequence[UUID]:
+    async def waiting(self, now: datetime) -> set[UUID]:
         """The conversations to look at: in each, something is due or its lease has run out."""
-        return await self._values(_TO_ANSWER, now=now)
+        return set(await self._values(_TO_ANSWER, now=now))
 
-    async def queued(self) -> Sequence[UUID]:
-        """The conversations that still wait for a real answer, those least often tried first, then the longest waiting."""
-        return await self._values(_QUEUED)
+    async def queued(self, *, limit: int) -> Sequence[UUID]:
+        """The first questions that still wait for a real answer: those that failed least by their own fault, then the oldest."""
+        return await self._values(_QUEUED, count=limit)
 
     async def counts(self) -> dict[str, int]:
         """How many events are in each state."""
         return dict((await self._execute(_EVENT_COUNTS)).all())
 
-    async def _claim(
-        self, statement: ReturningUpdate[InboxEvent], conversation_id: UUID, claim: Claim, state: InboxState
-    ) -> InboxEvent | None:
+    async def _claim(self, statement: ReturningUpdate[InboxEvent], claim: Claim, state: InboxState, **which: UUID) -> InboxEvent | None:
         values = {"state": state, "owner": claim.owner, "lease_until": claim.until}
-        return await self._first(InboxEvent, statement, conversation=conversation_id, now=claim.now, **values)
+        return await self._first(InboxEvent, statement, now=claim.now, **values, **which)

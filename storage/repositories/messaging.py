@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import and_, insert, select, update
+from sqlalchemy import and_, case, insert, select, update
 from sqlalchemy import bindparam as given
 from sqlalchemy.orm import aliased
 
@@ -59,21 +60,27 @@ _SAID_BY = (
     .order_by(Message.id.desc())
     .limit(given("limit"))
 )
+_IS_EARLIER = case((_question.direction == "in", _question.id)) < given("before")
+"""By a bare id, SQLite would search all conversations and not the few rows that another index finds."""
+_ASKED_BEFORE = select(_question.id).where(
+    ours(_question),
+    _question.user_id == given("user"),
+    _question.digest == given("digest"),
+    _IS_EARLIER,
+    _question.session_type == "private",
+)
 _EARLIER_ANSWER = (
     select(Message)
-    .join(_question, and_(_question.organization_id == Message.organization_id, _question.id == Message.reply_to))
-    .where(ours(_question), _question.user_id == given("user"), _question.digest == given("digest"), _question.id < given("before"))
-    .where(_question.session_type == "private", Message.kind.in_(("answer", "late")))
-    .order_by(Message.id.desc())
+    .where(ours(Message), Message.reply_to.in_(_ASKED_BEFORE), Message.kind.in_(("answer", "late")))
+    .order_by(Message.at.desc(), Message.id.desc())
     .limit(1)
 )
-_answer = aliased(Message)
 _EXCHANGES = (
-    select(Message.id, Message.text, _answer.text)
-    .join(_answer, and_(_answer.organization_id == Message.organization_id, _answer.reply_to == Message.id))
-    .where(ours(Message), Message.conversation_id == given("conversation"), Message.id < given("before"))
-    .where(_answer.kind.in_(("answer", "late")))
-    .order_by(Message.id.desc(), _answer.id.desc())
+    select(_question.id, _question.text, Message.text)
+    .join(_question, and_(_question.organization_id == Message.organization_id, _question.id == Message.reply_to))
+    .where(ours(Message), Message.conversation_id == given("conversation"), Message.kind.in_(("answer", "late")))
+    .where(_IS_EARLIER)
+    .order_by(Message.id.desc())
     .limit(given("limit"))
 )
 _LATEST_AT = select(Message.at).where(ours(Message)).order_by(Message.id.desc()).limit(1)
@@ -116,7 +123,7 @@ class Messages(Repository):
     async def exchanges(self, conversation_id: UUID, *, limit: int, before: UUID) -> list[Exchange]:
         """The last *limit* answers to what was asked in a conversation before a message, in the order of their questions."""
         rows = await self._execute(_EXCHANGES, conversation=conversation_id, limit=limit, before=before)
-        return [Exchange(*row) for row in rows][::-1]
+        return sorted((Exchange(*row) for row in rows.all()[::-1]), key=attrgetter("question_id"))
 
     async def since(self, conversation_id: UUID, after: UUID | None, *, limit: int) -> Sequence[Message]:
         """The messages of a conversation that came after one of them, oldest first."""

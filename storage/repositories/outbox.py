@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, insert, or_, select, update
+from sqlalchemy import and_, case, func, insert, or_, select, update
 from sqlalchemy import bindparam as given
 from sqlalchemy.orm import aliased
 
@@ -42,7 +42,7 @@ _SHOW = update(OutboxItem).where(ours(OutboxItem), OutboxItem.id == given("item"
 _UNSENT_HEAD = (
     select(OutboxItem.id)
     .where(ours(OutboxItem), OutboxItem.conversation_id == given("conversation"), OutboxItem.state.in_(UNSENT))
-    .order_by(OutboxItem.id)
+    .order_by(case((OutboxItem.state == OutboxState.SENDING, 0), else_=1), OutboxItem.id)
     .limit(1)
 )
 _CLAIM_ITEM = (
@@ -74,7 +74,6 @@ _TO_SEND = (
     select(OutboxItem.conversation_id, Conversation.channel)
     .join(Conversation, and_(Conversation.organization_id == OutboxItem.organization_id, Conversation.id == OutboxItem.conversation_id))
     .where(ours(OutboxItem), _SENDABLE)
-    .distinct()
 )
 _UNTAKEN = (
     select(OutboxItem.id)
@@ -165,9 +164,9 @@ class Outbox(Repository):
         """What these dead owners, or anyone whose lease ran out, was sending may or may not have arrived."""
         await self._changes(_GIVE_UP, owners=list(owners), now=now)
 
-    async def waiting(self, now: datetime) -> Sequence[tuple[UUID, str]]:
+    async def waiting(self, now: datetime) -> set[tuple[UUID, str]]:
         """The conversations in which something can be sent now, each with its channel."""
-        return [(conversation_id, channel) for conversation_id, channel in await self._execute(_TO_SEND, now=now)]
+        return {(conversation_id, channel) for conversation_id, channel in await self._execute(_TO_SEND, now=now)}
 
     async def counts(self) -> dict[str, int]:
         """How many replies are in each state."""

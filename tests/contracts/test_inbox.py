@@ -259,16 +259,27 @@ async def test_a_late_attempt_that_died_is_taken_over(stage: Stage):
     await _settle(stage, taken, InboxState.ANSWERED)
 
 
-async def test_the_longest_waiting_conversation_is_first_among_the_queued(stage: Stage):
+async def test_of_one_conversation_one_queued_question_is_tried_at_a_time(stage: Stage):
+    await _queue(stage, "first")
+    second = await _queue(stage, "second")
+    assert await stage.claims("here:1:a", late=True) is not None
+    async with stage.database.unit_of_work() as work:
+        assert await work.inbox.claim_queued(second, stage.claim("here:2:b")) is None
+
+
+async def test_queued_questions_come_oldest_first_but_for_those_that_failed_by_their_own_fault(stage: Stage):
     other = await stage.another_conversation("second")
-    expected = []
-    for conversation in (other, stage.conversation):
-        await _queue(stage, "hard", conversation=conversation)
-        expected.append(conversation.id)
-        stage.clock.advance(seconds=60)
+    ids = [await _queue(stage, "hard", conversation=conversation) for conversation in (other, stage.conversation, other)]
     async with stage.database.reading() as work:
-        assert list(await work.inbox.queued()) == expected
-        assert await work.inbox.counts() == {"queued": 2}
+        assert list(await work.inbox.queued(limit=10)) == ids
+        assert list(await work.inbox.queued(limit=2)) == ids[:2]
+        assert await work.inbox.counts() == {"queued": 3}
+    blamed = await stage.claims(late=True, conversation=other)
+    assert blamed is not None
+    async with stage.database.unit_of_work() as work:
+        await work.inbox.settle(blamed, InboxState.QUEUED, now=stage.clock.now(), crashes=1)
+    async with stage.database.reading() as work:
+        assert list(await work.inbox.queued(limit=10)) == [*ids[1:], ids[0]]
 
 
 async def test_what_dead_owners_held_is_free_again(stage: Stage):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+import sqlalchemy
 from sqlalchemy.exc import StatementError
 
 from bot.domain.clock import new_id
@@ -31,6 +32,20 @@ TEXTS = {
 async def test_a_text_comes_back_exactly_as_it_came(stage: Stage, text: str):
     stored = await stage.says(text)
     assert (await _find(stage, stored)).text == text
+
+
+async def test_what_a_database_refuses_is_told_without_what_people_said(stage: Stage):
+    """PostgreSQL adds the failing row to its words, unless row-level security keeps it from doing so."""
+    await stage.says("secret words")
+
+    async def refuse() -> None:
+        async with stage.database.unit_of_work() as work:
+            await work.connection.execute(sqlalchemy.text("UPDATE messages SET direction = NULL"))
+
+    with pytest.raises(Conflict) as caught:
+        await refuse()
+    assert "direction" in str(caught.value)
+    assert "secret" not in str(caught.value)
 
 
 async def test_every_column_comes_back_as_it_was(stage: Stage):
@@ -164,3 +179,21 @@ async def _find(stage: Stage, message: Message) -> Message:
         found = await work.messages.find_by_id(message.id)
     assert found is not None
     return found
+
+
+async def test_exchanges_are_the_last_answers_in_the_order_of_their_questions(stage: Stage):
+    """Also for a question of long ago, which is answered late: what was said before it, not what was said since."""
+    first, second, third = [await stage.says(text) for text in ("one", "two", "three")]
+    for question, answer in ((first, "1"), (third, "3"), (second, "2"), (first, "1b"), (third, "no model")):
+        kind = "offline" if answer == "no model" else "answer"
+        await stage.says(answer, direction="out", kind=kind, reply_to=question.id)
+    later = await stage.says("four")
+    async with stage.database.reading() as work:
+
+        async def told(limit: int, before: Message) -> list[tuple[str, str]]:
+            return [exchange[1:] for exchange in await work.messages.exchanges(stage.conversation.id, limit=limit, before=before.id)]
+
+        assert await told(10, later) == [("one", "1"), ("one", "1b"), ("two", "2"), ("three", "3")]
+        assert await told(2, later) == [("one", "1b"), ("two", "2")]
+        assert await told(10, third) == [("one", "1"), ("one", "1b"), ("two", "2")]
+        assert await told(1, second) == [("one", "1b")]

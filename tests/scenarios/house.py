@@ -15,7 +15,7 @@ from bot.brain.chain import Rung
 from bot.config import BrainConfig, Config, DatabaseConfig, RobbieConfig, WebConfig
 from bot.domain.address import Address, Person, Sender
 from bot.domain.clock import Clock, SystemClock, new_id
-from bot.domain.errors import ProviderError, ProviderUnavailable, StorageUnavailable
+from bot.domain.errors import ProviderError, ProviderUnavailable, StorageUnavailable, StreamBroken
 from bot.domain.message import Inbound, Outgoing, Sent
 from bot.domain.ports import Capabilities
 from bot.domain.thought import Delta, Finish, Prompt
@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 8.0
 
 
 class FakeModel:
-    """FAKE: answers "re: QUESTION" in two pieces; can be told to fail or to wait."""
+    """FAKE: answers "re: QUESTION" in two pieces; can be told to fail or to wait, always or at some words."""
 
     provider = "local"
     model = "fake"
@@ -37,6 +37,7 @@ class FakeModel:
         self.asked: list[str] = []
         self.error: ProviderError | None = None
         self.slow_at = ""
+        self.fails_at = ""
         self.gate = asyncio.Event()
         self.gate.set()
         self.middle = asyncio.Event()
@@ -49,6 +50,8 @@ class FakeModel:
             await self.gate.wait()
         if self.error is not None:
             raise self.error
+        if self.fails_at and self.fails_at in question:
+            raise StreamBroken("FAKE: nothing sensible to say")
         yield Delta(text="re: ")
         await self.middle.wait()
         yield Delta(text=question)

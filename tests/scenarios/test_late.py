@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
+from bot.hub.hub import Receipt
+from bot.hub.thinking import CRASHES_ALLOWED
+from storage.models.messaging import InboxEvent
 from tests.clock import FakeClock
-from tests.scenarios.house import FakeModel, FakePush, House, open_house, until
+from tests.scenarios.house import PATIENCE_SECONDS, FakeModel, FakePush, House, open_house, until
 
 
 async def test_question_is_answered_when_a_level_returns(house: House) -> None:
@@ -113,3 +117,49 @@ async def test_while_no_level_is_back_the_tries_grow_rare(sqlite_file: Path, tmp
             await asyncio.sleep(0.02)
             tries.append(len(model.asked) - before)
     assert tries == [1, 1, 1, 1]
+
+
+async def test_question_that_no_level_can_answer_holds_up_nobody_and_is_set_aside(
+    database_url: str, tmp_path: Path, clock: FakeClock
+) -> None:
+    model, push = FakeModel(), FakePush()
+    model.fall()
+    async with open_house(database_url, tmp_path, model=model, push=push, clock=clock) as house:
+        poison = await house.hears("impossible")
+        await house.reply(poison)
+        await house.asks("one")
+        model.error, model.fails_at = None, "impossible"
+        clock.advance(seconds=60)
+        for blames in range(1, CRASHES_ALLOWED + 1):
+            assert (await house.asks("are you awake")).text == "re: are you awake"
+            await _until(house, poison, lambda event, blames=blames: event.crashes == blames and event.owner is None)
+        assert [outgoing.text.rsplit("\n", 1)[-1] for outgoing in push.took if outgoing.kind == "late"] == ["re: one"]
+        await house.asks("and now")
+        await until(lambda: push.took[-1].kind == "notice")
+        assert "impossible" in push.texts[-1]
+        assert (await house.event(poison.event_id)).state == "set_aside"
+        assert await house.incidents() == ["set_aside"]
+
+
+async def test_an_outage_is_never_blamed_on_the_question(database_url: str, tmp_path: Path, clock: FakeClock) -> None:
+    model = FakeModel()
+    async with open_house(database_url, tmp_path, model=model, clock=clock) as house:
+        await house.asks("are you awake")
+        model.fall()
+        receipt = await house.hears("what is love")
+        await house.reply(receipt)
+        while (await house.event(receipt.event_id)).attempts < 3 * CRASHES_ALLOWED:
+            clock.advance(seconds=61)
+            await house.app.hub.resume()
+            await asyncio.sleep(0.01)
+        assert (await house.event(receipt.event_id)).crashes == 0
+        model.error = None
+        clock.advance(seconds=3600)
+        await house.asks("are you awake")
+        await until(lambda: house.push.took[-1].kind == "late")
+
+
+async def _until(house: House, receipt: Receipt, is_so: Callable[[InboxEvent], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not is_so(await house.event(receipt.event_id)):
+            await asyncio.sleep(0.01)

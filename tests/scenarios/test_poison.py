@@ -57,7 +57,8 @@ async def test_message_that_breaks_its_late_answer_is_set_aside_and_holds_up_no_
     for _ in range(2):
         await house.app.hub.resume()
         await asyncio.sleep(0.05)
-    await until(lambda: house.push.texts[-1] == SET_ASIDE)
+    await until(lambda: house.push.texts[-1].endswith(SET_ASIDE))
+    assert "you asked: “poison”" in house.push.texts[-1]
     assert (await house.event(poison.event_id)).state == "set_aside"
 
 
