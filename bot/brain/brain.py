@@ -66,8 +66,9 @@ class Brain:
         """The last rung; what a broken stream showed is replaced by it."""
         attempts = tuple(attempt for attempt in failure.attempts if isinstance(attempt, Attempt))
         if _is_refused(attempts):
-            await watch.correct(REFUSED)
-            turn = reactive_turn(REFUSED, why=explain(attempts), kind=OutgoingKind.NOTICE)
+            text = f"{recalled(question)} {REFUSED}" if question.is_late else REFUSED
+            await watch.correct(text)
+            turn = reactive_turn(text, why=explain(attempts), kind=OutgoingKind.NOTICE)
             return replace(turn, attempts=attempts, cost_usd=_cost(attempts))
         is_spent = any(attempt.error == BudgetExhausted.__name__ for attempt in attempts)
         makeshift = await self._offline.answer(question, is_spent=is_spent)
@@ -130,7 +131,7 @@ def reactive_turn(text: str, *, why: str, kind: OutgoingKind = OutgoingKind.ANSW
 def _turn_of(completion: Completion, question: Question, task_type: TaskType) -> Turn:
     text = completion.text.strip() + (CUT_MARK if completion.is_cut else "")
     return Turn(
-        text=_as_late(text, question) if question.is_late else text,
+        text=f"{recalled(question)} Here is the answer I owed you:\n\n{text}" if question.is_late else text,
         kind=OutgoingKind.LATE if question.is_late else OutgoingKind.ANSWER,
         tier=Tier.DIRECT,
         level=completion.level,
@@ -145,15 +146,17 @@ def _turn_of(completion: Completion, question: Question, task_type: TaskType) ->
     )
 
 
-def _as_late(text: str, question: Question) -> str:
+def recalled(question: Question) -> str:
+    """What a late word says first: which question it belongs to."""
     asked = question.asked_at.astimezone(ZoneInfo(question.person.timezone))
-    return f"On {spoken_date(asked)} at {asked:%H:%M} you asked: “{one_line(question.text)}”. Here is the answer I owed you:\n\n{text}"
+    return f"On {spoken_date(asked)} at {asked:%H:%M} you asked: “{one_line(question.text)}”."
 
 
 def _is_refused(attempts: Sequence[Attempt]) -> bool:
     """Whether every level was there and would not answer this one question: asking again would change nothing."""
-    asked = [attempt.error for attempt in attempts]
-    return bool(asked) and all(error in (RequestRejected.__name__, ContextTooLong.__name__) for error in asked)
+    levels = {attempt.level for attempt in attempts}
+    refusing = {attempt.level for attempt in attempts if attempt.error in (RequestRejected.__name__, ContextTooLong.__name__)}
+    return bool(levels) and refusing == levels
 
 
 def _cost(attempts: Sequence[Attempt]) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -30,6 +31,15 @@ class Budget:
         self._daily_usd = daily_usd
         self._zone = ZoneInfo(timezone)
         self._clock = clock
+        self._pretended: Collection[str] | None = None
+
+    def rehearsing(self, pretended: Collection[str]) -> Budget:
+        """The same allowance for a drill in which the calls of these levels are *pretended*; see `rehearsed`."""
+        budget = Budget(
+            database=self._database, pricing=self._pricing, daily_usd=self._daily_usd, timezone=self._zone.key, clock=self._clock
+        )
+        budget._pretended = pretended
+        return budget
 
     def day_began(self) -> datetime:
         """The last midnight where the owner lives, in UTC; the earlier one on a day that has two."""
@@ -67,8 +77,20 @@ class Budget:
 
     async def settle(self, attempts: Sequence[Attempt], *, event_id: UUID | None) -> None:
         """As `settle`, in a commit of its own, for a turn that was called off. Raises StorageUnavailable."""
+        called = attempts if self._pretended is None else rehearsed(attempts, self._pretended)
         async with self._database.unit_of_work() as work:
-            await settle(work, attempts, event_id=event_id, now=self._clock.now())
+            await settle(work, called, event_id=event_id, now=self._clock.now())
+
+
+def rehearsed(attempts: Sequence[Attempt], pretended: Collection[str]) -> list[Attempt]:
+    """What a drill leaves behind: real calls are paid for, of *pretended* levels' what was set aside comes back; no pace is learned."""
+    paid = [
+        replace(attempt, first_token_ms=None, usage=Usage(), cost_usd=0.0)
+        if attempt.level in pretended
+        else replace(attempt, first_token_ms=None)
+        for attempt in attempts
+    ]
+    return [attempt for attempt in paid if attempt.level not in pretended or attempt.reservation is not None]
 
 
 async def settle(work: UnitOfWork, attempts: Sequence[Attempt], *, event_id: UUID | None, now: datetime) -> None:

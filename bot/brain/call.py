@@ -6,18 +6,31 @@ import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 import structlog
 
 from bot.brain.health import Permit
-from bot.domain.errors import ProviderError, ProviderUnavailable, StreamBroken
+from bot.domain.errors import ContextTooLong, ProviderError, ProviderUnavailable, RequestRejected, StreamBroken
 from bot.domain.ports import Provider
 from bot.domain.thought import Attempt, AttemptOutcome, Delta, Finish, Prompt, Usage, estimate_tokens
 
 log = structlog.get_logger(__name__)
 
 Piece = Delta | Finish | ProviderError
+
+_REFUSALS = ("content_filter", "refusal")
+_WINDOW_FULL = "model_context_window_exceeded"
+
+
+@runtime_checkable
+class Loader(Protocol):
+    """A provider that loads its model by itself, which may take longer than a turn."""
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether it is at it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +53,7 @@ class Rung:
 
 
 class Call:
-    """A question on its way to a rung. `first` is the first thing that came back: a word, an error, or an end without a word.
+    """A question on its way to a rung. `first` is the first thing that came back: a word or an error, an end without a word among them.
 
     `permit` is the leave to ask, `reservation` the allowance that was set aside; `news` is set whenever something came.
     """
@@ -58,7 +71,7 @@ class Call:
         self.rung = rung
         self.permit = permit
         self.reservation = reservation
-        self.first: Piece | None = None
+        self.first: Delta | ProviderError | None = None
         self.text = ""
         self.usage: Usage | None = None
         self.is_cut = False
@@ -76,12 +89,21 @@ class Call:
         return self._monotonic() - self._began
 
     @property
+    def is_loading(self) -> bool:
+        """Whether it is silent since its model is still being loaded, which goes on behind the turn's back.
+
+        Such silence is no failure and no measure of its pace: it must neither open the breaker of a level that is about to be ready,
+        nor lengthen the patience with it. A load that fails is an error like any other, told to whoever waits for it, or asks next.
+        """
+        return self.first is None and isinstance(self.rung.provider, Loader) and self.rung.provider.is_loading
+
+    @property
     def first_token_ms(self) -> float | None:
         """How long its first word took; None before it."""
         return self._first_token_ms
 
     async def next(self, stall_seconds: float) -> Delta | Finish:
-        """The next piece, already in `text` or `usage`. Raises ProviderError: the stream's own, or StreamBroken where it stalls."""
+        """The next piece, already in `text` if it is one. Raises ProviderError: the stream's own, or StreamBroken where it stalls."""
         try:
             async with asyncio.timeout(stall_seconds):
                 piece = await self._pieces.get()
@@ -91,8 +113,6 @@ class Call:
             raise piece
         if isinstance(piece, Delta):
             self.text += piece.text
-        else:
-            self.usage, self.is_cut = piece.usage, piece.is_cut
         return piece
 
     def hang_up(self) -> None:
@@ -134,7 +154,7 @@ class Call:
             self._tell(StreamBroken(f"unexpected {type(error).__name__}"))
 
     def _tell(self, piece: Piece) -> None:
-        """Pass a piece on; blanks before the first word are no answer yet."""
+        """Pass a piece on; blanks before the first word are no answer yet, and an end may be none."""
         if isinstance(piece, Delta):
             if self.first is None:
                 piece = Delta(text=piece.text.lstrip())
@@ -142,12 +162,28 @@ class Call:
                 return
             if self._first_token_ms is None:
                 self._first_token_ms = self.age_seconds * 1000
-        self.first = self.first or piece
+        elif isinstance(piece, Finish):
+            self.usage, self.is_cut = piece.usage, piece.is_cut  # owed, whatever the answer is worth
+            piece = _verdict(piece, has_spoken=self.first is not None)
+        if self.first is None and not isinstance(piece, Finish):
+            self.first = piece
         self._pieces.put_nowait(piece)
         self._news.set()
 
     def _guess_usage(self) -> Usage:
         """Tokens where the vendor did not count: a refused call used none; one that broke off or was ended is charged for its prompt."""
-        if isinstance(self.first, ProviderError):
+        if isinstance(self.first, ProviderError) and not isinstance(self.first, StreamBroken):
             return Usage()
         return Usage(input_tokens=self._prompt.tokens(), output_tokens=estimate_tokens(self.text) if self.text else 0)
+
+
+def _verdict(end: Finish, *, has_spoken: bool) -> Finish | ProviderError:
+    """The end of an answer, or the error that it stands for: a refusal, or nothing said at all."""
+    if end.reason in _REFUSALS:
+        return RequestRejected(f"refused to answer this ({end.reason})")
+    if has_spoken:
+        return end
+    if end.reason == _WINDOW_FULL:
+        return ContextTooLong("the prompt fills the model's window")
+    hint = "; raise max_output_tokens of this level: thinking counts towards it" if end.is_cut else ""
+    return StreamBroken(f"said nothing (ended by {end.reason}){hint}")

@@ -12,14 +12,25 @@ import structlog
 from bot.brain.budget import Budget
 from bot.brain.call import Call, Rung
 from bot.brain.health import HealthBoard, Permit
-from bot.domain.errors import AllLevelsFailed, BudgetExhausted, ProviderError, ProviderUnavailable, StorageError, StreamBroken
+from bot.domain.errors import (
+    AllLevelsFailed,
+    BudgetExhausted,
+    ContextTooLong,
+    ProviderError,
+    ProviderUnavailable,
+    RequestRejected,
+    StorageError,
+)
 from bot.domain.ports import Listener
-from bot.domain.thought import Attempt, AttemptOutcome, Completion, Delta, Finish, Prompt, Usage
+from bot.domain.thought import Attempt, AttemptOutcome, Completion, Delta, Prompt, Usage
 
 log = structlog.get_logger(__name__)
 
 HANG_UP_SECONDS = 0.3
 """How long a turn waits for the calls that it ended to let go of their connections; the slower ones do so behind its back."""
+REFUSALS_KEPT = 1000
+"""Questions of which it is remembered who refused them: asked again late, once a minute for as long as another level is away, they would
+be paid for each time."""
 
 
 class FallbackChain:
@@ -42,6 +53,7 @@ class FallbackChain:
         self._budget = budget
         self._hedge_seconds = hedge_seconds
         self._reluctant: set[asyncio.Task[None]] = set()
+        self._refusals: dict[UUID, set[str]] = {}
 
     async def complete(
         self, prompt: Prompt, *, listener: Listener | None = None, event_id: UUID | None = None, seconds: float | None = None
@@ -69,11 +81,15 @@ class FallbackChain:
             await self._save_health()
 
     def rehearsing(self, rungs: Sequence[Rung]) -> FallbackChain:
-        """The same chain over other rungs, with a copy of what is known of their health: what breaks in a drill stays in the drill."""
+        """The same chain over other rungs, with a copy of what is known of their health: what breaks in a drill stays in the drill.
+
+        A rung that stands in for one of this chain's is asked even if that one rests, and nothing is paid for it.
+        """
+        pretended = [rung for rung in rungs if rung not in self.rungs]
         return FallbackChain(
             rungs=rungs,
-            health=self.health.copy(),
-            budget=self._budget,
+            health=self.health.copy(rested={rung.id for rung in pretended}),
+            budget=self._budget and self._budget.rehearsing({rung.level for rung in pretended}),
             turn_seconds=self.turn_seconds,
             hedge_seconds=self._hedge_seconds,
             stall_seconds=self.stall_seconds,
@@ -102,6 +118,17 @@ class FallbackChain:
     def cost_usd(self, rung: Rung, usage: Usage) -> float:
         """Dollars for this usage."""
         return 0.0 if self._budget is None else self._budget.cost_usd(rung.provider.provider, rung.provider.model, usage)
+
+    def has_refused(self, rung: Rung, event_id: UUID | None) -> bool:
+        """Whether this rung was asked this very question before, and would not answer it."""
+        return event_id is not None and rung.id in self._refusals.get(event_id, ())
+
+    def note_refusal(self, rung: Rung, event_id: UUID | None) -> None:
+        """It would not answer this question, and would not if it were asked again."""
+        if event_id is not None:
+            self._refusals.setdefault(event_id, set()).add(rung.id)
+            if len(self._refusals) > REFUSALS_KEPT:
+                del self._refusals[next(iter(self._refusals))]
 
     async def _settle(self, attempts: Sequence[Attempt], event_id: UUID | None) -> None:
         if self._budget is not None:
@@ -186,7 +213,7 @@ class _Run:
                     self._win(call)
                     return call
                 if call.first is not None:
-                    self._fail(call, _what_went_wrong(call.first))
+                    self._fail(call, call.first)
         raise AllLevelsFailed(self.attempts)
 
     async def _is_silent_for_too_long(self, newest: Call) -> bool:
@@ -225,6 +252,9 @@ class _Run:
         """Ask the next rung that may be asked; False where there is none."""
         while self._ahead:
             rung = self._ahead.popleft()
+            if self._chain.has_refused(rung, self._event_id):
+                self._note_skipped(rung, detail="refused this question before", error=RequestRejected.__name__)
+                continue
             breaker = self._health.breaker(rung.id)
             permit = breaker.permit_as_last_resort() if self._is_last_resort else breaker.permit()
             if permit is not None and await self._ask(rung, permit):
@@ -257,8 +287,9 @@ class _Run:
         if call.first_token_ms is not None:
             self._health.note_first_token(call.rung.id, call.first_token_ms)
         for other in self._active[:place]:
-            self._health.note_first_token(other.rung.id, other.age_seconds * 1000)
-            other.permit.failed(ProviderUnavailable("silent"))
+            if not other.is_loading:
+                self._health.note_first_token(other.rung.id, other.age_seconds * 1000)
+                other.permit.failed(ProviderUnavailable("silent"))
             self._resting.append(other.rung)
             self._let_off(other, "silent until another level spoke")
         for other in reversed(self._active[1:]):
@@ -291,7 +322,11 @@ class _Run:
         self._shown = True
 
     def _fail(self, call: Call, error: ProviderError) -> None:
+        if call.is_loading:
+            call.permit.let_off()
         call.permit.failed(error)
+        if isinstance(error, RequestRejected | ContextTooLong):
+            self._chain.note_refusal(call.rung, self._event_id)
         call.hang_up()
         self._end(call, AttemptOutcome.FAILED, error=type(error).__name__, detail=str(error))
 
@@ -313,10 +348,6 @@ class _Run:
         )
 
 
-def _what_went_wrong(first: Finish | ProviderError) -> ProviderError:
-    return first if isinstance(first, ProviderError) else StreamBroken("an answer without a word")
-
-
 def explain(attempts: Sequence[Attempt]) -> str:
     """One line on who answered and what became of those before it."""
     answered = [f"{attempt.level} answered" for attempt in attempts if attempt.outcome is AttemptOutcome.ANSWERED]
@@ -330,6 +361,7 @@ def explain(attempts: Sequence[Attempt]) -> str:
 
 
 _TROUBLE = {
+    "BudgetExhausted": "would have passed today's allowance",
     "RateLimited": "had too much to do",
     "CredentialsRejected": "did not take its key",
     "ModelNotServed": "is no longer served",
@@ -342,7 +374,7 @@ _TROUBLE = {
 def _in_words(attempt: Attempt) -> str:
     match attempt.outcome:
         case AttemptOutcome.SKIPPED:
-            return "would have passed today's allowance" if attempt.error else "was passed over"
+            return _TROUBLE.get(attempt.error, "was passed over")
         case AttemptOutcome.OVERTAKEN:
             return "was slower"
         case _:

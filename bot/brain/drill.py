@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from bot.brain.brain import Brain
-from bot.brain.budget import settle
+from bot.brain.budget import rehearsed, settle
 from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain
 from bot.domain.address import Person
 from bot.domain.clock import Clock, new_id
 from bot.domain.errors import ProviderUnavailable, RateLimited, StreamBroken
 from bot.domain.ports import Provider
-from bot.domain.thought import Attempt, Delta, Finish, Prompt, Question, Turn, Usage
+from bot.domain.thought import Delta, Finish, Prompt, Question
 from storage.database import Database
 
 QUESTION = "Say hello to me in one short sentence."
@@ -71,7 +71,11 @@ class Rehearsal:
 
 
 class Drill:
-    """Rehearses failures in the real chain as it stands, with its real models; no real breaker is tripped, nothing reaches the ledger."""
+    """Rehearses failures in the real chain as it stands, with its real models; nothing reaches the ledger.
+
+    A fault is practised on a level even if it rests; those that are not out of action rest on, as they would in a real turn. However the
+    drill ends, it has worked on copies: no real breaker was tripped or lifted by it, no pace learned from it.
+    """
 
     def __init__(self, *, chain: FallbackChain, brain_over: Callable[[FallbackChain], Brain], database: Database, clock: Clock) -> None:
         self._chain = chain
@@ -89,7 +93,7 @@ class Drill:
             turn = await brain.answer(question, watch)
             last = (time.monotonic() - watch.began) * 1000
             async with self._database.unit_of_work() as work:
-                await settle(work, _real(turn, failed), event_id=None, now=self._clock.now())
+                await settle(work, rehearsed(turn.attempts, failed), event_id=None, now=self._clock.now())
             yield Rehearsal(
                 failed=failed,
                 level=turn.level,
@@ -122,12 +126,3 @@ def drill_question(person: Person, clock: Clock) -> Question:
 
 def _broken(rung: Rung, fault: Fault, failed: tuple[str, ...]) -> Rung:
     return replace(rung, provider=FailingProvider(rung.provider, fault)) if rung.level in failed else rung
-
-
-def _real(turn: Turn, failed: tuple[str, ...]) -> list[Attempt]:
-    """What is to be paid: of a level that was not really asked, nothing but the return of what was set aside."""
-    unpaid = [
-        replace(attempt, usage=Usage(), cost_usd=0.0, first_token_ms=None) if attempt.level in failed else attempt
-        for attempt in turn.attempts
-    ]
-    return [attempt for attempt in unpaid if attempt.level not in failed or attempt.reservation is not None]

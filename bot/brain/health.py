@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -190,7 +190,8 @@ def _cooldown(error: Exception, openings: int) -> float:
         return min(max(error.retry_after, 0.0), LONGEST_RETRY_AFTER_SECONDS)
     if isinstance(error, CredentialsRejected | ModelNotServed):
         return REPAIR_COOLDOWN_SECONDS
-    return min(FIRST_COOLDOWN_SECONDS * 2.0 ** (openings - 1), LONGEST_COOLDOWN_SECONDS)
+    doublings = min(openings - 1, 16)  # after a week of failed probes 2.0 to their number is more than a float can be
+    return min(FIRST_COOLDOWN_SECONDS * 2.0**doublings, LONGEST_COOLDOWN_SECONDS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -226,10 +227,12 @@ class HealthBoard:
             self.breaker(row.rung).restore(state=row.state, outcomes=row.outcomes, openings=row.openings, retry_at=row.retry_at)
             self._saved[row.rung] = self.breaker(row.rung).standing
 
-    def copy(self) -> HealthBoard:
-        """A board that begins with what this one knows, and of which nothing is written down."""
+    def copy(self, *, rested: Collection[str] = ()) -> HealthBoard:
+        """A board that begins with what this one knows, and of which nothing is written down; *rested* rungs may be asked at once."""
         board = HealthBoard(database=None, clock=self._clock, monotonic=self.monotonic)
         for rung, breaker in self._breakers.items():
+            if rung in rested:
+                continue
             state, retry_at = breaker.standing
             board.breaker(rung).restore(state=state, outcomes=breaker.outcomes, openings=breaker.openings, retry_at=retry_at)
         for rung, samples in self._first_tokens.items():

@@ -19,11 +19,15 @@ SMALLEST_CONTEXT = 1024
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gap:
-    """A level that cannot be asked as things stand. `repair` tells the owner what to do."""
+    """A level that cannot be asked as things stand (`is_skipped`), or that no failure leads to. `repair` tells the owner what to do."""
 
     level: str
     reason: str
     repair: str
+    is_skipped: bool = False
+
+    def __str__(self) -> str:
+        return f"Level {self.level} {'is skipped' if self.is_skipped else 'is of no use'}: {self.reason}. Repair: {self.repair}."
 
 
 def make_rungs(levels: Sequence[LevelConfig], nodes: Sequence[NodeConfig], environ: Mapping[str, str]) -> tuple[Rung, ...]:
@@ -86,10 +90,11 @@ def _gap(level: LevelConfig, urls: Mapping[str, str]) -> Gap | None:
     """Why a level is skipped."""
     if level.provider in ("openai", "anthropic") and not level.api_key:
         variable = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}[level.provider]
-        return Gap(level=level.name, reason="it has no key", repair=f"`robbie init`, or set {variable}")
+        return Gap(level=level.name, reason="it has no key", repair=f"`robbie init`, or set {variable}", is_skipped=True)
     if level.provider == "ollama" and not level.base_url and not any(name in urls for name in level.nodes):
         named = ", ".join(level.nodes) or "no node"
-        return Gap(level=level.name, reason=f"it runs on {named}, not in [[mesh.nodes]]", repair="add the node, or remove the level")
+        reason = f"it runs on {named}, not in [[mesh.nodes]]"
+        return Gap(level=level.name, reason=reason, repair="add the node, or remove the level", is_skipped=True)
     return None
 
 

@@ -12,11 +12,15 @@ from typing import Any
 
 import pytest
 
+from bot.brain.call import Rung
+from bot.brain.chain import FallbackChain
+from bot.brain.health import HealthBoard
 from bot.brain.providers.anthropic import AnthropicProvider
 from bot.brain.providers.local import LocalProvider
 from bot.brain.providers.ollama import OllamaProvider
 from bot.brain.providers.openai import OpenAIProvider
 from bot.domain.errors import (
+    AllLevelsFailed,
     ContextTooLong,
     CredentialsRejected,
     ModelNotServed,
@@ -28,11 +32,13 @@ from bot.domain.errors import (
 )
 from bot.domain.ports import Provider
 from bot.domain.thought import Delta, Finish, Line, Prompt, Role, Usage
+from tests.clock import FakeClock
 from tests.contracts.model_fakes import FakeModel, Wire, fake_model
 
 KEY = "sk-secret-of-the-test"
 WIRES = ("openai", "anthropic", "ollama", "local")
-OVERLOADED = {"openai": ProviderUnavailable, "anthropic": ProviderUnavailable, "ollama": StreamBroken, "local": StreamBroken}
+COUNTED = Usage(input_tokens=3, output_tokens=2)
+"""What a FakeModel counts at its end marker."""
 
 
 @pytest.fixture
@@ -76,7 +82,7 @@ async def test_an_answer_is_deltas_and_then_one_finish(provider: Provider, serve
     assert parts == [
         Delta(text="Good "),
         Delta(text="day ☀"),
-        Finish(usage=Usage(input_tokens=3, output_tokens=2), reason=reason(provider)),
+        Finish(usage=COUNTED, reason=reason(provider)),
     ]
 
 
@@ -167,8 +173,6 @@ def begin(wire: Wire) -> bytes:
         pytest.param([lambda _: b"\n"], id="nothing at all"),
         pytest.param([begin, Wire.malformed, Wire.end], id="a frame that is no JSON"),
         pytest.param([begin, Wire.nonsense, Wire.end], id="a frame of another shape"),
-        pytest.param([Wire.begin, Wire.end], id="an empty answer"),
-        pytest.param([Wire.begin, lambda wire: wire.say(" \n"), Wire.end], id="an answer of blanks"),
         pytest.param([begin, lambda wire: wire.fault("server_error", "runner died")], id="an error event"),
         pytest.param([lambda _: b"<html>proxy says no</html>"], id="a page instead of a stream"),
     ],
@@ -193,14 +197,28 @@ async def test_a_connection_cut_before_the_answer_is_an_absent_model(provider: P
 
 async def test_an_overload_told_inside_the_stream_is_an_overload(provider: Provider, server: FakeModel) -> None:
     server.will_send(begin, lambda wire: wire.fault("overloaded_error", "overloaded"))
-    with pytest.raises(OVERLOADED[provider.provider]):
+    with pytest.raises(StreamBroken if provider.provider == "ollama" else ProviderUnavailable):
         await ask(provider)
 
 
-async def test_a_filtered_answer_rejects_the_request_not_the_level(provider: Provider, server: FakeModel) -> None:
-    server.will_say("I would", reason="refusal" if provider.provider == "anthropic" else "content_filter")
-    with pytest.raises(RequestRejected):
-        await ask(provider)
+@pytest.mark.parametrize("text", ["", " \n", "I would"], ids=["nothing", "blanks", "half"])
+@pytest.mark.parametrize("is_refused", [True, False], ids=["refused", "ended"])
+async def test_an_end_that_is_no_answer_is_judged_by_the_chain_and_paid_for(
+    provider: Provider, server: FakeModel, is_refused: bool, text: str
+) -> None:
+    """A vendor charges for what it filtered, and for thoughts that came to no word."""
+    server.will_say(text, reason={"anthropic": "refusal"}.get(provider.provider, "content_filter") if is_refused else "")
+    health = HealthBoard(database=None, clock=FakeClock())
+    rung = Rung(level="a", provider=provider, context=4096, max_output_tokens=9)
+    chain = FallbackChain(rungs=[rung], health=health, budget=None, turn_seconds=9, hedge_seconds=1, stall_seconds=5)
+    if text.strip() and not is_refused:
+        (attempt,) = (await chain.complete(asking())).attempts
+    else:
+        with pytest.raises(AllLevelsFailed) as caught:
+            await chain.complete(asking())
+        (attempt,) = caught.value.attempts
+        assert attempt.error == ("RequestRejected" if is_refused else "StreamBroken")  # type: ignore[attr-defined]
+    assert attempt.usage == COUNTED  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("wire", WIRES)

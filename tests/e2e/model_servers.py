@@ -20,7 +20,11 @@ from typing import Any
 
 from bot.brain import gguf
 from bot.brain.providers import local_server
+from bot.brain.providers.anthropic import AnthropicProvider
+from bot.brain.providers.ollama import OllamaProvider
+from bot.brain.providers.openai import OpenAIProvider
 from bot.domain.errors import ProviderError, ProviderUnavailable, RateLimited, StreamBroken
+from bot.domain.ports import Provider
 
 NODE_MODULES = Path(os.environ.get("ROBBIE_E2E_NODE", ".e2e/node_modules"))
 AIMOCK = NODE_MODULES / ".bin" / "llmock"
@@ -32,6 +36,8 @@ EMBEDDED_NAME = "smollm2-135m-instruct"
 EMBEDDED_PATH = gguf.resolve(EMBEDDED_NAME, os.environ)
 EMBEDDED_MISSING = None if gguf.is_present(EMBEDDED_PATH) else "needs the embedded model: robbie model fetch"
 
+WIRES = ("openai", "anthropic", "ollama")
+"""The wires that aimock speaks."""
 ANSWER = "All is well, and this is the whole answer that was meant to be given."
 """What aimock says when nothing is wrong."""
 
@@ -105,6 +111,15 @@ def aimock() -> Iterator[Aimock]:
                 yield mock
             finally:
                 process.kill()
+
+
+def connect(wire: str, model: str, url: str) -> Provider:
+    """The provider of *wire* for one of aimock's models."""
+    if wire == "openai":
+        return OpenAIProvider(model=model, api_key="k", base_url=f"{url}/v1")
+    if wire == "anthropic":
+        return AnthropicProvider(model=model, api_key="k", base_url=url)
+    return OllamaProvider(model=model, url=url)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ The chain is OpenAI's wire, Anthropic's, Ollama's (all by aimock), and a real mo
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing
 
 import pytest
@@ -16,31 +16,17 @@ from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain
 from bot.brain.context import ContextBuilder
 from bot.brain.health import HealthBoard
-from bot.brain.providers.anthropic import AnthropicProvider
 from bot.brain.providers.offline import OUT_OF_REACH, OfflineRung
-from bot.brain.providers.ollama import OllamaProvider
 from bot.brain.providers.openai import OpenAIProvider
 from bot.brain.reactive import Reactive
 from bot.domain.message import OutgoingKind
 from bot.domain.ports import Provider
-from tests.e2e.model_servers import (
-    AIMOCK_MISSING,
-    ANSWER,
-    EMBEDDED_MISSING,
-    FAULTS,
-    Aimock,
-    Embedded,
-    Fault,
-    aimock,
-    embedded,
-    free_port,
-)
+from tests.e2e.model_servers import AIMOCK_MISSING, ANSWER, FAULTS, WIRES, Aimock, Embedded, Fault, connect, free_port
 from tests.fakes import FakeListener, asked, prompting
 from tests.stage import Stage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(AIMOCK_MISSING is not None, reason=AIMOCK_MISSING or "")]
 
-WIRES = ("openai", "anthropic", "ollama")
 HEDGE = 0.5
 FAILING = [fault for fault in FAULTS if fault.error is not None]
 LATE = [fault for fault in FAULTS if fault.error is None]
@@ -50,28 +36,6 @@ LATE = [fault for fault in FAULTS if fault.error is None]
 def database_url(sqlite_file: object) -> str:
     """An embedded database."""
     return f"sqlite+aiosqlite:///{sqlite_file}"
-
-
-@pytest.fixture(scope="module")
-def mock() -> Iterator[Aimock]:
-    with aimock() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def real() -> Iterator[Embedded]:
-    if EMBEDDED_MISSING is not None:
-        pytest.skip(EMBEDDED_MISSING)
-    with embedded() as running:
-        yield running
-
-
-def connect(wire: str, model: str, url: str) -> Provider:
-    if wire == "openai":
-        return OpenAIProvider(model=model, api_key="k", base_url=f"{url}/v1")
-    if wire == "anthropic":
-        return AnthropicProvider(model=model, api_key="k", base_url=url)
-    return OllamaProvider(model=model, url=url)
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from bot.brain.providers.anthropic import AnthropicProvider
@@ -12,24 +10,18 @@ from bot.brain.providers.openai import OpenAIProvider
 from bot.domain.errors import ContextTooLong, CredentialsRejected
 from bot.domain.ports import Provider
 from bot.domain.thought import Delta, Finish, Line, Prompt, Role
-from tests.e2e.model_servers import EMBEDDED_MISSING, EMBEDDED_NAME, EMBEDDED_PATH, Embedded, embedded
+from tests.e2e.model_servers import EMBEDDED_MISSING, EMBEDDED_NAME, EMBEDDED_PATH, Embedded
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(EMBEDDED_MISSING is not None, reason=EMBEDDED_MISSING or "")]
 
 WIRES = ("openai", "anthropic", "local")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Embedded]:
-    with embedded() as running:
-        yield running
-
-
-def connect(wire: str, server: Embedded, key: str = "") -> Provider:
+def connect(wire: str, real: Embedded, key: str = "") -> Provider:
     if wire == "openai":
-        return OpenAIProvider(model=server.model, api_key=key or server.key, base_url=f"{server.url}/v1")
+        return OpenAIProvider(model=real.model, api_key=key or real.key, base_url=f"{real.url}/v1")
     if wire == "anthropic":
-        return AnthropicProvider(model=server.model, api_key=key or server.key, base_url=server.url)
+        return AnthropicProvider(model=real.model, api_key=key or real.key, base_url=real.url)
     return LocalProvider(path=EMBEDDED_PATH, model=EMBEDDED_NAME, context=2048)
 
 
@@ -43,8 +35,8 @@ async def ask(provider: Provider, question: str, limit: int = 40) -> list[Delta 
 
 
 @pytest.mark.parametrize("wire", WIRES)
-async def test_a_real_model_streams_an_answer_and_counts_it(wire: str, server: Embedded) -> None:
-    *deltas, finish = await ask(connect(wire, server), "What is the capital of France?")
+async def test_a_real_model_streams_an_answer_and_counts_it(wire: str, real: Embedded) -> None:
+    *deltas, finish = await ask(connect(wire, real), "What is the capital of France?")
     assert len(deltas) > 1
     assert "".join(delta.text for delta in deltas if isinstance(delta, Delta)).strip()
     assert isinstance(finish, Finish)
@@ -54,26 +46,26 @@ async def test_a_real_model_streams_an_answer_and_counts_it(wire: str, server: E
 
 
 @pytest.mark.parametrize("wire", WIRES)
-async def test_the_output_limit_holds(wire: str, server: Embedded) -> None:
-    parts = await ask(connect(wire, server), "Tell me a long story.", limit=5)
+async def test_the_output_limit_holds(wire: str, real: Embedded) -> None:
+    parts = await ask(connect(wire, real), "Tell me a long story.", limit=5)
     finish = parts[-1]
     assert isinstance(finish, Finish)
     assert finish.reason in ("length", "max_tokens")
 
 
 @pytest.mark.parametrize("wire", WIRES)
-async def test_a_prompt_beyond_the_window_is_told_as_such(wire: str, server: Embedded) -> None:
+async def test_a_prompt_beyond_the_window_is_told_as_such(wire: str, real: Embedded) -> None:
     with pytest.raises(ContextTooLong):
-        await ask(connect(wire, server), "word " * 3000)
+        await ask(connect(wire, real), "word " * 3000)
 
 
 @pytest.mark.parametrize("wire", ["openai", "anthropic"])
-async def test_a_wrong_key_is_told_as_such(wire: str, server: Embedded) -> None:
+async def test_a_wrong_key_is_told_as_such(wire: str, real: Embedded) -> None:
     with pytest.raises(CredentialsRejected):
-        await ask(connect(wire, server, key="wrong"), "hi")
+        await ask(connect(wire, real, key="wrong"), "hi")
 
 
-async def test_the_server_lists_its_model_to_the_openai_sdk(server: Embedded) -> None:
-    provider = connect("openai", server)
+async def test_the_server_lists_its_model_to_the_openai_sdk(real: Embedded) -> None:
+    provider = connect("openai", real)
     assert any(EMBEDDED_NAME in model for model in await provider.models())
     await provider.close()

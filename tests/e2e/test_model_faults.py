@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from bot.brain.providers.anthropic import AnthropicProvider
-from bot.brain.providers.ollama import OllamaProvider
-from bot.brain.providers.openai import OpenAIProvider
 from bot.domain.errors import ProviderUnavailable, RateLimited
 from bot.domain.ports import Provider
 from bot.domain.thought import Delta, Finish, Line, Prompt, Role
-from tests.e2e.model_servers import AIMOCK_MISSING, ANSWER, FAULTS, Aimock, Fault, aimock
+from tests.e2e.model_servers import AIMOCK_MISSING, ANSWER, FAULTS, WIRES, Aimock, Fault, connect
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(AIMOCK_MISSING is not None, reason=AIMOCK_MISSING or "")]
 
-WIRES = ("openai", "anthropic", "ollama")
 ASKING = Prompt(system="You are Robbie.", brief_system="", lines=(Line(role=Role.USER, text="how are you?"),), max_output_tokens=99)
-
-
-@pytest.fixture(scope="module")
-def mock() -> Iterator[Aimock]:
-    with aimock() as running:
-        yield running
-
-
-def connect(wire: str, model: str, url: str) -> Provider:
-    if wire == "openai":
-        return OpenAIProvider(model=model, api_key="k", base_url=f"{url}/v1")
-    if wire == "anthropic":
-        return AnthropicProvider(model=model, api_key="k", base_url=url)
-    return OllamaProvider(model=model, url=url)
 
 
 async def ask(provider: Provider, said: list[Delta | Finish]) -> None:

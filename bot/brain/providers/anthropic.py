@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bot.brain.providers.faults import MALFORMED, READ_SECONDS, cut_off, ending, from_event, from_status, quiet
-from bot.domain.errors import ContextTooLong, RequestRejected, StreamBroken
+from bot.domain.errors import RequestRejected, StreamBroken
 from bot.domain.thought import Delta, Finish, Prompt, Role, Usage
 
 if TYPE_CHECKING:
@@ -47,14 +47,13 @@ class AnthropicProvider:
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish, None]:
         """Ask *prompt*; see `Provider.stream`."""
-        reason, taken, given, spoke, ended = "", 0, 0, False, False
+        reason, taken, given, ended = "", 0, 0, False
         with self._faults(begun=False):
             stream = await self._ask(prompt)
         with self._faults(begun=True):
             async with stream:
                 async for event in stream:
                     if event.type == "content_block_delta" and event.delta.type == "text_delta" and event.delta.text:
-                        spoke = spoke or bool(event.delta.text.strip())
                         yield Delta(text=event.delta.text)
                     elif event.type == "message_start":
                         usage = event.message.usage
@@ -64,10 +63,8 @@ class AnthropicProvider:
                         given = event.usage.output_tokens or given
                     elif event.type == "message_stop":
                         ended = True
-        if ended and reason == "model_context_window_exceeded" and not spoke:
-            raise ContextTooLong(f"{self._who}: the prompt fills the model's window")
         usage_told = Usage(input_tokens=taken, output_tokens=given) if taken or given else None
-        yield ending(self._who, reason=(reason or "end_turn") if ended else "", spoke=spoke, usage=usage_told)
+        yield ending(self._who, reason=(reason or "end_turn") if ended else "", usage=usage_told)
 
     async def models(self) -> tuple[str, ...]:
         """The ids that the vendor's list holds for this key; raises ProviderError."""

@@ -30,6 +30,9 @@ MALFORMED = (ValueError, TypeError, AttributeError, LookupError)
 _CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"}
 # Anthropic, Ollama and vLLM give these refusals no code of their own: only their words tell them from other bad requests.
 _CONTEXT_WORDS = re.compile(r"prompt is too long|context (length|window|size)|exceeds? the (available )?context", re.IGNORECASE)
+_REFUSAL_CODES = {"content_policy_violation", "content_filter", "invalid_prompt"}
+# OpenRouter and its like answer 403 to a flagged question, as to a wrong key.
+_FLAGGED_WORDS = re.compile(r"input was flagged", re.IGNORECASE)
 _CREDIT_WORDS = re.compile(r"credit balance is too low", re.IGNORECASE)
 _MODEL_CODES = {"model_not_found", "model_not_available", "not_found_error"}
 _RATE_CODES = {"rate_limit_error", "rate_limit_exceeded", "insufficient_quota", "429"}
@@ -46,13 +49,17 @@ def from_status(
         return ModelNotServed(said)
     if status == 429:
         return RateLimited(said, retry_after=retry_after(headers or {}))
+    if status < 500 and (words & _REFUSAL_CODES or _FLAGGED_WORDS.search(text)):
+        return RequestRejected(said)
     if status in (401, 402, 403) or "billing_error" in words or _CREDIT_WORDS.search(text):
         return CredentialsRejected(said)
     if status in (408, 409) or status >= 500:
         return ProviderUnavailable(said)
     if status == 413 or words & _CONTEXT_CODES or _CONTEXT_WORDS.search(text):
         return ContextTooLong(said)
-    return RequestRejected(said)
+    if status in (400, 422, 451):
+        return RequestRejected(said)
+    return ProviderUnavailable(said)  # a redirect, a proxy that wants a password, an address where no model lives
 
 
 def from_event(who: str, *, codes: Iterable[str | None] = (), text: str = "") -> ProviderError:
@@ -64,6 +71,8 @@ def from_event(who: str, *, codes: Iterable[str | None] = (), text: str = "") ->
         return ProviderUnavailable(said)
     if words & _CONTEXT_CODES:
         return ContextTooLong(said)
+    if words & _REFUSAL_CODES or "invalid_request_error" in words:
+        return RequestRejected(said)
     return StreamBroken(said)
 
 
@@ -73,15 +82,10 @@ def cut_off(who: str, error: Exception, *, begun: bool) -> ProviderError:
     return StreamBroken(said) if begun else ProviderUnavailable(said)
 
 
-def ending(who: str, *, reason: str, spoke: bool, usage: Usage | None) -> Finish:
-    """The end marker of an answer that ended for *reason* ("" where the vendor sent none); raises when it was no answer."""
+def ending(who: str, *, reason: str, usage: Usage | None) -> Finish:
+    """The end marker of a stream that ended for *reason*; raises StreamBroken where the vendor sent none ("")."""
     if not reason:
         raise StreamBroken(f"{who}: the stream ended without its end marker")
-    if reason in ("content_filter", "refusal"):
-        raise RequestRejected(f"{who}: refused to answer this ({reason})")
-    if not spoke:
-        hint = "; raise max_output_tokens of this level: thinking counts towards it" if reason in ("length", "max_tokens") else ""
-        raise StreamBroken(f"{who}: said nothing (ended by {reason}){hint}")
     return Finish(usage=usage, reason=reason)
 
 

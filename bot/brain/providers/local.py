@@ -22,7 +22,7 @@ from bot.domain.errors import ModelFileError, ProviderUnavailable, RequestReject
 from bot.domain.thought import Delta, Finish, Prompt, Usage
 
 _SERVER = Path(__file__).with_name("local_server.py")
-_START_SECONDS = 60.0  # a few GB of a larger GGUF from a slow disk
+_LOAD_SECONDS = 600.0  # tens of GB from a slow disk; no turn waits so long, but a later one finds it loaded
 _STOP_SECONDS = 3.0
 # Tried on SmolLM2-135M over a dozen everyday questions: with any heat at all a first answer may be nonsense where the coldest is right,
 # without the penalty it falls into loops, and a harder penalty forbids it the very words of the question.
@@ -67,16 +67,15 @@ class LocalProvider:
         self._idle_seconds = idle_seconds
         self._server = server
         self._who = f"local {model}"
-        self._starting = asyncio.Lock()
-        self._loading: asyncio.subprocess.Process | None = None
+        self._load: asyncio.Task[_Child] | None = None
         self._child: _Child | None = None
         self._http: aiohttp.ClientSession | None = None
         self._asking = 0
         self._idle: asyncio.TimerHandle | None = None
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish, None]:
-        """Ask *prompt*; see `Provider.stream`. The first question loads the model; questions are answered one at a time."""
-        reason, usage, spoke, begun = "", None, False, False
+        """Ask *prompt*; see `Provider.stream`. The first question has the model loaded; questions are answered one at a time."""
+        reason, usage, begun = "", None, False
         self._asking += 1
         try:
             async with aclosing(self._frames(prompt)) as frames:
@@ -85,7 +84,7 @@ class LocalProvider:
                     for choice in frame["choices"]:
                         reason = choice["finish_reason"] or reason
                         if text := choice["delta"].get("content"):
-                            begun, spoke = True, spoke or bool(text.strip())
+                            begun = True
                             yield Delta(text=text)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise cut_off(self._who, error, begun=begun) from error
@@ -96,7 +95,12 @@ class LocalProvider:
         finally:
             self._asking -= 1
             self._wait_for_idleness()
-        yield ending(self._who, reason=reason, spoke=spoke, usage=usage)
+        yield ending(self._who, reason=reason, usage=usage)
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether the model is being loaded."""
+        return self._load is not None and not self._load.done()
 
     async def models(self) -> tuple[str, ...]:
         """The model's name, where its file is whole and can be run; else ProviderUnavailable tells what to do."""
@@ -112,17 +116,14 @@ class LocalProvider:
         """Unload the model and end its process; returns when it is gone."""
         if self._idle:
             self._idle.cancel()
-        if self._loading:
-            with suppress(ProcessLookupError):
-                self._loading.kill()  # whoever waits for it learns that it died
-        async with self._starting:
-            child, self._child = self._child, None
-            if child:
-                await _end(child.process)
-                child.log.close()
-            if self._http:
-                await self._http.close()
-                self._http = None
+        load, self._load = self._load, None
+        if load:
+            load.cancel()  # whoever waits for it learns that
+            await asyncio.gather(load, return_exceptions=True)
+        await self._let_go()
+        if self._http:
+            await self._http.close()
+            self._http = None
 
     async def _frames(self, prompt: Prompt) -> AsyncGenerator[dict[str, Any], None]:
         """The JSON frames of the answer to *prompt*, up to its [DONE]; hangs up at the end, so that llama.cpp stops thinking."""
@@ -145,20 +146,39 @@ class LocalProvider:
             raise
 
     async def _running(self) -> _Child:
-        """The child, started if there is none; callers that come meanwhile wait for the same start."""
-        async with self._starting:
-            if self._child and self._child.is_alive:
-                return self._child
-            dead, self._child = self._child, None
-            if dead:
-                await _end(dead.process)
-                dead.log.close()
-            try:
-                gguf.check(self._path)
-            except ModelFileError as error:
-                raise ProviderUnavailable(f"{self._who}: {error}") from error
-            self._child = await self._start()
+        """The child, loaded first where there is none: once for all who ask meanwhile, and to its end though they stop waiting.
+
+        So a model that takes longer than a turn is there for a later one. A load that failed is told to those who wait for it, or to
+        who asks next; after that it is tried again.
+        """
+        if self._child and self._child.is_alive:
             return self._child
+        load = self._load = self._load or asyncio.create_task(self._fill(), name=f"load {self.model}")
+        await asyncio.wait([load])  # which leaves it alone when the one who waits is called off
+        if self._load is load:
+            self._load = None
+        if load.cancelled():
+            raise ProviderUnavailable(f"{self._who}: it was closed")
+        return load.result()
+
+    async def _fill(self) -> _Child:
+        """Put a running child in the place of none, or of a dead one."""
+        await self._let_go()
+        try:
+            gguf.check(self._path)
+        except ModelFileError as error:
+            raise ProviderUnavailable(f"{self._who}: {error}") from error
+        child = self._child = await self._start()
+        self._load = None
+        self._wait_for_idleness()
+        return child
+
+    async def _let_go(self) -> None:
+        """End the child, if there is one; returns when it is gone."""
+        child, self._child = self._child, None
+        if child:
+            await _end(child.process)
+            child.log.close()
 
     async def _start(self) -> _Child:
         """Load the model in a new process."""
@@ -166,12 +186,10 @@ class LocalProvider:
         process, child = None, None
         try:
             process = await _spawn(self._server, log)
-            self._loading = process
-            child = await asyncio.wait_for(self._introduce(process, log), _START_SECONDS)
+            child = await asyncio.wait_for(self._introduce(process, log), _LOAD_SECONDS)
         except (TimeoutError, OSError, *MALFORMED) as error:
             raise ProviderUnavailable(f"{self._who}: the model server did not start: {error!r}") from error
         finally:
-            self._loading = None
             if child is None:
                 if process is not None:
                     await _end(process)
@@ -198,7 +216,8 @@ class LocalProvider:
     def _checked(self, frame: dict[str, Any]) -> dict[str, Any]:
         """*frame*, unless it tells of an error."""
         if "error" in frame:
-            raise from_event(self._who, text=str(frame["error"]))
+            error = frame["error"]
+            raise from_event(self._who, codes=(error.get("type"),), text=str(error.get("message", "")))
         return frame
 
     async def _refusal(self, answer: aiohttp.ClientResponse) -> Exception:

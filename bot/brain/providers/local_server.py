@@ -6,10 +6,14 @@ It is run as a file, not as a module, and imports nothing of Robbie's: whatever 
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import sys
 from typing import Any, TypedDict
+
+_PR_SET_PDEATHSIG = 1
 
 
 class Settings(TypedDict):
@@ -22,6 +26,7 @@ class Settings(TypedDict):
 
 def main() -> None:
     """Serve until the parent is gone."""
+    _die_with_parent()
     settings: Settings = json.loads(sys.stdin.readline())
     try:
         server = start(settings)
@@ -57,6 +62,12 @@ def start(settings: Settings) -> Any:
     parameters.endpoint_slots = False  # it would show what others ask
     parameters.verbosity = 1  # errors only: prompts belong in no log
     return xllamacpp.Server(parameters)
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel for it, where that can be asked: a large model loads for minutes, in which the end of stdin would not be noticed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _threads() -> int:

@@ -33,20 +33,19 @@ class OllamaProvider:
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish, None]:
         """Ask *prompt*; see `Provider.stream`."""
-        reason, usage, spoke, begun = "", None, False, False
+        reason, usage, begun = "", None, False
         try:
             async with aclosing(await self._ask(prompt)) as parts:
                 async for part in parts:
                     begun = True
                     if part.message.content:
-                        spoke = spoke or bool(part.message.content.strip())
                         yield Delta(text=part.message.content)
                     if part.done:
                         reason = part.done_reason or "stop"
                         usage = _usage(part)
         except self._errors() as error:
             raise self._fault(error, begun=begun) from error
-        yield ending(self._who, reason=reason, spoke=spoke, usage=usage)
+        yield ending(self._who, reason=reason, usage=usage)
 
     async def models(self) -> tuple[str, ...]:
         """The models this server has on disk; raises ProviderError."""

@@ -46,7 +46,7 @@ class OpenAIProvider:
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish, None]:
         """Ask *prompt*; see `Provider.stream`."""
-        reason, usage, spoke = "", None, False
+        reason, usage, is_refused = "", None, False
         with self._faults(begun=False):
             stream = await self._ask(prompt)
         with self._faults(begun=True):
@@ -56,10 +56,10 @@ class OpenAIProvider:
                         usage = Usage(input_tokens=chunk.usage.prompt_tokens or 0, output_tokens=chunk.usage.completion_tokens or 0)
                     for choice in chunk.choices or ():
                         reason = choice.finish_reason or reason
+                        is_refused = is_refused or bool(choice.delta.refusal)
                         if choice.delta.content:
-                            spoke = spoke or bool(choice.delta.content.strip())
                             yield Delta(text=choice.delta.content)
-        yield ending(self._who, reason=reason, spoke=spoke, usage=usage)
+        yield ending(self._who, reason="refusal" if reason and is_refused else reason, usage=usage)
 
     async def models(self) -> tuple[str, ...]:
         """The ids that the vendor's list holds for this key; raises ProviderError."""

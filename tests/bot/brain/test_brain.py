@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -113,6 +114,34 @@ async def test_what_every_level_refuses_is_told_and_not_asked_again(build: Build
     turn = await build(FakeProvider(error), FakeProvider(error)).answer(asked("Say the unsayable", person=allan))
     assert (turn.text, turn.kind, turn.queued) == (REFUSED, OutgoingKind.NOTICE, False)
     assert len(turn.attempts) == 2
+
+
+async def test_a_late_question_that_is_refused_is_named(build: Build, allan: Person):
+    turn = await build(FakeProvider(RequestRejected("400"))).answer(asked("Say the unsayable", person=allan, is_late=True))
+    assert turn.text == f"On Sunday 22 November 2026 at 07:00 you asked: “Say the unsayable”. {REFUSED}"
+    assert (turn.kind, turn.queued) == (OutgoingKind.NOTICE, False)
+
+
+async def test_a_refusal_of_a_level_that_was_resting_counts_as_well(build: Build, allan: Person):
+    first = FakeProvider(ProviderUnavailable("down"))
+    brain = build(first, FakeProvider("well"))
+    for _ in range(2):
+        await brain.answer(asked("hi", person=allan))
+    refusing = build(FakeProvider(RequestRejected("400")), FakeProvider(RequestRejected("400")))
+    refusing._chain.health = brain._chain.health
+    turn = await refusing.answer(asked("Say the unsayable", person=allan))
+    assert [attempt.outcome for attempt in turn.attempts] == ["skipped", "failed", "failed"]
+    assert (turn.text, turn.queued) == (REFUSED, False)
+
+
+async def test_a_question_refused_while_a_level_was_away_is_put_to_that_level_alone(build: Build, allan: Person):
+    first, second = FakeProvider(RequestRejected("400")), FakeProvider(ProviderUnavailable("down"))
+    brain, question = build(first, second), asked("Say the unsayable", person=allan)
+    assert (await brain.answer(question)).queued
+    second.will(RequestRejected("400"))
+    turn = await brain.answer(replace(question, is_late=True))
+    assert (turn.queued, turn.text.endswith(REFUSED), turn.cost_usd) == (False, True, 0.0)
+    assert (len(first.asked), len(second.asked)) == (1, 2)
 
 
 async def test_what_one_level_refuses_and_another_cannot_hear_waits(build: Build, allan: Person):

@@ -12,8 +12,8 @@ from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain
 from bot.brain.health import BreakerState, HealthBoard
 from bot.domain.clock import new_id
-from bot.domain.errors import AllLevelsFailed, BudgetExhausted, ProviderUnavailable, StorageUnavailable
-from bot.domain.thought import Line, Prompt, Role, Usage
+from bot.domain.errors import AllLevelsFailed, BudgetExhausted, ProviderUnavailable, RequestRejected, StorageUnavailable
+from bot.domain.thought import Finish, Line, Prompt, Role, Usage
 from storage.database import Database
 from tests.fakes import CUT, SILENCE, FakeClock, FakeListener, FakePrices, FakeProvider, Pause, Step, prompting
 
@@ -118,14 +118,28 @@ async def test_what_was_not_needed_is_free_again(database: Database, clock: Fake
 
 @pytest.mark.parametrize(
     ("script", "is_charged"),
-    [((ProviderUnavailable("refused"),), False), (("half an ans", CUT), True), ((SILENCE,), True), (("half", SILENCE), True)],
-    ids=["refused", "cut", "silent", "stalled"],
+    [
+        ((ProviderUnavailable("refused"),), False),
+        ((RequestRejected("400"),), False),
+        ((CUT,), True),
+        (("half an ans", CUT), True),
+        ((SILENCE,), True),
+        (("half", SILENCE), True),
+    ],
+    ids=["away", "refused", "cut before a word", "cut", "silent", "stalled"],
 )
 async def test_every_ending_of_a_call_is_settled(database: Database, clock: FakeClock, script: tuple[Step, ...], is_charged: bool):
     done = await make_chain(database, clock, paid(*script), FakeProvider("free")).complete(prompting())
     await make_budget(database, clock).settle(done.attempts, event_id=None)
     assert (await spent(database) > 0) is is_charged
     assert await spent(database) == pytest.approx(done.cost_usd)
+
+
+@pytest.mark.parametrize("reason", ["length", "refusal"])
+async def test_what_a_vendor_counted_is_paid_though_it_was_no_answer(database: Database, clock: FakeClock, reason: str):
+    used = Usage(input_tokens=7, output_tokens=10)
+    done = await make_chain(database, clock, paid(Finish(usage=used, reason=reason)), FakeProvider("free")).complete(prompting())
+    assert done.cost_usd == pytest.approx(7 * 0.001 + 10 * 0.01)
 
 
 async def test_a_vendor_who_does_not_count_is_reckoned(database: Database, clock: FakeClock):

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from bot.brain.call import Rung
-from bot.brain.chain import FallbackChain
+from bot.brain.chain import REFUSALS_KEPT, FallbackChain
 from bot.brain.health import BreakerState, HealthBoard
+from bot.domain.clock import new_id
 from bot.domain.errors import (
     AllLevelsFailed,
     ContextTooLong,
@@ -57,6 +58,10 @@ FAILURES: list[tuple[tuple[Step, ...], type[ProviderError]]] = [
     ((CUT,), StreamBroken),
     ((Finish(),), StreamBroken),
     ((" ", "\n\n", ""), StreamBroken),
+    ((Finish(reason="length"),), StreamBroken),
+    ((Finish(reason="refusal"),), RequestRejected),
+    ((Finish(reason="model_context_window_exceeded"),), ContextTooLong),
+    (("half an ans", Finish(reason="content_filter")), RequestRejected),
     (("half an ans", CUT), StreamBroken),
     (("half an ans", DOWN), ProviderUnavailable),
     (("half an ans", SILENCE), StreamBroken),
@@ -207,6 +212,76 @@ async def test_a_slow_level_is_asked_again_when_the_quick_one_breaks_off_and_nob
 async def test_the_last_level_is_waited_for_until_the_turns_bound():
     done = await make(FakeProvider(DOWN), FakeProvider(Pause(STALL * 2), "slow but there")).complete(prompting())
     assert done.text == "slow but there"
+
+
+class Loading(FakeProvider):
+    """FAKE: a model that is still being loaded while it is silent."""
+
+    is_loading = True
+
+
+@pytest.mark.parametrize("hedge", [HEDGE, 0])
+async def test_a_level_that_is_overtaken_while_it_loads_is_not_taken_for_broken_or_slow(hedge: float):
+    model = Loading(SILENCE)
+    chain = make(model, FakeProvider("b speaks"), hedge=hedge)
+    for _ in range(9):
+        assert (await chain.complete(prompting())).text == "b speaks"
+    assert chain.health.breaker(chain.rungs[0].id).outcomes == ()
+    assert chain.health.first_token_p95_ms(chain.rungs[0].id) is None
+    model.will("loaded")
+    assert (await chain.complete(prompting())).text == "loaded"
+
+
+async def test_turns_that_end_while_the_last_level_loads_do_not_make_it_rest():
+    model = Loading(SILENCE)
+    chain = make(model)
+    for _ in range(4):
+        with pytest.raises(AllLevelsFailed):
+            await chain.complete(prompting())
+    assert (len(model.asked), state(chain)) == (4, BreakerState.CLOSED)
+    model.will(DOWN)  # the load failed
+    for _ in range(2):
+        with pytest.raises(AllLevelsFailed):
+            await chain.complete(prompting())
+    assert state(chain) is BreakerState.OPEN
+
+
+async def test_a_probe_that_meets_a_loading_model_is_followed_by_another(clock: FakeClock):
+    model = Loading(DOWN)
+    chain = make(model, FakeProvider("b speaks"), clock=clock)
+    for _ in range(2):
+        await chain.complete(prompting())
+    clock.advance(seconds=30)
+    model.will(SILENCE)
+    await chain.complete(prompting())
+    model.will("loaded")
+    assert (await chain.complete(prompting())).text == "loaded"
+
+
+async def test_who_refused_a_question_is_not_asked_it_again_while_others_are_away():
+    first, second = FakeProvider("I would", Finish(reason="refusal")), FakeProvider(DOWN)
+    chain, event = make(first, second), new_id()
+    for _ in range(2):
+        with pytest.raises(AllLevelsFailed) as caught:
+            await chain.complete(prompting(), event_id=event)
+    assert len(first.asked) == 1
+    skipped = next(attempt for attempt in caught.value.attempts if isinstance(attempt, Attempt))
+    assert (skipped.outcome, skipped.error) == (AttemptOutcome.SKIPPED, "RequestRejected")
+    second.will("b is back")
+    done = await chain.complete(prompting(), event_id=event)
+    assert done.why == "b answered, a would not answer it"
+    first.will("a speaks")
+    assert (await chain.complete(prompting(), event_id=new_id())).text == "a speaks"
+
+
+async def test_only_so_many_refusals_are_remembered():
+    first = FakeProvider(RequestRejected("400"))
+    chain, oldest = make(first, FakeProvider("b speaks")), new_id()
+    for event in (oldest, *(new_id() for _ in range(REFUSALS_KEPT))):
+        await chain.complete(prompting(), event_id=event)
+    first.asked.clear()
+    await chain.complete(prompting(), event_id=oldest)
+    assert first.asked
 
 
 async def test_without_hedging_a_silent_level_is_given_up_when_it_stalls():

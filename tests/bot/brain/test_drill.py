@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -17,9 +18,9 @@ from bot.brain.health import HealthBoard
 from bot.brain.providers.offline import OUT_OF_REACH, OfflineRung
 from bot.brain.reactive import Reactive
 from bot.domain.address import Person
-from bot.domain.errors import ProviderUnavailable
+from bot.domain.errors import CredentialsRejected, ProviderError, ProviderUnavailable, RateLimited
 from bot.domain.thought import Usage
-from tests.fakes import FakeClock, FakePrices, FakeProvider, Pause
+from tests.fakes import SILENCE, FakeClock, FakePrices, FakeProvider, Pause
 from tests.stage import Stage
 
 HEDGE = 0.05
@@ -111,6 +112,24 @@ async def test_levels_take_part_in_their_present_state(build: Build, allan: Pers
     assert not first.asked
 
 
+@pytest.mark.parametrize("error", [ProviderUnavailable("really down"), CredentialsRejected("401"), RateLimited("429", retry_after=900)])
+@pytest.mark.parametrize("fault", Fault)
+async def test_a_fault_is_practised_on_a_level_that_rests_and_its_rest_goes_on(
+    build: Build, allan: Person, clock: FakeClock, health: HealthBoard, stage: Stage, fault: Fault, error: ProviderError
+):
+    drill = build(("a", FakeProvider("from a")), ("b", FakeProvider("from b")))
+    resting = health.breaker("a/local/m-1@0")
+    while permit := resting.permit():
+        permit.failed(error)
+    before = health.rung("a/local/m-1@0")
+    held = await hold(drill, allan, clock, fault)
+    assert [(one.failed, one.level) for one in held] == [((), "b"), (("a",), "b"), (("a", "b"), "offline")]
+    assert "a was passed over" in held[0].why
+    assert not any("passed over" in one.why for one in held[1:])
+    assert health.rung("a/local/m-1@0") == before
+    assert resting.permit() is None
+
+
 async def test_a_level_on_several_nodes_fails_as_one(build: Build, allan: Person, clock: FakeClock):
     nodes = FakeProvider("node one"), FakeProvider("node two")
     held = await hold(build(("llama", nodes[0]), ("llama", nodes[1]), ("b", FakeProvider("from b"))), allan, clock)
@@ -135,6 +154,30 @@ async def test_a_drill_broken_off_leaves_nothing_set_aside(build: Build, allan: 
     assert (await anext(rehearsals)).level == "a"
     await rehearsals.aclose()
     assert await spent(stage) == pytest.approx(0.02)
+
+
+async def test_a_drill_called_off_in_the_middle_of_a_fault_pays_for_nothing_but_real_calls(
+    build: Build, allan: Person, clock: FakeClock, stage: Stage, health: HealthBoard
+):
+    usage = Usage(input_tokens=10, output_tokens=1)
+    second = FakeProvider(SILENCE)
+    drill = build(("a", FakeProvider("from a", provider="openai", usage=usage)), ("b", second))
+    rehearsals = drill.rehearse(drill_question(allan, clock), Fault.SILENT)
+    await anext(rehearsals)
+    rehearsing = asyncio.ensure_future(anext(rehearsals))
+    while not second.asked:
+        await asyncio.sleep(0.01)
+    rehearsing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await rehearsing
+    assert await spent(stage) == pytest.approx(0.02)
+    assert health.breaker("a/openai/m-1@0").outcomes == ()
+
+
+async def test_the_pace_of_a_drill_is_not_learned(build: Build, allan: Person, clock: FakeClock, stage: Stage):
+    await hold(build(("a", FakeProvider("from a"))), allan, clock)
+    async with stage.database.reading() as work:
+        assert await work.usage.first_token_ms("a", limit=5) == []
 
 
 async def test_nothing_reaches_the_ledger(build: Build, allan: Person, clock: FakeClock, stage: Stage):

@@ -111,6 +111,15 @@ def test_a_rest_doubles_with_each_failed_probe_up_to_ten_minutes(clock: FakeCloc
     assert rests == [30, 60, 120, 240, 480, 600, 600]
 
 
+def test_an_outage_of_weeks_breaks_nothing(clock: FakeClock):
+    breaker = CircuitBreaker(clock=clock)
+    fail(breaker, times=2)
+    for _ in range(2000):  # a failed probe every ten minutes, for a fortnight
+        clock.advance(seconds=600)
+        fail(breaker)
+    assert breaker.retry_at == clock.now() + timedelta(seconds=600)
+
+
 def test_turns_that_fail_at_once_open_it_once(clock: FakeClock):
     breaker = CircuitBreaker(clock=clock)
     for permit in [granted(breaker) for _ in range(64)]:
@@ -226,6 +235,17 @@ def test_a_copy_knows_the_same_and_changes_nothing(clock: FakeClock):
     clock.advance(seconds=30)
     granted(twin.breaker("a")).succeeded()
     assert board.breaker("a").state is BreakerState.OPEN
+
+
+def test_in_a_copy_rested_rungs_may_be_asked_and_are_still_known_by_their_pace(clock: FakeClock):
+    board = HealthBoard(database=None, clock=clock)
+    for rung in ("a", "b"):
+        fail(board.breaker(rung), RateLimited("429", retry_after=90))
+    for _ in range(10):
+        board.note_first_token("a", 300.0)
+    twin = board.copy(rested={"a"})
+    assert (twin.breaker("a").permit() is not None, twin.breaker("b").permit()) == (True, None)
+    assert twin.first_token_p95_ms("a") == 300.0
 
 
 def test_the_95th_percentile_is_learned_from_a_few_samples_on(clock: FakeClock):

@@ -68,6 +68,7 @@ def test_a_level_that_cannot_be_asked_is_skipped_and_told_once(gone: LevelConfig
     assert [name for name, _ in ids(*levels)] == ["embedded"]
     (gap,) = find_gaps(levels, NODES)
     assert (gap.level, reason in gap.reason, repair in gap.repair) == (gone.name, True, True)
+    assert str(gap).startswith(f"Level {gone.name} is skipped: {reason}")
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,7 @@ def test_a_level_that_no_failure_leads_to_is_told(levels: tuple[LevelConfig, ...
     (gap,) = find_gaps(levels, NODES)
     assert gap.level == unreached
     assert reason in gap.reason
+    assert str(gap).startswith(f"Level {unreached} is of no use: ")  # but not skipped
 
 
 def test_the_same_model_with_another_key_or_address_is_another_level():

@@ -7,9 +7,9 @@ import pytest
 from bot.brain.providers import faults
 from bot.brain.providers.anthropic import AnthropicProvider
 from bot.brain.providers.openai import OpenAIProvider
-from bot.domain.errors import ContextTooLong, ModelNotServed, ProviderUnavailable, RateLimited, StreamBroken
-from bot.domain.thought import Prompt
-from tests.contracts.model_fakes import fake_model
+from bot.domain.errors import ContextTooLong, ModelNotServed, ProviderUnavailable, RateLimited, RequestRejected, StreamBroken
+from bot.domain.thought import Finish, Prompt, Usage
+from tests.contracts.model_fakes import Wire, fake_model
 
 ASKING = Prompt(system="", brief_system="", lines=(), max_output_tokens=9)
 
@@ -25,6 +25,8 @@ def test_a_model_the_project_has_no_access_to_is_not_served() -> None:
         ("429", RateLimited),
         ("529", ProviderUnavailable),
         ("context_length_exceeded", ContextTooLong),
+        ("content_filter", RequestRejected),
+        ("invalid_request_error", RequestRejected),
         ("surprise", StreamBroken),
     ],
 )
@@ -32,9 +34,26 @@ def test_an_error_inside_a_stream_is_told_by_its_code(code: str, expected: type[
     assert type(faults.from_event("x", codes=(None, code))) is expected
 
 
-def test_an_answer_that_thought_its_limit_away_names_the_setting() -> None:
-    with pytest.raises(StreamBroken, match="max_output_tokens"):
-        faults.ending("x", reason="length", spoke=False, usage=None)
+@pytest.mark.parametrize(
+    ("code", "text"), [("403", "Your chosen model requires moderation and your input was flagged"), ("content_policy_violation", "no")]
+)
+def test_a_flagged_question_is_refused_and_the_key_not_blamed(code: str, text: str) -> None:
+    assert type(faults.from_status("x", 403, codes=(code,), text=text)) is RequestRejected
+
+
+async def test_a_refusal_in_words_of_its_own_is_a_refusal_and_no_empty_answer() -> None:
+    """OpenAI may put it beside the text, and end with "stop"."""
+    async with fake_model() as server:
+        refusal = b'data: {"choices": [{"index": 0, "delta": {"refusal": "I cannot help with that."}}]}\n\n'
+        server.will_send(lambda _: refusal, Wire.end)
+        provider = OpenAIProvider(model="m", api_key="k", base_url=f"{server.url}/v1")
+        assert [part async for part in provider.stream(ASKING)] == [Finish(usage=Usage(input_tokens=3, output_tokens=2), reason="refusal")]
+        await provider.close()
+
+
+@pytest.mark.parametrize("status", [302, 405, 407, 426])
+def test_an_answer_of_something_that_is_no_model_is_not_the_questions_fault(status: int) -> None:
+    assert type(faults.from_status("x", status)) is ProviderUnavailable
 
 
 def test_a_vendors_long_words_are_cut_to_one_line() -> None:

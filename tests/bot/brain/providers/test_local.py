@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import os
 import signal
 import subprocess
@@ -16,9 +17,14 @@ import psutil
 import pytest
 
 from bot.brain import gguf
+from bot.brain.call import Rung
+from bot.brain.chain import FallbackChain
+from bot.brain.health import HealthBoard
 from bot.brain.providers.local import LocalProvider
-from bot.domain.errors import ContextTooLong, ProviderUnavailable, StreamBroken
+from bot.domain.errors import AllLevelsFailed, ContextTooLong, ProviderUnavailable, StreamBroken
 from bot.domain.thought import Delta, Finish, Line, Prompt, Role
+from tests.contracts.model_fakes import fake_model
+from tests.fakes import FakeClock, prompting
 
 MODEL = "smollm2-135m-instruct"
 PATH = gguf.resolve(MODEL, os.environ)
@@ -57,6 +63,19 @@ def children() -> list[psutil.Process]:
 def ticks(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)
+
+
+async def given_up(provider: LocalProvider) -> psutil.Process:
+    """The process of a model whose asker went away while it loaded."""
+    asked = asyncio.ensure_future(answer(provider, asking("hi")))
+    while not children():
+        await asyncio.sleep(0.01)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    assert provider.is_loading
+    (child,) = children()
+    return child
 
 
 async def until_gone(process: psutil.Process, seconds: float = 5) -> None:
@@ -128,16 +147,10 @@ async def test_two_questions_at_once_are_both_answered_by_one_process(local: Loc
 
 
 @real_model
-async def test_giving_up_while_it_loads_leaves_no_process(local: LocalProvider) -> None:
-    asked = asyncio.ensure_future(answer(local, asking("hi")))
-    while not children():
-        await asyncio.sleep(0.01)
-    (child,) = children()
-    asked.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asked
-    await until_gone(child)
+async def test_a_model_that_was_given_up_while_it_loaded_answers_the_next_question(local: LocalProvider) -> None:
+    child = await given_up(local)
     assert (await answer(local, asking("hi")))[0]
+    assert children() == [child]
 
 
 @real_model
@@ -184,6 +197,26 @@ def test_the_model_dies_with_its_hub() -> None:
     asyncio.run(until_gone(child))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends the child of a dead parent")
+def test_a_model_that_still_loads_dies_with_its_hub_too(tmp_path: Path) -> None:
+    """llama.cpp holds the interpreter while it loads: nobody reads stdin."""
+    (tmp_path / "xllamacpp.py").write_text(f"open({str(tmp_path / 'began')!r}, 'w').close(); import time; time.sleep(60)")
+    (tmp_path / "own.gguf").write_bytes(b"GGUF")
+    hub = (
+        "import asyncio, pathlib, sys\n"
+        "from bot.brain.providers.local import LocalProvider\n"
+        "asyncio.run(LocalProvider(path=pathlib.Path(sys.argv[1]), model='m', context=512)._running())\n"
+    )
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    with subprocess.Popen([sys.executable, "-c", hub, str(tmp_path / "own.gguf")], env=environ) as process:
+        while not (tmp_path / "began").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        (child,) = psutil.Process(process.pid).children()
+        process.send_signal(signal.SIGKILL)
+    asyncio.run(until_gone(child))
+
+
 @real_model
 async def test_a_prompt_beyond_the_window_is_told_as_such(local: LocalProvider) -> None:
     with pytest.raises(ContextTooLong):
@@ -221,3 +254,80 @@ async def test_a_server_that_dies_at_once_is_an_absent_model(tmp_path: Path) -> 
     with pytest.raises(ProviderUnavailable, match="no such library"):
         await answer(local, asking("hi"))
     await local.close()
+
+
+# A model that takes as long to load as a test wants
+
+
+class Slow:
+    """FAKE: a model's process that loads until it is told what came of it."""
+
+    def __init__(self, folder: Path, *, idle_seconds: float = 0) -> None:
+        self._news = folder / "news"
+        os.mkfifo(self._news)
+        (folder / "slow.gguf").write_bytes(b"GGUF")
+        server = folder / "slow_local_server.py"
+        server.write_text(f"import sys; sys.stdin.readline(); print(open({str(self._news)!r}).read(), flush=True); sys.stdin.read()")
+        self.provider = LocalProvider(path=folder / "slow.gguf", model="slow", context=4096, idle_seconds=idle_seconds, server=server)
+
+    async def ends(self, **told: str) -> None:
+        """The load is over: an `address`, or an `error`."""
+        await asyncio.to_thread(self._news.write_text, json.dumps(told))
+
+
+@pytest.fixture
+async def slow(tmp_path: Path) -> AsyncIterator[Slow]:
+    made = Slow(tmp_path)
+    yield made
+    await made.provider.close()
+    assert children() == []
+
+
+async def test_a_load_longer_than_a_turn_is_there_for_a_later_one(slow: Slow) -> None:
+    async with fake_model() as server:
+        server.will_say("loaded at last")
+        rung = Rung(level="embedded", provider=slow.provider, context=4096, max_output_tokens=9)
+        health = HealthBoard(database=None, clock=FakeClock())
+        chain = FallbackChain(rungs=[rung], health=health, budget=None, turn_seconds=0.2, hedge_seconds=0.05, stall_seconds=5)
+        for _ in range(3):
+            with pytest.raises(AllLevelsFailed):
+                await chain.complete(prompting())
+        assert len(children()) == 1
+        await slow.ends(address=server.url)
+        chain.turn_seconds = 9
+        assert (await chain.complete(prompting())).text == "loaded at last"
+
+
+async def test_a_load_that_failed_unheard_is_told_to_the_next_and_then_tried_again(slow: Slow) -> None:
+    child = await given_up(slow.provider)
+    await slow.ends(error="out of memory")
+    await until_gone(child)
+    with pytest.raises(ProviderUnavailable, match="out of memory"):
+        await answer(slow.provider, asking("hi"))
+    assert await given_up(slow.provider) != child
+
+
+async def test_all_who_ask_meanwhile_wait_for_one_load_and_none_ends_it_for_the_others(slow: Slow) -> None:
+    async with fake_model() as server:
+        server.will_say("fine")
+        waiting = asyncio.ensure_future(answer(slow.provider, asking("hi")))
+        child = await given_up(slow.provider)
+        await slow.ends(address=server.url)
+        assert (await waiting)[0] == "fine"
+        assert not slow.provider.is_loading
+        assert children() == [child]
+
+
+async def test_a_model_that_nobody_waited_for_is_unloaded_by_idleness_too(tmp_path: Path) -> None:
+    slow = Slow(tmp_path, idle_seconds=0.001)
+    child = await given_up(slow.provider)
+    await slow.ends(address="http://127.0.0.1:1")
+    await until_gone(child)
+    await slow.provider.close()
+
+
+async def test_closing_ends_a_load_that_nobody_waits_for(slow: Slow) -> None:
+    child = await given_up(slow.provider)
+    await slow.provider.close()
+    await until_gone(child)
+    assert not slow.provider.is_loading
