@@ -4,35 +4,58 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable
+import termios
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.history import FileHistory
 from prompt_toolkit.patch_stdout import patch_stdout
 
 from bot.adapters.markup import to_terminal
-from bot.adapters.talk import Talker
-from bot.domain.errors import RobbieError
+from bot.adapters.talk import LATEST, MOST, Talker
+from bot.domain.clock import new_id
+from bot.domain.errors import ChannelUnavailable, RobbieError, StorageError
 
 NEWS_SECONDS = 3.0
+QUIET_MISSES = 3
+"""Robbie is out of reach when so many looks in a row were in vain; a restart that takes less is no news."""
 GREETING = "You are talking with Robbie. /help shows what always works; Ctrl-D leaves.\n\n"
+AWAY = "Robbie is out of reach. What you write is kept, and asked as soon as it can be.\n\n"
+BACK = "Robbie is back.\n\n"
+KEPT = "Still out of reach; this is kept as well.\n\n"
+REFUSED = "I cannot take this as it is; shorter, or in parts, it may work.\n\n"
+UNSENT = "What you wrote last may not have arrived.\n"
 _PROMPT = "you › "
 _ROBBIE = "robbie › "
 _LABELS = {"offline": "(no model in reach) ", "late": "(late) ", "notice": ""}
-_UNASKED = ("late", "notice")
+_RECOVERED = "(recovered) "
+_UNREACHED = (ChannelUnavailable, StorageError)
 
 Write = Callable[[str], None]
 
 
 def to_screen(text: str) -> None:
-    """Write to the terminal, above the prompt."""
+    """Write to the terminal, above the prompt where one is open."""
     sys.stdout.write(text)
     sys.stdout.flush()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Question:
+    """What the person wrote, until it is answered; asked again under its id, it is asked once."""
+
+    id: str
+    text: str
+    reply: _Growing
+
+
 class ConsoleChat:
-    """A person at a terminal."""
+    """A person at a terminal. Robbie is looked for all the time: what is unanswered is asked, what is said unasked is shown."""
 
     def __init__(self, *, talker: Talker, history: Path, write: Write = to_screen, news_seconds: float = NEWS_SECONDS) -> None:
         self._talker = talker
@@ -40,82 +63,185 @@ class ConsoleChat:
         self._news_seconds = news_seconds
         self._session: PromptSession[str] = PromptSession(history=FileHistory(str(history)))
         self._seen: set[str] = set()
-        self._is_asking = False
+        self._unanswered: deque[_Question] = deque()
+        self._misses = 0
+        self._turn = asyncio.Lock()
 
     async def run(self) -> None:
         """Talk until the person leaves."""
-        self._seen = {reply["id"] for reply in await self._talker.latest_replies()}
+        self._seen = {reply["id"] for reply in await self._talker.latest_replies(MOST)}
         self._write(GREETING)
-        with patch_stdout(raw=True):
-            news = asyncio.create_task(self._tell_news(), name="console news")
+        with quiet_keys(self._session.input.fileno()):
+            news = asyncio.create_task(self._look_for_news(), name="console news")
             try:
                 while (text := await self._read()) is not None:
                     if text.strip():
-                        await self._turn(text)
+                        await self._say(text)
             finally:
                 news.cancel()
                 await asyncio.wait([news])
+                self._leave()
 
     async def _read(self) -> str | None:
         try:
-            return await self._session.prompt_async(_PROMPT)
+            with patch_stdout(raw=True):  # only here: its thread would write the end of an answer after the prompt has been drawn
+                return await self._session.prompt_async(_PROMPT)
         except (EOFError, KeyboardInterrupt):
             return None
 
-    async def _turn(self, text: str) -> None:
-        growing = _Growing(self._write)
-        self._is_asking = True
-        try:
-            answer = await self._talker.ask(text, growing)
-        except RobbieError:
-            self._write("I cannot be reached just now. What you wrote may have arrived; /status tells when I am back.\n\n")
-            return
-        finally:
-            self._is_asking = False
-        self._seen.add(str(answer["message_id"]))
-        growing.finish(answer["reply"], label=_LABELS.get(answer["kind"], ""))
+    async def _say(self, text: str) -> None:
+        """Have it answered, or keep it."""
+        async with self._turn:
+            was_away = self._is_away
+            self._unanswered.append(_Question(id=str(new_id()), text=text, reply=_Growing(self._write)))
+            for _ in range(QUIET_MISSES):
+                if await self._catch_up(grows=True) or self._is_away:
+                    break
+                await asyncio.sleep(self._pause())
+        if was_away and self._is_away:
+            self._write(KEPT)
 
-    async def _tell_news(self) -> None:
-        """Show what arrives without being asked for: late answers and notices."""
+    async def _look_for_news(self) -> None:
         while True:
-            await asyncio.sleep(self._news_seconds)
-            try:
-                replies = await self._talker.latest_replies()
-            except RobbieError:
-                continue
-            for reply in () if self._is_asking else replies:
-                if reply["id"] not in self._seen and reply["kind"] in _UNASKED:
-                    self._write(f"{_ROBBIE}{_LABELS[reply['kind']]}{to_terminal(reply['text'], colour=True)}\n\n")
-                self._seen.add(reply["id"])
+            await asyncio.sleep(self._pause())
+            async with self._turn:
+                await self._catch_up(grows=False)
+
+    def _pause(self) -> float:
+        """Seconds until the next look: after a miss soon, then ever more seldom."""
+        return self._news_seconds * (min(2.0 ** (self._misses - QUIET_MISSES), 2.0) if self._misses else 1.0)
+
+    @property
+    def _is_away(self) -> bool:
+        return self._misses >= QUIET_MISSES
+
+    async def _catch_up(self, *, grows: bool) -> bool:
+        """Have answered what is unanswered, and show what was said unasked; says whether Robbie was there."""
+        try:
+            replies = await self._look()
+            while self._unanswered:
+                await self._settle(self._unanswered[0], grows=grows and not self._is_away)
+        except RobbieError:
+            self._miss()
+            return False
+        self._meet()
+        for reply in replies:
+            self._show_unasked(reply)
+        return True
+
+    async def _look(self) -> list[dict[str, Any]]:
+        """The latest replies, as many as it takes to meet one that was seen before."""
+        replies = await self._talker.latest_replies(LATEST)
+        is_enough = not replies or any(reply["id"] in self._seen for reply in replies)
+        return replies if is_enough else await self._talker.latest_replies(MOST)
+
+    async def _settle(self, question: _Question, *, grows: bool) -> None:
+        """Show the answer: as it grows, or, above an open prompt, in one piece."""
+        try:
+            answer = await self._talker.ask_once(question.text, external_id=question.id, listener=question.reply if grows else None)
+        except _UNREACHED:
+            raise
+        except RobbieError:
+            self._write(REFUSED)
+        else:
+            self._meet()
+            self._seen.add(str(answer["message_id"]))
+            question.reply.finish(answer["reply"], label=_LABELS.get(answer["kind"], ""))
+        self._unanswered.popleft()
+
+    def _show_unasked(self, reply: dict[str, Any]) -> None:
+        """Show a late answer, a notice, or what a crash kept from arriving, unless it has been seen."""
+        label = _RECOVERED if reply["recovered"] else _LABELS[reply["kind"]] if reply["kind"] in ("late", "notice") else None
+        if label is not None and reply["id"] not in self._seen:
+            self._write(f"{_ROBBIE}{label}{to_terminal(reply['text'], colour=True)}\n\n")
+        self._seen.add(reply["id"])
+
+    def _miss(self) -> None:
+        self._misses += 1
+        if self._misses == QUIET_MISSES:
+            self._break_off()
+            self._write(AWAY)
+
+    def _meet(self) -> None:
+        if self._is_away:
+            self._write(BACK)
+        self._misses = 0
+
+    def _leave(self) -> None:
+        self._break_off()
+        if self._is_away and self._unanswered:
+            self._write(UNSENT)
+
+    def _break_off(self) -> None:
+        """Something else is to be written, whatever is growing."""
+        if self._unanswered:
+            self._unanswered[0].reply.break_off()
 
 
 class _Growing:
-    """Prints an answer while it grows; one that is replaced begins on a new line."""
+    """Prints an answer while it grows; what is replaced begins on a new line, and what is on the screen is not printed again."""
 
     def __init__(self, write: Write) -> None:
         self._write = write
         self._shown = ""
+        self._lead = _ROBBIE
 
     async def token(self, text: str) -> None:
-        if not self._shown:
-            self._write(_ROBBIE)
         self._shown += text
-        self._write(to_printable(text))
+        self._put(to_printable(text))
 
     async def replace(self, text: str) -> None:
-        if self._shown:
-            self._write("\n… ")
-        self._shown = ""
-        await self.token(text)
+        if (missing := self._missing(text)) is None:
+            self._begin_anew()
+        self._shown = text
+        self._put(to_printable(text if missing is None else missing))
 
     def finish(self, text: str, *, label: str) -> None:
         """Print what is missing of the final text."""
-        if not self._shown:
-            self._write(f"{_ROBBIE}{label}{to_terminal(text, colour=True)}\n\n")
-        elif text.startswith(self._shown.strip()):
-            self._write(f"{to_printable(text[len(self._shown.strip()) :])}\n\n")
+        missing = self._missing(text) if self._shown else None
+        if missing is None:
+            self._begin_anew()
+            self._put(label + to_terminal(text, colour=True))
         else:
-            self._write(f"\n… {label}{to_terminal(text, colour=True)}\n\n")
+            self._put(to_printable(missing))
+        self.break_off()
+
+    def break_off(self) -> None:
+        """End the line; what may come yet begins another."""
+        if not self._lead:
+            self._write("\n\n")
+            self._lead = f"{_ROBBIE}… "
+
+    def _begin_anew(self) -> None:
+        self._lead = self._lead or "\n… "
+
+    def _put(self, text: str) -> None:
+        if text := text.lstrip() if self._lead else text:
+            self._write(self._lead + text)
+            self._lead = ""
+
+    def _missing(self, text: str) -> str | None:
+        """What of *text* is not on the screen; None where something else is. A recorded text has no blanks at its end."""
+        for shown in (self._shown, self._shown.rstrip()):
+            if text.startswith(shown):
+                return text[len(shown) :]
+        return None
+
+
+@contextmanager
+def quiet_keys(terminal: int) -> Iterator[None]:
+    """Keys that are pressed while nothing asks for them are not echoed, and are there for the next prompt; Ctrl-C interrupts as ever."""
+    try:
+        before, quiet = termios.tcgetattr(terminal), termios.tcgetattr(terminal)
+    except termios.error:  # a pipe
+        yield
+        return
+    quiet[3] &= ~(termios.ECHO | termios.ICANON)
+    termios.tcsetattr(terminal, termios.TCSANOW, quiet)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSANOW, before)
 
 
 async def answer_lines(talker: Talker, lines: Iterable[str]) -> None:

@@ -23,20 +23,25 @@ from storage.models.messaging import Message
 LONGEST_WAIT_SECONDS = 600.0
 """Bound on waiting for one answer behind others in the same conversation; each turn has a far closer bound of its own."""
 LATEST = 20
+MOST = 500
+"""As many messages as the API tells at once."""
 HEALTH_SECONDS = 3.0
 LOOK_SECONDS = 0.5
 RETURN_SECONDS = 60.0
-"""How long a hub that went away in the middle of a question is waited for."""
+"""How long a single `ask` waits for a hub that went away; the chat asks once, again and again, for as long as it is open."""
 
 
 class Talker(Protocol):
     """Someone to talk with."""
 
-    async def ask(self, text: str, listener: Listener | None = None) -> dict[str, Any]:
+    async def ask(self, text: str) -> dict[str, Any]:
         """Say something and wait for the answer, as `ask --json` prints it. Raises RobbieError."""
 
-    async def latest_replies(self) -> list[dict[str, Any]]:
-        """The latest replies of the conversation, oldest first: `id`, `kind`, `text`. Raises RobbieError."""
+    async def ask_once(self, text: str, *, external_id: str, listener: Listener | None = None) -> dict[str, Any]:
+        """One try at `ask`; what is tried again under its id is said once, and has one answer. Raises RobbieError."""
+
+    async def latest_replies(self, limit: int = LATEST) -> list[dict[str, Any]]:
+        """Those among the last *limit* messages, oldest first: `id`, `kind`, `text`, `recovered`. Raises RobbieError."""
 
 
 class Talk:
@@ -49,11 +54,15 @@ class Talk:
         self._clock = clock
         self._door = WebAdapter()
 
-    async def ask(self, text: str, listener: Listener | None = None) -> dict[str, Any]:
+    async def ask(self, text: str) -> dict[str, Any]:
         """See `Talker.ask`."""
+        return await self.ask_once(text, external_id=str(new_id()))
+
+    async def ask_once(self, text: str, *, external_id: str, listener: Listener | None = None) -> dict[str, Any]:
+        """See `Talker.ask_once`."""
         address = self._door.address(self._person, CONSOLE)
         assert address is not None
-        inbound = self._door.to_inbound(self._person, address, text=text, external_id=str(new_id()), at=self._clock.now())
+        inbound = self._door.to_inbound(self._person, address, text=text, external_id=external_id, at=self._clock.now())
         receipt = await self._hub.receive(inbound, self._person)
         if listener is None:
             return _told(await self._wait(receipt))
@@ -64,14 +73,14 @@ class Talk:
             showing.cancel()
             await asyncio.wait([showing])
 
-    async def latest_replies(self) -> list[dict[str, Any]]:
+    async def latest_replies(self, limit: int = LATEST) -> list[dict[str, Any]]:
         """See `Talker.latest_replies`."""
         address = self._door.address(self._person, CONSOLE)
         assert address is not None
         async with self._database.reading() as work:
             conversation = await work.conversations.find(channel=address.channel, key=address.conversation)
-            messages = [] if conversation is None else await work.messages.latest(conversation.id, limit=LATEST)
-        return [{"id": str(m.id), "kind": m.kind, "text": m.text} for m in messages if m.direction == "out"]
+            messages = [] if conversation is None else await work.messages.latest(conversation.id, limit=limit)
+        return [{"id": str(m.id), "kind": m.kind, "text": m.text, "recovered": m.recovered} for m in messages if m.direction == "out"]
 
     async def _wait(self, receipt: Receipt) -> Message:
         try:
@@ -85,25 +94,26 @@ class RemoteTalk:
 
     def __init__(self, hub: RunningHub, *, person: str | None, find: Callable[[], RunningHub | None] | None = None) -> None:
         self._hub = hub
-        self._person = person
+        self._for_whom = {"as": person} if person else {}
         self._find = find
 
-    async def ask(self, text: str, listener: Listener | None = None) -> dict[str, Any]:
+    async def ask(self, text: str) -> dict[str, Any]:
         """See `Talker.ask`. A hub that goes away meanwhile is asked again under the same id when it is back: nothing is said twice."""
-        body = {"text": text, "id": str(new_id()), "conversation": CONSOLE} | ({"as": self._person} if self._person else {})
+        external_id = str(new_id())
         deadline = asyncio.get_running_loop().time() + RETURN_SECONDS
         while True:
             try:
-                return await self._ask(body, listener)
+                return await self.ask_once(text, external_id=external_id)
             except ChannelUnavailable:
                 if self._find is None or asyncio.get_running_loop().time() > deadline:
                     raise
             await asyncio.sleep(LOOK_SECONDS)
             await self._look_again()
 
-    async def _ask(self, body: object, listener: Listener | None) -> dict[str, Any]:
+    async def ask_once(self, text: str, *, external_id: str, listener: Listener | None = None) -> dict[str, Any]:
+        """See `Talker.ask_once`. Raises ChannelUnavailable where another try may do better."""
         is_first = True
-        async for event, data in self.events("/api/chat", body):
+        async for event, data in self.events("/api/chat", {"text": text, "id": external_id, "conversation": CONSOLE, **self._for_whom}):
             if event == "done":
                 return data
             if event == "error":
@@ -113,33 +123,41 @@ class RemoteTalk:
             is_first = False
         raise ChannelUnavailable("the hub hung up before it answered")
 
-    async def _look_again(self) -> None:
-        """Go by the note that is there now: each start of a hub writes its own."""
-        found = self._find() if self._find is not None else None
-        if found is not None and found != self._hub:
-            old, self._hub = self._session, found
-            self._open()
-            await old.close()
-
-    async def latest_replies(self) -> list[dict[str, Any]]:
+    async def latest_replies(self, limit: int = LATEST) -> list[dict[str, Any]]:
         """See `Talker.latest_replies`."""
-        query = {"limit": str(LATEST)} | ({"as": self._person} if self._person else {})
         try:
-            async with self._session.get(f"/api/conversations/{CONSOLE}/messages", params=query) as response:
+            return await self._replies(limit)
+        except ChannelUnavailable:
+            if not await self._look_again():
+                raise
+            return await self._replies(limit)
+
+    async def _replies(self, limit: int) -> list[dict[str, Any]]:
+        query = {"limit": str(limit), **self._for_whom}
+        timeout = aiohttp.ClientTimeout(total=HEALTH_SECONDS)
+        try:
+            async with self._session.get(f"/api/conversations/{CONSOLE}/messages", params=query, timeout=timeout) as response:
+                await _check(response)
                 told = await response.json()
         except (aiohttp.ClientError, TimeoutError) as error:
-            await self._look_again()
-            raise ChannelUnavailable("the hub cannot be reached") from error
-        return [message for message in told.get("messages", []) if message["direction"] == "out"]
+            raise ChannelUnavailable(f"the hub at {self._hub.url} cannot be reached") from error
+        return [message for message in told["messages"] if message["direction"] == "out"]
+
+    async def _look_again(self) -> bool:
+        """Go by the note that is there now, since each start of a hub writes its own; whether it is another one."""
+        found = self._find() if self._find is not None else None
+        if found is None or found == self._hub:
+            return False
+        old, self._hub = self._session, found
+        self._open()
+        await old.close()
+        return True
 
     async def events(self, path: str, body: object) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         """Post *body* and yield the server-sent events of the answer. Raises RobbieError."""
         try:
             async with self._session.post(path, data=json.dumps(body), headers=_EVENTS) as response:
-                if response.status == 401:
-                    raise ChannelUnavailable("the hub was restarted")
-                if response.status != 200:
-                    raise RobbieError(_refusal(await response.text()))
+                await _check(response)
                 async for event in _parse(response.content):
                     yield event
         except (aiohttp.ClientError, TimeoutError) as error:
@@ -198,6 +216,13 @@ async def _parse(content: aiohttp.StreamReader) -> AsyncIterator[tuple[str, dict
 
 def _told(reply: Message) -> dict[str, Any]:
     return {"reply": reply.text, "kind": reply.kind, "message_id": str(reply.id), **(reply.details or {})}
+
+
+async def _check(response: aiohttp.ClientResponse) -> None:
+    """Go on if it was granted. Raises ChannelUnavailable where that may yet come: 401 is a hub that was restarted; else RobbieError."""
+    if response.status != 200:
+        is_passing = response.status in (401, 429) or response.status >= 500
+        raise (ChannelUnavailable if is_passing else RobbieError)(_refusal(await response.text()))
 
 
 def _refusal(body: str) -> str:
