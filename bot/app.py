@@ -27,7 +27,7 @@ from bot.brain.levels import Gap, find_gaps, make_rungs
 from bot.brain.pricing import Prices, Rate
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
-from bot.config import Config
+from bot.config import BrainConfig, Config
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock
 from bot.domain.ports import Adapter
@@ -39,7 +39,7 @@ from bot.hub.home import RunningHub, announced, locked, make_folder
 from bot.hub.hub import Hub
 from bot.hub.identity import Directory
 from bot.hub.metrics import TurnMetrics
-from bot.hub.server import Server
+from bot.hub.server import Readiness, Server
 from bot.palace.api import Api
 from bot.palace.assets import Assets
 from bot.palace.operations import Operations
@@ -128,37 +128,19 @@ def build(
 ) -> App:
     """Every room, each given what it needs. A test swaps parts by naming them; nothing is opened or contacted here."""
     clock = clock or SystemClock()
-    robbie, thinking = config.robbie, config.brain
-    database = database or Database(config.database.url, organization=robbie.organization)
-    directory = Directory(database=database, robbie=robbie, people=config.household(), clock=clock)
+    database = database or Database(config.database.url, organization=config.robbie.organization)
+    directory = Directory(database=database, robbie=config.robbie, people=config.household(), clock=clock)
 
-    prices = Prices.load().with_own(
-        {
-            (level.provider, level.model): Rate(input=level.usd_per_million.input, output=level.usd_per_million.output)
-            for level in thinking.levels
-            if level.usd_per_million
-        }
-    )
-    rungs = make_rungs(thinking.levels, config.mesh.nodes, environ) if rungs is None else rungs
+    prices = _prices(config.brain)
+    rungs = make_rungs(config.brain.levels, config.mesh.nodes, environ) if rungs is None else rungs
     health = HealthBoard(database=database, clock=clock)
-    chain = FallbackChain(
-        rungs=rungs,
-        health=health,
-        budget=Budget(database=database, pricing=prices, daily_usd=thinking.daily_usd, timezone=robbie.timezone, clock=clock),
-        turn_seconds=thinking.turn_seconds,
-        hedge_seconds=thinking.hedge_seconds,
-        stall_seconds=thinking.stall_seconds,
-    )
+    chain = _chain(config, rungs=rungs, health=health, prices=prices, database=database, clock=clock)
     reactive = Reactive(database=database, health=health, rungs=[rung.id for rung in rungs], clock=clock)
-    context = ContextBuilder(database=database, owner=robbie.owner, clock=clock)
+    context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
     offline = OfflineRung(database=database)
 
     def brain_over(chain: FallbackChain) -> Brain:
         return Brain(reactive=reactive, context=context, chain=chain, offline=offline)
-
-    async def readiness() -> Mapping[str, bool]:
-        has_level = any(health.rung(rung.id).state is not BreakerState.OPEN for rung in rungs)
-        return {**await hub.readiness(), "level": has_level}
 
     door = WebAdapter()
     registry = CollectorRegistry()
@@ -172,26 +154,13 @@ def build(
         metrics=TurnMetrics(registry),
         tends=tends,
     )
+    drill = Drill(chain=chain, brain_over=brain_over, database=database, clock=clock)
     hub_token = secrets.token_urlsafe(32)
     secure = config.web.public_url.startswith("https://")
     auth = Auth(database=database, directory=directory, clock=clock, secure=secure, hub_token=hub_token)
-    drill = Drill(chain=chain, brain_over=brain_over, database=database, clock=clock)
-    transcripts = Transcripts(database=database, door=door, clock=clock)
-    patience = thinking.turn_seconds * 4
-    api = Api(hub=hub, auth=auth, door=door, transcripts=transcripts, clock=clock, patience_seconds=patience)
-    assets = Assets()
-    view = View(assets=assets, markdown=to_html, clock=clock)
-    pages = Pages(hub=hub, door=door, transcripts=transcripts, view=view, clock=clock)
-    operations = Operations(drill=drill, clock=clock)
-    server = Server(
-        host=config.web.host,
-        port=config.web.port,
-        public_url=config.web.public_url,
-        routes=[*auth.routes, *api.routes, *pages.routes, *assets.routes, *operations.routes],
-        middlewares=[auth.middleware],
-        readiness=readiness,
-        problem_page=view.problem,
-        registry=registry,
+    readiness = _readiness(hub, chain, health)
+    server = _server(
+        config, hub=hub, auth=auth, door=door, drill=drill, readiness=readiness, registry=registry, database=database, clock=clock
     )
     return App(
         config=config,
@@ -206,4 +175,71 @@ def build(
         drill=drill,
         hub_token=hub_token,
         clock=clock,
+    )
+
+
+def _prices(brain: BrainConfig) -> Prices:
+    """The list, and the prices that config gives its levels."""
+    own: dict[tuple[str, str], Rate] = {
+        (level.provider, level.model): Rate(input=level.usd_per_million.input, output=level.usd_per_million.output)
+        for level in brain.levels
+        if level.usd_per_million
+    }
+    return Prices.load().with_own(own)
+
+
+def _chain(
+    config: Config, *, rungs: Sequence[Rung], health: HealthBoard, prices: Prices, database: Database, clock: Clock
+) -> FallbackChain:
+    """The levels in order, within the bounds and the allowance that config sets."""
+    brain, zone = config.brain, config.robbie.timezone
+    return FallbackChain(
+        rungs=rungs,
+        health=health,
+        budget=Budget(database=database, pricing=prices, daily_usd=brain.daily_usd, timezone=zone, clock=clock),
+        turn_seconds=brain.turn_seconds,
+        hedge_seconds=brain.hedge_seconds,
+        stall_seconds=brain.stall_seconds,
+    )
+
+
+def _readiness(hub: Hub, chain: FallbackChain, health: HealthBoard) -> Readiness:
+    """Ready is who can store a message and has a level to ask."""
+
+    async def readiness() -> Mapping[str, bool]:
+        has_level = any(health.rung(rung.id).state is not BreakerState.OPEN for rung in chain.rungs)
+        return {**await hub.readiness(), "level": has_level}
+
+    return readiness
+
+
+def _server(
+    config: Config,
+    *,
+    hub: Hub,
+    auth: Auth,
+    door: WebAdapter,
+    drill: Drill,
+    readiness: Readiness,
+    registry: CollectorRegistry,
+    database: Database,
+    clock: Clock,
+) -> Server:
+    """The web server, and every page and route that is reached through it."""
+    assets = Assets()
+    view = View(assets=assets, markdown=to_html, clock=clock)
+    transcripts = Transcripts(database=database, door=door, clock=clock)
+    patience = config.brain.turn_seconds * 4
+    api = Api(hub=hub, auth=auth, door=door, transcripts=transcripts, clock=clock, patience_seconds=patience)
+    pages = Pages(hub=hub, door=door, transcripts=transcripts, view=view, clock=clock)
+    operations = Operations(drill=drill, clock=clock)
+    return Server(
+        host=config.web.host,
+        port=config.web.port,
+        public_url=config.web.public_url,
+        routes=[*auth.routes, *api.routes, *pages.routes, *assets.routes, *operations.routes],
+        middlewares=[auth.middleware],
+        readiness=readiness,
+        problem_page=view.problem,
+        registry=registry,
     )

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Coroutine
 from dataclasses import asdict, dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -36,6 +37,8 @@ for group, command_name in ((db, "db"), (model, "model"), (token, "token"), (per
     cli.add_typer(group, name=command_name)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+Text = Annotated[str, typer.Argument(metavar="TEXT", show_default=False)]
+Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 As = Annotated[str | None, typer.Option("--as", metavar="PERSON", help="Speak as this person; the owner by default.")]
 
 
@@ -50,6 +53,8 @@ class Options:
 def main() -> None:
     """Run one command: exit status 0 done, 1 failed with one clear line, 2 wrong usage."""
     os.umask(0o077)  # what people wrote is for the eyes of whoever runs Robbie
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that has no sign for something is no reason to fail
     try:
         cli()
     except RobbieError as error:
@@ -81,11 +86,11 @@ def chat(context: typer.Context, as_person: As = None) -> None:
     """Talk in the terminal. When stdin is no terminal, one reply is printed for each line."""
     from bot import commands
 
-    _wait(commands.chat(_app(context, tends=False), as_person, is_terminal=_is_terminal()))
+    _wait(commands.chat(_app(context, tends=_is_terminal()), as_person, is_terminal=_is_terminal()))
 
 
 @cli.command()
-def ask(context: typer.Context, text: str, as_person: As = None, as_json: Json = False) -> None:
+def ask(context: typer.Context, text: Text, as_person: As = None, as_json: Json = False) -> None:
     """Ask one question and print the answer."""
     from bot import commands
 
@@ -95,7 +100,10 @@ def ask(context: typer.Context, text: str, as_person: As = None, as_json: Json =
 
 @cli.command()
 def doctor(context: typer.Context, as_json: Json = False) -> None:
-    """Check config, database, every level and node, disk and clock; say how to mend what is not well. Status 1 on any fail."""
+    """Say what is well, what is not, and how to mend it. Status 1 on any fail.
+
+    Looks at config, database, every level and node, disk and clock; changes nothing and spends nothing.
+    """
     from bot import commands
 
     is_well = _wait(commands.doctor(_app(context, tends=False), as_json=as_json))
@@ -108,7 +116,10 @@ def drill(
     fault: Annotated[str, typer.Option(help="How they fail: refused, rate_limited, silent or cut.")] = "refused",
     as_json: Json = False,
 ) -> None:
-    """Fail each level on purpose, one more each time, and show what you would have seen, from which level, after how long."""
+    """Hold a fire drill: fail each level on purpose.
+
+    One more fails each time; shown is what you would have seen, from which level, after how long.
+    """
     from bot import commands
 
     _wait(commands.drill(_app(context, tends=False), fault, as_json=as_json))
@@ -119,7 +130,10 @@ def init(
     context: typer.Context,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take keys from the environment, test and save them.")] = False,
 ) -> None:
-    """Ask for each provider's key, test it, and save: settings in config.local.toml, secrets in the data folder."""
+    """Ask for keys, and save those that work.
+
+    Each is tested first. Settings go to config.local.toml, secrets to the data folder.
+    """
     from bot.setup import Setup
 
     _configure_log("error", debug=context.obj.debug)
@@ -167,7 +181,9 @@ def db_copy(
 @model.command("fetch")
 def model_fetch(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Which; the one that config.toml names by default.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Which; the one that config.toml names by default.", show_default=False)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Download the embedded model once, check it, and keep it in the user's cache folder."""
@@ -205,7 +221,7 @@ def token_list(context: typer.Context, as_json: Json = False) -> None:
 
 
 @token.command("revoke")
-def token_revoke(context: typer.Context, id: str, as_json: Json = False) -> None:
+def token_revoke(context: typer.Context, id: Id, as_json: Json = False) -> None:
     """End a token at once."""
     from bot import commands
 
@@ -260,8 +276,8 @@ def _say(what: object) -> None:
 
 def _say_status(status: Any, *, as_json: bool) -> None:
     told = asdict(status) | {"ready": status.is_ready}
-    pending = ", ".join(status.pending) or "nothing"
-    _say(told if as_json else f"revision {status.current or 'none'}, waiting: {pending}")
+    waiting = "made by a newer Robbie" if status.is_newer else f"waiting: {', '.join(status.pending) or 'nothing'}"
+    _say(told if as_json else f"revision {status.current or 'none'}, {waiting}")
 
 
 def _is_terminal() -> bool:

@@ -24,7 +24,7 @@ from bot.adapters.talk import RemoteTalk, Talker, is_up
 from bot.app import App
 from bot.brain import gguf
 from bot.brain.drill import Fault, drill_question
-from bot.config import Config
+from bot.config import Config, DatabaseConfig
 from bot.domain.address import Person
 from bot.domain.errors import NotAllowed, RobbieError
 from bot.hub.doctor import Status
@@ -45,7 +45,7 @@ async def run(app: App, *, is_terminal: bool, debug: bool) -> None:
     async with app, app.serve(Bar("preparing the database")) as link:
         print(f"Robbie is up. Open this once to sign in:\n\n  {link}\n", flush=True)
         for gap in app.gaps:
-            print(f"Level {gap.level} is skipped: {gap.reason}. {gap.repair}", file=sys.stderr)
+            print(gap, file=sys.stderr)
         if is_terminal and not debug:
             await _chat_until(stop, app)
         await stop.wait()
@@ -135,8 +135,10 @@ async def db_status(app: App) -> SchemaStatus:
 
 async def db_copy(app: App, to: str) -> int:
     """Copy all rows into another database; how many there were."""
-    if not to.startswith(("postgresql+psycopg://", "sqlite+aiosqlite:///")):
-        raise RobbieError("--to takes postgresql+psycopg://… or sqlite+aiosqlite:///…")
+    try:
+        DatabaseConfig(url=to)
+    except ValueError:
+        raise RobbieError("--to takes postgresql+psycopg://user:password@host/name or sqlite+aiosqlite:///folder/file.db") from None
     with locked(app.database.file):
         async with app, Database(to, organization=app.config.robbie.organization) as target:
             await app.migrate()

@@ -1,8 +1,9 @@
 """The configuration: what may be written in config.toml, and reading it into one frozen `Config`.
 
 Four sources, each laid over the one before: the defaults below, the file itself, `config.local.toml` beside it, and environment
-variables such as ROBBIE__WEB__PORT. Entries of [[people]], [[brain.levels]] and [[mesh.nodes]] are known by their `name`: a later source
-changes the entry of that name, and adds new ones at the end. Whatever is wrong becomes one `ConfigError`, which says where it was written.
+variables such as ROBBIE__WEB__PORT (one that is set but empty counts as unset, and so hides nothing). Entries of [[people]],
+[[brain.levels]] and [[mesh.nodes]] are known by their `name`: a later source changes the entry of that name, and adds new ones at the
+end. Whatever is wrong becomes one `ConfigError`, which says where it was written.
 """
 
 from __future__ import annotations
@@ -227,6 +228,7 @@ class Config(Section):
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     """The configuration in *path*, with what is laid over it. Raises ConfigError for the first thing in it that cannot be used."""
     path = path.absolute()
+    environ = {name: value for name, value in environ.items() if value.strip()}
     tree = read_toml(path)
     local = path.with_name(LOCAL_FILE)
     if local != path and local.exists():

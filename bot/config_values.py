@@ -51,13 +51,13 @@ def _secret(value: object, info: ValidationInfo[Surroundings | None]) -> object:
         text = info.context.variables.get(text.removeprefix("env:").strip(), "")
     elif text.startswith("file:"):
         text = _secret_file(info.context.path(text.removeprefix("file:").strip()))
-    return text or None
+    return text.strip() or None
 
 
 def _secret_file(file: Path) -> str:
-    """What stands in *file*, without its last line's end; "" where there is no such file, as with an unset variable."""
+    """What stands in *file*; "" where there is no such file, as with an unset variable."""
     try:
-        return file.read_text(encoding="utf-8").strip()
+        return file.read_text(encoding="utf-8")
     except FileNotFoundError:
         return ""
     except (OSError, ValueError) as error:
@@ -71,10 +71,10 @@ def _absolute(value: object, info: ValidationInfo[Surroundings | None]) -> objec
 
 
 def _database_url(value: str, info: ValidationInfo[Surroundings | None]) -> str:
-    """A URL that one of our two drivers understands; SQLite's file as an absolute path."""
-    if value.startswith(SQLITE) and (name := value.removeprefix(SQLITE)):
-        is_path = not name.startswith((":memory:", "file:"))
-        return f"{SQLITE}{info.context.folder / name}" if info.context and is_path else value
+    """A URL that one of our two drivers understands; SQLite's file as an absolute path, by which the lock beside it is found."""
+    name = value.removeprefix(SQLITE)
+    if value.startswith(SQLITE) and not name.startswith(("?", ":memory:", "file:")) and name:
+        return f"{SQLITE}{info.context.folder / name}" if info.context else value
     if POSTGRES.fullmatch(value):
         return value
     raise Refused("is no URL of a database for Robbie", f'write "{SQLITE}data/robbie.db" or "postgresql+psycopg://user:password@host/name"')

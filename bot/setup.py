@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from rich.prompt import Confirm, Prompt
 from bot.brain.catalog import known_models
 from bot.brain.levels import make_rungs
 from bot.config import LOCAL_FILE, SECRETS_FILE, Config, LevelConfig, load_config
-from bot.domain.errors import CredentialsRejected, ProviderError
+from bot.domain.errors import ConfigError, CredentialsRejected, ProviderError
 
 TEST_SECONDS = 15.0
 KEYS = {
@@ -88,9 +89,12 @@ class Setup:
             self._console.print(f"{level.name}: {verdict.trouble}; nothing is saved for it")
             if not self._asks or not Confirm.ask("Try another key?", default=True, console=self._console):
                 return
-        if self._asks and self._environ.get(variable) != key:
+        in_environment = self._environ.get(variable, "").strip()
+        if self._asks and in_environment != key:
             self._secrets[variable] = key
         self._console.print(f"{level.name}: the key works")
+        if self._asks and in_environment not in ("", key):
+            self._console.print(f"{level.name}: but the environment holds another {variable}, and wins: unset it there")
         self._offer_models(level, verdict)
 
     def _read_key(self, level: LevelConfig, variable: str, where: str) -> str:
@@ -99,7 +103,7 @@ class Setup:
             return present
         hint = "Enter keeps the present one" if present else "Enter skips it"
         self._console.print(f"\n{level.name} ({level.provider} {level.model}). To get a key: {where}")
-        typed = Prompt.ask(f"{variable} ({hint})", password=True, default="", show_default=False, console=self._console)
+        typed = Prompt.ask(f"{variable} ({hint})", password=sys.stdin.isatty(), default="", show_default=False, console=self._console)
         return typed.strip() or present
 
     def _offer_models(self, level: LevelConfig, verdict: Verdict) -> None:
@@ -134,7 +138,6 @@ class Setup:
             _write(local, _merged(local, self._settings, self._models), mode=0o644)
             self._console.print(f"settings are in {local}")
         if self._secrets:
-            config.robbie.data_dir.mkdir(parents=True, exist_ok=True)
             secrets = config.robbie.data_dir / SECRETS_FILE
             _write(secrets, _with_secrets(secrets, self._secrets), mode=0o600)
             self._console.print(f"secrets are in {secrets}, which only you can read")
@@ -197,10 +200,16 @@ def _with_secrets(file: Path, secrets: Mapping[str, str]) -> str:
 
 
 def _write(file: Path, text: str, *, mode: int) -> None:
+    """The file holds this text, all of it, or what it held before. Raises ConfigError."""
     scratch = file.with_name(f".{file.name}.new")
-    scratch.unlink(missing_ok=True)
-    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as opened:
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
-    scratch.replace(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        scratch.unlink(missing_ok=True)
+        with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as opened:
+            opened.write(text)
+            opened.flush()
+            os.fsync(opened.fileno())
+        scratch.replace(file)
+    except OSError as error:
+        repair = "look who owns the folder, at its rights and at the space that is left"
+        raise ConfigError(f"cannot be written: {error.strerror}", file=file, repair=repair) from error

@@ -12,8 +12,6 @@ from enum import StrEnum
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from sqlalchemy.engine import make_url
-
 from bot.brain.call import Rung
 from bot.brain.catalog import deprecation, known_models
 from bot.brain.gguf import cache_folder
@@ -44,12 +42,13 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """What is known of one part, and its repair."""
+    """What is known of one part, and its repair. Of a level it says whether it can answer, with or without a remark."""
 
     part: str
     status: Status
     detail: str
     repair: str = ""
+    can_answer: bool | None = None
 
 
 class Doctor:
@@ -74,9 +73,8 @@ class Doctor:
 
     async def examine(self) -> AsyncIterator[Finding]:
         """One finding after another, each as soon as it is known."""
-        yield Finding(
-            part="config", status=Status.OK, detail=f"{len(self._config.brain.levels)} levels, {len(self._config.people)} people named"
-        )
+        levels, people = len(self._config.brain.levels), len(self._config.household())
+        yield Finding(part="config", status=Status.OK, detail=f"levels: {levels}, people: {people}")
         yield await self._data()
         async for finding in self._levels():
             yield finding
@@ -84,8 +82,7 @@ class Doctor:
         yield await self._time()
 
     async def _data(self) -> Finding:
-        where = make_url(self._database.url).render_as_string(hide_password=True)
-        file = self._database.file
+        where, file = self._database.place, self._database.file
         if file is not None and not file.exists():
             return Finding(part="database", status=Status.WARN, detail=f"{where} does not exist yet", repair="`robbie run` makes it")
         try:
@@ -93,7 +90,7 @@ class Doctor:
                 status = await schema_status(self._database)
         except (StorageError, TimeoutError) as error:
             repair = "check that it runs, the address, and the rights on it"
-            return Finding(part="database", status=Status.FAIL, detail=f"{where}: {str(error) or 'no answer'}", repair=repair)
+            return Finding(part="database", status=Status.FAIL, detail=str(error) or f"{where}: no answer", repair=repair)
         if status.is_newer:
             repair = "update Robbie, or restore a backup from before"
             return Finding(part="database", status=Status.FAIL, detail=f"{where}: made by a newer Robbie ({status.current})", repair=repair)
@@ -110,7 +107,7 @@ class Doctor:
         for finding in findings:
             yield finding
         well = sum(finding.status is Status.OK for finding in findings)
-        usable = sum(not finding.detail.startswith(_OUT) for finding in findings)
+        usable = sum(finding.can_answer is True for finding in findings)
         if usable == 0:
             repair = "`robbie model fetch` gets the embedded model, which needs no key; `robbie init` asks for keys"
             yield Finding(
@@ -120,28 +117,24 @@ class Doctor:
             yield Finding(part="chain", status=Status.OK, detail=f"{usable} of {len(findings)} levels can answer, {well} without a remark")
 
     async def _level(self, rung: Rung) -> Finding:
-        part = f"level {rung.level}" + (f" on {rung.node}" if rung.node else "")
         provider, model = rung.provider.provider, rung.provider.model
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 served = await rung.provider.models()
         except TimeoutError:
-            return Finding(part=part, status=Status.WARN, detail=f"{_OUT} in {LOOK_SECONDS:.0f} s", repair="is its server up?")
+            return _out(rung, f"nothing came in {LOOK_SECONDS:.0f} s", "is its server up?")
         except CredentialsRejected as error:
-            return Finding(part=part, status=Status.WARN, detail=f"{_OUT}: {error}", repair="`robbie init` asks for a new key and tests it")
+            return _out(rung, str(error), "`robbie init` asks for a new key and tests it")
         except ProviderError as error:
-            return Finding(part=part, status=Status.WARN, detail=f"{_OUT}: {error}", repair=_repair(provider))
+            return _out(rung, str(error), _repair(provider))
         if not _is_served(model, served):
-            offer = ", ".join((known_models(provider) or served)[:OFFERED])
-            return Finding(part=part, status=Status.WARN, detail=f"{_OUT}: {model} is not served here", repair=f"served now: {offer}")
+            return _out(rung, f"{model} is not served here", f"served now: {', '.join((known_models(provider) or served)[:OFFERED])}")
         if ending := deprecation(provider, model):
-            return Finding(
-                part=part, status=Status.WARN, detail=ending, repair=f"present ones: {', '.join(known_models(provider)[:OFFERED])}"
-            )
+            return _answering(rung, ending, f"present ones: {', '.join(known_models(provider)[:OFFERED])}")
         if not self._prices.known(provider, model):
             repair = "its calls are reckoned at the vendor's dearest price until bot/brain/prices.toml names it"
-            return Finding(part=part, status=Status.WARN, detail=f"{model} answers, but its price is not known", repair=repair)
-        return Finding(part=part, status=Status.OK, detail=f"{provider} {model}")
+            return _answering(rung, f"{model} answers, but its price is not known", repair)
+        return _answering(rung, f"{provider} {model}")
 
     def _disk(self) -> Finding:
         folder = _existing(self._config.robbie.data_dir)
@@ -174,7 +167,18 @@ class Doctor:
             return None
 
 
-_OUT = "does not answer"
+def _part(rung: Rung) -> str:
+    return f"level {rung.level}" + (f" on {rung.node}" if rung.node else "")
+
+
+def _out(rung: Rung, reason: str, repair: str) -> Finding:
+    """A level that cannot be asked: a warning, since another one may answer."""
+    return Finding(part=_part(rung), status=Status.WARN, detail=f"does not answer: {reason}", repair=repair, can_answer=False)
+
+
+def _answering(rung: Rung, detail: str, repair: str = "") -> Finding:
+    """A level that can be asked, and what there is to remark on it, where something can be mended."""
+    return Finding(part=_part(rung), status=Status.WARN if repair else Status.OK, detail=detail, repair=repair, can_answer=True)
 
 
 def _is_served(model: str, served: Sequence[str]) -> bool:

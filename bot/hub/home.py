@@ -38,6 +38,7 @@ def locked(database_file: Path | None) -> Iterator[None]:
     if database_file is None:
         yield
         return
+    database_file = database_file.resolve()  # by whatever link it is named, it has one lock
     path = database_file.with_name(f"{database_file.name}.lock")
     make_folder(path.parent)
     try:

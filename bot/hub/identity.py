@@ -11,7 +11,7 @@ from bot.domain.address import Person
 from bot.domain.clock import Clock
 from bot.domain.errors import RobbieError
 from storage.database import Database, UnitOfWork
-from storage.models.people import User
+from storage.models.people import Identity, User
 
 FORMER = "former"
 """The role of someone whom config names no more: their words are kept, their credentials open nothing."""
@@ -36,21 +36,38 @@ class Directory:
         self._clock = clock
 
     async def prepare(self) -> Person:
-        """Everyone that config names exists after this; the owner is returned."""
-        now = self._clock.now()
-        async with self._database.unit_of_work() as work:
-            await work.people.ensure_organization(now)
-            await self._rename_owner(work)
-            owner = await work.people.ensure_user(name=self._robbie.owner, role="owner", timezone=self._robbie.timezone, now=now)
-            for person in self._people:
-                role = "owner" if person.name == self._robbie.owner else person.role
-                zone = person.timezone or self._robbie.timezone
-                user = await work.people.ensure_user(name=person.name, role=role, timezone=zone, now=now)
-                for identity in person.identities:
-                    await work.people.ensure_identity(channel=identity.platform, account=identity.id, user_id=user.id, now=now)
-                owner = user if user.id == owner.id else owner
-            await work.people.retire(except_for={self._robbie.owner, *(person.name for person in self._people)})
-        return _person(owner)
+        """Everyone that config names exists after this; the owner is returned. Where that is so already, nothing is locked or written."""
+        async with self._database.reading() as work:
+            is_so = self._agrees(await work.people.users(), await work.people.identities())
+        if not is_so:
+            async with self._database.unit_of_work() as work:
+                await self._write(work)
+        return await self.owner()
+
+    def _wanted(self) -> dict[str, tuple[str, str]]:
+        """Role and timezone of everyone that config names."""
+        zone = self._robbie.timezone
+        named = {person.name: (person.role, person.timezone or zone) for person in self._people}
+        return {**named, self._robbie.owner: ("owner", named.get(self._robbie.owner, ("", zone))[1])}
+
+    def _agrees(self, users: Sequence[User], identities: Sequence[Identity]) -> bool:
+        """Whether the database says the same as config."""
+        names = {user.id: user.name for user in users}
+        linked = {(row.channel, row.account, names.get(row.user_id)) for row in identities}
+        wanted = {(identity.platform, identity.id, person.name) for person in self._people for identity in person.identities}
+        return wanted <= linked and self._wanted() == {user.name: (user.role, user.timezone) for user in users if user.role != FORMER}
+
+    async def _write(self, work: UnitOfWork) -> None:
+        now, wanted = self._clock.now(), self._wanted()
+        await work.people.ensure_organization(now)
+        await self._rename_owner(work)
+        ids = {
+            name: (await work.people.ensure_user(name=name, role=role, timezone=zone, now=now)).id for name, (role, zone) in wanted.items()
+        }
+        for person in self._people:
+            for identity in person.identities:
+                await work.people.ensure_identity(channel=identity.platform, account=identity.id, user_id=ids[person.name], now=now)
+        await work.people.retire(except_for=wanted)
 
     async def _rename_owner(self, work: UnitOfWork) -> None:
         """The owner stays the same person under a new name; somebody who is known by that name already is somebody else."""
@@ -61,10 +78,11 @@ class Directory:
 
     async def owner(self) -> Person:
         """The one Robbie works for."""
-        found = await self.by_name(self._robbie.owner)
+        async with self._database.reading() as work:
+            found = await work.people.find_user(self._robbie.owner)
         if found is None:
             raise RobbieError(f"the owner {self._robbie.owner!r} is not in the database yet; start Robbie once")
-        return found
+        return _person(found)
 
     async def by_name(self, name: str) -> Person | None:
         """The person of this name, however it is capitalised."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
-import os
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -95,17 +96,22 @@ class EventStream:
 
 @asynccontextmanager
 async def event_stream(request: web.Request) -> AsyncIterator[EventStream]:
-    """Answer *request* with events until the block is left, the reader hangs up or the server stops."""
+    """Answer *request* with events until the block is left, the reader hangs up or the server stops.
+
+    Whatever goes wrong inside cuts the line, for a status can no longer be sent: the reader is meant to see that this was not the end.
+    """
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"})
+    await response.prepare(request)
     task = asyncio.current_task()
     assert task is not None
     streams: set[asyncio.Task[Any]] = request.app[_STREAMS]
     streams.add(task)
     try:
-        await response.prepare(request)
         yield EventStream(request, response)
-    except ConnectionResetError:
-        log.debug("web.hung_up", path=request.path)
+    except Exception as error:  # noqa: BLE001  one stream must not end the server
+        _problem_of(error, _route(request))
+        if request.transport is not None:
+            request.transport.close()
     finally:
         streams.discard(task)
 
@@ -147,7 +153,9 @@ class Server:
         )
         app.on_response_prepare.append(_add_headers)
         app.on_shutdown.append(_end_streams)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=drain_seconds)
+        complaints = logging.Logger("aiohttp.server", logging.WARNING)  # noqa: LOG001  of this server, and no other
+        complaints.addHandler(_Complaints())
+        self._runner = web.AppRunner(app, access_log=None, logger=complaints, shutdown_timeout=drain_seconds)
 
     @property
     def url(self) -> str:
@@ -162,8 +170,7 @@ class Server:
             await web.TCPSite(self._runner, self._host, self._port).start()
         except OSError as error:
             await self._runner.cleanup()
-            trouble = f"the web server cannot listen on {self._host}:{self._port}: {_plain(error)}"
-            raise ConfigError(trouble, key="web.port", repair="stop what uses it, or choose another") from error
+            raise _cannot_listen(self._host, self._port, error) from error
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -172,9 +179,7 @@ class Server:
     @web.middleware
     async def _watch(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Count and time every request by its route."""
-        started = time.perf_counter()
-        resource = request.match_info.route.resource
-        route = resource.canonical if resource is not None else "none"
+        started, route = time.perf_counter(), _route(request)
         response = await handler(request)
         method = request.method if request.method in METHODS else "other"
         self._requests.labels(method, route, response.status).inc()
@@ -186,21 +191,10 @@ class Server:
         """Whatever goes wrong becomes JSON for programs and a friendly page for people; what it was goes to the log."""
         try:
             return await handler(request)
-        except Problem as error:
-            problem = error
-        except web.HTTPException as error:
-            if error.status < 400:
+        except Exception as error:  # one request must not end the server
+            if isinstance(error, web.HTTPException) and error.status < 400:
                 raise
-            headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-            problem = Problem(error.status, error.reason.lower().replace(" ", "_"), error.reason, headers=headers)
-        except NotAllowed as error:
-            problem = Problem(403, "not_allowed", str(error))
-        except StorageError as error:
-            log.warning("web.no_database", path=request.path, error=str(error))
-            problem = Problem(503, "unavailable", "the database cannot be reached at the moment", headers={"Retry-After": "5"})
-        except Exception:  # one request must not end the server
-            log.exception("web.failed", path=request.path)
-            problem = Problem(500, "internal", "something went wrong; it is in the log")
+            problem = _problem_of(error, _route(request))
         if request.path.startswith("/api/") or "HX-Request" in request.headers:
             body = {"error": {"code": problem.code, "message": problem.message}, **problem.more}
             return json_response(body, status=problem.status, headers=problem.headers)
@@ -235,6 +229,14 @@ class Server:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
+class _Complaints(logging.Handler):
+    """What aiohttp cannot read, by its kind alone: its own words quote the request, and so what is secret in it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = record.exc_info[0] if record.exc_info else None
+        log.warning("web.unreadable", error=kind.__name__ if kind else record.msg)
+
+
 @open_to_all
 async def _alive(_: web.Request) -> web.Response:
     return json_response({"alive": True})
@@ -252,6 +254,33 @@ async def _end_streams(app: web.Application) -> None:
         task.cancel()
 
 
+def _route(request: web.Request) -> str:
+    """The kind of address, as counts and logs name it: the address itself may hold a sign-in code."""
+    resource = request.match_info.route.resource
+    return "none" if resource is None else resource.canonical
+
+
+def _problem_of(error: Exception, route: str) -> Problem:
+    """What a caller is told of *error*; what it was goes to the log, where it is not the caller's own doing."""
+    match error:
+        case Problem():
+            return error
+        case web.HTTPException():
+            headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+            return Problem(error.status, error.reason.lower().replace(" ", "_"), error.reason, headers=headers)
+        case NotAllowed():
+            return Problem(403, "not_allowed", str(error))
+        case ConnectionResetError():
+            log.debug("web.hung_up", route=route)
+            return Problem(400, "hung_up", "the caller did not wait for the answer")
+        case StorageError():
+            log.warning("web.no_database", route=route, error=str(error))
+            return Problem(503, "unavailable", "the database cannot be reached at the moment", headers={"Retry-After": "5"})
+        case _:
+            log.error("web.failed", route=route, exc_info=error)
+            return Problem(500, "internal", "something went wrong; it is in the log")
+
+
 def _hostname(host: str) -> str | None:
     """The name in a Host header, without its port; None where it makes no sense."""
     try:
@@ -260,6 +289,12 @@ def _hostname(host: str) -> str | None:
         return None
 
 
-def _plain(error: OSError) -> str:
-    """What the system says, without the address that asyncio repeats in it."""
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+def _cannot_listen(host: str, port: int, error: OSError) -> ConfigError:
+    """What to change, by what the system says (asyncio repeats the address in its words, and gives a name's trouble as a tuple)."""
+    if error.errno == errno.EADDRINUSE:
+        key, reason, repair = "web.port", "something else listens there", "stop it, or choose another port"
+    elif error.errno in (errno.EACCES, errno.EPERM):
+        key, reason, repair = "web.port", "this user may not", "choose a port above 1023"
+    else:
+        key, reason, repair = "web.host", "this machine has no such address", 'write "127.0.0.1", or "0.0.0.0" for every address it has'
+    return ConfigError(f"the web server cannot listen on {host}:{port}: {reason}", key=key, repair=repair)

@@ -17,12 +17,10 @@ from bot.hub.auth import Auth
 from bot.hub.feed import Grown, Lagged, Said, Subscription
 from bot.hub.hub import Hub, Receipt
 from bot.hub.server import EventStream, Problem, event_stream, json_response
-from bot.palace.transcript import IN, Door, Transcripts
+from bot.palace.transcript import IN, LONGEST_ID, MAIN, Door, Transcripts
 from storage.models.messaging import Message
 
-MAIN = "main"
 MOST_MESSAGES = 500
-LONGEST_ID = 200
 KEEP_ALIVE_SECONDS = 10.0
 
 

@@ -12,13 +12,11 @@ from bot.hub.auth import visitor_of
 from bot.hub.hub import Hub
 from bot.hub.server import Problem, event_stream
 from bot.palace.live import Live
-from bot.palace.transcript import Door, Transcripts, without_reply
+from bot.palace.transcript import LONGEST_ID, MAIN, Door, Transcripts, without_reply
 from bot.palace.view import Progress, View
 
-MAIN = "main"
 PAGE = 50
 LOOK_SECONDS = 3.0
-LONGEST_ID = 200
 
 
 class Pages:

@@ -16,6 +16,10 @@ from storage.models.messaging import Conversation, Message
 from storage.repositories.inbox import WAITING
 
 IN = "in"
+MAIN = "main"
+"""The conversation of whoever names none."""
+LONGEST_ID = 200
+"""Characters in the id that a caller gives a message."""
 FLUSH = 500
 SKEW_MS = 30_000
 """Ids are made before their rows are committed, by several processes with their own clocks: this far back something may still turn up."""

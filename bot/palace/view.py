@@ -16,7 +16,7 @@ from bot.domain.address import Person
 from bot.domain.clock import Clock
 from bot.hub.server import Problem
 from bot.palace.assets import Assets
-from bot.palace.transcript import IN
+from bot.palace.transcript import IN, MAIN
 from storage.models.messaging import Message
 
 LABELS = {
@@ -25,7 +25,7 @@ LABELS = {
     "notice": "A note from Robbie",
 }
 RECOVERED = "Sent again after an interruption; you may have seen it before."
-_UNSHOWABLE = re.compile("[\x00\ud800-\udfff]")
+_UNSHOWABLE = re.compile("[\x00\ud800-\udfff]+")
 
 MarkdownToHtml = Callable[[str], str]
 
@@ -61,7 +61,7 @@ class View:
         self._templates = Environment(
             loader=PackageLoader("bot.palace"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
-        self._templates.globals["static"] = assets.url
+        self._templates.globals |= {"static": assets.url, "MAIN": MAIN}
         pieces = self._templates.get_template("message.html").module
         self._message, self._progress = pieces.message, pieces.progress  # type: ignore[attr-defined]
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from bot.commands import ASK_KEYS
+from tests.bot.conftest import GOOD_KEY
 
 HEAVY = ("sqlalchemy", "aiohttp", "openai", "anthropic", "ollama", "httpx", "alembic", "pydantic", "prompt_toolkit", "xllamacpp")
 
@@ -62,16 +65,46 @@ def test_chat_answers_each_line(robbie):
     assert len(replies) == 4
 
 
+def test_terminal_that_lacks_a_sign_is_answered_without_it(home: Path):
+    command = [sys.executable, "-m", "bot", "--config", str(home), "ask", "/help"]
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii", "OPENAI_API_KEY": GOOD_KEY}
+    shown = subprocess.run(command, capture_output=True, check=True, cwd=Path(__file__).parents[2], env=environ)
+    assert b"/notes" in shown.stdout
+    assert b"?" in shown.stdout
+
+
+def test_database_of_a_newer_robbie_is_told_and_left_alone(robbie, home: Path):
+    robbie("db", "upgrade")
+    with closing(sqlite3.connect(home.parent / "data" / "robbie.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    assert robbie("db", "status").stdout == "revision 9999, made by a newer Robbie\n"
+    for command in ("run", "ask x", "db upgrade", "token list"):
+        result = robbie(*command.split())
+        assert (result.returncode, result.stdout) == (1, "")
+        assert "made by a newer Robbie" in result.stderr
+
+
 def test_unknown_command_is_wrong_usage(robbie):
     assert robbie("frobnicate").returncode == 2
 
 
-@pytest.mark.parametrize("words", [("ask", "hi", "--as", "Nobody"), ("token", "revoke", "nonsense"), ("model", "fetch", "nonsense")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ask", "hi", "--as", "Nobody"),
+        ("token", "revoke", "nonsense"),
+        ("model", "fetch", "nonsense"),
+        ("db", "copy", "--to", "postgresql+psycopg://h:port/d"),
+        ("db", "copy", "--to", "sqlite+aiosqlite:///:memory:"),
+        ("drill", "--fault", "nonsense"),
+    ],
+)
 def test_failure_is_one_line_and_status_1(robbie, words):
     result = robbie(*words)
     assert (result.returncode, result.stdout) == (1, "")
     assert len(result.stderr.splitlines()) == 1
     assert result.stderr.startswith("robbie: ")
+    assert "unexpected" not in result.stderr
 
 
 def test_debug_shows_the_traceback(robbie, home: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,14 @@ def test_shipped_file_works_without_any_key():
     assert [node.name for node in config.mesh.nodes] == ["vengeance"]
     assert all(each.api_key is None for each in config.brain.levels)
     assert config.database.url == f"sqlite+aiosqlite:///{ROOT}/data/robbie.db"
+
+
+def test_levels_that_the_readme_shows_are_the_shipped_ones(tmp_path: Path):
+    (tmp_path / "config.toml").write_text((ROOT / "config.toml").read_text("utf-8"), "utf-8")
+    (shown,) = re.findall(r"^```toml$(.*?)^```$", (ROOT / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    shipped = load_config(tmp_path / "config.toml", {}).brain.levels
+    (tmp_path / "config.local.toml").write_text(shown, "utf-8")
+    assert load_config(tmp_path / "config.toml", {}).brain.levels == shipped
 
 
 def test_empty_file_is_all_defaults(load: Loader, tmp_path: Path):
@@ -208,6 +217,25 @@ def test_saved_secrets_lie_under_the_environment(load: Loader, tmp_path: Path):
     assert [each.api_key and each.api_key.get_secret_value() for each in config.brain.levels] == ["set", "saved=b"]
 
 
+@pytest.mark.parametrize("empty", ["", " ", "\n"])
+def test_variable_that_is_set_but_empty_hides_nothing(load: Loader, tmp_path: Path, empty: str):
+    """Compose files and service units set every variable they name, to nothing where nobody gave it a value."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/secrets.env").write_text("KEY=saved\n")
+    text = f'[web]\npublic_url = "https://a.example"\n[telegram]\ntoken = "from the file"\n{LEVEL}api_key = "env:KEY"\n'
+    config = load(text, KEY=empty, ROBBIE__TELEGRAM__TOKEN=empty, ROBBIE__WEB__PORT=empty, ROBBIE__WEB__PUBLIC_URL='""')
+    assert config.telegram.token is not None
+    assert level(config).api_key is not None
+    assert [secret.get_secret_value() for secret in (config.telegram.token, level(config).api_key)] == ["from the file", "saved"]
+    assert (config.web.port, config.web.public_url) == (8765, "")
+
+
+def test_white_space_around_a_secret_is_none_of_it(load: Loader, tmp_path: Path):
+    (tmp_path / "key").write_text(" k1\r\n")
+    config = load(LEVEL + 'api_key = "env:KEY"\n[telegram]\ntoken = "file:key"', KEY="k2\n")
+    assert [secret.get_secret_value() for secret in (config.telegram.token, level(config).api_key)] == ["k1", "k2"]
+
+
 def test_saved_secrets_that_are_no_list_are_refused_by_line(refusal: Callable[..., ConfigError], tmp_path: Path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data/secrets.env").write_text("A=1\nsk-pasted\n")
@@ -256,6 +284,9 @@ def test_secret_file_that_cannot_be_read_is_refused(refusal: Callable[..., Confi
         (LEVEL + 'base_url = "localhost:1"', 6, "brain.levels.gpt.base_url", "no http or https URL"),
         ('[database]\nurl = "postgres://h/d"', 2, "database.url", "postgresql+psycopg://"),
         ('[database]\nurl = "sqlite+aiosqlite://data/x.db"', 2, "database.url", "sqlite+aiosqlite:///"),
+        ('[database]\nurl = "sqlite+aiosqlite:///:memory:"', 2, "database.url", "sqlite+aiosqlite:///data/"),
+        ('[database]\nurl = "sqlite+aiosqlite:///file:x.db?uri=true"', 2, "database.url", "sqlite+aiosqlite:///data/"),
+        ('[database]\nurl = "sqlite+aiosqlite:///?timeout=5"', 2, "database.url", "sqlite+aiosqlite:///data/"),
         ('[database]\nurl = "postgresql+psycopg://h:port/d"', 2, "database.url", "no URL of a database"),
         ('[database]\nreplicas = ["mysql://h/d"]', 2, "database.replicas.0", "no URL of a database"),
         ('[robbie]\ntimezone = "America/New_Yorck"', 2, "robbie.timezone", 'did you mean "America/New_York"?'),

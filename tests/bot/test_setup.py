@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bot import setup
 from bot.config import load_config
+from bot.domain.errors import ConfigError
 from bot.setup import Setup
 from tests.bot.conftest import GOOD_KEY
 
@@ -89,11 +90,25 @@ async def test_key_in_a_file_of_its_own_is_left_alone(home: Path):
     assert not (home.parent / "data" / "secrets.env").exists()
 
 
+@pytest.mark.parametrize(("held", "warns"), [("", False), ("sk-other", True), (GOOD_KEY, False)])
+async def test_key_that_the_environment_will_hide_is_told(home: Path, held: str, warns: bool):
+    typist = Typist("Allan", "Europe/Berlin", GOOD_KEY)
+    await Setup(config_file=home, environ={"OPENAI_API_KEY": held}, asks=True, console=typist.console).run()
+    assert ("unset it" in typist.screen.getvalue()) is warns
+    assert "sk-other" not in typist.screen.getvalue()
+
+
 @pytest.mark.parametrize("zone", ["Mars/Olympus", ""])
 async def test_wrong_zone_is_asked_again(home: Path, zone: str):
     typist = Typist("Allan", zone or "nowhere", "Asia/Tokyo", "")
     await Setup(config_file=home, environ={}, asks=True, console=typist.console).run()
     assert load_config(home, {}).robbie.timezone == "Asia/Tokyo"
+
+
+async def test_settings_that_cannot_be_written_are_told_in_one_line(home: Path):
+    (home.parent / ".config.local.toml.new").mkdir()
+    with pytest.raises(ConfigError, match=rf"^{home.parent}/config\.local\.toml: cannot be written: Is a directory \("):
+        await Setup(config_file=home, environ={}, asks=True, console=Typist("Allan", "Europe/Berlin", "").console).run()
 
 
 def test_secrets_file_replaces_only_its_own_lines(tmp_path: Path):

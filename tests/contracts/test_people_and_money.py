@@ -31,6 +31,17 @@ async def test_an_account_leads_to_one_person_the_last_that_it_was_linked_to(sta
         assert [(identity.channel, identity.user_id) for identity in await work.people.identities()] == [("slack", stage.allan.id)]
 
 
+async def test_people_who_are_as_config_says_are_not_written_again(stage: Stage):
+    """Each command says who is who; on a busy hub that must not cost a write."""
+    account = {"channel": "slack", "account": "T1/U1", "user_id": stage.allan.id, "now": stage.clock.now()}
+    async with stage.database.unit_of_work() as work:
+        for changes in (True, False):
+            assert await work.people.ensure_identity(**account) is changes
+            assert await work.people.retire(except_for={"Allan"}) is changes
+        assert await work.people.ensure_identity(**{**account, "user_id": stage.grace.id})
+        assert await work.people.retire(except_for=())
+
+
 async def test_a_person_is_found_by_exact_name_and_by_id(stage: Stage):
     async with stage.database.reading() as work:
         assert await work.people.find_user("Allan") == stage.allan

@@ -61,6 +61,14 @@ async def test_one_level_that_answers_is_enough(tmp_path: Path):
     assert not any(finding.status is Status.FAIL for finding in findings)
 
 
+async def test_what_is_remarked_on_a_level_does_not_put_it_out(tmp_path: Path):
+    """Whether it can answer is not read out of the words about it."""
+    findings = await examined(tmp_path, FakeVendor(model="does not answer"), FakeVendor("other", model="gpt-4o"))
+    assert [about(findings, part).can_answer for part in ("level l0", "level l1", "disk")] == [True, False, None]
+    assert about(findings, "level l0").detail.startswith("does not answer")
+    assert about(findings, "chain").detail == "1 of 2 levels can answer, 0 without a remark"
+
+
 async def test_no_level_that_answers_is_a_failure(tmp_path: Path):
     findings = await examined(tmp_path, FakeVendor(model="gpt-4o", error=CredentialsRejected("wrong key")))
     assert about(findings, "chain").status is Status.FAIL

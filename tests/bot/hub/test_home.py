@@ -40,6 +40,14 @@ def test_a_second_hub_on_one_database_is_told_so_until_the_first_is_gone(tmp_pat
         pass
 
 
+def test_a_link_to_a_database_is_that_database(tmp_path: Path):
+    (tmp_path / "link.db").symlink_to(tmp_path / "robbie.db")
+    with _holding(tmp_path / "robbie.db") as other:
+        with pytest.raises(AlreadyRunning), locked(tmp_path / "link.db"):
+            pass
+        other.kill()
+
+
 def test_hubs_on_two_databases_do_not_mind_each_other(tmp_path: Path):
     with locked(tmp_path / "one.db"), locked(tmp_path / "two.db"):
         pass

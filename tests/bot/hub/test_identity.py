@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from bot.config import PersonConfig, RobbieConfig
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from bot.config import IdentityConfig, PersonConfig, RobbieConfig
 from bot.hub.identity import Directory
 from storage.database import Database
 from tests.clock import FakeClock
+from tests.conftest import sqlite_url
 
 
 def directory(database: Database, clock: FakeClock, *names: str, owner: str = "Allan") -> Directory:
@@ -40,3 +45,15 @@ async def test_whom_config_names_no_more_has_no_rights_and_may_come_back(databas
     assert await directory(database, clock).by_name("Bob") is None
     await directory(database, clock, "Bob").prepare()
     assert await directory(database, clock).by_name("Bob") == bob
+
+
+async def test_people_who_are_as_config_says_are_not_written_again(sqlite_file: Path, clock: FakeClock):
+    """Each command says who is who: beside a busy hub that must wait for no lock."""
+    grace = PersonConfig(name="Grace", timezone="Asia/Tokyo", identities=(IdentityConfig(platform="slack", id="U1"),))
+    allan = PersonConfig(name="Allan", role="owner", timezone="Europe/Berlin")
+    async with Database(sqlite_url(sqlite_file), organization="default") as database:
+        people = Directory(database=database, robbie=RobbieConfig(), people=[allan, grace], clock=clock)
+        before = await people.prepare()
+        with closing(sqlite3.connect(sqlite_file)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            assert await people.prepare() == before
