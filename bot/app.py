@@ -100,7 +100,10 @@ class App:
                 with announced(data_dir, RunningHub(url=server.url, token=self.hub_token, pid=os.getpid())):
                     log.info("hub.started", url=server.url)
                     base = self.config.web.public_url.rstrip("/") or server.url
-                    yield base + await self.auth.create_link(owner.id)
+                    try:
+                        yield base + await self.auth.create_link(owner.id)
+                    finally:
+                        await self.hub.finish()
             log.info("hub.stopped")
 
     def talk(self, person: Person) -> Talk:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
 
+import structlog
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
@@ -33,6 +34,8 @@ from bot.logs import configure_log
 from storage.copying import copy_everything
 from storage.database import Database
 from storage.schema import SchemaStatus, revisions, schema_status, upgrade
+
+log = structlog.get_logger(__name__)
 
 ASK_KEYS = ("reply", "tier", "level", "provider", "model", "task_type", "confidence", "why", "latency_ms", "cost_usd", "offline")
 
@@ -261,6 +264,10 @@ async def _chat_until(stop: asyncio.Event, app: App) -> None:
         chatting = asyncio.create_task(ConsoleChat(talker=talker, history=_history(app)).run(), name="console chat")
         stopping = asyncio.create_task(stop.wait(), name="wait for the end")
         await asyncio.wait((chatting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if chatting.done() and chatting.exception() is not None:
+            print("The chat in this terminal has ended; Robbie runs on, and `robbie chat` opens another.", file=sys.stderr)
+            log.error("console.fell", exc_info=chatting.exception())
+            await stopping
         stop.set()
         chatting.cancel()
         await asyncio.wait((chatting, stopping))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property
@@ -10,7 +11,7 @@ from typing import Self
 
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -143,6 +144,8 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection; may be called twice."""
+        if self._shared:
+            await self._shared.close()
         await self._reader.dispose()
         await self.engine.dispose()
 
@@ -171,10 +174,10 @@ def storage_errors(place: str) -> Iterator[None]:
         raise Conflict(_plain(place, error)) from error
     except (DataError, ProgrammingError, NotSupportedError) as error:
         raise StorageError(_plain(place, error)) from error
-    except (DBAPIError, PoolTimeout) as error:
+    except (DBAPIError, PoolTimeout, sqlite3.Error) as error:
         raise StorageUnavailable(_plain(place, error)) from error
 
 
-def _plain(place: str, error: SQLAlchemyError) -> str:
+def _plain(place: str, error: Exception) -> str:
     """The driver's own words, in one line, without statement and parameters (which hold what people said)."""
     return f"{place}: " + " ".join(str(getattr(error, "orig", None) or error).split())

@@ -106,6 +106,11 @@ class OneHopConnection(aiosqlite.Connection):
         return connection
 
     @property
+    def has_begun(self) -> bool:
+        """Whether a transaction has begun and not ended for whoever asked for it, even if SQLite has given it up by now."""
+        return self._is_open and self._to_begin is None
+
+    @property
     def is_inside(self) -> bool:
         """Whether a transaction has begun: its lock is held and its pages are at hand, so that a small statement waits for nothing."""
         return self._to_begin is None and self._conn.in_transaction
@@ -146,7 +151,11 @@ class OneHopConnection(aiosqlite.Connection):
 
     def _inside(self, sql: str) -> None:
         if self.is_inside:
-            self._conn.execute(sql)
+            try:
+                self._conn.execute(sql)
+            except sqlite3.Error:
+                self._conn.rollback()  # whose changes are whose can no longer be told: the commit tells everyone
+                raise
 
     def _roll_back(self) -> None:
         self._to_begin, self._is_open = None, False

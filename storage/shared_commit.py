@@ -23,7 +23,7 @@ class _Shared:
     """A transaction; `kept` is its commit, which comes as soon as those in line are through."""
 
     connection: AsyncConnection
-    file: OneHopConnection
+    raw: OneHopConnection
     kept: asyncio.Task[None] | None = None
 
 
@@ -33,46 +33,63 @@ class SharedCommit:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._line = asyncio.Lock()  # first come, first served: a commit waits for those who came before it
-        self._open: _Shared | None = None
+        self._shared: _Shared | None = None
 
     @asynccontextmanager
     async def unit(self) -> AsyncIterator[AsyncConnection]:
         """A transaction as if for oneself: on leaving, all of it is kept or none."""
         async with self._line:
-            shared = self._open = self._open or await self._connect()
-            if shared.kept is not None:
-                shared.file.mark()
-            try:
+            shared = self._shared = self._shared or await self._connect()
+            part = self._join(shared) if shared.kept else self._open(shared)
+            async with part:
                 yield shared.connection
-            except BaseException:
-                await asyncio.shield(asyncio.create_task(self._undo(shared)))
-                raise
-            if shared.kept is None:
-                shared.kept = asyncio.create_task(self._commit(shared))
-            else:
-                shared.file.unmark()
-        await asyncio.shield(shared.kept)
+        if shared.kept:
+            await asyncio.shield(shared.kept)
+
+    @asynccontextmanager
+    async def _open(self, shared: _Shared) -> AsyncIterator[None]:
+        """The first unit of a transaction: with it, all is undone."""
+        try:
+            yield
+        except BaseException:
+            await asyncio.shield(asyncio.create_task(self._drop(shared)))
+            raise
+        if shared.raw.has_begun:
+            shared.kept = asyncio.create_task(self._commit(shared))
+        else:
+            await self._drop(shared)  # it asked nothing
+
+    @asynccontextmanager
+    async def _join(self, shared: _Shared) -> AsyncIterator[None]:
+        """A further unit: its own changes alone are undone."""
+        shared.raw.mark()
+        try:
+            yield
+        except BaseException:
+            shared.raw.undo()
+            raise
+        shared.raw.unmark()
+
+    async def close(self) -> None:
+        """Wait for what is being kept."""
+        if self._shared and self._shared.kept:
+            await asyncio.wait([self._shared.kept])
 
     async def _connect(self) -> _Shared:
         connection = await self._engine.connect()
-        raw = await connection.get_raw_connection()
-        return _Shared(connection=connection, file=cast("OneHopConnection", raw.driver_connection))
+        driver = await connection.get_raw_connection()
+        return _Shared(connection=connection, raw=cast("OneHopConnection", driver.driver_connection))
 
-    async def _undo(self, shared: _Shared) -> None:
-        """Undo what one unit did."""
-        if shared.kept is None:
-            self._open = None
-            await shared.connection.close()
-        else:
-            shared.file.undo()
+    async def _drop(self, shared: _Shared) -> None:
+        self._shared = None
+        await shared.connection.close()
 
     async def _commit(self, shared: _Shared) -> None:
         async with self._line:
-            self._open = None
             try:
                 await shared.connection.commit()
             except BaseException:
                 await shared.connection.rollback()
                 raise
             finally:
-                await shared.connection.close()
+                await self._drop(shared)

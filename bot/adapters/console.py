@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
 from prompt_toolkit import PromptSession
 from prompt_toolkit.history import FileHistory
 from prompt_toolkit.patch_stdout import patch_stdout
@@ -21,6 +22,8 @@ from bot.adapters.talk import LATEST, MOST, Talker
 from bot.domain.clock import new_id
 from bot.domain.errors import ChannelUnavailable, RobbieError, StorageError
 
+log = structlog.get_logger(__name__)
+
 NEWS_SECONDS = 3.0
 QUIET_MISSES = 3
 """Robbie is out of reach when so many looks in a row were in vain; a restart that takes less is no news."""
@@ -28,6 +31,10 @@ GREETING = "You are talking with Robbie. /help shows what always works; Ctrl-D l
 AWAY = "Robbie is out of reach. What you write is kept, and asked as soon as it can be.\n\n"
 BACK = "Robbie is back.\n\n"
 KEPT = "Still out of reach; this is kept as well.\n\n"
+TRIES = 20
+"""So often a question is asked of a hub that is there; what comes later for it is in the conversation."""
+KEPT_AT = "This takes longer than it should; I keep at it.\n\n"
+GIVEN_UP = "I cannot get an answer to this through; the next one may.\n\n"
 REFUSED = "I cannot take this as it is; shorter, or in parts, it may work.\n\n"
 UNSENT = "What you wrote last may not have arrived.\n"
 _PROMPT = "you › "
@@ -45,13 +52,14 @@ def to_screen(text: str) -> None:
     sys.stdout.flush()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class _Question:
     """What the person wrote, until it is answered; asked again under its id, it is asked once."""
 
     id: str
     text: str
     reply: _Growing
+    tries: int = 0
 
 
 class ConsoleChat:
@@ -105,26 +113,34 @@ class ConsoleChat:
         while True:
             await asyncio.sleep(self._pause())
             async with self._turn:
-                await self._catch_up(grows=False)
+                try:
+                    await self._catch_up(grows=False)
+                except Exception:  # an edge that must survive: nobody else looks; a refusal is told to the next who asks
+                    log.exception("console.bug")
+                    self._miss()
 
     def _pause(self) -> float:
         """Seconds until the next look: after a miss soon, then ever more seldom."""
-        return self._news_seconds * (min(2.0 ** (self._misses - QUIET_MISSES), 2.0) if self._misses else 1.0)
+        if not self._misses:
+            return self._news_seconds
+        return self._news_seconds * 2.0 ** min(self._misses - QUIET_MISSES, 1)
 
     @property
     def _is_away(self) -> bool:
         return self._misses >= QUIET_MISSES
 
     async def _catch_up(self, *, grows: bool) -> bool:
-        """Have answered what is unanswered, and show what was said unasked; says whether Robbie was there."""
+        """Have answered what is unanswered, and show what was said unasked; says whether all is answered. Raises RobbieError: refused."""
+        grows = grows and not self._is_away
         try:
             replies = await self._look()
-            while self._unanswered:
-                await self._settle(self._unanswered[0], grows=grows and not self._is_away)
-        except RobbieError:
+        except _UNREACHED:
             self._miss()
             return False
         self._meet()
+        while self._unanswered:
+            if not await self._settle(self._unanswered[0], grows=grows):
+                return False
         for reply in replies:
             self._show_unasked(reply)
         return True
@@ -135,23 +151,28 @@ class ConsoleChat:
         is_enough = not replies or any(reply["id"] in self._seen for reply in replies)
         return replies if is_enough else await self._talker.latest_replies(MOST)
 
-    async def _settle(self, question: _Question, *, grows: bool) -> None:
-        """Show the answer: as it grows, or, above an open prompt, in one piece."""
+    async def _settle(self, question: _Question, *, grows: bool) -> bool:
+        """Show the answer: as it grows, or, above an open prompt, in one piece. False where it is to be asked for again."""
+        question.tries += 1
         try:
             answer = await self._talker.ask_once(question.text, external_id=question.id, listener=question.reply if grows else None)
         except _UNREACHED:
-            raise
+            if question.tries in (QUIET_MISSES, TRIES):
+                question.reply.break_off()
+                self._write(KEPT_AT if question.tries < TRIES else GIVEN_UP)
+            if question.tries < TRIES:
+                return False
         except RobbieError:
             self._write(REFUSED)
         else:
-            self._meet()
             self._seen.add(str(answer["message_id"]))
             question.reply.finish(answer["reply"], label=_LABELS.get(answer["kind"], ""))
         self._unanswered.popleft()
+        return True
 
     def _show_unasked(self, reply: dict[str, Any]) -> None:
         """Show a late answer, a notice, or what a crash kept from arriving, unless it has been seen."""
-        label = _RECOVERED if reply["recovered"] else _LABELS[reply["kind"]] if reply["kind"] in ("late", "notice") else None
+        label = _label(reply)
         if label is not None and reply["id"] not in self._seen:
             self._write(f"{_ROBBIE}{label}{to_terminal(reply['text'], colour=True)}\n\n")
         self._seen.add(reply["id"])
@@ -176,6 +197,13 @@ class ConsoleChat:
         """Something else is to be written, whatever is growing."""
         if self._unanswered:
             self._unanswered[0].reply.break_off()
+
+
+def _label(reply: dict[str, Any]) -> str | None:
+    """What is said before a reply that comes unasked; None where it is one that was waited for elsewhere."""
+    if reply["recovered"]:
+        return _RECOVERED
+    return _LABELS[reply["kind"]] if reply["kind"] in ("late", "notice") else None
 
 
 class _Growing:

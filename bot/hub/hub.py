@@ -39,8 +39,9 @@ THINKERS = 64
 TEND_SECONDS = 5.0
 LOOK_SECONDS = 1.0
 """Another process may be the one that answers; its replies are looked for this often."""
+FINISH_SECONDS = 4.0
+"""Of the ten that a stop may take: turns under way may end while those who watch them still can. The web server may need two more."""
 DRAIN_SECONDS = 2.0
-"""Of the ten that a stop may take: with requests open the web server has used six, in which thinking went on, and hanging up needs two."""
 KNOWN_CONVERSATIONS = 10_000
 """Addresses whose conversation is remembered; any other is looked up."""
 REPLIES = (OutgoingKind.ANSWER, OutgoingKind.OFFLINE, OutgoingKind.NOTICE)
@@ -150,6 +151,10 @@ class Hub:
             self._waiting[event_id].remove(told)
             if not self._waiting[event_id]:
                 del self._waiting[event_id]
+
+    async def finish(self) -> None:
+        """Let the turns under way come to their end, for a moment; what cannot is cut off on leaving, and taken up at the next start."""
+        await self._pool.finish(FINISH_SECONDS)
 
     async def readiness(self) -> Mapping[str, bool]:
         """Whether messages can be stored."""

@@ -84,10 +84,11 @@ class LateAnswers:
         for event_id in questions:
             if self._is_closing:
                 return
-            if await self._thinkers.step_late(event_id, blamed=self._has_thought):
+            is_settled = await self._thinkers.step_late(event_id, others_answered=self._has_thought)
+            if is_settled:
                 failures = 0
-                continue
-            self._has_thought, failures = False, failures + 1
+            elif is_settled is not None:
+                self._has_thought, failures = False, failures + 1
             if failures == FAILURES_PER_ROUND:
                 break
         if failures:

@@ -130,7 +130,7 @@ class Server:
         readiness: Readiness,
         problem_page: ProblemPage,
         registry: CollectorRegistry,
-        drain_seconds: float = 3.0,
+        drain_seconds: float = 1.0,
     ) -> None:
         self._host, self._port, self._public_url = host, port, public_url.rstrip("/")
         self._names = LOOPBACK | ({host.lower()} - EVERY_ADDRESS) | ({urlsplit(public_url).hostname} if public_url else set())

@@ -35,6 +35,8 @@ CLAIMS_ALLOWED = 25
 FIRST_RETRY_SECONDS = 0.5
 REPAIRS = ("CredentialsRejected", "ModelNotServed")
 """Failures that only a person can mend; each is recorded once."""
+FAILURES_AT_A_QUESTION = ("StreamBroken", "RequestRejected", "ContextTooLong")
+"""Of a level that was there, and could not answer this."""
 
 SET_ASIDE = (
     "Something about this message keeps tripping me up, so I have set it aside and made a note for whoever looks after me. "
@@ -87,13 +89,16 @@ class Thinkers:
         with _holding(self._held, asked.event.id):
             return (await self._answer(asked)).rest
 
-    async def step_late(self, event_id: UUID, *, blamed: bool) -> bool:
-        """Try again to answer what the offline rung answered; False where still no level can, which is *blamed* on the question or not."""
+    async def step_late(self, event_id: UUID, *, others_answered: bool) -> bool | None:
+        """Try again to answer what the offline rung answered; False where still no level can, None where it may not be tried now.
+
+        `others_answered`: levels answered other questions since the last try in vain.
+        """
         asked = await self._claim(lambda work, claim: work.inbox.claim_queued(event_id, claim))
         if asked is None:
-            return True
+            return None
         with _holding(self._held, asked.event.id):
-            return (await self._answer(asked, blamed=blamed)).is_settled
+            return (await self._answer(asked, others_answered=others_answered)).is_settled
 
     async def renew(self) -> None:
         """Keep the leases of what is being answered now."""
@@ -110,7 +115,7 @@ class Thinkers:
         now = self._clock.now()
         return Claim(owner=self._owner, now=now, until=now + timedelta(seconds=LEASE_SECONDS))
 
-    async def _answer(self, asked: Asked, *, blamed: bool = False) -> _Outcome:
+    async def _answer(self, asked: Asked, *, others_answered: bool = False) -> _Outcome:
         """Answer and record a claimed event."""
         event = asked.event
         stream = _Stream(database=self._database, feed=self._feed, event=event, claim=self._make_claim)
@@ -119,10 +124,12 @@ class Thinkers:
                 return await self._set_aside(asked)
             turn = await outlast(lambda: self._think(asked, stream), what="a turn")
             if turn.queued and _is_late(event):
-                return await self._put_off(event, turn, blamed=blamed)
+                return await self._put_off(event, turn, is_to_blame=others_answered and not _is_outage(turn))
             return await self._record(asked, turn, streamed=stream.is_open)
         except StorageUnavailable:
             raise
+        except Conflict as error:
+            return self._superseded(event, error)
         except Exception as error:  # a message that breaks its handler must not break the hub, nor be forgotten
             log.exception("turn.crashed", message=str(event.id), crashes=event.crashes + 1)
             return await self._crashed(event, error)
@@ -137,13 +144,17 @@ class Thinkers:
         event, state = asked.event, InboxState.QUEUED if turn.queued else state
         try:
             reply, has_more = await outlast(lambda: self._commit(asked, turn, streamed=streamed, state=state), what="a finished turn")
-        except Conflict as error:  # someone else answers it; whoever watches it grow here is to look there
-            log.warning("turn.superseded", message=str(event.id), error=str(error))
-            self._feed.publish(event.conversation_id, Said(message_id=event.id, reply_to=event.id))
-            return _Outcome(rest=0.0)
+        except Conflict as error:
+            return self._superseded(event, error)
         self._feed.publish(reply.conversation_id, Said(message_id=reply.id, reply_to=reply.reply_to))
         self._recorded(reply, turn, event.channel)
         return _Outcome(rest=0.0 if has_more else None)
+
+    def _superseded(self, event: InboxEvent, error: Conflict) -> _Outcome:
+        """Someone else answers it: whoever watches it grow here is to look there."""
+        log.warning("turn.superseded", message=str(event.id), error=str(error))
+        self._feed.publish(event.conversation_id, Said(message_id=event.id, reply_to=event.id))
+        return _Outcome(rest=0.0)
 
     async def _commit(self, asked: Asked, turn: Turn, *, streamed: bool, state: InboxState) -> tuple[Message, bool]:
         """The reply that was recorded, and whether more waits in its conversation: a claim that finds nothing would cost a commit."""
@@ -186,10 +197,10 @@ class Thinkers:
             if await work.incidents.add_once(kind="level", key=key, detail=attempt.detail, now=now):
                 log.error("level.needs_repair", level=attempt.level, model=attempt.model, error=attempt.error, detail=attempt.detail)
 
-    async def _put_off(self, event: InboxEvent, turn: Turn, *, blamed: bool) -> _Outcome:
+    async def _put_off(self, event: InboxEvent, turn: Turn, *, is_to_blame: bool) -> _Outcome:
         """Still no level can answer it: it waits on, and what is blamed as often as a crash would be is given up like one."""
         async with self._database.unit_of_work() as work:
-            await work.inbox.settle(event, InboxState.QUEUED, now=self._clock.now(), crashes=event.crashes + blamed)
+            await work.inbox.settle(event, InboxState.QUEUED, now=self._clock.now(), crashes=event.crashes + int(is_to_blame))
             await self._record_usage(work, event.id, turn)
         return _Outcome(is_settled=False)
 
@@ -275,6 +286,12 @@ def _holding(held: set[UUID], event_id: UUID) -> Iterator[None]:
 def _is_late(event: InboxEvent) -> bool:
     """Whether the offline rung has answered it already, and this is the real answer's turn."""
     return event.state == InboxState.QUEUED
+
+
+def _is_outage(turn: Turn) -> bool:
+    """Whether a level that may yet answer was away, or not to be paid for."""
+    own_fault = {attempt.level for attempt in turn.attempts if attempt.error in FAILURES_AT_A_QUESTION}
+    return any(attempt.level not in own_fault for attempt in turn.attempts)
 
 
 def _question(asked: Asked) -> Question:

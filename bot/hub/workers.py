@@ -38,6 +38,11 @@ class ConversationPool:
             task = asyncio.create_task(self._work(conversation_id), name=f"{self._name} {conversation_id}")
             self._tasks[conversation_id] = task
 
+    async def finish(self, seconds: float) -> None:
+        """Let what runs now come to its end, for so long at most; nothing is cut off."""
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks.values()), timeout=seconds)
+
     async def drain(self, seconds: float) -> None:
         """Start nothing more and let what runs finish within *seconds*; what does not is cut off."""
         self._closing.set()

@@ -14,7 +14,7 @@ from sqlalchemy.orm import aliased
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from bot.domain.errors import Conflict
-from storage.dialects import insert_or_skip
+from storage.dialects import insert_or_skip, lock_until_commit
 from storage.models.messaging import InboxEvent, InboxState, Message
 from storage.models.people import User
 from storage.repositories.base import Claim, Repository, due, ours, split
@@ -79,7 +79,7 @@ _TO_ANSWER = select(InboxEvent.conversation_id).where(ours(InboxEvent), InboxEve
 _QUEUED = (
     select(InboxEvent.id)
     .where(ours(InboxEvent), InboxEvent.state == InboxState.QUEUED)
-    .order_by(InboxEvent.crashes, InboxEvent.id)
+    .order_by(InboxEvent.crashes, InboxEvent.attempts, InboxEvent.id)
     .limit(given("count", type_=Integer))
 )
 _EVENT_COUNTS = select(InboxEvent.state, func.count()).where(ours(InboxEvent)).group_by(InboxEvent.state)
@@ -106,6 +106,7 @@ class Inbox(Repository):
 
     async def claim_queued(self, event_id: UUID, claim: Claim) -> InboxEvent | None:
         """Take a question that still waits for a real answer, unless its conversation is at something else; it stays queued."""
+        await lock_until_commit(self._connection, f"{self._organization}:late")  # two hubs would see no claim of each other's yet
         return await self._claim(_CLAIM_QUEUED, claim, InboxState.QUEUED, event=event_id)
 
     async def has_more(self, conversation_id: UUID) -> bool:
@@ -141,7 +142,7 @@ class Inbox(Repository):
         return set(await self._values(_TO_ANSWER, now=now))
 
     async def queued(self, *, limit: int) -> Sequence[UUID]:
-        """The first questions that still wait for a real answer: those that failed least by their own fault, then the oldest."""
+        """The first questions that still wait for a real answer: least failed by their own fault, then at all, then the oldest."""
         return await self._values(_QUEUED, count=limit)
 
     async def counts(self) -> dict[str, int]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import termios
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -61,8 +62,9 @@ class Hub:
         raise AssertionError(self.config.with_name("log").read_text())
 
     async def kill(self) -> None:
-        """SIGKILL."""
-        self.process.kill()
+        """SIGKILL, where it runs still."""
+        with suppress(ProcessLookupError):
+            self.process.kill()
         await self.process.communicate()
 
 
@@ -188,6 +190,18 @@ async def test_interrupt_during_an_answer_leaves(model: FakeModel, terminal: Ter
     assert await terminal.ends() == 130
     assert terminal.echoes
     await until(lambda: terminal.written.endswith("robbie › It is\n\n"), terminal)
+
+
+async def test_a_hub_that_is_told_to_stop_finishes_the_answer_that_is_being_watched(model: FakeModel, hub: Hub, terminal: Terminal):
+    thoughts = Thoughts(model)
+    terminal.type("bees\r")
+    await terminal.sees("robbie › It is")
+    hub.process.terminate()
+    await asyncio.sleep(0.3)  # long enough for a hub that does not wait to hang up
+    thoughts.may_go_on.set()
+    await terminal.sees("robbie › It is about bees.\n\n")
+    assert await asyncio.wait_for(hub.process.wait(), 10) == 0
+    assert len(model.asked) == 1
 
 
 async def test_death_of_the_hub_is_told_and_what_it_owed_is_shown_once_when_it_is_back(model: FakeModel, hub: Hub, terminal: Terminal):

@@ -5,12 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
+from sqlalchemy import update
+
+from bot.domain.thought import Turn
 from bot.hub.hub import Receipt
+from bot.hub.late import FAILURES_PER_ROUND
 from bot.hub.thinking import CRASHES_ALLOWED
 from storage.models.messaging import InboxEvent
 from tests.clock import FakeClock
-from tests.scenarios.house import PATIENCE_SECONDS, FakeModel, FakePush, House, open_house, until
+from tests.conftest import sqlite_url
+from tests.scenarios.house import PATIENCE_SECONDS, FakeModel, FakePush, House, open_house, rung_of, until
 
 
 async def test_question_is_answered_when_a_level_returns(house: House) -> None:
@@ -163,3 +170,62 @@ async def _until(house: House, receipt: Receipt, is_so: Callable[[InboxEvent], b
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not is_so(await house.event(receipt.event_id)):
             await asyncio.sleep(0.01)
+
+
+async def test_several_questions_that_no_level_can_answer_hold_up_nobody(sqlite_file: Path, tmp_path: Path, clock: FakeClock) -> None:
+    """Even while nobody asks anything new."""
+    model = FakeModel()
+    model.fall()
+    async with open_house(sqlite_url(sqlite_file), tmp_path, model=model, clock=clock) as house:
+        for number in range(FAILURES_PER_ROUND + 1):
+            await house.asks(f"impossible {number}", conversation=f"c{number}")
+        fine = await house.hears("fine", conversation="last")
+        await house.reply(fine)
+        model.error, model.fails_at = None, "impossible"
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (await house.event(fine.event_id)).state != "answered":
+                clock.advance(seconds=3700)
+                await house.app.hub.resume()
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("missing", ["away", "not to be paid for"])
+async def test_a_level_that_may_yet_answer_keeps_a_question_from_being_given_up(
+    sqlite_file: Path, tmp_path: Path, clock: FakeClock, missing: str
+) -> None:
+    cloud, home, push = FakeModel(), FakeModel(), FakePush()
+    cloud.provider, cloud.model = "anthropic", "priceless"
+    home.fails_at = "long"
+    if missing == "away":
+        cloud.fall()
+    rungs = [rung_of(cloud, "cloud"), rung_of(home, "home")]
+    daily_usd = 100.0 if missing == "away" else 0.0
+    async with open_house(sqlite_url(sqlite_file), tmp_path, push=push, clock=clock, rungs=rungs, daily_usd=daily_usd) as house:
+        receipt = await house.hears("a long one")
+        await house.reply(receipt)
+        for tries in range(2, CRASHES_ALLOWED + 4):
+            clock.advance(seconds=60)
+            await house.asks("short")
+            await _until(house, receipt, lambda event, tries=tries: event.attempts >= tries and event.owner is None)
+        event = await house.event(receipt.event_id)
+        assert (event.state, event.crashes) == ("queued", 0)
+
+
+async def test_a_late_question_that_another_took_over_is_left_to_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.model.fall()
+    receipt = await house.hears("what is love")
+    await house.reply(receipt)
+    thinkers = house.app.hub._thinkers
+    think = thinkers._think
+
+    async def lose(*args: Any) -> Turn:
+        turn = await think(*args)
+        async with house.app.database.unit_of_work() as work:
+            await work.connection.execute(update(InboxEvent).values(owner="other:1:x", attempts=InboxEvent.attempts + 1))
+        return turn
+
+    monkeypatch.setattr(thinkers, "_think", lose)
+    assert await thinkers.step_late(receipt.event_id, others_answered=True)
+    event = await house.event(receipt.event_id)
+    assert (event.state, event.owner, event.crashes) == ("queued", "other:1:x", 0)
+    assert await thinkers.step_late(receipt.event_id, others_answered=True) is None

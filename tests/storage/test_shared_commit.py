@@ -111,6 +111,49 @@ async def test_one_that_is_cancelled_while_it_waits_for_the_commit_is_kept_whole
     assert len(commits) == 2
 
 
+@pytest.mark.parametrize("ends", ["well", "badly"])
+async def test_one_that_asks_nothing_leaves_those_behind_it_as_they_are(stage: Stage, ends: str):
+    async def nothing() -> None:
+        async with stage.database.unit_of_work():
+            pass
+
+    async def write() -> None:
+        async with stage.database.unit_of_work() as work:
+            await work.messages.add(stage.message("second"))
+            if ends == "badly":
+                raise ZeroDivisionError
+
+    outcomes = await asyncio.gather(nothing(), write(), stage.says("third"), nothing(), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes if isinstance(outcome, Exception)] == ([ZeroDivisionError] if ends == "badly" else [])
+    assert await _texts(stage) == ({"third"} if ends == "badly" else {"second", "third"})
+
+
+async def test_where_whose_changes_are_whose_is_lost_everyone_is_told(stage: Stage):
+    """As when a disk fails at that very moment."""
+
+    async def muddle() -> None:
+        async with stage.database.unit_of_work() as work:
+            await work.messages.add(stage.message("second"))
+            await work.connection.execute(text("RELEASE part"))
+
+    outcomes = await asyncio.gather(stage.says("first"), muddle(), stage.says("third"), return_exceptions=True)
+    assert all(isinstance(outcome, StorageUnavailable) for outcome in outcomes)
+    assert await _texts(stage) == set()
+    await stage.says("next")
+    assert await _texts(stage) == {"next"}
+
+
+async def test_closing_waits_for_what_is_being_kept(stage: Stage, sqlite_file: Path):
+    task = asyncio.create_task(stage.says("kept"))
+    while stage.database._shared is None or stage.database._shared._shared is None or stage.database._shared._shared.kept is None:
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    kept = stage.database._shared._shared
+    await stage.database.close()
+    assert kept is None or (kept.kept is not None and kept.kept.done())
+
+
 async def test_a_transaction_that_sqlite_gives_up_is_told_to_everyone_in_it(stage: Stage, commits: list[object]):
     """A disk that fills up undoes all of a transaction; nobody in it may believe that theirs is kept, whether they noticed or not."""
 

@@ -16,7 +16,20 @@ from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-from bot.adapters.console import AWAY, BACK, KEPT, QUIET_MISSES, REFUSED, UNSENT, ConsoleChat, answer_lines, quiet_keys
+from bot.adapters.console import (
+    AWAY,
+    BACK,
+    GIVEN_UP,
+    KEPT,
+    KEPT_AT,
+    QUIET_MISSES,
+    REFUSED,
+    TRIES,
+    UNSENT,
+    ConsoleChat,
+    answer_lines,
+    quiet_keys,
+)
 from bot.domain.errors import ChannelUnavailable, RobbieError
 from bot.domain.ports import Listener
 
@@ -236,21 +249,60 @@ async def test_person_who_leaves_is_told_what_may_not_have_arrived(tmp_path):
     assert person.shown == f"{AWAY}{UNSENT}"
 
 
-async def test_trouble_is_no_error_text(tmp_path):
-    async with sitting(FakeTalker(*[ChannelUnavailable("ECONNREFUSED 127.0.0.1")] * QUIET_MISSES), tmp_path) as person:
+async def test_trouble_with_one_question_is_no_error_text_and_no_absence_and_the_next_has_its_turn(tmp_path):
+    talker = FakeTalker(*[ChannelUnavailable("ECONNREFUSED 127.0.0.1")] * TRIES, "fine")
+    async with sitting(talker, tmp_path) as person:
         person.type("hi\r")
-        await person.sees(AWAY)
-    assert "ECONNREFUSED" not in person.shown
+        await person.sees(KEPT_AT)
+        person.type("and you?\r")
+        await person.sees("fine")
+    assert person.shown == f"{KEPT_AT}{GIVEN_UP}robbie › fine\n\n"
+    assert talker.heard == ["hi"] * TRIES + ["and you?"]
+    assert len(set(talker.ids)) == 2
+
+
+async def test_what_nobody_foresaw_does_not_end_the_looking(tmp_path):
+    talker = FakeTalker()
+    async with sitting(talker, tmp_path) as person:
+        looks, talker.replies = talker.replies, None  # type: ignore[assignment]
+        await talker.is_looked_at(times=2 * QUIET_MISSES)
+        talker.replies = looks
+        talker.says("late", "late words")
+        await person.sees("late words")
+
+
+async def test_a_refusal_ends_the_chat_with_its_own_words(tmp_path):
+    """As when a hub comes back that knows nobody of that name; what is written would never be asked."""
+
+    class Refusing(FakeTalker):
+        is_refusing = False
+
+        async def latest_replies(self, limit: int = 20) -> list[dict[str, Any]]:
+            if self.is_refusing:
+                raise RobbieError("nobody here is called 'Bob'")
+            return await super().latest_replies(limit)
+
+    talker = Refusing("hello")
+
+    async def sit() -> None:
+        async with sitting(talker, tmp_path) as person:
+            talker.is_refusing = True
+            person.type("hi\r")
+
+    with pytest.raises(RobbieError, match="Bob"):
+        await sit()
+    assert talker.heard == []
 
 
 async def test_looks_become_rarer_up_to_a_bound(tmp_path):
     with create_pipe_input() as pipe, create_app_session(input=pipe, output=DummyOutput()):
         chat = ConsoleChat(talker=FakeTalker(), history=tmp_path / "history", write=lambda _: None, news_seconds=3.0)
     pauses = []
-    for _ in range(7):
+    for _ in range(2000):
         pauses.append(chat._pause())
         chat._miss()
-    assert pauses == [3.0, 0.75, 1.5, 3.0, 6.0, 6.0, 6.0]
+    assert pauses[:7] == [3.0, 0.75, 1.5, 3.0, 6.0, 6.0, 6.0]
+    assert pauses[-1] == 6.0
 
 
 def test_keys_between_prompts_are_not_echoed_and_not_lost():
