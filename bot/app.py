@@ -135,10 +135,11 @@ def build(
     directory = Directory(database=database, robbie=config.robbie, people=config.household(), clock=clock)
 
     prices = _prices(config.brain)
+    skipped = 0 if rungs is not None else sum(gap.is_skipped for gap in find_gaps(config.brain.levels, config.mesh.nodes))
     rungs = make_rungs(config.brain.levels, config.mesh.nodes, environ) if rungs is None else rungs
     health = HealthBoard(database=database, clock=clock)
     chain = _chain(config, rungs=rungs, health=health, prices=prices, database=database, clock=clock)
-    reactive = Reactive(database=database, health=health, rungs=[rung.id for rung in rungs], clock=clock)
+    reactive = Reactive(database=database, health=health, rungs=[rung.id for rung in rungs], clock=clock, skipped=skipped)
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
     offline = OfflineRung(database=database)
 

@@ -13,7 +13,8 @@ from typing import ClassVar
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-MOST_NESTED = 20
+MOST_NESTED = 40
+"""Blocks within blocks, of which a list in a list takes two; the reader drops what is deeper, and all that follows it."""
 LONGEST = 20_000
 """Characters; the worst text of this length takes a third of a second to read as Markdown, and time grows with the square."""
 
@@ -40,15 +41,16 @@ def to_terminal(text: str, *, colour: bool) -> str:
 
 
 def _read(text: str) -> list[Token] | None:
-    """The tree of *text*, flat, in reading order; None where that would take too long."""
+    """The tree of *text*, flat, in reading order; None where that would take too long, or would lose what lies too deep."""
     if len(text) > LONGEST:
         return None
     reader = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": MOST_NESTED}).enable(["table", "strikethrough"])
     reader.validateLink = lambda url: _SAFE_ADDRESS.fullmatch(url) is not None  # type: ignore[method-assign]
     try:
-        return reader.parse(text)
+        tokens = reader.parse(text)
     except RecursionError:
         return None
+    return None if any(token.level >= MOST_NESTED - 1 for token in tokens) else tokens
 
 
 class _Html:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from bot.brain.context import cleaned, printable, spoken_date
-from bot.brain.health import BreakerState, HealthBoard
+from bot.brain.health import BreakerState, CircuitBreaker, HealthBoard
 from bot.domain.address import SessionType
 from bot.domain.clock import Clock
 from bot.domain.thought import Question
@@ -77,12 +77,13 @@ def is_empty(text: str) -> bool:
 
 
 class Reactive:
-    """Answers a few things at once and without a model."""
+    """Answers a few things at once and without a model; *skipped* levels of the config are none of its *rungs*."""
 
-    def __init__(self, *, database: Database, health: HealthBoard, rungs: Sequence[str], clock: Clock) -> None:
+    def __init__(self, *, database: Database, health: HealthBoard, rungs: Sequence[str], clock: Clock, skipped: int = 0) -> None:
         self._database = database
         self._health = health
         self._rungs = rungs
+        self._skipped = skipped
         self._clock = clock
         self._answers: dict[Intent, Callable[[Question], Awaitable[str]]] = {
             Intent.EMPTY: self._empty,
@@ -119,10 +120,10 @@ class Reactive:
         return HELP
 
     async def _status(self, question: Question) -> str:
-        well = sum(self._health.rung(rung).state is BreakerState.CLOSED for rung in self._rungs)
+        health = _spoken_health([self._health.breaker(rung) for rung in self._rungs])
         async with self._database.reading() as work:
             queued = (await work.inbox.counts()).get("queued", 0)
-        return f"I am here. {_spoken_health(well, len(self._rungs))}{_spoken_queue(queued)}"
+        return f"I am here. {health}{_spoken_skipped(self._skipped)}{_spoken_queue(queued)}"
 
     async def _notes(self, question: Question) -> str:
         async with self._database.reading() as work:
@@ -146,15 +147,36 @@ class Reactive:
         return f"{local.day} {local:%b, %H:%M}"
 
 
-def _spoken_health(well: int, ways: int) -> str:
-    """How many of his ways to think are well, or were not tried yet."""
+def _spoken_health(breakers: Sequence[CircuitBreaker]) -> str:
+    """How many of his ways to think answered when they were asked last, how many did not, and how many nobody asked."""
+    ways = len(breakers)
+    untried = sum(breaker.state is BreakerState.CLOSED and not breaker.outcomes for breaker in breakers)
+    well = sum(breaker.state is BreakerState.CLOSED and breaker.outcomes[-1:] == (True,) for breaker in breakers)
+    silent = ways - untried - well
     if not ways:
         return "I have no model to think with yet: `robbie init` gives me one."
-    if not well:
+    if silent == ways:
         return "None of my models can be reached just now, so I keep your questions for later."
     if well == ways:
-        return "All is well." if ways == 1 else f"All {ways} of my ways to think are well."
-    return f"{well} of my {ways} ways to think {'is' if well == 1 else 'are'} well, the rest take a break."
+        return "All is well." if ways == 1 else f"All {ways} of my ways to think have answered lately."
+    if untried == ways:
+        return f"I have not tried my {'way' if ways == 1 else f'{ways} ways'} to think since I started."
+    told = [
+        f"{count} {(one if count == 1 else many)}"
+        for count, one, many in (
+            (well, "has answered lately", "have answered lately"),
+            (silent, "did not answer last time", "did not answer last time"),
+            (untried, "has not been tried since I started", "have not been tried since I started"),
+        )
+        if count
+    ]
+    return f"Of my {ways} ways to think, {', '.join(told[:-1])} and {told[-1]}."
+
+
+def _spoken_skipped(skipped: int) -> str:
+    if not skipped:
+        return ""
+    return f" {skipped} more {'is' if skipped == 1 else 'are'} not set up yet: `robbie doctor` tells how."
 
 
 def _spoken_queue(queued: int) -> str:

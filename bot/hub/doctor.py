@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from bot.brain.call import Rung
 from bot.brain.catalog import deprecation, known_models
-from bot.brain.gguf import cache_folder
+from bot.brain.gguf import KNOWN, cache_folder, is_present, resolve
 from bot.brain.levels import find_gaps
 from bot.brain.pricing import Prices
 from bot.config import Config
@@ -30,6 +30,9 @@ NO_SPACE = 50 * 2**20
 CLOCK_SLACK = timedelta(minutes=5)
 OFFERED = 6
 """Names of a vendor's current list that one line offers."""
+
+_ON_SERVER = "check that it runs, the address, and the rights on it"
+_IN_FILE = "see that the disk has room and that Robbie may write the file and its folder; if it is damaged, restore a backup"
 
 
 class Status(StrEnum):
@@ -89,7 +92,7 @@ class Doctor:
             async with asyncio.timeout(LOOK_SECONDS):
                 status = await schema_status(self._database)
         except (StorageError, TimeoutError) as error:
-            repair = "check that it runs, the address, and the rights on it"
+            repair = _ON_SERVER if file is None else _IN_FILE
             return Finding(part="database", status=Status.FAIL, detail=str(error) or f"{where}: no answer", repair=repair)
         if status.is_newer:
             repair = "update Robbie, or restore a backup from before"
@@ -126,15 +129,32 @@ class Doctor:
         except CredentialsRejected as error:
             return _out(rung, str(error), "`robbie init` asks for a new key and tests it")
         except ProviderError as error:
-            return _out(rung, str(error), _repair(provider))
+            return _out(rung, str(error), self._repair(rung))
         if not _is_served(model, served):
-            return _out(rung, f"{model} is not served here", f"served now: {', '.join((known_models(provider) or served)[:OFFERED])}")
-        if ending := deprecation(provider, model):
-            return _answering(rung, ending, f"present ones: {', '.join(known_models(provider)[:OFFERED])}")
+            return _out(rung, f"{model} is not served here", _offer(provider, served))
+        if not self._is_elsewhere(rung) and (ending := deprecation(provider, model)):
+            return _answering(rung, ending, _offer(provider, [name for name in served if name != model]))
         if not self._prices.known(provider, model):
             repair = "its calls are reckoned at the vendor's dearest price until bot/brain/prices.toml names it"
             return _answering(rung, f"{model} answers, but its price is not known", repair)
         return _answering(rung, f"{provider} {model}")
+
+    def _is_elsewhere(self, rung: Rung) -> bool:
+        """Whether a server of the owner's choice is asked, which serves what it likes under names of its own."""
+        return any(level.name == rung.level and level.base_url for level in self._config.brain.levels)
+
+    def _repair(self, rung: Rung) -> str:
+        match rung.provider.provider:
+            case "local" if rung.provider.model in KNOWN:
+                return "`robbie model fetch`"
+            case "local" if is_present(resolve(rung.provider.model, self._environ)):
+                return "`pip install 'robbie[local]'`"
+            case "local":
+                return "correct the path in config.toml"
+            case "ollama":
+                return "start it (`ollama serve`), or correct its address under [[mesh.nodes]]"
+            case _:
+                return "check the network and base_url; the vendor's status page may know more"
 
     def _disk(self) -> Finding:
         folder = _existing(self._config.robbie.data_dir)
@@ -186,12 +206,13 @@ def _is_served(model: str, served: Sequence[str]) -> bool:
     return not served or model in served or f"{model}:latest" in served
 
 
-def _repair(provider: str) -> str:
-    repairs = {
-        "local": "`robbie model fetch`",
-        "ollama": "start it (`ollama serve`), or correct its address under [[mesh.nodes]]",
-    }
-    return repairs.get(provider, "check the network and base_url; the vendor's status page may know more")
+def _offer(provider: str, served: Sequence[str]) -> str:
+    """Models to change to: those that are served, the ones the SDK names first; what the SDK names where the server told none."""
+    known = known_models(provider)
+    if not served:
+        return f"named by the installed {provider} SDK: {', '.join(known[:OFFERED])}"
+    ordered = [*(name for name in known if name in served), *(name for name in served if name not in known)]
+    return f"served now: {', '.join(ordered[:OFFERED])}"
 
 
 def _existing(folder: Path) -> Path:

@@ -147,3 +147,13 @@ def test_terminal_text():
 
 def test_terminal_styles_end_where_they_should():
     assert to_terminal("**a *b* c**", colour=True) == "\x1b[1ma \x1b[3mb\x1b[0m\x1b[1m c\x1b[0m"
+
+
+@pytest.mark.parametrize("depth", [5, 9, 10, 18, 19, 20, 21, 40, 100, 200])
+@pytest.mark.parametrize("kind", ["list", "quote"])
+def test_no_word_is_lost_however_deep_it_lies(depth: int, kind: str):
+    """The reader drops what lies too deep, and all that follows it; then the text is shown as it came."""
+    nested = {"list": "\n".join(f"{'  ' * level}- lv{level}." for level in range(depth)), "quote": f"{'> ' * depth}lv{depth - 1}."}[kind]
+    for shown in (to_html(f"{nested}\n\n`AFTER`"), to_terminal(f"{nested}\n\n`AFTER`", colour=False)):
+        assert f"lv{depth - 1}." in shown
+        assert "AFTER" in shown

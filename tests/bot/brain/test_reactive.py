@@ -105,17 +105,32 @@ async def test_help_names_what_works_without_a_model(reactive: Reactive, allan: 
     assert "/note" in HELP
 
 
-async def test_status_counts_who_is_well(reactive: Reactive, health: HealthBoard, allan: Person):
-    async def status() -> str | None:
-        return await reactive.answer(asked("status", person=allan))
+async def test_status_tells_who_answered_who_did_not_and_whom_nobody_asked(reactive: Reactive, health: HealthBoard, allan: Person):
+    async def status() -> str:
+        return (await reactive.answer(asked("status", person=allan)) or "").removeprefix("I am here. ")
 
-    assert await status() == "I am here. All 3 of my ways to think are well."
-    for rung, expected in (("a", "2 of my 3 ways to think are well"), ("b", "1 of my 3 ways to think is well"), ("c", "None of my models")):
-        for _ in range(2):
-            permit = health.breaker(rung).permit()
-            assert permit is not None
-            permit.failed(ProviderUnavailable("down"))
-        assert expected in (await status() or "")
+    def tried(rung: str, error: ProviderUnavailable | None = None) -> None:
+        permit = health.breaker(rung).permit()
+        assert permit is not None
+        permit.failed(error) if error else permit.succeeded()
+
+    assert await status() == "I have not tried my 3 ways to think since I started."
+    tried("a")
+    assert await status() == "Of my 3 ways to think, 1 has answered lately and 2 have not been tried since I started."
+    tried("b", ProviderUnavailable("down"))
+    expected = "Of my 3 ways to think, 1 has answered lately, 1 did not answer last time and 1 has not been tried since I started."
+    assert await status() == expected
+    tried("b")
+    tried("c")
+    assert await status() == "All 3 of my ways to think have answered lately."
+    for rung in ("a", "b", "c"):
+        tried(rung, ProviderUnavailable("down"))
+    assert "None of my models" in await status()
+
+
+async def test_status_tells_of_levels_that_are_not_set_up(stage: Stage, health: HealthBoard, clock: FakeClock, allan: Person):
+    reactive = Reactive(database=stage.database, health=health, rungs=["a"], clock=clock, skipped=3)
+    assert "3 more are not set up yet" in (await reactive.answer(asked("status", person=allan)) or "")
 
 
 @pytest.mark.parametrize(("queued", "said"), [(1, "1 question still waits for"), (2, "2 questions still wait for")])

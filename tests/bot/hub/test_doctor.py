@@ -79,7 +79,22 @@ async def test_model_that_is_no_longer_served_is_named_with_its_successors(tmp_p
     finding = about(await examined(tmp_path, FakeVendor("gpt-4o", model="gpt-3.1")), "level l0")
     assert finding.status is Status.WARN
     assert "gpt-3.1 is not served" in finding.detail
-    assert finding.repair.startswith("served now: gpt-")
+    assert finding.repair == "served now: gpt-4o"
+
+
+async def test_what_another_makers_server_serves_is_measured_by_its_own_list(tmp_path: Path):
+    level = LevelConfig.model_validate(
+        {"name": "l0", "provider": "openai", "model": "x", "base_url": "http://127.0.0.1:9/v1", "api_key": "k", "context": 4096}
+    )
+    good = about(await examined(tmp_path, FakeVendor("new-model", "old-model", model="new-model"), levels=(level,)), "level l0")
+    assert "SDK" not in good.detail + good.repair
+    bad = about(await examined(tmp_path, FakeVendor("new-model", "old-model", model="gpt-4o"), levels=(level,)), "level l0")
+    assert bad.repair == "served now: new-model, old-model"
+
+
+async def test_model_file_that_is_not_where_config_says_is_not_to_be_fetched(tmp_path: Path):
+    missing = FakeVendor(model=str(tmp_path / "x.gguf"), provider="local", error=ProviderUnavailable("no file"))
+    assert about(await examined(tmp_path, missing), "level l0").repair == "correct the path in config.toml"
 
 
 async def test_model_without_a_price_is_told(tmp_path: Path):
