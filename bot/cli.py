@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from dataclasses import asdict, dataclass
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -40,6 +40,8 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")
 Text = Annotated[str, typer.Argument(metavar="TEXT", show_default=False)]
 Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 As = Annotated[str | None, typer.Option("--as", metavar="PERSON", help="Speak as this person; the owner by default.")]
+FaultName = Literal["refused", "rate_limited", "silent", "cut"]
+"""The names of `bot.brain.drill.Fault`, which is not imported for `--help`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,11 +65,20 @@ def main() -> None:
         _fail(error, unexpected=True)
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"robbie {version('robbie')}")
+        raise typer.Exit
+
+
 @cli.callback()
 def options(
     context: typer.Context,
     config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Default: $ROBBIE_CONFIG, then ./config.toml.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Log everything, and show a traceback when something fails.")] = False,
+    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Print the version.")] = False,
 ) -> None:
     """Robbie, your personal chief of staff: one brain at every door, and it always answers."""
     context.obj = Options(config=config or Path(os.environ.get("ROBBIE_CONFIG") or "config.toml"), debug=debug)
@@ -113,7 +124,7 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
 @cli.command()
 def drill(
     context: typer.Context,
-    fault: Annotated[str, typer.Option(help="How they fail: refused, rate_limited, silent or cut.")] = "refused",
+    fault: Annotated[FaultName, typer.Option(help="How they fail.")] = "refused",
     as_json: Json = False,
 ) -> None:
     """Hold a fire drill: fail each level on purpose.

@@ -104,6 +104,10 @@ async def drill(app: App, fault: str, *, as_json: bool) -> None:
         raise RobbieError(f"a fault is one of {', '.join(Fault)}")
     console = Console(highlight=False)
     rehearsals = []
+    if skipped := [gap.level for gap in app.gaps if gap.is_skipped]:
+        print(f"Not drilled, since they are not set up (`robbie doctor` tells how): {', '.join(skipped)}.\n", file=sys.stderr)
+    if fault == Fault.SILENT:
+        print(f"Silence is waited out: a rehearsal may take {app.config.brain.turn_seconds:g} s.\n", file=sys.stderr)
     async with app:
         async for rehearsal in _rehearsals(app, Fault(fault)):
             rehearsals.append(rehearsal)
@@ -117,6 +121,8 @@ async def signin(app: App, as_person: str | None) -> str:
     """A fresh sign-in link."""
     async with _opened(app, as_person) as (_, person):
         hub = await _running_hub(app)
+        if hub is None:
+            print("No hub is running yet, and the link leads to one: `robbie run`.", file=sys.stderr)
         base = app.config.web.public_url or (hub.url if hub else f"http://{app.config.web.host}:{app.config.web.port}")
         return base.rstrip("/") + await app.auth.create_link(person.id)
 

@@ -234,7 +234,7 @@ class _Run:
     async def _hedge(self, newest: Call) -> None:
         """Time is up for the newest call: ask someone else alongside, or instead where nobody hedges."""
         if not self._chain.hedges:
-            self._fail(newest, ProviderUnavailable("silent"))
+            self._fail(newest, ProviderUnavailable(SILENT))
         elif self._ahead:
             await self._ask_next()
         else:
@@ -289,7 +289,7 @@ class _Run:
         for other in self._active[:place]:
             if not other.is_loading:
                 self._health.note_first_token(other.rung.id, other.age_seconds * 1000)
-                other.permit.failed(ProviderUnavailable("silent"))
+                other.permit.failed(ProviderUnavailable(SILENT))
             self._resting.append(other.rung)
             self._let_off(other, "silent until another level spoke")
         for other in reversed(self._active[1:]):
@@ -360,6 +360,7 @@ def explain(attempts: Sequence[Attempt]) -> str:
     return ", ".join(dict.fromkeys(answered + others)) or "nobody could be asked"
 
 
+SILENT = "silent"
 _TROUBLE = {
     "BudgetExhausted": "would have passed today's allowance",
     "RateLimited": "had too much to do",
@@ -378,4 +379,4 @@ def _in_words(attempt: Attempt) -> str:
         case AttemptOutcome.OVERTAKEN:
             return "was slower"
         case _:
-            return _TROUBLE.get(attempt.error, "could not be reached")
+            return _TROUBLE.get(attempt.error, "said nothing" if attempt.detail == SILENT else "could not be reached")

@@ -20,6 +20,7 @@ from bot.brain.pricing import Prices
 from bot.config import Config
 from bot.domain.clock import Clock
 from bot.domain.errors import CredentialsRejected, ProviderError, StorageError
+from bot.domain.thought import Usage
 from storage.database import Database
 from storage.schema import schema_status
 
@@ -132,6 +133,10 @@ class Doctor:
             return _out(rung, str(error), self._repair(rung))
         if not _is_served(model, served):
             return _out(rung, f"{model} is not served here", _offer(provider, served))
+        least = self._prices.cost_usd(provider, model, Usage(output_tokens=rung.max_output_tokens))
+        if least > self._config.brain.daily_usd:
+            detail = f"{model} is never asked: one call can cost ${least:.2g} and more, daily_usd is ${self._config.brain.daily_usd:g}"
+            return _out(rung, detail, "raise daily_usd, or lower max_output_tokens of this level")
         if not self._is_elsewhere(rung) and (ending := deprecation(provider, model)):
             return _answering(rung, ending, _offer(provider, [name for name in served if name != model]))
         if not self._prices.known(provider, model):

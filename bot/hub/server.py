@@ -270,6 +270,8 @@ def _problem_of(error: Exception, route: str) -> Problem:
             return Problem(error.status, error.reason.lower().replace(" ", "_"), error.reason, headers=headers)
         case NotAllowed():
             return Problem(403, "not_allowed", str(error))
+        case web.RequestPayloadError():
+            return Problem(400, "bad_body", "the body cannot be read; is it as its headers say?")
         case ConnectionResetError():
             log.debug("web.hung_up", route=route)
             return Problem(400, "hung_up", "the caller did not wait for the answer")

@@ -195,7 +195,7 @@ class Thinkers:
                 continue
             key = f"{attempt.level}/{attempt.model}/{attempt.error}"
             if await work.incidents.add_once(kind="level", key=key, detail=attempt.detail, now=now):
-                log.error("level.needs_repair", level=attempt.level, model=attempt.model, error=attempt.error, detail=attempt.detail)
+                log.error("level.needs_repair", rung=attempt.level, model=attempt.model, error=attempt.error, detail=attempt.detail)
 
     async def _put_off(self, event: InboxEvent, turn: Turn, *, is_to_blame: bool) -> _Outcome:
         """Still no level can answer it: it waits on, and what is blamed as often as a crash would be is given up like one."""

@@ -9,9 +9,12 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from bot.brain.drill import Fault
+from bot.cli import FaultName
 from bot.commands import ASK_KEYS
 from tests.bot.conftest import GOOD_KEY
 
@@ -86,6 +89,21 @@ def test_database_of_a_newer_robbie_is_told_and_left_alone(robbie, home: Path):
 
 def test_unknown_command_is_wrong_usage(robbie):
     assert robbie("frobnicate").returncode == 2
+    assert robbie("drill", "--fault", "nonsense").returncode == 2
+
+
+def test_the_drill_takes_every_fault_there_is():
+    assert set(get_args(FaultName)) == set(Fault)
+
+
+def test_version_is_told(robbie):
+    assert robbie("--version").stdout.startswith("robbie 0.")
+
+
+def test_a_link_without_a_hub_says_so(robbie):
+    told = robbie("signin")
+    assert "/signin/" in told.stdout
+    assert "robbie run" in told.stderr
 
 
 @pytest.mark.parametrize(
@@ -96,7 +114,6 @@ def test_unknown_command_is_wrong_usage(robbie):
         ("model", "fetch", "nonsense"),
         ("db", "copy", "--to", "postgresql+psycopg://h:port/d"),
         ("db", "copy", "--to", "sqlite+aiosqlite:///:memory:"),
-        ("drill", "--fault", "nonsense"),
     ],
 )
 def test_failure_is_one_line_and_status_1(robbie, words):

@@ -19,11 +19,11 @@ OUT_OF_REACH = (
     "I am here, but without a model to think with just now. I wrote your question down and will come back to you with a proper answer.",
 )
 SPENT = (
-    "Today's allowance for paid models is used up, and I have no other to think with. The real answer follows tomorrow, or sooner.",
-    "I have thought as much as today's allowance pays for. I have kept your question, and answer it when a new day brings a new one.",
+    "What is left of today's allowance does not pay for this, and I have no other model to think with. The real answer follows when I may.",
+    "Today's allowance for paid models does not cover this one. I have kept your question, and answer it as soon as I can afford to.",
 )
 REACH_IN_WORDS = "None of my models can be reached right now."
-SPENT_IN_WORDS = "Today's allowance for paid models is used up, and I have no other to think with."
+SPENT_IN_WORDS = "What is left of today's allowance does not pay for this, and I have no other model to think with."
 
 FEWEST_WORDS = 3
 _TIME_BOUND = re.compile(

@@ -37,11 +37,13 @@ async def examined(
         return [finding async for finding in app.doctor.examine()]
 
 
-def _app(folder: Path, *providers: FakeProvider, levels: tuple[LevelConfig, ...] = (), clock: FakeClock | None = None) -> App:
+def _app(
+    folder: Path, *providers: FakeProvider, levels: tuple[LevelConfig, ...] = (), clock: FakeClock | None = None, daily_usd: float = 5.0
+) -> App:
     config = Config(
         robbie=RobbieConfig(data_dir=folder),
         database=DatabaseConfig(url=f"sqlite+aiosqlite:///{folder}/robbie.db"),
-        brain=BrainConfig(levels=levels),
+        brain=BrainConfig(levels=levels, daily_usd=daily_usd),
     )
     rungs = [Rung(level=f"l{n}", provider=one, context=4096, max_output_tokens=100) for n, one in enumerate(providers)]
     return build(config, environ={}, rungs=rungs, clock=clock)
@@ -95,6 +97,13 @@ async def test_what_another_makers_server_serves_is_measured_by_its_own_list(tmp
 async def test_model_file_that_is_not_where_config_says_is_not_to_be_fetched(tmp_path: Path):
     missing = FakeVendor(model=str(tmp_path / "x.gguf"), provider="local", error=ProviderUnavailable("no file"))
     assert about(await examined(tmp_path, missing), "level l0").repair == "correct the path in config.toml"
+
+
+async def test_an_allowance_that_no_call_fits_into_is_told(tmp_path: Path):
+    async with _app(tmp_path, FakeVendor("gpt-4o", model="gpt-4o"), daily_usd=0.0001) as app:
+        finding = about([finding async for finding in app.doctor.examine()], "level l0")
+    assert finding.can_answer is False
+    assert "daily_usd is $0.0001" in finding.detail
 
 
 async def test_model_without_a_price_is_told(tmp_path: Path):

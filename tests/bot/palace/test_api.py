@@ -111,6 +111,12 @@ async def test_bad_body_is_refused_as_json(house: House, body: bytes, status: in
     assert house.brain.asked == []
 
 
+async def test_body_that_is_not_as_its_headers_say_is_refused_as_json(house: House):
+    client = await house.script()
+    async with client.post("/api/chat", data=b"no gzip at all", headers={"Content-Encoding": "gzip"}) as response:
+        assert await error_of(response) == (400, "bad_body")
+
+
 async def test_stream_tells_tokens_then_the_same_answer(house: House):
     client = await house.script()
     watched = asyncio.Event()
