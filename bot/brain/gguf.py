@@ -13,7 +13,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -213,14 +213,13 @@ def _explain(said: str) -> str:
 
 
 def _size_of_wheels(folder: Path) -> int:
-    """How many bytes of wheels there are below *folder*, complete or growing."""
-    sizes = []
-    for path in folder.rglob("*.whl"):
-        try:
-            sizes.append(path.stat().st_size)
-        except FileNotFoundError:  # pip has just moved it
-            continue
-    return max(sizes, default=0)
+    """How many bytes the largest wheel below *folder* has by now; pip moves and removes files and folders meanwhile."""
+    sizes = [0]
+    for place, _, names in os.walk(folder):  # unlike rglob it passes over a folder that has just gone
+        for name in names:
+            with suppress(FileNotFoundError):
+                sizes.append(Path(place, name).stat().st_size if name.endswith(".whl") else 0)
+    return max(sizes)
 
 
 def _hash(path: Path) -> str:

@@ -138,6 +138,39 @@ def test_what_is_too_long_is_shown_as_it_is():
     assert to_terminal(text, colour=True) == text
 
 
+@pytest.mark.parametrize("depth", [5, 9, 10, 18, 19, 20, 21, 38, 39, 40, 41, 42, 100, 200])
+@pytest.mark.parametrize("kind", ["list", "quote", "numbered", "both"])
+def test_no_word_is_lost_however_deep_it_lies(kind: str, depth: int):
+    lines = {
+        "list": [f"{'  ' * level}- word{level}." for level in range(depth)],
+        "quote": [f"{'> ' * level}> word{level}." for level in range(depth)],
+        "numbered": [f"{'   ' * level}1. word{level}." for level in range(depth)],
+        "both": [f"{'> ' * level}- word{level}.\n" for level in range(depth)],
+    }[kind]
+    text = "\n".join(lines) + "\n\nAFTER"
+    assert len(text) <= LONGEST or depth == 200
+    audit(text)
+    for written in (to_html(text), to_terminal(text, colour=False)):
+        assert [word for word in (*(f"word{level}." for level in range(depth)), "AFTER") if word not in written] == []
+
+
+def test_ten_lists_in_each_other_are_lists():
+    text = "\n".join(f"{'  ' * level}- word" for level in range(10))
+    assert to_html(text).count("<ul>") == 10
+
+
+@pytest.mark.parametrize("opening", [">" * 10_000, "> " * 9_000, "1. " * 6_000, "+ " * 9_000, "- > " * 4_000])
+def test_thousands_deep_neither_hangs_nor_loses_a_word(opening: str):
+    """Not a timing: what is quadratic here would take hours."""
+    text = f"{opening}deep\n\nAFTER"
+    assert len(text) <= LONGEST
+    began = time.process_time()
+    for written in (to_html(text), to_terminal(text, colour=True)):
+        assert "deep" in written
+        assert "AFTER" in written
+    assert time.process_time() - began < HANGING_SECONDS
+
+
 def test_terminal_text():
     text = "# Today\n\n- **one**\n- two\n  - deep\n\n1. x\n2. y\n\n> said\n\n```\ncode\n```\n\n| a | bb |\n|---|----|\n| 1 | 2 |\n\n[site](https://example.com)"
     assert to_terminal(text, colour=False) == (
@@ -147,13 +180,3 @@ def test_terminal_text():
 
 def test_terminal_styles_end_where_they_should():
     assert to_terminal("**a *b* c**", colour=True) == "\x1b[1ma \x1b[3mb\x1b[0m\x1b[1m c\x1b[0m"
-
-
-@pytest.mark.parametrize("depth", [5, 9, 10, 18, 19, 20, 21, 40, 100, 200])
-@pytest.mark.parametrize("kind", ["list", "quote"])
-def test_no_word_is_lost_however_deep_it_lies(depth: int, kind: str):
-    """The reader drops what lies too deep, and all that follows it; then the text is shown as it came."""
-    nested = {"list": "\n".join(f"{'  ' * level}- lv{level}." for level in range(depth)), "quote": f"{'> ' * depth}lv{depth - 1}."}[kind]
-    for shown in (to_html(f"{nested}\n\n`AFTER`"), to_terminal(f"{nested}\n\n`AFTER`", colour=False)):
-        assert f"lv{depth - 1}." in shown
-        assert "AFTER" in shown

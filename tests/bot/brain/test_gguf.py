@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import subprocess
+import sys
 import threading
 import zipfile
 from dataclasses import replace
@@ -140,6 +142,21 @@ def test_two_fetches_at_once_do_not_disturb_each_other(tiny: KnownModel, tmp_pat
         thread.join()
     assert len(paths) == 3
     assert leftovers(tmp_path / "models") == ["tiny.gguf"]
+
+
+def test_folders_that_come_and_go_while_progress_is_measured_do_no_harm(tmp_path: Path) -> None:
+    """As pip makes and removes its own while it unpacks; another process, since threads hardly meet in the moment that hurts."""
+    deep = tmp_path / "pip-unpack" / "wheel"
+    come_and_go = f"import os\nwhile True:\n os.makedirs({str(deep)!r})\n os.removedirs({str(deep)!r})"
+    (tmp_path / "tiny.whl").write_bytes(b"123")  # which also keeps its folder from being removed
+    busy = subprocess.Popen([sys.executable, "-c", come_and_go])
+    try:
+        while not deep.exists():
+            pass
+        assert {gguf._size_of_wheels(tmp_path) for _ in range(10_000)} == {3}
+    finally:
+        busy.kill()
+        busy.wait()
 
 
 @needs_pip
