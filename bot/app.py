@@ -13,7 +13,7 @@ from typing import Self
 import structlog
 from prometheus_client import CollectorRegistry
 
-from bot.adapters.markup import to_html
+from bot.adapters.markup import last_block, to_html
 from bot.adapters.talk import Talk
 from bot.adapters.web import WebAdapter
 from bot.brain.brain import Brain
@@ -231,7 +231,7 @@ def _server(
 ) -> Server:
     """The web server, and every page and route that is reached through it."""
     assets = Assets()
-    view = View(assets=assets, markdown=to_html, clock=clock)
+    view = View(assets=assets, markdown=to_html, last_block=last_block, clock=clock)
     transcripts = Transcripts(database=database, door=door, clock=clock)
     patience = config.brain.turn_seconds * 4
     api = Api(hub=hub, auth=auth, door=door, transcripts=transcripts, clock=clock, patience_seconds=patience)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-import termios
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from prompt_toolkit.history import FileHistory
 from prompt_toolkit.patch_stdout import patch_stdout
 
 from bot.adapters.markup import to_terminal
+from bot.adapters.screen import WordWrap, Write, columns_of_screen, quiet_keys, to_printable, to_screen
 from bot.adapters.talk import LATEST, MOST, Talker
 from bot.domain.clock import new_id
 from bot.domain.errors import ChannelUnavailable, RobbieError, StorageError
@@ -39,17 +37,10 @@ REFUSED = "I cannot take this as it is; shorter, or in parts, it may work.\n\n"
 UNSENT = "What you wrote last may not have arrived.\n"
 _PROMPT = "you › "
 _ROBBIE = "robbie › "
+_GOES_ON = f"{_ROBBIE}… "
 _LABELS = {"offline": "(no model in reach) ", "late": "(late) ", "notice": ""}
 _RECOVERED = "(recovered) "
 _UNREACHED = (ChannelUnavailable, StorageError)
-
-Write = Callable[[str], None]
-
-
-def to_screen(text: str) -> None:
-    """Write to the terminal, above the prompt where one is open."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
 
 
 @dataclass(kw_only=True, slots=True)
@@ -65,9 +56,17 @@ class _Question:
 class ConsoleChat:
     """A person at a terminal. Robbie is looked for all the time: what is unanswered is asked, what is said unasked is shown."""
 
-    def __init__(self, *, talker: Talker, history: Path, write: Write = to_screen, news_seconds: float = NEWS_SECONDS) -> None:
+    def __init__(
+        self,
+        *,
+        talker: Talker,
+        history: Path,
+        write: Write = to_screen,
+        columns: Callable[[], int] = columns_of_screen,
+        news_seconds: float = NEWS_SECONDS,
+    ) -> None:
         self._talker = talker
-        self._write = write
+        self._write = WordWrap(write, columns=columns).write
         self._news_seconds = news_seconds
         self._session: PromptSession[str] = PromptSession(history=FileHistory(str(history)))
         self._seen: set[str] = set()
@@ -225,20 +224,18 @@ class _Growing:
         self._put(to_printable(text if missing is None else missing))
 
     def finish(self, text: str, *, label: str) -> None:
-        """Print what is missing of the final text."""
+        """Print what is missing of the final text, at once: an open prompt below lets no unfinished line through."""
         missing = self._missing(text) if self._shown else None
         if missing is None:
             self._begin_anew()
-            self._put(label + to_terminal(text, colour=True))
-        else:
-            self._put(to_printable(missing))
-        self.break_off()
+        self._put((label + to_terminal(text, colour=True) if missing is None else to_printable(missing)) + "\n\n")
+        self._lead = _GOES_ON
 
     def break_off(self) -> None:
         """End the line; what may come yet begins another."""
         if not self._lead:
             self._write("\n\n")
-            self._lead = f"{_ROBBIE}… "
+            self._lead = _GOES_ON
 
     def _begin_anew(self) -> None:
         self._lead = self._lead or "\n… "
@@ -256,29 +253,8 @@ class _Growing:
         return None
 
 
-@contextmanager
-def quiet_keys(terminal: int) -> Iterator[None]:
-    """Keys that are pressed while nothing asks for them are not echoed, and are there for the next prompt; Ctrl-C interrupts as ever."""
-    try:
-        before, quiet = termios.tcgetattr(terminal), termios.tcgetattr(terminal)
-    except termios.error:  # a pipe
-        yield
-        return
-    quiet[3] &= ~(termios.ECHO | termios.ICANON)
-    termios.tcsetattr(terminal, termios.TCSANOW, quiet)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(terminal, termios.TCSANOW, before)
-
-
 async def answer_lines(talker: Talker, lines: Iterable[str]) -> None:
     """Print one reply for each line, on one line each, in order. Raises RobbieError."""
     for line in lines:
         answer = await talker.ask(line.rstrip("\r\n"))
         to_screen(" ".join(to_terminal(answer["reply"], colour=False).split()) + "\n")
-
-
-def to_printable(text: str) -> str:
-    """*text* without what would steer a terminal."""
-    return "".join(character if character.isprintable() or character in "\n\t" else "\N{REPLACEMENT CHARACTER}" for character in text)

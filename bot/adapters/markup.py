@@ -18,6 +18,7 @@ MOST_NESTED = 40
 LONGEST = 20_000
 """Characters; the worst text of this length takes a third of a second to read as Markdown, and time grows with the square."""
 
+_LINE_END = re.compile(r"\r\n?|\n")
 _SAFE_ADDRESS = re.compile(r"(?:https?://|mailto:)[^\s<>\"']+", re.IGNORECASE)
 _WEB_ADDRESS = re.compile(r"https?://[^\s<>\"'\x00-\x1f]+[^\s<>\"'\x00-\x1f.,;:!?)\]}*_]")
 _NOT_WEB = re.compile("[\x00\ud800-\udfff]")
@@ -38,6 +39,12 @@ def to_terminal(text: str, *, colour: bool) -> str:
     text = _NOT_TERMINAL.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
     tokens = _read(text)
     return text if tokens is None else _Terminal(colour=colour).write(tokens)
+
+
+def last_block(text: str) -> int:
+    """Where the last block of *text* begins (a paragraph, a list): what stands before it stays as it is, whatever may be added."""
+    lines = [token.map[0] for token in _read(_NOT_WEB.sub("\ufffd", text)) or () if token.map and not token.level]
+    return [0, *(end.end() for end in _LINE_END.finditer(text))][lines[-1]] if lines else 0
 
 
 def _read(text: str) -> list[Token] | None:

@@ -43,7 +43,7 @@ class Live:
         self._look_seconds = look_seconds
         self._seen: set[UUID] = set()
         self._answered: set[UUID] = set()
-        self._growing: dict[UUID, str] = {}
+        self._growing: dict[UUID, Progress] = {}
 
     async def follow(self, stream: EventStream) -> None:
         """Send news until the reader is gone."""
@@ -102,8 +102,9 @@ class Live:
         return "".join(pieces)
 
     def _begin(self, event_id: UUID) -> str:
-        self._growing[event_id] = self._feed.growing(self._conversation_id).get(event_id, "")
-        return self._view.begin(Progress(event_id=event_id, text=self._growing[event_id]))
+        text = self._feed.growing(self._conversation_id).get(event_id, "")
+        self._growing[event_id], piece = self._view.begin(event_id, text)
+        return piece
 
     def _growth(self) -> str:
         """What the growing replies have more than the page shows; a finished one is in the database before the feed knows."""
@@ -114,8 +115,7 @@ class Live:
                 continue
             if shown is None:
                 pieces.append(self._begin(event_id))
-            elif text != shown:
-                is_more = text.startswith(shown)
-                pieces.append(self._view.grow(event_id, text[len(shown) :] if is_more else text, whole=not is_more))
-            self._growing[event_id] = text
+            elif text != shown.text:
+                self._growing[event_id], piece = self._view.grow(shown, text)
+                pieces.append(piece)
         return "".join(pieces)

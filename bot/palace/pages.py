@@ -13,7 +13,7 @@ from bot.hub.hub import Hub
 from bot.hub.server import Problem, event_stream
 from bot.palace.live import Live
 from bot.palace.transcript import LONGEST_ID, MAIN, Door, Transcripts, without_reply
-from bot.palace.view import Progress, View
+from bot.palace.view import View
 
 PAGE = 50
 LOOK_SECONDS = 3.0
@@ -59,7 +59,7 @@ class Pages:
             person,
             conversation=name,
             messages=shown,
-            progress=[Progress(event_id=event_id, text=growing.get(event_id, "")) for event_id in waiting],
+            progress={event_id: growing.get(event_id, "") for event_id in waiting},
             has_earlier=len(messages) > PAGE,
             request_id=str(new_id()),
         )

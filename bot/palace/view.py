@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from html import escape
 from uuid import UUID
@@ -25,9 +25,13 @@ LABELS = {
     "notice": "A note from Robbie",
 }
 RECOVERED = "Sent again after an interruption; you may have seen it before."
+LONGEST_BLOCK = 4_000
+"""Characters; a growing block is read anew for every few words, and one that is longer is shown as it comes until the reply is whole."""
 _UNSHOWABLE = re.compile("[\x00\ud800-\udfff]+")
 
 MarkdownToHtml = Callable[[str], str]
+LastBlock = Callable[[str], int]
+"""Where the last block of a text begins, the only one that more text can change."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,17 +50,19 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """A reply that is not finished: what is there of it."""
+    """A reply that is not finished: what a page shows of it; the first `settled` characters are blocks that change no more."""
 
     event_id: UUID
-    text: str
+    text: str = ""
+    settled: int = 0
 
 
 class View:
     """Every piece of HTML of the chat."""
 
-    def __init__(self, *, assets: Assets, markdown: MarkdownToHtml, clock: Clock) -> None:
+    def __init__(self, *, assets: Assets, markdown: MarkdownToHtml, last_block: LastBlock, clock: Clock) -> None:
         self._markdown = markdown
+        self._last_block = last_block
         self._clock = clock
         self._templates = Environment(
             loader=PackageLoader("bot.palace"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -71,7 +77,7 @@ class View:
         *,
         conversation: str,
         messages: Sequence[Message],
-        progress: Sequence[Progress],
+        progress: Mapping[UUID, str],
         has_earlier: bool,
         request_id: str,
     ) -> str:
@@ -81,7 +87,7 @@ class View:
             person=person,
             conversation=conversation,
             lines=[self.line(message, person) for message in messages],
-            progress=progress,
+            progress={event_id: self._growing(self._progress_to(Progress(event_id=event_id), text)) for event_id, text in progress.items()},
             has_earlier=has_earlier,
             request_id=request_id,
             greeting=_greeting(now.hour),
@@ -117,21 +123,48 @@ class View:
         """A piece that shows a message (once, however often it is sent)."""
         return self._put(self._message(self.line(message, person)))
 
-    def begin(self, progress: Progress) -> str:
-        """A piece that shows that, and how far, a reply is being made."""
-        return self._put(self._progress(Progress(event_id=progress.event_id, text=showable(progress.text))))
+    def begin(self, event_id: UUID, text: str) -> tuple[Progress, str]:
+        """A piece that shows that, and how far, a reply is being made; and what is shown then."""
+        progress = self._progress_to(Progress(event_id=event_id), text)
+        return progress, self._put(self._progress(event_id, self._growing(progress)))
 
-    def grow(self, event_id: UUID, text: str, *, whole: bool) -> str:
-        """A piece that adds to a growing reply, or shows another text in its place."""
-        swap = "innerHTML" if whole else "beforeend"
-        return f'<hx-partial hx-target="#t-{event_id}" hx-swap="{swap}">{escape(showable(text))}</hx-partial>'
+    def grow(self, shown: Progress, text: str) -> tuple[Progress, str]:
+        """A piece that brings what is shown of a reply to *text*: blocks that are whole once, the last one anew; and what is shown then."""
+        if not shown.text or not text.startswith(shown.text):
+            progress = self._progress_to(Progress(event_id=shown.event_id), text)
+            return progress, _partial(f"#t-{shown.event_id}", "innerHTML", self._growing(progress))
+        progress = self._progress_to(shown, text)
+        last = _partial(f"#g-{shown.event_id}", "innerHTML", self._last(progress))
+        if progress.settled == shown.settled:
+            return progress, last
+        return progress, _partial(f"#g-{shown.event_id}", "beforebegin", self._markdown(text[shown.settled : progress.settled])) + last
 
     def end(self, event_id: UUID) -> str:
         """A piece that takes a growing reply away, the finished one being there."""
-        return f'<hx-partial hx-target="#r-{event_id}" hx-swap="delete"></hx-partial>'
+        return _partial(f"#r-{event_id}", "delete", "")
+
+    def _progress_to(self, shown: Progress, text: str) -> Progress:
+        is_readable = len(shown.text) - shown.settled <= LONGEST_BLOCK
+        return replace(shown, text=text, settled=shown.settled + (self._last_block(text[shown.settled :]) if is_readable else 0))
+
+    def _growing(self, progress: Progress) -> str:
+        """The HTML of all that is there of a reply; its last block has an element of its own."""
+        if not progress.text:
+            return ""
+        settled = self._markdown(progress.text[: progress.settled])
+        return f'{settled}<div class="last" id="g-{progress.event_id}">{self._last(progress)}</div>'
+
+    def _last(self, progress: Progress) -> str:
+        """The HTML of the block that may yet change."""
+        last = progress.text[progress.settled :]
+        return self._markdown(last) if len(last) <= LONGEST_BLOCK else f'<p class="verbatim">{escape(showable(last))}</p>'
 
     def _put(self, item: str) -> str:
-        return f'<hx-partial hx-target="#log" hx-swap="beforeend">{item}</hx-partial>'
+        return _partial("#log", "beforeend", item)
+
+
+def _partial(target: str, swap: str, html: str) -> str:
+    return f'<hx-partial hx-target="{target}" hx-swap="{swap}">{html}</hx-partial>'
 
 
 def showable(text: str) -> str:

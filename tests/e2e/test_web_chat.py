@@ -139,7 +139,8 @@ async def test_person_signs_in_writes_sees_words_arrive_and_finds_them_again(rob
     await expect(page.get_by_label("Your message")).to_have_value("")
     seen = await watch(page)
     assert len(seen) > 1, "the words should arrive one after another"
-    assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(seen))
+    letters = [re.sub("[^a-zA-Z]", "", text) for text in seen]  # marks of Markdown come and go
+    assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(letters))
     await expect(page.locator(".progress")).to_have_count(0)
 
     answer = await page.locator(".message.answer .text").inner_text()

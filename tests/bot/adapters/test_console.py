@@ -28,8 +28,8 @@ from bot.adapters.console import (
     UNSENT,
     ConsoleChat,
     answer_lines,
-    quiet_keys,
 )
+from bot.adapters.screen import quiet_keys
 from bot.domain.errors import ChannelUnavailable, RobbieError
 from bot.domain.ports import Listener
 
@@ -107,7 +107,9 @@ async def sitting(talker: FakeTalker, folder: Path, *, news_seconds: float = 0.0
     """Someone sits at the terminal while inside, and leaves then."""
     with create_pipe_input() as pipe, create_app_session(input=pipe, output=DummyOutput()):
         person = Sitting(pipe.send_text)
-        chat = ConsoleChat(talker=talker, history=folder / "history", write=person.pieces.append, news_seconds=news_seconds)
+        chat = ConsoleChat(
+            talker=talker, history=folder / "history", write=person.pieces.append, columns=lambda: 400, news_seconds=news_seconds
+        )
         running = asyncio.create_task(chat.run())
         await until(lambda: bool(person.pieces))
         yield person
@@ -141,7 +143,7 @@ async def test_each_line_is_answered_until_the_person_leaves(tmp_path):
     ("pieces", "final", "shown"),
     [
         (("Hel", "lo"), "Hello", "robbie › Hello\n\n"),
-        (("Hel", "lo \n"), "Hello", "robbie › Hello \n\n\n"),
+        (("Hel", "lo \n"), "Hello", "robbie › Hello\n\n\n"),
         (("Hel",), "Hello", "robbie › Hello\n\n"),
         (("Hel", "!Hello", " you"), "Hello you", "robbie › Hello you\n\n"),
         (("Wro", "!Right"), "Right", "robbie › Wro\n… Right\n\n"),
@@ -207,7 +209,7 @@ async def test_short_absence_is_no_news(tmp_path):
 
 async def test_answer_that_was_cut_short_goes_on_where_it_ended(tmp_path):
     """For a moment: on its line. For longer: after the return, and nothing that was shown is shown again."""
-    talker = FakeTalker((("Lon",), ChannelUnavailable("hung up")), (("!London", " is"), ChannelUnavailable("hung up")), "London is it.")
+    talker = FakeTalker((("Lon",), ChannelUnavailable("hung up")), (("!London", " is "), ChannelUnavailable("hung up")), "London is it.")
     async with sitting(talker, tmp_path) as person:
         person.type("where?\r")
         await person.sees("London is")
@@ -222,7 +224,7 @@ async def test_answer_that_was_cut_short_goes_on_where_it_ended(tmp_path):
 
 
 async def test_what_is_written_meanwhile_is_kept_and_asked_in_order_on_return(tmp_path):
-    talker = FakeTalker((("fi", "rst"), "first"), "second", (("thi", "rd"), "third"))
+    talker = FakeTalker((("fi", "rst"), "first"), "second", (("the ", "third"), "the third"))
     async with sitting(talker, tmp_path) as person:
         talker.is_away = True
         await person.sees(AWAY)
@@ -234,10 +236,10 @@ async def test_what_is_written_meanwhile_is_kept_and_asked_in_order_on_return(tm
         await person.sees("second")
         person.type("three\r")
         await person.sees("third")
-    assert person.shown == f"{AWAY}{KEPT}{KEPT}{BACK}robbie › first\n\nrobbie › second\n\nrobbie › third\n\n"
+    assert person.shown == f"{AWAY}{KEPT}{KEPT}{BACK}robbie › first\n\nrobbie › second\n\nrobbie › the third\n\n"
     assert talker.heard == ["one", "two", "three"]
-    assert "robbie › first" in person.pieces, "above an open prompt an answer comes in one piece"
-    assert "robbie › thi" in person.pieces
+    assert "robbie › first\n\n" in person.pieces, "above an open prompt an answer comes in one piece"
+    assert "robbie › the" in person.pieces
 
 
 async def test_person_who_leaves_is_told_what_may_not_have_arrived(tmp_path):

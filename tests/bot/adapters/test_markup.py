@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.adapters.markup import LONGEST, to_html, to_terminal
+from bot.adapters.markup import LONGEST, last_block, to_html, to_terminal
 
 HANGING_SECONDS = 60
 
@@ -169,6 +169,39 @@ def test_thousands_deep_neither_hangs_nor_loses_a_word(opening: str):
         assert "deep" in written
         assert "AFTER" in written
     assert time.process_time() - began < HANGING_SECONDS
+
+
+GROWING = (
+    "# Plan\r\n\r\nA *b*\nc\n\n- one\n- two\n\n  more\n- three\n\n```\nx = 1\n\ny\n```\n| a |\n|---|\n| 1 |\n\n"
+    "> said\nlazy\n\nTitle\n===\n    code\n\n    more\n\nend\u2028of it"
+)
+
+
+@pytest.mark.parametrize("end", range(1, len(GROWING) + 1))
+def test_what_stands_before_the_last_block_stays_as_it_is_whatever_is_added(end: int):
+    text = GROWING[:end]
+    start = last_block(text)
+    assert to_html(text[:start]) + to_html(text[start:]) == to_html(text)
+    assert to_html(GROWING).startswith(to_html(text[:start]))
+
+
+def test_every_block_settles_but_the_last():
+    starts = {last_block(GROWING[:end]) for end in range(len(GROWING))}
+    assert [GROWING[start:].lstrip()[:5] for start in sorted(starts)] == [
+        "# Pla",
+        "A *b*",
+        "- one",
+        "```\nx",
+        "| a |",
+        "> sai",
+        "Title",
+        "code\n",
+        "end\u2028o",
+    ]
+
+
+def test_last_block_of_what_cannot_be_read_is_all_of_it():
+    assert last_block("a\n\n" * LONGEST) == last_block("") == last_block("\x00\ud800") == 0
 
 
 def test_terminal_text():

@@ -12,6 +12,7 @@ import aiohttp
 from bot.domain.clock import new_id
 from bot.domain.message import OutgoingKind
 from bot.hub.feed import Grown
+from bot.palace.view import LONGEST_BLOCK
 from tests.bot.palace.test_pages import say, settled
 from tests.bot.palace.web_house import House, read_events
 
@@ -37,9 +38,13 @@ class Page:
             elif swap == "delete":
                 self.items.pop(target, None)
             else:
-                self.growths.append(html)
-                item = f"r-{target[2:]}"
-                self.items[item] = html if swap == "innerHTML" else self.items[item] + html
+                self._grow(f"r-{target[2:]}", html, is_whole=target.startswith("t-"), is_settled=swap == "beforebegin")
+
+    def _grow(self, item: str, html: str, *, is_whole: bool, is_settled: bool) -> None:
+        """All of a growing reply anew, or its last block, or a block that now stands before that one."""
+        self.growths.append(html)
+        before, mark, _ = self.items[item].partition(f'<div class="last" id="g-{item[2:]}">')
+        self.items[item] = html if is_whole else before + html + mark if is_settled else before + mark + html + "</div>"
 
 
 @asynccontextmanager
@@ -67,7 +72,38 @@ async def test_stream_that_changes_model_replaces_what_was_shown(house: House):
     async with open_page(browser) as page:
         await say(browser, "hello")
         await page.until("Right indeed.</p>")
-    assert "Right" in page.growths
+    assert any("<p>Right</p>" in growth for growth in page.growths)
+
+
+async def test_growing_reply_is_shown_as_what_it_will_be(house: House):
+    """Each block once when it is whole; only the last one again and again."""
+    browser, event_id = await house.browser(), new_id()
+    await say(browser, "hello")
+    await settled(house)
+    async with open_page(browser) as page:
+        await page.until("heard: hello")
+        for text in ("# Plan\n\nSome **bo", "ld** words.\n\n- one\n- t", "wo\n\nThe <i>end"):
+            house.hub.feed.publish(await conversation_of(house), Grown(event_id=event_id, text=text))
+            await asyncio.sleep(0.08)
+        await page.until("The &lt;i&gt;end")
+    whole = "<h3>Plan</h3><p>Some <strong>bold</strong> words.</p><ul><li>one\n</li><li>two\n</li></ul>"
+    assert f'{whole}<div class="last" id="g-{event_id}"><p>The &lt;i&gt;end</p></div>' in page.items[f"r-{event_id}"]
+    assert not any("Plan" in growth for growth in page.growths)
+
+
+async def test_block_that_grows_long_is_shown_as_it_comes(house: House):
+    browser, event_id = await house.browser(), new_id()
+    await say(browser, "hello")
+    await settled(house)
+    async with open_page(browser) as page:
+        await page.until("heard: hello")
+        for text in ("First.\n\n", "**b** " * (LONGEST_BLOCK // 4), "<end>\n\nmore", " and more"):
+            house.hub.feed.publish(await conversation_of(house), Grown(event_id=event_id, text=text))
+            await asyncio.sleep(0.08)
+        await page.until("more and more")
+    assert "<p>First.</p>" in page.items[f"r-{event_id}"]
+    assert '<p class="verbatim">**b** ' in page.items[f"r-{event_id}"]
+    assert "&lt;end&gt;\n\nmore and more</p>" in page.items[f"r-{event_id}"]
 
 
 async def test_page_that_comes_late_sees_what_is_growing(house: House):

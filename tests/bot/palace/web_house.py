@@ -15,7 +15,7 @@ import aiohttp
 from prometheus_client import CollectorRegistry
 from yarl import URL
 
-from bot.adapters.markup import to_html
+from bot.adapters.markup import last_block, to_html
 from bot.adapters.web import WebAdapter
 from bot.brain.brain import reactive_turn
 from bot.config import PersonConfig, RobbieConfig
@@ -127,7 +127,7 @@ async def open_house(
         auth = Auth(database=database, directory=directory, clock=clock, secure=public_url.startswith("https"), hub_token=HUB_TOKEN)
         transcripts = Transcripts(database=database, door=door, clock=clock)
         assets = Assets()
-        view = View(assets=assets, markdown=to_html, clock=clock)
+        view = View(assets=assets, markdown=to_html, last_block=last_block, clock=clock)
         api = Api(hub=hub, auth=auth, door=door, transcripts=transcripts, clock=clock, patience_seconds=patience_seconds)
         pages = Pages(hub=hub, door=door, transcripts=transcripts, view=view, clock=clock, look_seconds=0.05)
 
