@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -26,6 +27,9 @@ from storage.repositories.operations import Incidents
 from storage.repositories.outbox import Outbox
 from storage.repositories.people import People
 from storage.shared_commit import SharedCommit
+
+LEAST_FREE_BYTES = 1 << 20
+"""A message may have so many."""
 
 
 class UnitOfWork:
@@ -92,8 +96,11 @@ class Database:
     `file` is that of an embedded database; `place` is where the data are, as an operator may read it: no secret is in it.
     """
 
-    def __init__(self, url: str, *, organization: str, busy_seconds: float = SQLITE_BUSY_SECONDS) -> None:
+    def __init__(
+        self, url: str, *, organization: str, busy_seconds: float = SQLITE_BUSY_SECONDS, least_free_bytes: int = LEAST_FREE_BYTES
+    ) -> None:
         self.url = url
+        self._least_free_bytes = least_free_bytes
         self.organization = organization
         self.file = file_of(url)
         self.place = str(self.file or make_url(url).set(username=None, password=None, query={}))
@@ -138,9 +145,11 @@ class Database:
                 yield UnitOfWork(connection, self.organization)
 
     async def check(self) -> None:
-        """Ask the database for a sign of life. Raises StorageUnavailable."""
+        """Ask the database for a sign of life, and whether an embedded one has room to write. Raises StorageUnavailable."""
         async with self.reading() as work:
             await work.connection.execute(text("SELECT 1"))
+        if self.file is not None and _free_bytes(self.file.parent) < self._least_free_bytes:
+            raise StorageUnavailable(f"{self.place}: database or disk is full")
 
     async def close(self) -> None:
         """Close every connection; may be called twice."""
@@ -160,6 +169,14 @@ def file_of(url: str) -> Path | None:
     """The file of an embedded database."""
     name = make_url(url).database
     return Path(name) if is_sqlite(url) and name else None
+
+
+def _free_bytes(folder: Path) -> int:
+    """Room on the disk; none where the folder is gone."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0
 
 
 @contextmanager

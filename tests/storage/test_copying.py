@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,13 @@ import pytest
 from sqlalchemy import Table, insert, select
 
 from bot.domain.clock import new_id
-from bot.domain.errors import Conflict, StorageError
+from bot.domain.errors import Conflict, StorageError, StorageUnavailable
 from storage import copying
 from storage.copying import copy_everything
 from storage.database import Database
 from storage.models.base import Base
 from storage.models.messaging import InboxState
+from storage.schema import upgrade
 from tests.stage import Stage
 
 
@@ -52,6 +55,18 @@ async def test_a_table_larger_than_a_batch_arrives_whole(stage: Stage, other: Da
         await work.connection.execute(insert(Base.metadata.tables["incidents"]), rows)
     await copy_everything(stage.database, other)
     assert len((await _content(other))["incidents"]) == len(rows)
+
+
+async def test_the_database_that_is_locked_is_the_one_that_is_named(stage: Stage, other_url: str, tmp_path: Path):
+    async with (
+        Database(f"sqlite+aiosqlite:///{tmp_path / 'busy.db'}", organization="default", busy_seconds=0.01) as busy,
+        Database(other_url, organization="default") as target,
+    ):
+        await upgrade(busy)
+        with closing(sqlite3.connect(tmp_path / "busy.db", isolation_level=None)) as other_program:
+            other_program.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StorageUnavailable, match=r"busy\.db: database is locked"):
+                await copy_everything(busy, target)
 
 
 async def test_a_target_that_holds_anything_is_refused_and_left_as_it_was(stage: Stage, other: Database):

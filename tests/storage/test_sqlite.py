@@ -107,6 +107,14 @@ async def test_a_read_only_file_is_told_in_one_line(stage: Stage, sqlite_file: P
             await _add_two(database, stage)
 
 
+async def test_without_room_for_a_message_the_database_is_not_well(sqlite_file: Path):
+    async with Database(f"sqlite+aiosqlite:///{sqlite_file}", organization="default") as database:
+        await database.check()
+    async with Database(f"sqlite+aiosqlite:///{sqlite_file}", organization="default", least_free_bytes=1 << 62) as database:
+        with pytest.raises(StorageUnavailable, match=_line(sqlite_file, "database or disk is full")):
+            await database.check()
+
+
 async def test_a_full_disk_is_told_in_one_line_and_leaves_nothing_half_written(stage: Stage, sqlite_file: Path):
     async with _open(sqlite_file) as database:
 
