@@ -92,7 +92,7 @@ class Bench:
         if channel == PUSH:
             await self.push.took.setdefault(external_id, asyncio.Event()).wait()
         else:
-            await self.app.hub.wait_for_reply(receipt.event_id, seconds=60)
+            await self.app.hub.wait_for_reply(receipt, seconds=60)
 
 
 @asynccontextmanager

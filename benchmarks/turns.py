@@ -42,7 +42,7 @@ async def _measure(bench: Bench, name: str, channel: str, watching: ExitStack | 
         conversation = f"{name}{n // TURNS_PER_CONVERSATION}"
         if watching is not None and n % TURNS_PER_CONVERSATION == 0:
             receipt, _ = await bench.hear("first", conversation=conversation, channel=channel)
-            await bench.app.hub.wait_for_reply(receipt.event_id, seconds=60)
+            await bench.app.hub.wait_for_reply(receipt, seconds=60)
             watching.enter_context(bench.app.hub.feed.subscribe(receipt.conversation_id))
         elif n % TURNS_PER_CONVERSATION == 0:
             await bench.turn("first", conversation=conversation, channel=channel)

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from bot.adapters.markup import last_block, to_html
 from bot.adapters.talk import Talk
-from bot.adapters.web import WebAdapter
+from bot.adapters.web import CONSOLE, WebAdapter
 from bot.brain.brain import Brain
 from bot.brain.budget import Budget
 from bot.brain.call import Rung
@@ -29,7 +29,7 @@ from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
 from bot.config import BrainConfig, Config
 from bot.domain.address import Person
-from bot.domain.clock import Clock, SystemClock
+from bot.domain.clock import Clock, SystemClock, begin_ids_after
 from bot.domain.ports import Adapter
 from bot.hub.auth import Auth
 from bot.hub.commands import Commands
@@ -86,6 +86,8 @@ class App:
         make_folder(self.config.robbie.data_dir)
         await self.migrate(progress)
         owner = await self.directory.prepare()
+        async with self.database.reading() as work:
+            begin_ids_after(await work.messages.latest_id())
         await self.health.load({rung.id: rung.level for rung in self.chain.rungs})
         return owner
 
@@ -152,7 +154,7 @@ def build(
         database=database,
         brain=brain_over(chain),
         commands=Commands(reactive=reactive, notes=Notes(database=database, clock=clock)),
-        adapters={adapter.channel: adapter for adapter in (door, *adapters)},
+        adapters={CONSOLE: door} | {adapter.channel: adapter for adapter in (door, *adapters)},
         feed=Feed(),
         clock=clock,
         metrics=TurnMetrics(registry),

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+import threading
 from collections.abc import Coroutine
 from dataclasses import asdict, dataclass
 from io import TextIOWrapper
@@ -42,6 +43,8 @@ Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 As = Annotated[str | None, typer.Option("--as", metavar="PERSON", help="Speak as this person; the owner by default.")]
 FaultName = Literal["refused", "rate_limited", "silent", "cut"]
 """The names of `bot.brain.drill.Fault`, which is not imported for `--help`."""
+LONGEST_STOP_SECONDS = 9.0
+"""Then a hub whose stop hangs, by a locked database for example, is cut off; the ledger outlives that as it does any death."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +92,13 @@ def run(context: typer.Context) -> None:
     """Run the hub: every door, the web server, the jobs. On a terminal it opens the console chat as well."""
     from bot import commands
 
-    _wait(commands.run(_app(context, log_level="info"), is_terminal=_is_terminal(), debug=context.obj.debug))
+    last_resort = threading.Timer(LONGEST_STOP_SECONDS, os._exit, (0,))
+    last_resort.daemon = True
+    try:
+        app = _app(context, log_level="info")
+        _wait(commands.run(app, is_terminal=_is_terminal(), debug=context.obj.debug, stopping=last_resort.start))
+    finally:
+        last_resort.cancel()
 
 
 @cli.command()

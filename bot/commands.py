@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import partial
@@ -40,8 +40,8 @@ log = structlog.get_logger(__name__)
 ASK_KEYS = ("reply", "tier", "level", "provider", "model", "task_type", "confidence", "why", "latency_ms", "cost_usd", "offline")
 
 
-async def run(app: App, *, is_terminal: bool, debug: bool) -> None:
-    """The hub, until SIGTERM, SIGINT or, on a terminal, the end of the chat."""
+async def run(app: App, *, is_terminal: bool, debug: bool, stopping: Callable[[], None]) -> None:
+    """The hub, until SIGTERM, SIGINT or, on a terminal, the end of the chat; *stopping* is called when that comes."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -52,6 +52,7 @@ async def run(app: App, *, is_terminal: bool, debug: bool) -> None:
         if is_terminal and not debug:
             await _chat_until(stop, app)
         await stop.wait()
+        stopping()
         print("Stopping…", file=sys.stderr)
 
 

@@ -23,9 +23,7 @@ async def copy_everything(source: Database, target: Database, progress: Progress
     What is read is one moment's state: a copy made beside a running hub lacks what comes later, and is whole.
     """
     async with source.snapshot() as here:
-        total = sum(
-            [await _count(here, table) for table in Base.metadata.sorted_tables]
-        )  # locked, or refused, before the target is
+        total = sum([await _count(here, table) for table in Base.metadata.sorted_tables])  # locked, or refused, before the target is
         async with target.unit_of_work() as there:
             if any([await _count(there, table) for table in Base.metadata.sorted_tables]):
                 raise Conflict("the target already holds data; copy into an empty database")

@@ -84,7 +84,7 @@ class Talk:
 
     async def _wait(self, receipt: Receipt) -> Message:
         try:
-            return await self._hub.wait_for_reply(receipt.event_id, seconds=LONGEST_WAIT_SECONDS)
+            return await self._hub.wait_for_reply(receipt, seconds=LONGEST_WAIT_SECONDS)
         except TimeoutError as error:
             raise ChannelUnavailable("still thinking; the answer will be in the conversation") from error
 

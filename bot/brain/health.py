@@ -96,6 +96,7 @@ class CircuitBreaker:
         self._clock = clock
         self.state = BreakerState.CLOSED
         self.retry_at: datetime | None = None
+        self.rests_since = clock.now()
         self.openings = 0
         self._outcomes: deque[bool] = deque(maxlen=WINDOW)
         self._is_limited = False
@@ -113,27 +114,26 @@ class CircuitBreaker:
             return BreakerState.CLOSED, None
         return (_LIMITED if self._is_limited else BreakerState.OPEN), self.retry_at
 
-    def restore(self, *, state: str, outcomes: Sequence[bool], openings: int, retry_at: datetime | None) -> None:
-        """Take up what was written down of another breaker: its `standing`, outcomes and openings."""
+    def restore(self, *, state: str, outcomes: Sequence[bool], openings: int, retry_at: datetime | None, since: datetime) -> None:
+        """Take up what was written down of another breaker: its `standing`, outcomes and openings, and when that was."""
         self.state = BreakerState.CLOSED if state == BreakerState.CLOSED else BreakerState.OPEN
         self._is_limited = state == _LIMITED
         self._outcomes = deque(outcomes, maxlen=WINDOW)
-        self.openings, self.retry_at = openings, retry_at
+        self.openings, self.retry_at, self.rests_since = openings, retry_at, since
 
     def permit(self) -> Permit | None:
         """Leave to ask this rung now, if it may be. That of an open breaker whose rest is over makes the asker its one probe."""
         if self.state is BreakerState.CLOSED:
             return Permit(self, is_probe=False)
-        if self.state is BreakerState.OPEN and (self.retry_at is None or self._clock.now() >= self.retry_at):
-            return self._probe()
-        return None
+        return self._probe() if self.state is BreakerState.OPEN and not self._is_resting() else None
 
     def permit_as_last_resort(self) -> Permit | None:
         """As `permit`, but before its rest is over, for when nobody else can answer; a vendor's own Retry-After is still obeyed."""
         if permit := self.permit():
             return permit
         now = self._clock.now()
-        tried_lately = self._last_resort_at is not None and now - self._last_resort_at < timedelta(seconds=LAST_RESORT_SECONDS)
+        last = self._last_resort_at
+        tried_lately = last is not None and last <= now < last + timedelta(seconds=LAST_RESORT_SECONDS)
         if self.state is not BreakerState.OPEN or self._is_limited or tried_lately:
             return None
         self._last_resort_at = now
@@ -152,10 +152,10 @@ class CircuitBreaker:
         if was_probe or (self.state is BreakerState.CLOSED and (self._is_bad() or _is_certain(error))):
             self.openings += 1
             self.state = BreakerState.OPEN
-            self.retry_at = self._clock.now() + timedelta(seconds=_cooldown(error, self.openings))
+            self.retry_at = self._told(error)
             self._is_limited = _tells_when(error)
         elif self.state is BreakerState.OPEN and _tells_when(error):
-            told = self._clock.now() + timedelta(seconds=_cooldown(error, self.openings))
+            told = self._told(error)
             self.retry_at = max(told, self.retry_at or told)
             self._is_limited = True
 
@@ -163,6 +163,15 @@ class CircuitBreaker:
         """The call ended without telling anything about the rung: a probe may be tried again."""
         if was_probe:
             self.state = BreakerState.OPEN
+
+    def _told(self, error: Exception) -> datetime:
+        """When it may be probed after this failure."""
+        self.rests_since = self._clock.now()
+        return self.rests_since + timedelta(seconds=_cooldown(error, self.openings))
+
+    def _is_resting(self) -> bool:
+        """Whether its rest is not over; a moment before the rest began tells that the clock was set back, and nothing of the rest."""
+        return self.retry_at is not None and self.rests_since <= self._clock.now() < self.retry_at
 
     def _probe(self) -> Permit:
         self.state = BreakerState.HALF_OPEN
@@ -224,7 +233,9 @@ class HealthBoard:
             for rung, level in rungs.items():
                 self._latencies(rung).extend(reversed(await work.usage.first_token_ms(level, limit=SAMPLES)))
         for row in rows:
-            self.breaker(row.rung).restore(state=row.state, outcomes=row.outcomes, openings=row.openings, retry_at=row.retry_at)
+            self.breaker(row.rung).restore(
+                state=row.state, outcomes=row.outcomes, openings=row.openings, retry_at=row.retry_at, since=row.updated_at
+            )
             self._saved[row.rung] = self.breaker(row.rung).standing
 
     def copy(self, *, rested: Collection[str] = ()) -> HealthBoard:
@@ -234,7 +245,9 @@ class HealthBoard:
             if rung in rested:
                 continue
             state, retry_at = breaker.standing
-            board.breaker(rung).restore(state=state, outcomes=breaker.outcomes, openings=breaker.openings, retry_at=retry_at)
+            board.breaker(rung).restore(
+                state=state, outcomes=breaker.outcomes, openings=breaker.openings, retry_at=retry_at, since=breaker.rests_since
+            )
         for rung, samples in self._first_tokens.items():
             board._latencies(rung).extend(samples)
         return board

@@ -16,6 +16,7 @@ from bot.domain.thought import Question
 from storage.database import Database
 
 LISTED = 10
+MOST_QUEUED = 1000
 
 
 class Intent(StrEnum):
@@ -122,7 +123,7 @@ class Reactive:
     async def _status(self, question: Question) -> str:
         health = _spoken_health([self._health.breaker(rung) for rung in self._rungs])
         async with self._database.reading() as work:
-            queued = (await work.inbox.counts()).get("queued", 0)
+            queued = len(await work.inbox.queued(limit=MOST_QUEUED))
         return f"I am here. {health}{_spoken_skipped(self._skipped)}{_spoken_queue(queued)}"
 
     async def _notes(self, question: Question) -> str:

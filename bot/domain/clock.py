@@ -24,6 +24,33 @@ class SystemClock:
         return datetime.now(UTC)
 
 
+class _Ids:
+    """The sequence of this process's ids; uuid7 itself keeps such a one, but follows the clock when that is set back."""
+
+    def __init__(self) -> None:
+        self._latest = 0
+
+    def next(self) -> UUID:
+        made = uuid7().int
+        if made <= self._latest:
+            made = (self._latest // _MILLISECOND + 1) * _MILLISECOND + made % _MILLISECOND
+        self._latest = made
+        return UUID(int=made)
+
+    def begin_after(self, id: UUID) -> None:
+        self._latest = max(self._latest, id.int)
+
+
+_MILLISECOND = 1 << 80
+"""By so much ids differ of which one was made a millisecond later (RFC 9562: the first 48 of 128 bits count them)."""
+_ids = _Ids()
+
+
 def new_id() -> UUID:
-    """A UUIDv7: unique, and later ids of one process sort after earlier ones."""
-    return uuid7()
+    """A UUIDv7: unique, and after all earlier ones of this process and those it was told of, also where the clock is set back."""
+    return _ids.next()
+
+
+def begin_ids_after(id: UUID) -> None:
+    """From now on ids sort after *id*, which another process made, perhaps by a clock that was ahead."""
+    _ids.begin_after(id)

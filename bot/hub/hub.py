@@ -95,7 +95,7 @@ class Hub:
             pulls=self._outbox.pulls,
             recorded=self._recorded,
         )
-        self._pool = ConversationPool(name="think", step=self._thinkers.step, width=THINKERS)
+        self._pool = ConversationPool(name="think", step=self._think, width=THINKERS)
         self._late = LateAnswers(database=database, thinkers=self._thinkers, clock=clock)
         self._closing = asyncio.Event()
         self._watches: list[asyncio.Task[None]] = []
@@ -132,8 +132,9 @@ class Hub:
         self._pool.wake(conversation_id)
         return Receipt(event_id=inbound.id, conversation_id=conversation_id, is_new=True)
 
-    async def wait_for_reply(self, event_id: UUID, *, seconds: float) -> Message:
+    async def wait_for_reply(self, receipt: Receipt, *, seconds: float) -> Message:
         """The reply to a received message, as soon as it is recorded. Raises TimeoutError; the turn goes on all the same."""
+        event_id = receipt.event_id
         told: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiting[event_id].append(told)
         try:
@@ -144,6 +145,8 @@ class Hub:
                     with suppress(StorageUnavailable):  # the answer is kept meanwhile, and so is whoever waits for it
                         if (reply := await self._find_reply(event_id)) is not None:
                             return reply
+                    if not self._tends:  # nobody else looks whether whoever holds the conversation has died
+                        self._pool.nudge(receipt.conversation_id)
                     await asyncio.wait([told], timeout=LOOK_SECONDS)
                 return told.result()
         finally:
@@ -166,8 +169,7 @@ class Hub:
         return {"database": True}
 
     async def __aenter__(self) -> Self:
-        if self._tends:
-            await self.resume()
+        await self.resume()
         self._watches = [asyncio.create_task(self._tend(), name="tend the ledger")]
         if self._tends:
             self._watches.append(asyncio.create_task(self._late.run(), name="answer late"))
@@ -186,7 +188,12 @@ class Hub:
             owners = await work.inbox.owners() | await work.outbox.owners()
         if dead := {owner for owner in owners if is_dead(owner, self._owner)}:
             await self._let_go(dead)
-        await self._wake_all()
+        if self._tends:
+            await self._wake_all()
+
+    async def _think(self, conversation_id: UUID) -> float | None:
+        """One step of a conversation's thinking: anyone's, or of a hub that does not tend, only as far as its own questions need it."""
+        return await self._thinkers.step(conversation_id) if self._tends or self._unanswered else None
 
     async def _let_go(self, owners: set[str]) -> None:
         """What these owners were answering is free again; what they, or anyone whose lease ran out, were sending may have arrived."""

@@ -19,7 +19,8 @@ log = structlog.get_logger(__name__)
 FIRST_REST_SECONDS = 5.0
 LONGEST_REST_SECONDS = 60.0
 REST_FOR_EACH_SECOND = 20.0
-"""A try in vain may have kept a model busy: what it took is followed by so many times as much rest."""
+"""A try in vain may have kept a model busy: what it took is followed by so many times as much rest, up to LONGEST_BUSY_REST_SECONDS."""
+LONGEST_BUSY_REST_SECONDS = 300.0
 FAILURES_PER_ROUND = 3
 """Not one: the oldest question may be one that no level can answer, and those behind it ones that any can."""
 QUESTIONS_PER_ROUND = 100
@@ -35,7 +36,7 @@ class LateAnswers:
         self._has_queued = False
         self._has_thought = False  # a model has answered something since the last try in vain
         self._rest = FIRST_REST_SECONDS
-        self._not_before: datetime | None = None
+        self._rests: tuple[datetime, datetime] | None = None  # from, to
         self._news = asyncio.Event()
         self._is_closing = False
 
@@ -53,7 +54,7 @@ class LateAnswers:
         elif turn.tier is not Tier.REACTIVE:
             self._has_thought = True
             if self._has_queued:
-                self._not_before, self._rest = None, FIRST_REST_SECONDS
+                self._rests, self._rest = None, FIRST_REST_SECONDS
                 self._news.set()
 
     def close(self) -> None:
@@ -66,7 +67,7 @@ class LateAnswers:
         while not self._is_closing:
             await self._news.wait()
             self._news.clear()
-            if self._not_before is not None and self._clock.now() < self._not_before:
+            if self._rests and self._rests[0] <= self._clock.now() < self._rests[1]:  # before its beginning: the clock was set back
                 continue
             try:
                 await self._round()
@@ -74,7 +75,7 @@ class LateAnswers:
                 log.warning("late.storage", error=str(error))
             except Exception:  # an edge that must survive
                 log.exception("late.bug")
-                self._not_before = self._clock.now() + timedelta(seconds=LONGEST_REST_SECONDS)
+                self._rest_for(LONGEST_REST_SECONDS)
 
     async def _round(self) -> None:
         """Try the questions one after the other, until too many in a row fail."""
@@ -92,6 +93,10 @@ class LateAnswers:
             if failures == FAILURES_PER_ROUND:
                 break
         if failures:
-            rest = max(self._rest, REST_FOR_EACH_SECOND * (time.monotonic() - began))
-            self._not_before = self._clock.now() + timedelta(seconds=rest)
+            rest = max(self._rest, min(REST_FOR_EACH_SECOND * (time.monotonic() - began), LONGEST_BUSY_REST_SECONDS))
+            self._rest_for(rest)
             self._rest = min(self._rest * 2, LONGEST_REST_SECONDS)
+
+    def _rest_for(self, seconds: float) -> None:
+        now = self._clock.now()
+        self._rests = now, now + timedelta(seconds=seconds)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
@@ -23,11 +24,14 @@ from storage.repositories.outbox import Promised
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 LEASE_SECONDS = 20.0
 WIDTH = 16
 """Sends under way at once on one channel."""
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 300.0
+SEND_SECONDS = 60.0
 DOUBTS_ALLOWED = 5
 """Sends of one reply; if the last of them is in doubt as well, it is left at that and the operator is told."""
 RECOVERED_MARK = "(Recovered after a restart; you may have seen this before.)\n\n"
@@ -51,7 +55,7 @@ class Outbox:
     def pulls(self, channel: str) -> bool:
         """Whether readers of this channel fetch their replies from the ledger, so that recording one delivers it."""
         adapter = self._adapters.get(channel)
-        return adapter is None or adapter.capabilities.pulls
+        return adapter is not None and adapter.capabilities.pulls  # of a channel that is switched off, replies wait for its return
 
     def wake(self, channel: str, conversation_id: UUID) -> None:
         """Something may be ready to be sent in this conversation."""
@@ -60,8 +64,7 @@ class Outbox:
 
     async def drain(self, seconds: float) -> None:
         """Finish what is being sent, within *seconds*."""
-        for pool in self._pools.values():
-            await pool.drain(seconds)
+        await asyncio.gather(*(pool.drain(seconds) for pool in self._pools.values()))
 
     async def renew(self) -> None:
         """Keep the leases of what is being sent now."""
@@ -105,13 +108,14 @@ class Outbox:
 
     async def _find_or_send(self, promised: Promised) -> Sent:
         """What the channel has already, where this may be a repeat and it can tell; else a send, marked where it may be a repeat."""
-        adapter, item = self._adapters[promised.conversation.channel], promised.item
-        if not item.recovered or item.channel_message_id is not None:
-            return await adapter.send(_outgoing(promised))
-        if adapter.capabilities.finds:
-            return await adapter.find(_outgoing(promised)) or await adapter.send(_outgoing(promised))
-        await outlast(lambda: self._mark_recovered(promised), what="the mark of a repeat")
-        return await adapter.send(_outgoing(promised, mark=RECOVERED_MARK))
+        adapter, item, mark = self._adapters[promised.conversation.channel], promised.item, ""
+        if item.recovered and item.channel_message_id is None:
+            if not adapter.capabilities.finds:
+                await outlast(lambda: self._mark_recovered(promised), what="the mark of a repeat")
+                mark = RECOVERED_MARK
+            elif (found := await _bounded(adapter.find(_outgoing(promised)))) is not None:
+                return found
+        return await _bounded(adapter.send(_outgoing(promised, mark=mark)))
 
     async def _mark_recovered(self, promised: Promised) -> None:
         async with self._database.unit_of_work() as work:
@@ -153,6 +157,15 @@ class Outbox:
     def _make_claim(self) -> Claim:
         now = self._clock.now()
         return Claim(owner=self._owner, now=now, until=now + timedelta(seconds=LEASE_SECONDS))
+
+
+async def _bounded(asking: Awaitable[T]) -> T:
+    """What a channel answers. Raises DeliveryUnknown where it does not for too long: its other replies wait behind this one."""
+    try:
+        async with asyncio.timeout(SEND_SECONDS):
+            return await asking
+    except TimeoutError as error:
+        raise DeliveryUnknown(f"the channel said nothing for {SEND_SECONDS:g} s") from error
 
 
 def _brief(error: Exception) -> str:

@@ -42,7 +42,7 @@ SET_ASIDE = (
     "Something about this message keeps tripping me up, so I have set it aside and made a note for whoever looks after me. "
     "Could you try it in other words?"
 )
-ALLOWANCE_SPENT = "\n\n*Today's allowance for paid models is used up; until midnight I think with the models at home.*"
+ALLOWANCE_SPENT = "\n\n*Today's allowance did not cover a better model for this; until midnight I may think with those at home.*"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,7 +125,7 @@ class Thinkers:
             turn = await outlast(lambda: self._think(asked, stream), what="a turn")
             if turn.queued and _is_late(event):
                 return await self._put_off(event, turn, is_to_blame=others_answered and not _is_outage(turn))
-            return await self._record(asked, turn, streamed=stream.is_open)
+            return await self._record(asked, turn, streamed=stream.is_promised)
         except StorageUnavailable:
             raise
         except Conflict as error:
@@ -235,7 +235,8 @@ class _Stream:
         self._event = event
         self._claim = claim
         self._is_barred = False
-        self.is_open = False
+        self._is_open = False
+        self.is_promised = False  # perhaps: the news that a commit arrived can be lost
         self.begin()
 
     def begin(self) -> None:
@@ -253,7 +254,7 @@ class _Stream:
         await self._show(whole=True)
 
     async def _show(self, *, whole: bool) -> None:
-        if not self.is_open and not await self._open():
+        if not self._is_open and not await self._open():
             return
         self._feed.publish(self._event.conversation_id, Grown(event_id=self._event.id, text=self._unseen, whole=whole))
         self._unseen, self._is_new = "", False
@@ -262,6 +263,7 @@ class _Stream:
         """Promise it first; what cannot be promised is not shown, and the answer comes in one piece."""
         if self._is_barred or not self._feed.is_watched(self._event.conversation_id):
             return False
+        self.is_promised = True
         try:
             async with self._database.unit_of_work() as work:
                 await work.outbox.open_stream(conversation_id=self._event.conversation_id, event_id=self._event.id, claim=self._claim())
@@ -269,7 +271,7 @@ class _Stream:
             log.warning("stream.not_shown", error=str(error))
             self._is_barred = True
             return False
-        self.is_open = True
+        self._is_open = True
         return True
 
 

@@ -17,6 +17,7 @@ Step = Callable[[UUID], Awaitable[float | None]]
 """Does one piece of a conversation's work. Returns seconds until the next (0 is at once), or None when there is no more."""
 
 AFTER_TROUBLE_SECONDS = 1.0
+CUT_OFF_SECONDS = 1.0
 
 
 class ConversationPool:
@@ -38,20 +39,26 @@ class ConversationPool:
             task = asyncio.create_task(self._work(conversation_id), name=f"{self._name} {conversation_id}")
             self._tasks[conversation_id] = task
 
+    def nudge(self, conversation_id: UUID) -> None:
+        """As `wake`, where nobody is at work."""
+        if conversation_id not in self._tasks:
+            self.wake(conversation_id)
+
     async def finish(self, seconds: float) -> None:
         """Let what runs now come to its end, for so long at most; nothing is cut off."""
         if self._tasks:
             await asyncio.wait(tuple(self._tasks.values()), timeout=seconds)
 
     async def drain(self, seconds: float) -> None:
-        """Start nothing more and let what runs finish within *seconds*; what does not is cut off."""
+        """Start nothing more and let what runs finish within *seconds*; what does not is cut off, and not waited for much longer."""
         self._closing.set()
         running = tuple(self._tasks.values())
         if running:
             _, late = await asyncio.wait(running, timeout=seconds)
             for task in late:
                 task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            if late:
+                await asyncio.wait(late, timeout=CUT_OFF_SECONDS)
 
     async def _work(self, conversation_id: UUID) -> None:
         try:

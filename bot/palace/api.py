@@ -61,7 +61,7 @@ class Api:
         if "text/event-stream" in request.headers.get("Accept", ""):
             return await self._stream(request, ask, receipt)
         try:
-            reply = await self._hub.wait_for_reply(receipt.event_id, seconds=self._patience_seconds)
+            reply = await self._hub.wait_for_reply(receipt, seconds=self._patience_seconds)
         except TimeoutError:
             raise _still_thinking(ask) from None
         return json_response(_answer(ask, reply))
@@ -76,7 +76,7 @@ class Api:
         async with event_stream(request) as stream:
             with self._hub.feed.subscribe(receipt.conversation_id) as subscription:
                 shown = self._hub.feed.growing(receipt.conversation_id).get(receipt.event_id, "")
-                waiting = asyncio.create_task(self._hub.wait_for_reply(receipt.event_id, seconds=self._patience_seconds), name="api.wait")
+                waiting = asyncio.create_task(self._hub.wait_for_reply(receipt, seconds=self._patience_seconds), name="api.wait")
                 try:
                     await _Growth(stream, receipt.event_id, shown).show(subscription, waiting, ask)
                 finally:

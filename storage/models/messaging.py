@@ -61,6 +61,7 @@ class Message(Base):
         belongs_to("users", "user_id"),
         Index(None, "organization_id", "conversation_id", "id"),
         Index(None, "organization_id", "user_id", "digest"),
+        Index(None, "organization_id", "user_id", "id"),
         Index(None, "organization_id", "reply_to"),
     )
 

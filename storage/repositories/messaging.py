@@ -47,7 +47,8 @@ class Conversations(Repository):
 _question = aliased(Message)
 _ADD_MESSAGE = insert(Message)
 _MESSAGE = select(Message).where(ours(Message), Message.id == given("message"))
-_REPLY = select(Message).where(ours(Message), Message.reply_to == given("message")).order_by(Message.id).limit(1)
+_REPLY = select(Message).where(ours(Message), Message.reply_to == given("message")).order_by(Message.at, Message.id).limit(1)
+"""By the bare id, SQLite would walk through all messages until it meets the reply."""
 _REPLY_OF_KIND = _REPLY.where(Message.kind.in_(given("kinds", expanding=True)))
 _MARK_RECOVERED = update(Message).where(ours(Message), Message.id == given("message")).values(recovered=True)
 _OF_CONVERSATION = select(Message).where(ours(Message), Message.conversation_id == given("conversation")).limit(given("limit"))
@@ -83,6 +84,7 @@ _EXCHANGES = (
     .order_by(Message.id.desc())
     .limit(given("limit"))
 )
+_LATEST_ID = select(Message.id).where(ours(Message)).order_by(Message.id.desc()).limit(1)
 _LATEST_AT = select(Message.at).where(ours(Message)).order_by(Message.id.desc()).limit(1)
 
 
@@ -137,6 +139,10 @@ class Messages(Repository):
     async def find_earlier_answer(self, user_id: UUID, digest: str, *, before: UUID) -> Message | None:
         """A model's latest answer to the same words of the same person, said in private."""
         return await self._first(Message, _EARLIER_ANSWER, user=user_id, digest=digest, before=before)
+
+    async def latest_id(self) -> UUID:
+        """The id of the last message."""
+        return await self._value(_LATEST_ID) or FIRST_ID
 
     async def latest_at(self) -> datetime | None:
         """When the last message was said."""

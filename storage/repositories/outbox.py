@@ -115,7 +115,7 @@ class Outbox(Repository):
     ) -> bool:
         """The recorded reply will be delivered (or is, where recording delivers). Says whether it takes the place of a crashed stream.
 
-        `streamed`: this attempt showed it while it grew; `retried`: an earlier attempt may have.
+        `streamed`: this attempt showed it while it grew, or tried to; `retried`: an earlier attempt may have.
         """
         values: dict[str, Any] = {"message_id": message_id, "state": OutboxState.SENT if delivered else OutboxState.READY}
         values |= {"owner": None, "lease_until": None, "sent_at": now if delivered else None}

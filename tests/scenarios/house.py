@@ -127,6 +127,7 @@ class FlakyDatabase(Database):
             yield work
 
     def _check(self) -> None:
+        """Fail, if told to."""
         if self.is_away:
             raise StorageUnavailable("FAKE: the database is away")
 
@@ -154,7 +155,7 @@ class House:
 
     async def reply(self, receipt: Receipt, *, seconds: float = PATIENCE_SECONDS) -> Message:
         """The reply, as a door that waits for it gets it."""
-        return await self.app.hub.wait_for_reply(receipt.event_id, seconds=seconds)
+        return await self.app.hub.wait_for_reply(receipt, seconds=seconds)
 
     async def asks(self, text: str, **where: str) -> Message:
         """What is said, and the reply to it."""
@@ -210,13 +211,15 @@ async def open_house(
     clock: Clock | None = None,
     database: Database | None = None,
     rungs: Sequence[Rung] | None = None,
+    tends: bool = True,
     **brain: object,
 ) -> AsyncIterator[House]:
     """A hub that runs while inside, and stops as SIGTERM stops it."""
     model, push = model or FakeModel(), push or FakePush()
     rungs = rungs or [rung_of(model)]
     config = config_of(url, folder, **brain)
-    async with build(config, environ={}, rungs=rungs, adapters=[push], clock=clock or SystemClock(), database=database) as app:
+    clock = clock or SystemClock()
+    async with build(config, environ={}, rungs=rungs, adapters=[push], clock=clock, database=database, tends=tends) as app:
         owner = await app.prepare()
         async with app.hub:
             yield House(app=app, owner=owner, model=model, push=push)

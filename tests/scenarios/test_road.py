@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 
 import aiohttp
 
 from bot.adapters.web import CONSOLE
 from bot.brain.reactive import HELP
-from tests.scenarios.house import House, until
+from tests.scenarios.house import FakePush, House, open_house, until
 
 
 async def test_message_is_answered_and_pushed(house: House) -> None:
@@ -25,6 +26,16 @@ async def test_reply_of_a_channel_that_reads_the_ledger_is_delivered_by_being_re
     await house.asks("hello", channel=CONSOLE)
     assert (await house.counts()) == ({"answered": 1}, {"sent": 1})
     assert house.push.took == []
+
+
+async def test_reply_of_a_channel_that_is_switched_off_waits_for_its_return(database_url: str, tmp_path: Path) -> None:
+    async with open_house(database_url, tmp_path) as without:
+        await without.asks("hello", channel="pigeon")
+        assert (await without.counts())[1] == {"ready": 1}
+    pigeon = FakePush()
+    pigeon.channel = "pigeon"
+    async with open_house(database_url, tmp_path, push=pigeon):
+        await until(lambda: pigeon.texts == ["re: hello"])
 
 
 async def test_repeated_event_is_answered_once(house: House) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from bot.adapters.web import CONSOLE
 from bot.domain.errors import StorageUnavailable
+from storage.models.messaging import OutboxState
 from tests.scenarios.house import FlakyDatabase, House, open_house, until
 
 
@@ -72,6 +74,35 @@ async def test_stream_that_cannot_be_promised_is_not_shown(house: House, flaky: 
         flaky.is_away = False
         assert (await house.reply(second)).text == "re: hello"
     assert house.model.asked == ["warm up", "hello"]
+
+
+class LosesNews(FlakyDatabase):
+    """FAKE only in this: told to, it commits the promise of a stream and says that it could not."""
+
+    loses = False
+
+    @asynccontextmanager
+    async def unit_of_work(self) -> AsyncIterator[object]:
+        async with super().unit_of_work() as work:
+            yield work
+            items = await work.outbox.counts() if self.loses else {}
+        if OutboxState.STREAMING in items:
+            self.loses = False
+            raise StorageUnavailable("FAKE: the line fell during COMMIT")
+
+
+async def test_stream_whose_promise_arrived_unheard_holds_up_no_reply(database_url: str, tmp_path: Path) -> None:
+    database = LosesNews(database_url)
+    async with open_house(database_url, tmp_path, database=database) as house:
+        first = await house.hears("zero")
+        await house.reply(first)
+        database.loses = True
+        with house.app.hub.feed.subscribe(first.conversation_id):
+            await house.asks("one")
+        assert not database.loses
+        await house.asks("two")
+        await until(lambda: house.push.texts == ["re: zero", "re: one", "re: two"])
+        assert (await house.counts())[1] == {"sent": 3}
 
 
 async def test_send_is_not_repeated_because_its_news_could_not_be_written(house: House, flaky: FlakyDatabase) -> None:

@@ -44,6 +44,26 @@ def test_two_failures_in_a_row_open_it_however_well_it_was_before(clock: FakeClo
     assert breaker.permit() is None
 
 
+def test_clock_that_is_set_back_keeps_nobody_resting(clock: FakeClock):
+    breaker = CircuitBreaker(clock=clock)
+    fail(breaker, times=2)
+    clock.advance(seconds=-3600)
+    granted(breaker).failed(DOWN)
+    assert breaker.permit() is None
+    clock.advance(seconds=-3600)
+    granted(breaker).succeeded()
+
+
+def test_last_resort_of_a_clock_that_was_ahead_is_no_hindrance(clock: FakeClock):
+    breaker = CircuitBreaker(clock=clock)
+    fail(breaker, times=2)
+    for ahead in (0, 3600):
+        clock.advance(seconds=-ahead)
+        permit = breaker.permit_as_last_resort()
+        assert permit is not None
+        permit.failed(DOWN)
+
+
 def test_a_single_failure_now_and_then_never_opens_it(clock: FakeClock):
     breaker = CircuitBreaker(clock=clock)
     for _ in range(20):

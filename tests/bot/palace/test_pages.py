@@ -12,6 +12,7 @@ import pytest
 
 from bot.domain.clock import new_id
 from bot.domain.message import OutgoingKind
+from bot.hub.hub import Receipt
 from storage.models.messaging import Message
 from tests.bot.palace.web_house import House
 
@@ -38,7 +39,8 @@ async def settled(house: House) -> None:
         assert conversation is not None
         questions = [message for message in await work.messages.latest(conversation.id, limit=500) if message.direction == "in"]
     for question in questions:
-        await house.hub.wait_for_reply(question.id, seconds=5)
+        receipt = Receipt(event_id=question.id, conversation_id=conversation.id, is_new=False)
+        await house.hub.wait_for_reply(receipt, seconds=5)
 
 
 async def test_page_needs_nothing_from_elsewhere_and_runs_nothing_inline(house: House):
