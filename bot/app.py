@@ -7,7 +7,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import structlog
@@ -186,12 +186,12 @@ def build(
 
 def _prices(brain: BrainConfig) -> Prices:
     """The list, and the prices that config gives its levels."""
-    own: dict[tuple[str, str], Rate] = {
-        (level.provider, level.model): Rate(input=level.usd_per_million.input, output=level.usd_per_million.output)
+    own = {
+        level.name: Rate(input=level.usd_per_million.input, output=level.usd_per_million.output)
         for level in brain.levels
         if level.usd_per_million
     }
-    return Prices.load().with_own(own)
+    return replace(Prices.load(), own=own)
 
 
 def _chain(

@@ -192,7 +192,7 @@ class FakePrices:
         self.input_usd = input_usd
         self.output_usd = output_usd
 
-    def cost_usd(self, provider: str, model: str, usage: Usage) -> float:
+    def cost_usd(self, provider: str, model: str, usage: Usage, *, level: str) -> float:
         """Dollars for this usage."""
         if provider == "local":
             return 0.0

@@ -18,8 +18,8 @@ from storage.database import Database, UnitOfWork
 class Pricing(Protocol):
     """What a call costs."""
 
-    def cost_usd(self, provider: str, model: str, usage: Usage) -> float:
-        """Dollars for this usage; zero only for models that run at home."""
+    def cost_usd(self, provider: str, model: str, usage: Usage, *, level: str) -> float:
+        """Dollars for this usage; zero only for models that run at home, or that the owner pays nothing for."""
 
 
 class Budget:
@@ -46,18 +46,18 @@ class Budget:
         local = self._clock.now().astimezone(self._zone)
         return local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0).astimezone(UTC)
 
-    def cost_usd(self, provider: str, model: str, usage: Usage) -> float:
+    def cost_usd(self, level: str, provider: str, model: str, usage: Usage) -> float:
         """Dollars for this usage."""
-        return self._pricing.cost_usd(provider, model, usage)
+        return self._pricing.cost_usd(provider, model, usage, level=level)
 
-    def most_usd(self, provider: str, model: str, prompt: Prompt) -> float:
+    def most_usd(self, level: str, provider: str, model: str, prompt: Prompt) -> float:
         """The most that asking this prompt can cost: byte-level tokenizers never make more tokens than there are bytes."""
         bytes_in = len(prompt.system.encode(errors="replace")) + sum(len(line.text.encode(errors="replace")) + 8 for line in prompt.lines)
-        return self.cost_usd(provider, model, Usage(input_tokens=bytes_in, output_tokens=prompt.max_output_tokens))
+        return self.cost_usd(level, provider, model, Usage(input_tokens=bytes_in, output_tokens=prompt.max_output_tokens))
 
     async def reserve(self, *, level: str, provider: str, model: str, prompt: Prompt, event_id: UUID | None) -> UUID | None:
         """Set the most this call can cost aside; None where it costs nothing. Raises BudgetExhausted, StorageUnavailable."""
-        most = self.most_usd(provider, model, prompt)
+        most = self.most_usd(level, provider, model, prompt)
         if most <= 0:
             return None
         async with self._database.unit_of_work() as work:

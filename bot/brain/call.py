@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 
 Piece = Delta | Finish | ProviderError
 
+_WHOLE = ("stop", "end_turn", "stop_sequence", "eos", "eos_token", "stop_token", "complete", "completed")
+"""What vendors call the end of an answer that is whole; they have as many words for one that failed in the middle."""
 _REFUSALS = ("content_filter", "refusal")
 _WINDOW_FULL = "model_context_window_exceeded"
 
@@ -73,9 +75,10 @@ class Call:
         self.reservation = reservation
         self.first: Delta | ProviderError | None = None
         self.text = ""
-        self.usage: Usage | None = None
         self.is_cut = False
-        self._prompt = prompt
+        self.prompt = prompt
+        self._told: Usage | None = None
+        self._has_ended = False
         self._news = news
         self._monotonic = monotonic
         self._began = monotonic()
@@ -119,9 +122,25 @@ class Call:
         """Stop reading; what comes after is heard by nobody."""
         self.task.cancel()
 
-    def attempt(self, outcome: AttemptOutcome, *, cost_usd: Callable[[Usage], float], error: str = "", detail: str = "") -> Attempt:
+    @property
+    def is_counted(self) -> bool:
+        """Whether it is known what the call used: its vendor told, or refused it, or said all it had to say, which can be estimated.
+
+        A model may have thought, and that is paid for, while nothing came: what was cut or hung up on is not known.
+        """
+        return self._told is not None or self._is_refused or (self._has_ended and bool(self.text))
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens, as the vendor counted them; else a refused call used none, and any other its prompt and what was heard of it."""
+        if self._told is not None:
+            return self._told
+        if self._is_refused:
+            return Usage()
+        return Usage(input_tokens=self.prompt.tokens(), output_tokens=estimate_tokens(self.text) if self.text else 0)
+
+    def attempt(self, outcome: AttemptOutcome, *, cost_usd: float, error: str = "", detail: str = "") -> Attempt:
         """The record of this call, which ended now."""
-        usage = self.usage or self._guess_usage()
         return Attempt(
             level=self.rung.level,
             provider=self.rung.provider.provider,
@@ -131,14 +150,18 @@ class Call:
             error=error,
             first_token_ms=self._first_token_ms,
             latency_ms=self.age_seconds * 1000,
-            usage=usage,
-            cost_usd=cost_usd(usage),
+            usage=self.usage,
+            cost_usd=cost_usd,
             reservation=self.reservation,
         )
 
+    @property
+    def _is_refused(self) -> bool:
+        return isinstance(self.first, ProviderError) and not isinstance(self.first, StreamBroken)
+
     async def _read(self) -> None:
         try:
-            async with aclosing(self.rung.provider.stream(self._prompt)) as stream:
+            async with aclosing(self.rung.provider.stream(self.prompt)) as stream:
                 async for piece in stream:
                     self._tell(piece)
                     if isinstance(piece, Finish):
@@ -163,26 +186,22 @@ class Call:
             if self._first_token_ms is None:
                 self._first_token_ms = self.age_seconds * 1000
         elif isinstance(piece, Finish):
-            self.usage, self.is_cut = piece.usage, piece.is_cut  # owed, whatever the answer is worth
+            self._told, self.is_cut, self._has_ended = piece.usage, piece.is_cut, True  # owed, whatever the answer is worth
             piece = _verdict(piece, has_spoken=self.first is not None)
         if self.first is None and not isinstance(piece, Finish):
             self.first = piece
         self._pieces.put_nowait(piece)
         self._news.set()
 
-    def _guess_usage(self) -> Usage:
-        """Tokens where the vendor did not count: a refused call used none; one that broke off or was ended is charged for its prompt."""
-        if isinstance(self.first, ProviderError) and not isinstance(self.first, StreamBroken):
-            return Usage()
-        return Usage(input_tokens=self._prompt.tokens(), output_tokens=estimate_tokens(self.text) if self.text else 0)
-
 
 def _verdict(end: Finish, *, has_spoken: bool) -> Finish | ProviderError:
     """The end of an answer, or the error that it stands for: a refusal, or nothing said at all."""
     if end.reason in _REFUSALS:
         return RequestRejected(f"refused to answer this ({end.reason})")
-    if has_spoken:
+    if has_spoken and (end.is_cut or end.reason.casefold() in _WHOLE):
         return end
+    if has_spoken:
+        return StreamBroken(f"broke off (ended by {end.reason})")
     if end.reason == _WINDOW_FULL:
         return ContextTooLong("the prompt fills the model's window")
     hint = "; raise max_output_tokens of this level: thinking counts towards it" if end.is_cut else ""

@@ -22,7 +22,7 @@ from bot.domain.errors import (
     StorageError,
 )
 from bot.domain.ports import Listener
-from bot.domain.thought import Attempt, AttemptOutcome, Completion, Delta, Prompt, Usage
+from bot.domain.thought import Attempt, AttemptOutcome, Completion, Delta, Prompt
 
 log = structlog.get_logger(__name__)
 
@@ -115,9 +115,12 @@ class FallbackChain:
             level=rung.level, provider=rung.provider.provider, model=rung.provider.model, prompt=prompt, event_id=event_id
         )
 
-    def cost_usd(self, rung: Rung, usage: Usage) -> float:
-        """Dollars for this usage."""
-        return 0.0 if self._budget is None else self._budget.cost_usd(rung.provider.provider, rung.provider.model, usage)
+    def cost_usd(self, call: Call) -> float:
+        """Dollars for a call that ended. Where its vendor could not tell any more what was used, that is all that was set aside."""
+        if self._budget is None:
+            return 0.0
+        who = call.rung.level, call.rung.provider.provider, call.rung.provider.model
+        return self._budget.cost_usd(*who, call.usage) if call.is_counted else self._budget.most_usd(*who, call.prompt)
 
     def has_refused(self, rung: Rung, event_id: UUID | None) -> bool:
         """Whether this rung was asked this very question before, and would not answer it."""
@@ -337,9 +340,7 @@ class _Run:
 
     def _end(self, call: Call, outcome: AttemptOutcome, *, error: str = "", detail: str = "") -> None:
         self._active.remove(call)
-        self.attempts.append(
-            call.attempt(outcome, error=error, detail=detail, cost_usd=lambda usage: self._chain.cost_usd(call.rung, usage))
-        )
+        self.attempts.append(call.attempt(outcome, error=error, detail=detail, cost_usd=self._chain.cost_usd(call)))
 
     def _note_skipped(self, rung: Rung, *, detail: str, error: str = "") -> None:
         provider, outcome = rung.provider, AttemptOutcome.SKIPPED

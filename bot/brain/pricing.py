@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, Self
@@ -46,11 +46,15 @@ class Price:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prices:
-    """Every price that is known, as of a day; what is not known is reckoned at the dearest that its vendor asks, never as free."""
+    """Every price that is known, as of a day; what is not known is reckoned at the dearest that its vendor asks, never as free.
+
+    `own` are the prices that the owner gives to levels, by their names: the same model may cost something else elsewhere.
+    """
 
     as_of: date
     free: frozenset[str]
     tables: Mapping[str, Mapping[str, Price]]
+    own: Mapping[str, Rate] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path = _FILE) -> Self:
@@ -60,19 +64,14 @@ class Prices:
         tables = {vendor: {model: _price(entry) for model, entry in table.items()} for vendor, table in told.items()}
         return cls(as_of=as_of, free=free, tables=tables)
 
-    def with_own(self, own: Mapping[tuple[str, str], Rate]) -> Self:
-        """These prices, with the owner's own for some (provider, model)."""
-        tables = {vendor: dict(table) for vendor, table in self.tables.items()}
-        for (provider, model), rate in own.items():
-            tables.setdefault(provider, {})[model] = Price(rate=rate)
-        return replace(self, tables=tables)
+    def known(self, provider: str, model: str, *, level: str) -> bool:
+        """Whether the price of *model* on this level is known, rather than reckoned."""
+        return level in self.own or provider in self.free or self._find(provider, model) is not None
 
-    def known(self, provider: str, model: str) -> bool:
-        """Whether the price of *model* is known, rather than reckoned."""
-        return provider in self.free or self._find(provider, model) is not None
-
-    def cost_usd(self, provider: str, model: str, usage: Usage) -> float:
-        """What *usage* of *model* costs, in US dollars."""
+    def cost_usd(self, provider: str, model: str, usage: Usage, *, level: str) -> float:
+        """What *usage* of *model* on this level costs, in US dollars."""
+        if level in self.own:
+            return self.own[level].cost(usage)
         if provider in self.free:
             return 0.0
         price = self._find(provider, model)

@@ -169,8 +169,8 @@ class Finish:
 
     @property
     def is_cut(self) -> bool:
-        """Whether the answer ended because it had used up its output tokens."""
-        return self.reason in ("length", "max_tokens")
+        """Whether the answer ended because it had used up its output tokens, or the model's window."""
+        return self.reason in ("length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded")
 
 
 class AttemptOutcome(StrEnum):

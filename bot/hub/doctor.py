@@ -133,13 +133,13 @@ class Doctor:
             return _out(rung, str(error), self._repair(rung))
         if not _is_served(model, served):
             return _out(rung, f"{model} is not served here", _offer(provider, served))
-        least = self._prices.cost_usd(provider, model, Usage(output_tokens=rung.max_output_tokens))
+        least = self._prices.cost_usd(provider, model, Usage(output_tokens=rung.max_output_tokens), level=rung.level)
         if least > self._config.brain.daily_usd:
             detail = f"{model} is never asked: one call can cost ${least:.2g} and more, daily_usd is ${self._config.brain.daily_usd:g}"
             return _out(rung, detail, "raise daily_usd, or lower max_output_tokens of this level")
         if not self._is_elsewhere(rung) and (ending := deprecation(provider, model)):
             return _answering(rung, ending, _offer(provider, [name for name in served if name != model]))
-        if not self._prices.known(provider, model):
+        if not self._prices.known(provider, model, level=rung.level):
             repair = "its calls are reckoned at the vendor's dearest price until bot/brain/prices.toml names it"
             return _answering(rung, f"{model} answers, but its price is not known", repair)
         return _answering(rung, f"{provider} {model}")

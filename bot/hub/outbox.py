@@ -46,6 +46,7 @@ class Outbox:
         self._owner = owner
         self._clock = clock
         self._held: set[UUID] = set()
+        self._send_seconds = SEND_SECONDS
         self._pools = {
             channel: ConversationPool(name=f"deliver {channel}", step=self.deliver, width=WIDTH)
             for channel, adapter in adapters.items()
@@ -113,9 +114,17 @@ class Outbox:
             if not adapter.capabilities.finds:
                 await outlast(lambda: self._mark_recovered(promised), what="the mark of a repeat")
                 mark = RECOVERED_MARK
-            elif (found := await _bounded(adapter.find(_outgoing(promised)))) is not None:
+            elif (found := await self._bounded(adapter.find(_outgoing(promised)))) is not None:
                 return found
-        return await _bounded(adapter.send(_outgoing(promised, mark=mark)))
+        return await self._bounded(adapter.send(_outgoing(promised, mark=mark)))
+
+    async def _bounded(self, asking: Awaitable[T]) -> T:
+        """What a channel answers. Raises DeliveryUnknown where it does not for too long: the conversation waits behind this."""
+        try:
+            async with asyncio.timeout(self._send_seconds):
+                return await asking
+        except TimeoutError as error:
+            raise DeliveryUnknown(f"the channel said nothing for {self._send_seconds:g} s") from error
 
     async def _mark_recovered(self, promised: Promised) -> None:
         async with self._database.unit_of_work() as work:
@@ -157,15 +166,6 @@ class Outbox:
     def _make_claim(self) -> Claim:
         now = self._clock.now()
         return Claim(owner=self._owner, now=now, until=now + timedelta(seconds=LEASE_SECONDS))
-
-
-async def _bounded(asking: Awaitable[T]) -> T:
-    """What a channel answers. Raises DeliveryUnknown where it does not for too long: its other replies wait behind this one."""
-    try:
-        async with asyncio.timeout(SEND_SECONDS):
-            return await asking
-    except TimeoutError as error:
-        raise DeliveryUnknown(f"the channel said nothing for {SEND_SECONDS:g} s") from error
 
 
 def _brief(error: Exception) -> str:

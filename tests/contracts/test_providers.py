@@ -95,7 +95,8 @@ async def test_the_whole_prompt_and_the_output_limit_reach_the_model(provider: P
     await ask(provider)
     (asked,) = server.asked
     said = [message["content"] for message in asked["messages"]]
-    assert [asked["system"], *said] if provider.provider == "anthropic" else said == ["You are Robbie.", "hi", "hello", "how are you?"]
+    told = [asked["system"], *said] if provider.provider == "anthropic" else said
+    assert told == ["You are Robbie.", "hi", "hello", "how are you?"]
     limits = (asked.get("max_tokens"), asked.get("max_completion_tokens"), asked.get("options", {}).get("num_predict"))
     assert 77 in limits
     assert asked["stream"] is True

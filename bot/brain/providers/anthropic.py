@@ -36,6 +36,7 @@ class AnthropicProvider:
         self.model = model
         self._sdk = anthropic
         self._http = httpx2
+        self._secret = api_key
         self._who = f"anthropic {model}"
         self._client = anthropic.AsyncAnthropic(
             api_key=api_key,
@@ -95,10 +96,12 @@ class AnthropicProvider:
         except sdk.APIStatusError as error:
             codes, text = (error.type,), error.api_message or error.message
             if error.status_code < 400:  # the SDK gives an error event the status of the stream it came in
-                raise from_event(self._who, codes=codes, text=text) from error
-            raise from_status(self._who, error.status_code, codes=codes, text=text, headers=error.response.headers) from error
+                raise from_event(self._who, codes=codes, text=text, secret=self._secret) from error
+            raise from_status(
+                self._who, error.status_code, codes=codes, text=text, headers=error.response.headers, secret=self._secret
+            ) from error
         except (sdk.APIConnectionError, self._http.HTTPError) as error:  # a cut stream comes out of the SDK as it was
-            raise cut_off(self._who, error, begun=begun) from error
+            raise cut_off(self._who, error, begun=begun, secret=self._secret) from error
         except UnicodeEncodeError as error:
             raise RequestRejected(f"{self._who}: the prompt is no valid Unicode") from error
         except MALFORMED as error:

@@ -27,6 +27,9 @@ READ_SECONDS = 120.0
 MALFORMED = (ValueError, TypeError, AttributeError, LookupError)
 """What reading a frame of the wrong shape raises; the SDKs check almost nothing of what they are sent."""
 
+SHORTEST_SECRET = 6
+"""Characters; a shorter one, such as the "none" that is given to a server without keys, is a word like any other."""
+
 _CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error", "string_above_max_length"}
 # Anthropic, Ollama and vLLM give these refusals no code of their own: only their words tell them from other bad requests.
 _CONTEXT_WORDS = re.compile(r"prompt is too long|context (length|window|size)|exceeds? the (available )?context", re.IGNORECASE)
@@ -40,11 +43,11 @@ _OVERLOAD_CODES = {"overloaded_error", "overloaded", "engine_overloaded", "timeo
 
 
 def from_status(
-    who: str, status: int, *, codes: Iterable[str | None] = (), text: str = "", headers: Mapping[str, str] | None = None
+    who: str, status: int, *, codes: Iterable[str | None] = (), text: str = "", headers: Mapping[str, str] | None = None, secret: str = ""
 ) -> ProviderError:
-    """The error that an HTTP answer of *status* means; *codes* are the vendor's own words for it."""
+    """The error that an HTTP answer of *status* means; *codes* are the vendor's own words for it, which may repeat the *secret*."""
     words = set(codes)
-    said = f"{who}: HTTP {status}: {brief(text)}"
+    said = f"{who}: HTTP {status}: {brief(text, secret)}"
     if words & _MODEL_CODES or status in (404, 410):
         return ModelNotServed(said)
     if status == 429:
@@ -62,9 +65,9 @@ def from_status(
     return ProviderUnavailable(said)  # a redirect, a proxy that wants a password, an address where no model lives
 
 
-def from_event(who: str, *, codes: Iterable[str | None] = (), text: str = "") -> ProviderError:
+def from_event(who: str, *, codes: Iterable[str | None] = (), text: str = "", secret: str = "") -> ProviderError:
     """The error that an error event inside a stream means; whatever is not told more precisely is a broken stream."""
-    said, words = f"{who}: error inside the stream: {brief(text)}", set(codes)
+    said, words = f"{who}: error inside the stream: {brief(text, secret)}", set(codes)
     if words & _RATE_CODES:
         return RateLimited(said)
     if words & _OVERLOAD_CODES:
@@ -76,9 +79,9 @@ def from_event(who: str, *, codes: Iterable[str | None] = (), text: str = "") ->
     return StreamBroken(said)
 
 
-def cut_off(who: str, error: Exception, *, begun: bool) -> ProviderError:
+def cut_off(who: str, error: Exception, *, begun: bool, secret: str = "") -> ProviderError:
     """The error that a failed connection means: before the answer began the level is away, after it the stream is broken."""
-    said = f"{who}: {type(error).__name__}: {brief(str(error))}"
+    said = f"{who}: {type(error).__name__}: {brief(str(error), secret)}"
     return StreamBroken(said) if begun else ProviderUnavailable(said)
 
 
@@ -104,9 +107,10 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def brief(text: str) -> str:
-    """*text* on one line and short enough for a log."""
-    return " ".join(text.split())[:300]
+def brief(text: str, secret: str = "") -> str:
+    """*text* on one line, short enough for a log, and without the *secret*."""
+    safe = text.replace(secret, "[secret]") if len(secret) >= SHORTEST_SECRET else text
+    return " ".join(safe.split())[:300]
 
 
 def quiet(*loggers: str) -> None:

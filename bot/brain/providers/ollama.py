@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
 
 from bot.brain.providers.faults import MALFORMED, READ_SECONDS, cut_off, ending, from_event, from_status, quiet
 from bot.domain.errors import ProviderError, RequestRejected, StreamBroken
@@ -28,7 +29,9 @@ class OllamaProvider:
         self._http = httpx
         self._sdk = ollama
         self._context = context
-        self._who = f"ollama {model} at {url}"
+        parts = urlsplit(url)
+        self._secret, _, host = parts.netloc.rpartition("@")  # a proxy before it may want a password
+        self._who = f"ollama {model} at {parts._replace(netloc=host).geturl()}"
         self._client = ollama.AsyncClient(host=url, timeout=httpx.Timeout(READ_SECONDS, connect=connect_seconds))
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish, None]:
@@ -75,14 +78,14 @@ class OllamaProvider:
         """The error of Robbie's that *error* means; *begun* tells whether a part of the answer had come."""
         if isinstance(error, self._sdk.ResponseError):
             if error.status_code < 400:
-                return from_event(self._who, text=str(error.error))
+                return from_event(self._who, text=str(error.error), secret=self._secret)
             answer = getattr(error.__context__, "response", None)  # the SDK drops the headers, its cause still has them
             headers = answer.headers if answer is not None else {}
-            return from_status(self._who, error.status_code, text=str(error.error), headers=headers)
+            return from_status(self._who, error.status_code, text=str(error.error), headers=headers, secret=self._secret)
         if isinstance(error, UnicodeEncodeError):
             return RequestRejected(f"{self._who}: the prompt is no valid Unicode")
         if isinstance(error, (self._http.HTTPError, ConnectionError)):
-            return cut_off(self._who, error, begun=begun)
+            return cut_off(self._who, error, begun=begun, secret=self._secret)
         return StreamBroken(f"{self._who}: a malformed answer: {type(error).__name__}")
 
 

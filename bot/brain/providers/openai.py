@@ -32,6 +32,7 @@ class OpenAIProvider:
         quiet("openai", "httpx2", "httpcore2", "httpx", "httpcore")
         self.model = model
         self._sdk = openai
+        self._secret = api_key
         self._who = f"openai {model}"
         self._reasons = bool(_REASONS.search(model))
         self._takes_effort = self._reasons and not _NO_EFFORT.search(model)
@@ -92,11 +93,13 @@ class OpenAIProvider:
             yield
         except sdk.APIStatusError as error:
             codes = (error.code, error.type)
-            raise from_status(self._who, error.status_code, codes=codes, text=error.message, headers=error.response.headers) from error
+            raise from_status(
+                self._who, error.status_code, codes=codes, text=error.message, headers=error.response.headers, secret=self._secret
+            ) from error
         except sdk.APIConnectionError as error:
-            raise cut_off(self._who, error, begun=begun) from error
+            raise cut_off(self._who, error, begun=begun, secret=self._secret) from error
         except sdk.APIError as error:
-            raise from_event(self._who, codes=(error.code, error.type), text=error.message) from error
+            raise from_event(self._who, codes=(error.code, error.type), text=error.message, secret=self._secret) from error
         except UnicodeEncodeError as error:
             raise RequestRejected(f"{self._who}: the prompt is no valid Unicode") from error
         except MALFORMED as error:

@@ -69,7 +69,7 @@ async def test_beyond_the_allowance_nothing_is_set_aside(database: Database, clo
 
 
 async def test_calls_at_the_same_moment_never_pass_the_allowance_together(database: Database, clock: FakeClock):
-    one = make_budget(database, clock).most_usd("openai", "m", prompting())
+    one = make_budget(database, clock).most_usd("a", "openai", "m", prompting())
     budget = make_budget(database, clock, daily_usd=one * 3.5)
     done = await asyncio.gather(*(reserve(budget) for _ in range(10)), return_exceptions=True)
     assert sum(isinstance(result, BudgetExhausted) for result in done) == 7
@@ -135,6 +135,17 @@ async def test_every_ending_of_a_call_is_settled(database: Database, clock: Fake
     assert await spent(database) == pytest.approx(done.cost_usd)
 
 
+@pytest.mark.parametrize("script", [(CUT,), ("half an ans", CUT), (SILENCE,), ("half", SILENCE), (Pause(HEDGE * 3), "late")])
+async def test_what_nobody_counted_stays_spent_to_the_last_cent_of_what_was_set_aside(
+    database: Database, clock: FakeClock, script: tuple[Step, ...]
+):
+    """A model that thinks before it speaks is paid for what it thought, also where it was hung up on."""
+    most = make_budget(database, clock).most_usd("a", "openai", "m-1", prompting().fitted(context=4096, output=10))
+    done = await make_chain(database, clock, paid(*script), FakeProvider("free")).complete(prompting())
+    await make_budget(database, clock).settle(done.attempts, event_id=None)
+    assert await spent(database) == pytest.approx(most)
+
+
 @pytest.mark.parametrize("reason", ["length", "refusal"])
 async def test_what_a_vendor_counted_is_paid_though_it_was_no_answer(database: Database, clock: FakeClock, reason: str):
     used = Usage(input_tokens=7, output_tokens=10)
@@ -160,8 +171,8 @@ async def test_a_turn_that_nobody_will_hear_of_settles_itself(database: Database
     if ends != "listener":
         turn.cancel()
     await asyncio.gather(turn, return_exceptions=True)
-    most = make_budget(database, clock).most_usd("openai", "m-1", prompting().fitted(context=4096, output=10))
-    assert 0 < await spent(database) < most
+    most = make_budget(database, clock).most_usd("a", "openai", "m-1", prompting().fitted(context=4096, output=10))
+    assert await spent(database) == pytest.approx(most)
 
 
 async def test_over_the_allowance_a_free_level_answers_and_it_is_said(database: Database, clock: FakeClock):
@@ -173,7 +184,7 @@ async def test_over_the_allowance_a_free_level_answers_and_it_is_said(database: 
 
 
 async def test_a_second_call_that_the_allowance_rules_out_is_no_reason_to_say_so(database: Database, clock: FakeClock):
-    most = make_budget(database, clock).most_usd("openai", "m-1", prompting().fitted(context=4096, output=10))
+    most = make_budget(database, clock).most_usd("a", "openai", "m-1", prompting().fitted(context=4096, output=10))
     chain = make_chain(database, clock, paid(Pause(HEDGE * 2), "dear"), paid("dear too"), daily_usd=most * 1.5)
     done = await chain.complete(prompting())
     assert (done.text, done.over_budget) == ("dear", False)

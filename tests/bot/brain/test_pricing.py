@@ -1,5 +1,6 @@
 """Costs come from one dated file; what it does not list is dear, never free."""
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -23,8 +24,8 @@ def test_the_shipped_file_is_dated_and_priced_above_nothing(prices: Prices) -> N
 
 
 def test_a_listed_model_costs_what_is_listed(prices: Prices) -> None:
-    assert prices.cost_usd("openai", "gpt-4-turbo", SMALL) == pytest.approx(0.010 + 0.015)
-    assert prices.cost_usd("anthropic", "claude-sonnet-5-5", SMALL) == pytest.approx(0.002 + 0.005)
+    assert prices.cost_usd("openai", "gpt-4-turbo", SMALL, level="a") == pytest.approx(0.010 + 0.015)
+    assert prices.cost_usd("anthropic", "claude-sonnet-5-5", SMALL, level="a") == pytest.approx(0.002 + 0.005)
 
 
 @pytest.mark.parametrize(
@@ -40,41 +41,42 @@ def test_a_listed_model_costs_what_is_listed(prices: Prices) -> None:
     ],
 )
 def test_a_dated_id_costs_what_its_plain_name_costs(prices: Prices, provider: str, dated: str, plain: str) -> None:
-    assert prices.known(provider, dated)
-    assert prices.cost_usd(provider, dated, SMALL) == prices.cost_usd(provider, plain, SMALL)
+    assert prices.known(provider, dated, level="a")
+    assert prices.cost_usd(provider, dated, SMALL, level="a") == prices.cost_usd(provider, plain, SMALL, level="a")
 
 
 def test_a_dated_id_listed_itself_keeps_its_own_price(prices: Prices) -> None:
-    assert prices.cost_usd("openai", "gpt-4o-2024-05-13", MILLION) == pytest.approx(20)
+    assert prices.cost_usd("openai", "gpt-4o-2024-05-13", MILLION, level="a") == pytest.approx(20)
 
 
 @pytest.mark.parametrize("model", ["gpt-7-zenith", "gpt-6.1-sol-ultra", "openai/gpt-4o", ""])
 def test_an_unknown_model_is_reckoned_at_the_dearest(prices: Prices, model: str) -> None:
     """A longer name may be a dearer model, so that only dates and "latest" are taken for the same one."""
-    assert not prices.known("openai", model)
-    every = [prices.cost_usd("openai", listed, SMALL) for listed in prices.tables["openai"]]
-    assert prices.cost_usd("openai", model, SMALL) >= max(every) > 0
+    assert not prices.known("openai", model, level="a")
+    every = [prices.cost_usd("openai", listed, SMALL, level="a") for listed in prices.tables["openai"]]
+    assert prices.cost_usd("openai", model, SMALL, level="a") >= max(every) > 0
 
 
 def test_an_unknown_vendor_is_reckoned_at_the_dearest_of_all(prices: Prices) -> None:
-    dearest = max(prices.cost_usd(vendor, "unknown", SMALL) for vendor in prices.tables)
-    assert prices.cost_usd("newcomer", "x", SMALL) >= dearest
+    dearest = max(prices.cost_usd(vendor, "unknown", SMALL, level="a") for vendor in prices.tables)
+    assert prices.cost_usd("newcomer", "x", SMALL, level="a") >= dearest
 
 
 def test_a_long_input_is_charged_at_its_higher_rate_as_a_whole(prices: Prices) -> None:
     at, over = Usage(input_tokens=272_000), Usage(input_tokens=272_001)
-    assert prices.cost_usd("openai", "gpt-6.1-sol", at) == pytest.approx(0.272 * 2)
-    assert prices.cost_usd("openai", "gpt-6.1-sol", over) == pytest.approx(0.272001 * 4)
+    assert prices.cost_usd("openai", "gpt-6.1-sol", at, level="a") == pytest.approx(0.272 * 2)
+    assert prices.cost_usd("openai", "gpt-6.1-sol", over, level="a") == pytest.approx(0.272001 * 4)
 
 
 @pytest.mark.parametrize("provider", ["ollama", "local"])
 def test_ones_own_machines_cost_nothing(prices: Prices, provider: str) -> None:
-    assert prices.cost_usd(provider, "anything", MILLION) == 0
-    assert prices.known(provider, "anything")
+    assert prices.cost_usd(provider, "anything", MILLION, level="a") == 0
+    assert prices.known(provider, "anything", level="a")
 
 
-def test_the_owners_own_price_counts_and_makes_nothing_else_cheaper(prices: Prices) -> None:
-    own = prices.with_own({("openai", "mine"): Rate(input=0.0, output=0.0)})
-    assert own.cost_usd("openai", "mine", MILLION) == 0
-    assert own.known("openai", "mine")
-    assert own.cost_usd("openai", "unknown", SMALL) == prices.cost_usd("openai", "unknown", SMALL)
+def test_the_owners_own_price_counts_on_its_level_alone(prices: Prices) -> None:
+    own = replace(prices, own={"proxy": Rate(input=0.0, output=0.0)})
+    assert own.cost_usd("openai", "gpt-4-turbo", MILLION, level="proxy") == 0
+    assert own.known("openai", "mine", level="proxy")
+    assert not own.known("openai", "mine", level="a")
+    assert own.cost_usd("openai", "gpt-4-turbo", MILLION, level="a") == prices.cost_usd("openai", "gpt-4-turbo", MILLION, level="a") > 0

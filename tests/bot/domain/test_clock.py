@@ -10,7 +10,7 @@ from bot.domain.clock import _Ids, new_id
 def test_ids_sort_as_they_were_made():
     made = [new_id() for _ in range(1000)]
     assert made == sorted(set(made))
-    assert {id.version for id in made} == {7}
+    assert {one.version for one in made} == {7}
 
 
 def test_ids_come_after_those_of_a_clock_that_was_ahead():
@@ -20,7 +20,7 @@ def test_ids_come_after_those_of_a_clock_that_was_ahead():
     made = [ids.next() for _ in range(1000)]
     assert an_hour_ahead < made[0]
     assert made == sorted(set(made))
-    assert {id.version for id in made} == {7}
+    assert {one.version for one in made} == {7}
     assert made[-1].int - an_hour_ahead.int < 2_000 << 80, "the lead melts away while the clock catches up"
 
 

@@ -56,6 +56,18 @@ async def test_send_in_doubt_is_repeated_marked(house: House, clock: FakeClock) 
     assert house.push.texts == ["re: hello", f"{RECOVERED_MARK}re: hello"]
 
 
+async def test_channel_that_never_answers_is_a_send_in_doubt(house: House, clock: FakeClock) -> None:
+    house.app.hub._outbox._send_seconds = 0.05
+    house.push.waits_before = "re: hello"
+    receipt = await house.hears("hello")
+    await house.reply(receipt)
+    await until(lambda: house.app.hub._outbox._held != set())
+    await until(lambda: house.app.hub._outbox._held == set())
+    house.push.waits_before = ""
+    await _later(house, clock, receipt.conversation_id)
+    assert house.push.texts == [f"{RECOVERED_MARK}re: hello"]
+
+
 @pytest.mark.parametrize("error", [DeliveryUnknown("FAKE"), KeyError("FAKE: a bug of the adapter")])
 async def test_doubt_has_an_end(house: House, clock: FakeClock, error: Exception) -> None:
     house.push.fails_after.extend([error] * 20)

@@ -6,8 +6,9 @@ import pytest
 
 from bot.brain.providers import faults
 from bot.brain.providers.anthropic import AnthropicProvider
+from bot.brain.providers.ollama import OllamaProvider
 from bot.brain.providers.openai import OpenAIProvider
-from bot.domain.errors import ContextTooLong, ModelNotServed, ProviderUnavailable, RateLimited, RequestRejected, StreamBroken
+from bot.domain.errors import ContextTooLong, ModelNotServed, ProviderError, ProviderUnavailable, RateLimited, RequestRejected, StreamBroken
 from bot.domain.thought import Finish, Prompt, Usage
 from tests.contracts.model_fakes import Wire, fake_model
 
@@ -104,6 +105,26 @@ async def test_the_environment_cannot_send_the_key_elsewhere(monkeypatch: pytest
     assert other._client.base_url.host == "api.anthropic.com"
     await one.close()
     await other.close()
+
+
+@pytest.mark.parametrize("vendor", ["openai", "anthropic", "ollama"])
+@pytest.mark.parametrize("status", [400, 401, 429, 500])
+async def test_a_server_that_repeats_the_secret_is_quoted_without_it(vendor: str, status: int) -> None:
+    async with fake_model() as server:
+        server.will_refuse(status, message="Incorrect API key provided: robbie:s3cret-key.")
+        provider = {
+            "openai": lambda: OpenAIProvider(model="m", api_key="robbie:s3cret-key", base_url=f"{server.url}/v1"),
+            "anthropic": lambda: AnthropicProvider(model="m", api_key="robbie:s3cret-key", base_url=server.url),
+            "ollama": lambda: OllamaProvider(model="m", url=server.url.replace("://", "://robbie:s3cret-key@")),
+        }[vendor]()
+        with pytest.raises(ProviderError, match="provided: \\[secret\\]") as caught:
+            assert [part async for part in provider.stream(ASKING)]
+        assert "s3cret-key" not in str(caught.value)
+        await provider.close()
+
+
+def test_a_word_for_no_key_is_no_secret() -> None:
+    assert faults.brief("none of them", "none") == "none of them"
 
 
 def test_no_provider_module_imports_its_sdk_by_itself() -> None:
