@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from bot.domain.errors import RobbieError, StorageUnavailable
+from bot.domain.errors import ConfigError, RobbieError, StorageUnavailable
 
 if TYPE_CHECKING:
     from bot.app import App
@@ -126,8 +126,14 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
     """
     from bot import commands
 
-    is_well = _wait(commands.doctor(_app(context, tends=False), as_json=as_json))
-    raise typer.Exit(0 if is_well else 1)
+    try:
+        app = _app(context, tends=False)
+    except ConfigError as error:
+        if not as_json:
+            raise
+        _say({"ok": False, "checks": [{"part": "config", "status": "fail", "detail": str(error), "repair": error.repair}]})
+        raise typer.Exit(1) from error
+    raise typer.Exit(0 if _wait(commands.doctor(app, as_json=as_json)) else 1)
 
 
 @cli.command()

@@ -90,7 +90,7 @@ class Setup:
             if not self._asks or not Confirm.ask("Try another key?", default=True, console=self._console):
                 return
         in_environment = self._environ.get(variable, "").strip()
-        if self._asks and in_environment != key:
+        if in_environment != key or not self._asks:
             self._secrets[variable] = key
         self._console.print(f"{level.name}: the key works")
         if self._asks and in_environment not in ("", key):

@@ -24,7 +24,7 @@ async def copy_everything(source: Database, target: Database, progress: Progress
     """
     async with source.snapshot() as here:
         total = sum([await _count(here, table) for table in Base.metadata.sorted_tables])  # locked, or refused, before the target is
-        async with target.unit_of_work() as there:
+        async with target.unit_of_work(is_long=True) as there:
             if any([await _count(there, table) for table in Base.metadata.sorted_tables]):
                 raise Conflict("the target already holds data; copy into an empty database")
             done = 0

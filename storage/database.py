@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
@@ -28,6 +29,8 @@ from storage.repositories.outbox import Outbox
 from storage.repositories.people import People
 from storage.shared_commit import SharedCommit
 
+ACT_SECONDS = 15.0
+"""How long a server may take for all that an act asks of it, which is milliseconds' work; ending it takes the driver up to ten more."""
 LEAST_FREE_BYTES = 1 << 20
 """A message may have so many."""
 
@@ -97,9 +100,16 @@ class Database:
     """
 
     def __init__(
-        self, url: str, *, organization: str, busy_seconds: float = SQLITE_BUSY_SECONDS, least_free_bytes: int = LEAST_FREE_BYTES
+        self,
+        url: str,
+        *,
+        organization: str,
+        busy_seconds: float = SQLITE_BUSY_SECONDS,
+        act_seconds: float = ACT_SECONDS,
+        least_free_bytes: int = LEAST_FREE_BYTES,
     ) -> None:
         self.url = url
+        self._act_seconds = act_seconds
         self._least_free_bytes = least_free_bytes
         self.organization = organization
         self.file = file_of(url)
@@ -113,13 +123,14 @@ class Database:
             self.engine = self._reader = make_postgres_engine(url)
 
     @asynccontextmanager
-    async def unit_of_work(self) -> AsyncIterator[UnitOfWork]:
+    async def unit_of_work(self, *, is_long: bool = False) -> AsyncIterator[UnitOfWork]:
         """Read and write as one act: all of it is kept on leaving, or none. Raises StorageUnavailable, Conflict.
 
-        Never hold one across a network or model call: on SQLite it keeps every other writer waiting.
+        Never hold one across a network or model call: on SQLite it keeps every other writer waiting. One that is not long is given up
+        when a server does not answer.
         """
         with storage_errors(self.place):
-            async with self._shared.unit() if self._shared else self.engine.begin() as connection:
+            async with self._bound(is_long=is_long), self._shared.unit() if self._shared else self.engine.begin() as connection:
                 await enter_organization(connection, self.organization)
                 yield UnitOfWork(connection, self.organization)
 
@@ -127,7 +138,7 @@ class Database:
     async def reading(self) -> AsyncIterator[UnitOfWork]:
         """Read only, beside whoever writes. Raises StorageUnavailable."""
         with storage_errors(self.place):
-            async with self._reader.connect() as connection:
+            async with self._bound(), self._reader.connect() as connection:
                 await enter_organization(connection, self.organization)
                 yield UnitOfWork(connection, self.organization)
 
@@ -143,6 +154,18 @@ class Database:
             async with frozen.connect() as connection:
                 await enter_organization(connection, self.organization)
                 yield UnitOfWork(connection, self.organization)
+
+    @asynccontextmanager
+    async def _bound(self, *, is_long: bool = False) -> AsyncIterator[None]:
+        """A server that froze says nothing for ever. (A local file answers; its lock has a bound of its own.)"""
+        bound = asyncio.timeout(None if is_long or self._shared else self._act_seconds)
+        try:
+            async with bound:
+                yield
+        except TimeoutError as error:
+            if bound.expired():
+                raise StorageUnavailable(f"{self.place}: no answer for {self._act_seconds:g} s") from error
+            raise
 
     async def check(self) -> None:
         """Ask the database for a sign of life, and whether an embedded one has room to write. Raises StorageUnavailable."""

@@ -51,7 +51,7 @@ async def upgrade(database: Database, progress: Progress = lambda done, total: N
         raise SchemaMismatch(f"the database is at revision {status.current}, made by a newer Robbie (this one knows {revisions()[-1]})")
     if status.is_ready:
         return status
-    async with database.unit_of_work() as work:
+    async with database.unit_of_work(is_long=True) as work:
         await lock_until_commit(work.connection, "schema")
         status = await _status(work.connection)  # another process may have been quicker
         if status.pending:

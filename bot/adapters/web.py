@@ -30,7 +30,7 @@ class WebAdapter:
 
     def to_inbound(self, person: Person, address: Address, *, text: str, external_id: str, at: datetime) -> Inbound:
         """What *person* wrote in the page or sent to the API."""
-        sender = Sender(channel=address.channel, account=str(person.id), name=person.name)
+        sender = Sender(channel=self.channel, account=str(person.id), name=person.name)
         return Inbound(id=new_id(), address=address, sender=sender, external_id=external_id, text=text, at=at)
 
     async def send(self, outgoing: Outgoing) -> Sent:

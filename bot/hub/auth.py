@@ -22,7 +22,7 @@ from bot.domain.address import Person
 from bot.domain.clock import Clock
 from bot.domain.errors import NotAllowed
 from bot.hub.identity import Directory
-from bot.hub.server import SAFE_METHODS, Problem, is_open_to_all, open_to_all
+from bot.hub.server import SAFE_METHODS, STILL_WELCOME, Problem, is_open_to_all, open_to_all
 from storage.database import Database
 from storage.models.housekeeping import Credential
 
@@ -117,8 +117,17 @@ class Auth:
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Put the visitor on the request, or turn it away."""
         if not is_open_to_all(request):
-            request[_VISITOR] = await self._admit(request)
+            request[_VISITOR] = visitor = await self._admit(request)
+            request[STILL_WELCOME] = lambda: self._is_welcome(visitor)
         return await handler(request)
+
+    async def _is_welcome(self, visitor: Visitor) -> bool:
+        """Whether what the visitor showed still opens the door."""
+        if visitor.credential_id is None:
+            return True
+        async with self._database.reading() as work:
+            valid = await work.credentials.valid(visitor.shown, self._clock.now())
+        return any(row.id == visitor.credential_id for row in valid) and await self._directory.by_id(visitor.person.id) is not None
 
     async def _admit(self, request: web.Request) -> Visitor:
         scheme, _, secret = request.headers.get("Authorization", "").partition(" ")

@@ -113,7 +113,7 @@ class Hub:
         async with self._database.unit_of_work() as work:
             is_new = await work.inbox.add_once(
                 id=inbound.id,
-                channel=inbound.address.channel,
+                channel=inbound.sender.channel,
                 account=inbound.sender.account,
                 external_id=inbound.external_id,
                 conversation_id=conversation_id,
@@ -275,7 +275,7 @@ class Hub:
 
     async def _known(self, inbound: Inbound) -> Receipt:
         async with self._database.reading() as work:
-            event = await work.inbox.find(channel=inbound.address.channel, account=inbound.sender.account, external_id=inbound.external_id)
+            event = await work.inbox.find(channel=inbound.sender.channel, account=inbound.sender.account, external_id=inbound.external_id)
         assert event is not None
         return Receipt(event_id=event.id, conversation_id=event.conversation_id, is_new=False)
 

@@ -40,6 +40,10 @@ HEADERS = {
 
 Readiness = Callable[[], Awaitable[Mapping[str, bool]]]
 H = TypeVar("H", bound=Callable[..., Any])
+StillWelcome = Callable[[], Awaitable[bool]]
+STILL_WELCOME: web.RequestKey[StillWelcome] = web.RequestKey("still_welcome")
+"""Whether whoever made a request, and still listens, might make it now; who checks requests puts it on them."""
+RECHECK_SECONDS = 5.0
 _STREAMS: web.AppKey[set[asyncio.Task[Any]]] = web.AppKey("streams")
 
 
@@ -75,6 +79,7 @@ class EventStream:
 
     def __init__(self, request: web.Request, response: web.StreamResponse) -> None:
         self._request = request
+        self._checked_at = time.monotonic()
         self.response = response
 
     @property
@@ -87,11 +92,20 @@ class EventStream:
         lines = [f"id: {event_id}"] if event_id else []
         lines += [f"event: {event}"] if event else []
         lines += [f"data: {line}" for line in data.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
-        await self.response.write(("\n".join(lines) + "\n\n").encode("utf-8", "replace"))
+        await self._write(("\n".join(lines) + "\n\n").encode("utf-8", "replace"))
 
     async def keep_alive(self) -> None:
         """A comment, so that nobody between takes the silence for the end."""
-        await self.response.write(b": \n\n")
+        await self._write(b": \n\n")
+
+    async def _write(self, data: bytes) -> None:
+        """Send on, unless the reader was signed out meanwhile. Raises Problem."""
+        still_welcome = self._request.get(STILL_WELCOME)
+        if still_welcome is not None and time.monotonic() - self._checked_at > RECHECK_SECONDS:
+            if not await still_welcome():
+                raise Problem(401, "signed_out", "the right to listen has ended")
+            self._checked_at = time.monotonic()
+        await self.response.write(data)
 
 
 @asynccontextmanager

@@ -122,7 +122,10 @@ class Thinkers:
         try:
             if event.crashes >= CRASHES_ALLOWED or (event.attempts > CLAIMS_ALLOWED and not _is_late(event)):
                 return await self._set_aside(asked)
-            turn = await outlast(lambda: self._think(asked, stream), what="a turn")
+            try:
+                turn = await outlast(lambda: self._think(asked, stream), what="a turn")
+            except Conflict as error:  # of the handler's own making: nobody has taken anything over
+                return await self._crashed(event, error)
             if turn.queued and _is_late(event):
                 return await self._put_off(event, turn, is_to_blame=others_answered and not _is_outage(turn))
             return await self._record(asked, turn, streamed=stream.is_promised)

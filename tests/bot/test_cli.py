@@ -187,6 +187,15 @@ def test_doctor_fails_when_nobody_can_answer(robbie):
     assert "sk-wrong" not in result.stdout
 
 
+def test_doctor_tells_a_wrong_config_as_a_check_that_failed(robbie, home: Path):
+    (home.parent / "config.local.toml").write_text("[web]\nprot = 1\n")
+    result = robbie("doctor", "--json")
+    assert result.returncode == 1
+    told = json.loads(result.stdout)
+    assert (told["ok"], [check["part"] for check in told["checks"]]) == (False, ["config"])
+    assert "config.local.toml:2" in told["checks"][0]["detail"]
+
+
 def test_doctor_is_content_with_one_level(robbie):
     result = robbie("doctor", "--json")
     told = json.loads(result.stdout)

@@ -62,7 +62,14 @@ async def test_yes_asks_nothing(home: Path):
     typist = Typist()
     await Setup(config_file=home, environ={"OPENAI_API_KEY": GOOD_KEY}, asks=False, console=typist.console).run()
     assert "the key works" in typist.screen.getvalue()
-    assert not (home.parent / "data" / "secrets.env").exists()  # it is in the environment already
+    secrets = home.parent / "data" / "secrets.env"
+    assert secrets.read_text().splitlines()[-1] == f"OPENAI_API_KEY={GOOD_KEY}"
+    assert secrets.stat().st_mode & 0o777 == 0o600
+
+
+async def test_yes_saves_nothing_that_does_not_work(home: Path):
+    await Setup(config_file=home, environ={"OPENAI_API_KEY": "sk-wrong"}, asks=False, console=Typist().console).run()
+    assert not (home.parent / "data" / "secrets.env").exists()
 
 
 async def test_what_a_person_wrote_in_the_local_file_stays(home: Path):

@@ -76,6 +76,11 @@ class Robbie:
         self.link = next(found.group() for line in self.process.stdout if (found := re.search(r"http://\S+/signin/\S+", line)))
         return self.link
 
+    def sign_in(self) -> str:
+        """A fresh sign-in link."""
+        command = [sys.executable, "-m", "bot", "--config", self.config, "signin"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
     def stop(self) -> None:
         """Have it stop by itself, within the ten seconds that it has."""
         self.process.send_signal(signal.SIGTERM)
@@ -186,6 +191,23 @@ async def test_page_survives_the_loss_of_the_hub(robbie: Robbie, browser: Browse
     await expect(page.locator(".message")).to_have_count(4)
     await expect(page.get_by_text("Your words are kept here")).to_be_hidden()
     await expect(page.get_by_text("The line is down")).to_be_hidden()
+    await send(page, "/status")  # the same words, another message
+    await expect(page.locator(".message")).to_have_count(6)
+
+
+async def test_what_was_written_waits_for_the_next_sign_in(robbie: Robbie, browser: Browser):
+    context = await browser.new_context()
+    page, other = await open_page(context), await open_page(context)
+    await page.goto(robbie.link)
+    await other.goto(robbie.url)
+    await other.get_by_text("Sign out").click()
+    await expect(other.get_by_text("robbie signin")).to_be_visible()
+    await send(page, "not to be lost")
+    await expect(page.get_by_text("robbie signin")).to_be_visible()
+    await page.goto(await asyncio.to_thread(robbie.sign_in))
+    await expect(page.get_by_label("Your message")).to_have_value("not to be lost")
+    await page.reload()
+    await expect(page.get_by_label("Your message")).to_have_value("")
 
 
 async def test_page_heals_when_the_hub_comes_back(robbie: Robbie, browser: Browser):

@@ -114,9 +114,9 @@ class FlakyDatabase(Database):
         self.is_away = False
 
     @asynccontextmanager
-    async def unit_of_work(self) -> AsyncIterator[object]:
+    async def unit_of_work(self, *, is_long: bool = False) -> AsyncIterator[object]:
         self._check()
-        async with super().unit_of_work() as work:
+        async with super().unit_of_work(is_long=is_long) as work:
             yield work
             self._check()
 

@@ -82,8 +82,8 @@ class LosesNews(FlakyDatabase):
     loses = False
 
     @asynccontextmanager
-    async def unit_of_work(self) -> AsyncIterator[object]:
-        async with super().unit_of_work() as work:
+    async def unit_of_work(self, *, is_long: bool = False) -> AsyncIterator[object]:
+        async with super().unit_of_work(is_long=is_long) as work:
             yield work
             items = await work.outbox.counts() if self.loses else {}
         if OutboxState.STREAMING in items:

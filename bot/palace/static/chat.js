@@ -36,6 +36,20 @@
     settle();
   });
 
+  // --- signing in again: what was written waits for it ---
+  const KEPT = "robbie:unsent";
+  const unsent = new Map(); // text -> id: what is sent once more keeps its id, so that it is answered once
+  const putBack = (said) => {
+    unsent.set(said.text, said.id);
+    words.value = [said.text, words.value].filter(Boolean).join("\n");
+    byId("unsent").hidden = false;
+  };
+  const signIn = (said = null) => {
+    const text = [said?.text, words.value].filter((part) => part?.trim()).join("\n");
+    if (text) localStorage.setItem(KEPT, JSON.stringify({ text, id: text === said?.text ? said.id : newId() }));
+    location.reload();
+  };
+
   // --- the line to Robbie ---
   let connection = null, alarm = 0, heardAt = Date.now();
   const lose = () => { alarm ||= setTimeout(() => { byId("lost").hidden = false; }, 1500); };
@@ -49,11 +63,11 @@
   stream.addEventListener("htmx:sse:after:connection", (event) => { connection = event.detail.connection; regain(); });
   stream.addEventListener("htmx:sse:after:message", () => { heardAt = Date.now(); });
   stream.addEventListener("htmx:sse:before:connection", (event) => { if (event.detail.connection.attempt > 0) lose(); });
-  stream.addEventListener("htmx:sse:error", (event) => { event.detail.status === 401 ? location.reload() : lose(); });
+  stream.addEventListener("htmx:sse:error", (event) => { event.detail.status === 401 ? signIn() : lose(); });
   stream.addEventListener("htmx:sse:close", again);
   for (const name of ["htmx:error", "htmx:response:error"]) {
     stream.addEventListener(name, (event) => {
-      if (event.detail.ctx?.response?.status === 401) return location.reload();
+      if (event.detail.ctx?.response?.status === 401) return signIn();
       lose();
       again();
     });
@@ -73,7 +87,6 @@
     if (follows) toEnd();
   };
   const newId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  const unsent = new Map(); // text -> id: what is sent once more keeps its id, so that it is answered once
   words.addEventListener("input", fit);
   words.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing || isTouch) return;
@@ -95,13 +108,18 @@
     document.addEventListener(name, (event) => {
       const ctx = event.detail.ctx;
       if (!ctx?.said) return;
-      if (ctx.response?.status === 401) return location.reload();
-      unsent.set(ctx.said.text, ctx.said.id);
-      words.value = [ctx.said.text, words.value].filter(Boolean).join("\n");
-      byId("unsent").hidden = false;
+      if (ctx.response?.status === 401) return signIn(ctx.said);
+      putBack(ctx.said);
       fit();
     });
   }
+  document.addEventListener("htmx:after:request", (event) => {
+    const ctx = event.detail.ctx;
+    if (ctx?.said && ctx.response?.status < 400) unsent.delete(ctx.said.text);
+  });
+  const kept = localStorage.getItem(KEPT);
+  localStorage.removeItem(KEPT);
+  if (kept) putBack(JSON.parse(kept));
   fit();
 
   // --- copying, where the browser allows it ---

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
 from sqlalchemy import select
 
+from bot.hub import server
 from storage.models.housekeeping import Credential
-from tests.bot.palace.web_house import HUB_TOKEN, House, error_of, open_house
+from tests.bot.palace.web_house import HUB_TOKEN, House, error_of, open_house, read_events
 from tests.clock import FakeClock
 
 
@@ -84,6 +86,27 @@ async def test_token_opens_until_it_is_revoked(house: House):
     assert not await house.auth.revoke(credential.id)
     async with house.anonymous.get("/api/conversations/main/messages", headers=headers) as response:
         assert await error_of(response) == (401, "token_refused")
+
+
+async def test_stream_that_was_opened_before_hears_nothing_after_the_token_is_revoked(house: House, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(server, "RECHECK_SECONDS", 0.0)
+    credential, secret = await house.auth.create_token(house.owner.id, "laptop")
+    owner = await house.script()
+    async with house.anonymous.get("/chat/events", headers={"Authorization": f"Bearer {secret}"}) as response:
+        async with owner.post("/api/chat", json={"text": "one"}) as answer:
+            assert answer.status == 200
+        events = read_events(response)
+        while "heard: one" not in (await anext(events))[1]:
+            pass
+        await house.auth.revoke(credential.id)
+        async with owner.post("/api/chat", json={"text": "a secret"}) as answer:
+            assert answer.status == 200
+        heard = []
+        async with asyncio.timeout(5):
+            with suppress(aiohttp.ClientError):
+                async for _, data in events:
+                    heard.append(data)
+        assert "a secret" not in "".join(heard)
 
 
 async def test_secrets_are_not_kept(house: House):

@@ -61,6 +61,15 @@ async def test_same_id_is_answered_once_and_alike(house: House):
     assert all(answer == answers[0] for answer in answers)
 
 
+async def test_same_id_at_another_door_of_the_person_is_the_same_question(house: House):
+    script = await house.script()
+    replies = []
+    for conversation in ("main", "console", "other"):
+        async with script.post("/api/chat", json={"text": "hello", "id": "E1", "conversation": conversation}) as response:
+            replies.append((await response.json())["message_id"])
+    assert len(set(replies)) == 1
+
+
 async def test_same_id_of_two_people_is_two_questions(house: House):
     await chat(await house.script(), text="mine", id="E1")
     assert (await chat(await house.script(house.grace), text="hers", id="E1"))["reply"] == "heard: hers"
