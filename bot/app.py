@@ -55,7 +55,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class App:
-    """All of Robbie, built and not yet running. `prepare` opens the data; `serve` is the hub with its doors."""
+    """All of Robbie, built and not yet running. `prepare` opens the data; `serve` is the hub with its doors.
+
+    `gaps` are the levels that are skipped, can never be reached, or lack their file.
+    """
 
     config: Config
     database: Database
@@ -69,11 +72,7 @@ class App:
     drill: Drill
     hub_token: str
     clock: Clock
-
-    @property
-    def gaps(self) -> tuple[Gap, ...]:
-        """The levels that are skipped or can never be reached."""
-        return find_gaps(self.config.brain.levels, self.config.mesh.nodes)
+    gaps: tuple[Gap, ...]
 
     async def migrate(self, progress: Progress = lambda done, total: None) -> SchemaStatus:
         """The database is there, in the present shape. Raises StorageError."""
@@ -137,11 +136,13 @@ def build(
     directory = Directory(database=database, robbie=config.robbie, people=config.household(), clock=clock)
 
     prices = _prices(config.brain)
-    skipped = 0 if rungs is not None else sum(gap.is_skipped for gap in find_gaps(config.brain.levels, config.mesh.nodes))
+    gaps = () if rungs is not None else find_gaps(config.brain.levels, config.mesh.nodes, environ)
     rungs = make_rungs(config.brain.levels, config.mesh.nodes, environ) if rungs is None else rungs
     health = HealthBoard(database=database, clock=clock)
     chain = _chain(config, rungs=rungs, health=health, prices=prices, database=database, clock=clock)
-    reactive = Reactive(database=database, health=health, rungs=[rung.id for rung in rungs], clock=clock, skipped=skipped)
+    reactive = Reactive(
+        database=database, health=health, rungs=[rung.id for rung in rungs], clock=clock, skipped=sum(gap.is_skipped for gap in gaps)
+    )
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
     offline = OfflineRung(database=database)
 
@@ -181,6 +182,7 @@ def build(
         drill=drill,
         hub_token=hub_token,
         clock=clock,
+        gaps=gaps,
     )
 
 

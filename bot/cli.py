@@ -177,7 +177,7 @@ def signin(context: typer.Context, as_person: As = None, as_json: Json = False) 
 
 @db.command("upgrade")
 def db_upgrade(context: typer.Context, as_json: Json = False) -> None:
-    """Bring the database to the shape this version expects, all or nothing."""
+    """Bring the database up to date, all or nothing."""
     from bot import commands
 
     _say_status(_wait(commands.db_upgrade(_app(context, tends=False))), as_json=as_json)

@@ -29,7 +29,7 @@ from bot.config import Config, DatabaseConfig
 from bot.domain.address import Person
 from bot.domain.errors import NotAllowed, RobbieError
 from bot.hub.doctor import Status
-from bot.hub.home import RunningHub, find_hub, locked
+from bot.hub.home import RunningHub, find_hub, locked, make_folder
 from bot.logs import configure_log
 from storage.copying import copy_everything
 from storage.database import Database
@@ -45,11 +45,12 @@ async def run(app: App, *, is_terminal: bool, debug: bool, stopping: Callable[[]
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with app, app.serve(Bar("preparing the database")) as link:
+    has_chat = is_terminal and not debug
+    async with app, _logging_to_file(app, has_chat), app.serve(Bar("preparing the database")) as link:
         print(f"Robbie is up. Open this once to sign in:\n\n  {link}\n", flush=True)
         for gap in app.gaps:
             print(gap, file=sys.stderr)
-        if is_terminal and not debug:
+        if has_chat:
             await _chat_until(stop, app)
         await stop.wait()
         stopping()
@@ -263,22 +264,33 @@ async def _rehearsals(app: App, fault: Fault) -> AsyncIterator[dict[str, Any]]:
 
 
 async def _chat_until(stop: asyncio.Event, app: App) -> None:
-    """The console chat of `robbie run`; the log goes to a file meanwhile, and leaving the chat stops the hub."""
-    data_dir = app.config.robbie.data_dir
-    with (data_dir / "robbie.log").open("a", encoding="utf-8") as log_file:
-        configure_log("info", stream=log_file)
-        talker = app.talk(await app.directory.owner())
-        chatting = asyncio.create_task(ConsoleChat(talker=talker, history=_history(app)).run(), name="console chat")
-        stopping = asyncio.create_task(stop.wait(), name="wait for the end")
-        await asyncio.wait((chatting, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if chatting.done() and chatting.exception() is not None:
-            print("The chat in this terminal has ended; Robbie runs on, and `robbie chat` opens another.", file=sys.stderr)
-            log.error("console.fell", exc_info=chatting.exception())
-            await stopping
-        stop.set()
-        chatting.cancel()
-        await asyncio.wait((chatting, stopping))
-        configure_log("info", stream=sys.stderr)
+    """The console chat of `robbie run`; leaving it stops the hub."""
+    talker = app.talk(await app.directory.owner())
+    chatting = asyncio.create_task(ConsoleChat(talker=talker, history=_history(app)).run(), name="console chat")
+    stopping = asyncio.create_task(stop.wait(), name="wait for the end")
+    await asyncio.wait((chatting, stopping), return_when=asyncio.FIRST_COMPLETED)
+    if chatting.done() and chatting.exception() is not None:
+        print("The chat in this terminal has ended; Robbie runs on, and `robbie chat` opens another.", file=sys.stderr)
+        log.error("console.fell", exc_info=chatting.exception())
+        await stopping
+    stop.set()
+    chatting.cancel()
+    await asyncio.wait((chatting, stopping))
+
+
+@asynccontextmanager
+async def _logging_to_file(app: App, is_so: bool) -> AsyncIterator[None]:
+    """While somebody talks in this terminal, the log belongs elsewhere."""
+    if not is_so:
+        yield
+        return
+    make_folder(app.config.robbie.data_dir)
+    with (app.config.robbie.data_dir / "robbie.log").open("a", encoding="utf-8") as file:
+        configure_log("info", stream=file)
+        try:
+            yield
+        finally:
+            configure_log("info", stream=sys.stderr)
 
 
 def _history(app: App) -> Path:

@@ -132,7 +132,7 @@ class EmailConfig(Section):
 class IdentityConfig(Section):
     """An account of a person: the channel it is on, and the channel's own id of it."""
 
-    platform: Name
+    platform: Literal["slack", "telegram", "email"]
     id: Name
 
 
@@ -140,7 +140,7 @@ class PersonConfig(Section):
     """[[people]]: someone who may talk to Robbie without pairing. An empty timezone is Robbie's own."""
 
     name: Name
-    role: Name = "member"
+    role: Literal["owner", "member"] = "member"
     timezone: TimezoneOrEmpty = ""
     identities: tuple[IdentityConfig, ...] = ()
 

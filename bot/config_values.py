@@ -101,6 +101,13 @@ def _timezone(value: str) -> str:
         raise Refused("is no timezone", f'did you mean "{near}"?' if near else 'write an IANA name such as "Europe/Paris"') from None
 
 
+def _time_of_day(value: str) -> str:
+    """Hours and minutes, as on a clock of 24 hours."""
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        raise Refused("is no time of day", 'write it as "07:30"')
+    return value
+
+
 def _model(value: str, info: ValidationInfo[Surroundings | None]) -> str:
     """A model's name as written, or the absolute path where a local level names a file that exists."""
     if info.context and info.data.get("provider") == "local" and (file := info.context.path(value)).is_file():
@@ -127,7 +134,7 @@ HttpUrlOrEmpty = Annotated[str, AfterValidator(_or_empty(_http_url))]
 Timezone = Annotated[str, AfterValidator(_timezone)]
 TimezoneOrEmpty = Annotated[str, AfterValidator(_or_empty(_timezone))]
 Model = Annotated[Name, AfterValidator(_model)]
-TimeOfDay = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

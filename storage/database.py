@@ -174,6 +174,11 @@ class Database:
         if self.file is not None and _free_bytes(self.file.parent) < self._least_free_bytes:
             raise StorageUnavailable(f"{self.place}: database or disk is full")
 
+    async def check_writing(self) -> None:
+        """Ask for leave to write, and write nothing. Raises StorageUnavailable: locked, read-only."""
+        async with self.unit_of_work() as work:
+            await work.connection.execute(text("SELECT 1"))
+
     async def close(self) -> None:
         """Close every connection; may be called twice."""
         if self._shared:

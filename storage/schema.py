@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.domain.errors import SchemaMismatch
 from storage.database import Database
 from storage.dialects import lock_until_commit
+from storage.models.base import Base
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -63,6 +64,8 @@ async def _status(connection: AsyncConnection) -> SchemaStatus:
     known = revisions()
     tables = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
     current = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar() if "alembic_version" in tables else None
+    if current is None and (strange := sorted(set(tables) & set(Base.metadata.tables))):
+        raise SchemaMismatch(f"the database holds tables of another program ({', '.join(strange)}): choose another one for Robbie")
     is_newer = current is not None and current not in known
     pending = () if is_newer else tuple(revision for revision in known if current is None or revision > current)
     return SchemaStatus(current=current, pending=pending, is_newer=is_newer)

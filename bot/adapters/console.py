@@ -92,7 +92,7 @@ class ConsoleChat:
     async def _read(self) -> str | None:
         try:
             with patch_stdout(raw=True):  # only here: its thread would write the end of an answer after the prompt has been drawn
-                return await self._session.prompt_async(_PROMPT)
+                return await self._session.prompt_async(_PROMPT, handle_sigint=False)  # it would take our handler away with its own
         except (EOFError, KeyboardInterrupt):
             return None
 
@@ -105,6 +105,7 @@ class ConsoleChat:
                 if await self._catch_up(grows=True) or self._is_away:
                     break
                 await asyncio.sleep(self._pause())
+        self._break_off()  # what is not answered by now goes on below the next prompt
         if was_away and self._is_away:
             self._write(KEPT)
 
@@ -153,19 +154,20 @@ class ConsoleChat:
     async def _settle(self, question: _Question, *, grows: bool) -> bool:
         """Show the answer: as it grows, or, above an open prompt, in one piece. False where it is to be asked for again."""
         question.tries += 1
+        if grows and question.tries == 1:
+            question.reply.begin()
         try:
             answer = await self._talker.ask_once(question.text, external_id=question.id, listener=question.reply if grows else None)
         except _UNREACHED:
             if question.tries in (QUIET_MISSES, TRIES):
-                question.reply.break_off()
-                self._write(KEPT_AT if question.tries < TRIES else GIVEN_UP)
+                question.reply.say(KEPT_AT if question.tries < TRIES else GIVEN_UP)
             if question.tries < TRIES:
                 return False
         except RobbieError:
-            self._write(REFUSED)
+            question.reply.say(REFUSED)
         else:
             self._seen.add(str(answer["message_id"]))
-            question.reply.finish(answer["reply"], label=_LABELS.get(answer["kind"], ""))
+            question.reply.finish(answer["reply"], label=_label(answer) or _LABELS.get(answer["kind"], ""))
         self._unanswered.popleft()
         return True
 
@@ -200,7 +202,7 @@ class ConsoleChat:
 
 def _label(reply: dict[str, Any]) -> str | None:
     """What is said before a reply that comes unasked; None where it is one that was waited for elsewhere."""
-    if reply["recovered"]:
+    if reply.get("recovered"):
         return _RECOVERED
     return _LABELS[reply["kind"]] if reply["kind"] in ("late", "notice") else None
 
@@ -212,6 +214,12 @@ class _Growing:
         self._write = write
         self._shown = ""
         self._lead = _ROBBIE
+
+    def begin(self) -> None:
+        """Show that an answer is being thought of."""
+        if self._lead:
+            self._write(self._lead)
+            self._lead = ""
 
     async def token(self, text: str) -> None:
         self._shown += text
@@ -226,16 +234,23 @@ class _Growing:
     def finish(self, text: str, *, label: str) -> None:
         """Print what is missing of the final text, at once: an open prompt below lets no unfinished line through."""
         missing = self._missing(text) if self._shown else None
-        if missing is None:
+        if missing is None and self._shown:
             self._begin_anew()
         self._put((label + to_terminal(text, colour=True) if missing is None else to_printable(missing)) + "\n\n")
         self._lead = _GOES_ON
+
+    def say(self, notice: str) -> None:
+        """Something about the answer, in its place or below what is there of it."""
+        if self._shown:
+            self.break_off()
+        self._write(notice)
+        self._lead = _GOES_ON if self._shown else _ROBBIE
 
     def break_off(self) -> None:
         """End the line; what may come yet begins another."""
         if not self._lead:
             self._write("\n\n")
-            self._lead = _GOES_ON
+            self._lead = _GOES_ON if self._shown else _ROBBIE
 
     def _begin_anew(self) -> None:
         self._lead = self._lead or "\n… "

@@ -29,6 +29,8 @@ HEALTH_SECONDS = 3.0
 LOOK_SECONDS = 0.5
 RETURN_SECONDS = 60.0
 """How long a single `ask` waits for a hub that went away; the chat asks once, again and again, for as long as it is open."""
+TROUBLE_SECONDS = 10.0
+"""As long, for one that is there and says that it cannot: its disk may be full."""
 
 
 class Talker(Protocol):
@@ -104,8 +106,10 @@ class RemoteTalk:
         while True:
             try:
                 return await self.ask_once(text, external_id=external_id)
-            except ChannelUnavailable:
-                if self._find is None or asyncio.get_running_loop().time() > deadline:
+            except ChannelUnavailable as error:
+                now = asyncio.get_running_loop().time()
+                deadline = min(deadline, now + TROUBLE_SECONDS) if error.retry_after is not None else deadline
+                if self._find is None or now > deadline:
                     raise
             await asyncio.sleep(LOOK_SECONDS)
             await self._look_again()
@@ -215,14 +219,22 @@ async def _parse(content: aiohttp.StreamReader) -> AsyncIterator[tuple[str, dict
 
 
 def _told(reply: Message) -> dict[str, Any]:
-    return {"reply": reply.text, "kind": reply.kind, "message_id": str(reply.id), **(reply.details or {})}
+    return {
+        "reply": reply.text,
+        "kind": reply.kind,
+        "message_id": str(reply.id),
+        "recovered": reply.recovered,
+        **(reply.details or {}),
+    }
 
 
 async def _check(response: aiohttp.ClientResponse) -> None:
     """Go on if it was granted. Raises ChannelUnavailable where that may yet come: 401 is a hub that was restarted; else RobbieError."""
     if response.status != 200:
-        is_passing = response.status in (401, 429) or response.status >= 500
-        raise (ChannelUnavailable if is_passing else RobbieError)(_refusal(await response.text()))
+        said = _refusal(await response.text())
+        if response.status in (401, 429) or response.status >= 500:
+            raise ChannelUnavailable(said, retry_after=0.0 if response.status >= 500 else None)
+        raise RobbieError(said)
 
 
 def _refusal(body: str) -> str:

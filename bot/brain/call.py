@@ -204,5 +204,6 @@ def _verdict(end: Finish, *, has_spoken: bool) -> Finish | ProviderError:
         return StreamBroken(f"broke off (ended by {end.reason})")
     if end.reason == _WINDOW_FULL:
         return ContextTooLong("the prompt fills the model's window")
-    hint = "; raise max_output_tokens of this level: thinking counts towards it" if end.is_cut else ""
-    return StreamBroken(f"said nothing (ended by {end.reason}){hint}")
+    if end.is_cut:
+        return StreamBroken(f"said nothing (ended by {end.reason}); raise max_output_tokens of this level: thinking counts towards it")
+    return RequestRejected(f"said nothing to this (ended by {end.reason})")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from bot.domain.errors import (
     ProviderUnavailable,
     RequestRejected,
     StorageError,
+    StreamBroken,
 )
 from bot.domain.ports import Listener
 from bot.domain.thought import Attempt, AttemptOutcome, Completion, Delta, Prompt
@@ -28,6 +29,10 @@ log = structlog.get_logger(__name__)
 
 HANG_UP_SECONDS = 0.3
 """How long a turn waits for the calls that it ended to let go of their connections; the slower ones do so behind its back."""
+WORDS_WORTH_KEEPING = 12
+"""Of an answer that the turn's bound cuts; with fewer, an honest line and the whole answer later serve better."""
+BREAKS_ALLOWED = 3
+"""Streams over one question that may break on a rung before it is spared that question: it may be what breaks them."""
 REFUSALS_KEPT = 1000
 """Questions of which it is remembered who refused them: asked again late, once a minute for as long as another level is away, they would
 be paid for each time."""
@@ -53,7 +58,7 @@ class FallbackChain:
         self._budget = budget
         self._hedge_seconds = hedge_seconds
         self._reluctant: set[asyncio.Task[None]] = set()
-        self._refusals: dict[UUID, set[str]] = {}
+        self._refusals: dict[UUID, Counter[str]] = {}
 
     async def complete(
         self, prompt: Prompt, *, listener: Listener | None = None, event_id: UUID | None = None, seconds: float | None = None
@@ -71,7 +76,8 @@ class FallbackChain:
             raise
         except BaseException as error:
             if isinstance(error, TimeoutError) and bound.expired():
-                run.out_of_time()
+                if (told := run.out_of_time()) is not None:
+                    return told
                 raise AllLevelsFailed(run.attempts) from None
             run.call_off()  # from outside, or by whoever listens: nobody else will hear what was spent
             await self._settle(run.attempts, event_id)
@@ -123,13 +129,13 @@ class FallbackChain:
         return self._budget.cost_usd(*who, call.usage) if call.is_counted else self._budget.most_usd(*who, call.prompt)
 
     def has_refused(self, rung: Rung, event_id: UUID | None) -> bool:
-        """Whether this rung was asked this very question before, and would not answer it."""
-        return event_id is not None and rung.id in self._refusals.get(event_id, ())
+        """Whether this rung was asked this very question before and would not answer it, or broke off over it each time."""
+        return event_id is not None and self._refusals.get(event_id, Counter())[rung.id] >= BREAKS_ALLOWED
 
-    def note_refusal(self, rung: Rung, event_id: UUID | None) -> None:
-        """It would not answer this question, and would not if it were asked again."""
-        if event_id is not None:
-            self._refusals.setdefault(event_id, set()).add(rung.id)
+    def note_failure_at(self, rung: Rung, event_id: UUID | None, error: ProviderError) -> None:
+        """It was there and did not answer this question. A refusal is final; a stream that broke may have been chance."""
+        if event_id is not None and isinstance(error, RequestRejected | ContextTooLong | StreamBroken):
+            self._refusals.setdefault(event_id, Counter())[rung.id] += 1 if isinstance(error, StreamBroken) else BREAKS_ALLOWED
             if len(self._refusals) > REFUSALS_KEPT:
                 del self._refusals[next(iter(self._refusals))]
 
@@ -181,23 +187,32 @@ class _Run:
         while True:
             call = await self._race()
             if await self._follow(call):
-                return Completion(
-                    text=call.text,
-                    level=call.rung.level,
-                    provider=call.rung.provider.provider,
-                    model=call.rung.provider.model,
-                    why=explain(self.attempts),
-                    attempts=tuple(self.attempts),
-                    is_cut=call.is_cut,
-                    over_budget=self._ruled_out and call.reservation is None,
-                )
+                return self._completion(call, is_cut=call.is_cut)
 
-    def out_of_time(self) -> None:
-        """The turn's bound struck: whoever was being waited for has failed, but for one that was hardly asked."""
+    def _completion(self, call: Call, *, is_cut: bool) -> Completion:
+        return Completion(
+            text=call.text,
+            level=call.rung.level,
+            provider=call.rung.provider.provider,
+            model=call.rung.provider.model,
+            why=explain(self.attempts),
+            attempts=tuple(self.attempts),
+            is_cut=is_cut,
+            over_budget=self._ruled_out and call.reservation is None,
+        )
+
+    def out_of_time(self) -> Completion | None:
+        """The turn's bound struck. What a level has said by now is kept, cut; whoever is silent has failed, but for one hardly asked."""
         for call in tuple(self._active):
+            if len(call.text.split()) >= WORDS_WORTH_KEEPING:
+                call.hang_up()
+                call.permit.succeeded()
+                self._end(call, AttemptOutcome.ANSWERED, detail="cut at the turn's bound")
+                return self._completion(call, is_cut=True)
             if call.first is None and call.age_seconds < self._chain.patience_seconds(call.rung):
                 call.permit.let_off()
             self._fail(call, ProviderUnavailable("no answer before the turn's bound"))
+        return None
 
     def call_off(self) -> None:
         """End every call that is still open, without judging it."""
@@ -328,8 +343,7 @@ class _Run:
         if call.is_loading:
             call.permit.let_off()
         call.permit.failed(error)
-        if isinstance(error, RequestRejected | ContextTooLong):
-            self._chain.note_refusal(call.rung, self._event_id)
+        self._chain.note_failure_at(call.rung, self._event_id, error)
         call.hang_up()
         self._end(call, AttemptOutcome.FAILED, error=type(error).__name__, detail=str(error))
 

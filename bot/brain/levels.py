@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.brain.call import Rung
-from bot.brain.gguf import resolve
+from bot.brain.gguf import KNOWN, SMOLLM2, is_present, resolve
 from bot.config import LevelConfig, NodeConfig
 from bot.domain.ports import Provider
 
@@ -36,11 +36,12 @@ def make_rungs(levels: Sequence[LevelConfig], nodes: Sequence[NodeConfig], envir
     return tuple(rung for level in levels if not _gap(level, urls) for rung in _rungs(level, urls, environ))
 
 
-def find_gaps(levels: Sequence[LevelConfig], nodes: Sequence[NodeConfig]) -> tuple[Gap, ...]:
-    """The levels that are skipped, and those that can never be reached behind the others."""
+def find_gaps(levels: Sequence[LevelConfig], nodes: Sequence[NodeConfig], environ: Mapping[str, str] | None = None) -> tuple[Gap, ...]:
+    """The levels that are skipped, and those that can never be reached behind the others; with *environ*, also those without a file."""
     urls = {node.name: node.url for node in nodes}
     skipped = [gap for level in levels if (gap := _gap(level, urls))]
-    return (*skipped, *_never_reached([level for level in levels if not _gap(level, urls)]))
+    asked = [level for level in levels if not _gap(level, urls)]
+    return (*skipped, *_never_reached(asked), *(_without_file(asked, environ) if environ is not None else ()))
 
 
 def _rungs(level: LevelConfig, urls: Mapping[str, str], environ: Mapping[str, str]) -> Iterator[Rung]:
@@ -90,12 +91,21 @@ def _gap(level: LevelConfig, urls: Mapping[str, str]) -> Gap | None:
     """Why a level is skipped."""
     if level.provider in ("openai", "anthropic") and not level.api_key:
         variable = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}[level.provider]
-        return Gap(level=level.name, reason="it has no key", repair=f"`robbie init`, or set {variable}", is_skipped=True)
+        repair = f"`robbie init`, or set what its api_key names, such as {variable}"
+        return Gap(level=level.name, reason="it has no key", repair=repair, is_skipped=True)
     if level.provider == "ollama" and not level.base_url and not any(name in urls for name in level.nodes):
         named = ", ".join(level.nodes) or "no node"
         reason = f"it runs on {named}, not in [[mesh.nodes]]"
         return Gap(level=level.name, reason=reason, repair="add the node, or remove the level", is_skipped=True)
     return None
+
+
+def _without_file(levels: Sequence[LevelConfig], environ: Mapping[str, str]) -> Iterator[Gap]:
+    """Levels of models in files that are not there, or are no models."""
+    for level in levels:
+        if level.provider == "local" and not is_present(resolve(level.model, environ)):
+            repair = "`robbie model fetch`" if level.model in KNOWN else f"correct the path, or write model = {SMOLLM2.name!r}"
+            yield Gap(level=level.name, reason=f"there is no model file {level.model}", repair=repair)
 
 
 def _never_reached(levels: Sequence[LevelConfig]) -> Iterator[Gap]:

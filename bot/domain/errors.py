@@ -11,9 +11,9 @@ RobbieError
 │   ├── RateLimited(retry_after)
 │   ├── CredentialsRejected     the key is wrong: only its owner can repair it
 │   ├── ModelNotServed          the vendor does not (or no longer) serve this model
-│   ├── StreamBroken            truncated, stalled, malformed or empty
+│   ├── StreamBroken            truncated, stalled or malformed
 │   ├── ContextTooLong
-│   ├── RequestRejected         this request is refused; the level itself is well
+│   ├── RequestRejected         this request is refused, or gets no word in answer; the level itself is well
 │   └── AllLevelsFailed(attempts)
 ├── BudgetExhausted
 ├── NotAllowed
@@ -89,7 +89,7 @@ class ModelNotServed(ProviderError):
 
 
 class StreamBroken(ProviderError):
-    """The stream ended without its end marker, stalled, was malformed or said nothing."""
+    """The stream ended without its end marker, stalled, was malformed, or ran into its bound before the first word."""
 
 
 class ContextTooLong(ProviderError):
@@ -97,7 +97,7 @@ class ContextTooLong(ProviderError):
 
 
 class RequestRejected(ProviderError):
-    """This one request is refused (400, a content filter); the level itself is well."""
+    """This one request is refused (400, a content filter, an answer of no words); the level itself is well."""
 
 
 class AllLevelsFailed(ProviderError):

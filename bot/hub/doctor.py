@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 
 from bot.brain.call import Rung
 from bot.brain.catalog import deprecation, known_models
-from bot.brain.gguf import KNOWN, cache_folder, is_present, resolve
+from bot.brain.gguf import KNOWN, SMOLLM2, cache_folder, is_present, resolve
+from bot.brain.health import BreakerState
 from bot.brain.levels import find_gaps
 from bot.brain.pricing import Prices
 from bot.config import Config
@@ -92,6 +93,7 @@ class Doctor:
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 status = await schema_status(self._database)
+                await self._database.check_writing()
         except (StorageError, TimeoutError) as error:
             repair = _ON_SERVER if file is None else _IN_FILE
             return Finding(part="database", status=Status.FAIL, detail=str(error) or f"{where}: no answer", repair=repair)
@@ -107,13 +109,13 @@ class Doctor:
         """Every level and node, all asked at once. One that is out is a warning while another one answers."""
         for gap in find_gaps(self._config.brain.levels, self._config.mesh.nodes):
             yield Finding(part=f"level {gap.level}", status=Status.WARN, detail=gap.reason, repair=gap.repair)
-        findings = await asyncio.gather(*(self._level(rung) for rung in self._rungs))
-        for finding in findings:
+        findings, failed = await asyncio.gather(*(self._level(rung) for rung in self._rungs)), await self._failed_lately()
+        for finding in (_doubted(finding) if rung.id in failed else finding for rung, finding in zip(self._rungs, findings, strict=True)):
             yield finding
         well = sum(finding.status is Status.OK for finding in findings)
         usable = sum(finding.can_answer is True for finding in findings)
         if usable == 0:
-            repair = "`robbie model fetch` gets the embedded model, which needs no key; `robbie init` asks for keys"
+            repair = f"`robbie model fetch {SMOLLM2.name}` gets the embedded model, which needs no key; `robbie init` asks for keys"
             yield Finding(
                 part="chain", status=Status.FAIL, detail="no level can answer: only the honest offline reply is left", repair=repair
             )
@@ -181,6 +183,16 @@ class Doctor:
         local = now.astimezone(ZoneInfo(self._config.robbie.timezone))
         return Finding(part="clock", status=Status.OK, detail=f"{local:%Y-%m-%d %H:%M} in {self._config.robbie.timezone}")
 
+    async def _failed_lately(self) -> set[str]:
+        """The rungs that no question is sent to at present, since the last ones failed; none where that cannot be known."""
+        if self._database.file is not None and not self._database.file.exists():
+            return set()
+        try:
+            async with asyncio.timeout(LOOK_SECONDS), self._database.reading() as work:
+                return {row.rung for row in await work.health.all() if row.state != BreakerState.CLOSED}
+        except (StorageError, TimeoutError):
+            return set()
+
     async def _latest_message_at(self) -> datetime | None:
         """When the last message was said, where that can be known; a database that does not exist is not made by asking."""
         if self._database.file is not None and not self._database.file.exists():
@@ -199,6 +211,14 @@ def _part(rung: Rung) -> str:
 def _out(rung: Rung, reason: str, repair: str) -> Finding:
     """A level that cannot be asked: a warning, since another one may answer."""
     return Finding(part=_part(rung), status=Status.WARN, detail=f"does not answer: {reason}", repair=repair, can_answer=False)
+
+
+def _doubted(finding: Finding) -> Finding:
+    """A level that looks well, and yet failed at the last questions it was asked."""
+    if not finding.can_answer:
+        return finding
+    repair = finding.repair or "it is tried again by itself; if it goes on failing, look at its server or its model file"
+    return replace(finding, status=Status.WARN, detail=f"{finding.detail}, but it failed at what it was asked last", repair=repair)
 
 
 def _answering(rung: Rung, detail: str, repair: str = "") -> Finding:

@@ -218,7 +218,7 @@ class Hub:
                 await self._thinkers.renew()
                 await self._outbox.renew()
                 if self._tends:
-                    await self._wake_all()
+                    await self.resume()
             except StorageError as error:
                 log.warning("ledger.not_tended", error=str(error))
             except Exception:  # an edge that must survive: without it leases run out

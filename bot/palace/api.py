@@ -187,7 +187,8 @@ def _still_thinking(ask: Ask) -> Problem:
 
 def _answer(ask: Ask, reply: Message) -> dict[str, Any]:
     """The object that `ask --json` prints, and where it came from."""
-    own = {"id": ask.external_id, "message_id": str(reply.id), "reply": reply.text, "kind": reply.kind, "at": reply.at.isoformat()}
+    own: dict[str, Any] = {"id": ask.external_id, "message_id": str(reply.id), "reply": reply.text, "kind": reply.kind}
+    own |= {"at": reply.at.isoformat(), "recovered": reply.recovered}
     return {**own, **{name: value for name, value in (reply.details or {}).items() if name not in own}}
 
 

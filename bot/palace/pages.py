@@ -68,6 +68,8 @@ class Pages:
     async def _say(self, request: web.Request) -> web.Response:
         """Take what was written. The page's script gets it back to show at once, a page without script is shown again."""
         visitor, is_scripted = visitor_of(request), "HX-Request" in request.headers
+        if request.content_type != "application/x-www-form-urlencoded":
+            raise Problem(415, "not_a_form", "a message comes as a form, application/x-www-form-urlencoded")
         fields = parse_qs((await request.read()).decode("ascii", "replace"), errors="replace")
         name, external_id = fields.get("conversation", [MAIN])[0], fields.get("id", [str(new_id())])[0][:LONGEST_ID]
         text = fields.get("text", [""])[0].replace("\r\n", "\n")  # a form's way to send line ends, not the person's

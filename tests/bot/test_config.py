@@ -297,9 +297,11 @@ def test_secret_file_that_cannot_be_read_is_refused(refusal: Callable[..., Confi
         (LEVEL.replace("1000", "-1"), 5, "brain.levels.gpt.context", "greater than 0"),
         ('[[brain.levels]]\nprovider = "local"\nmodel = "m"\ncontext = 1', 1, "brain.levels.0.name", "is missing"),
         (LEVEL + LEVEL, 7, "brain.levels.gpt.name", 'there are two named "gpt"'),
-        ('[briefs]\nmorning = "25:00"', 2, "briefs.morning", 'for example morning = "07:30"'),
+        ('[briefs]\nmorning = "25:00"', 2, "briefs.morning", 'write it as "07:30"'),
         ('[briefs]\nmissed = "never"', 2, "briefs.missed", "'run', 'short' or 'skip'"),
         ('[email]\nimap = { host = "h", prot = 1 }', 2, "email.imap.prot", "did you mean port?"),
+        ('[[people]]\nname = "Allan"\nrole = "boss"', 3, "people.Allan.role", "'owner' or 'member'"),
+        ('[[people]]\nname = "Allan"\nidentities = [{ platform = "fax", id = "1" }]', 3, "people.Allan.identities.0.platform", "'slack'"),
     ],
 )
 def test_wrong_value_is_refused_by_key_and_line(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
+from bot.domain.errors import Conflict
 from bot.domain.ports import Listener
 from bot.domain.thought import Question, Turn
 from bot.hub.hub import THINKERS
@@ -16,7 +19,8 @@ from tests.scenarios.house import House, open_house, until
 class BrokenBrain:
     """FAKE: the real brain, but for a bug: it breaks on one word."""
 
-    def __init__(self, house: House, word: str) -> None:
+    def __init__(self, house: House, word: str, error: Exception | None = None) -> None:
+        self._error = error or ZeroDivisionError("FAKE: a bug")
         self._brain = house.app.hub._thinkers._brain
         self._word = word
         self.broke = 0
@@ -25,12 +29,13 @@ class BrokenBrain:
     async def answer(self, question: Question, listener: Listener | None = None) -> Turn:
         if self._word in question.text:
             self.broke += 1
-            raise ZeroDivisionError("FAKE: a bug")
+            raise self._error
         return await self._brain.answer(question, listener)
 
 
-async def test_message_that_breaks_its_handler_is_set_aside_honestly(house: House) -> None:
-    brain = BrokenBrain(house, "poison")
+@pytest.mark.parametrize("error", [ZeroDivisionError("FAKE: a bug"), Conflict("FAKE: a row that is there already")])
+async def test_message_that_breaks_its_handler_is_set_aside_honestly(house: House, error: Exception) -> None:
+    brain = BrokenBrain(house, "poison", error)
     receipt = await house.hears("poison")
     after = await house.hears("and the next")
     elsewhere = await house.asks("hello", conversation="other")

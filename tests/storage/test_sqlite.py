@@ -75,7 +75,11 @@ async def test_a_lock_that_another_process_keeps_is_told_in_one_line_and_nothing
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageUnavailable, match=_line(sqlite_file, "database is locked")):
             await _add_two(impatient, stage)
+        await impatient.check()
+        with pytest.raises(StorageUnavailable, match=_line(sqlite_file, "database is locked")):
+            await impatient.check_writing()
         other.close()
+        await impatient.check_writing()
         assert await _count(stage) == 0
         await _add_two(impatient, stage)
     assert await _count(stage) == 2

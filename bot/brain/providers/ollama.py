@@ -85,6 +85,8 @@ class OllamaProvider:
         if isinstance(error, UnicodeEncodeError):
             return RequestRejected(f"{self._who}: the prompt is no valid Unicode")
         if isinstance(error, (self._http.HTTPError, ConnectionError)):
+            if isinstance(error, ConnectionError):
+                error = ConnectionError("nobody answers there")  # the SDK's own words are advice on installing Ollama
             return cut_off(self._who, error, begun=begun, secret=self._secret)
         return StreamBroken(f"{self._who}: a malformed answer: {type(error).__name__}")
 

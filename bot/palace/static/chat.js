@@ -39,7 +39,10 @@
   // --- signing in again: what was written waits for it ---
   const KEPT = "robbie:unsent";
   const unsent = new Map(); // text -> id: what is sent once more keeps its id, so that it is answered once
-  const putBack = (said) => {
+  const putBack = (said, status = 0) => {
+    byId("unsent").textContent = status === 413
+      ? "That is more than I can take at once. Your words are kept here; send them in parts."
+      : "I did not get that. Your words are kept here; send them once more.";
     unsent.set(said.text, said.id);
     words.value = [said.text, words.value].filter(Boolean).join("\n");
     byId("unsent").hidden = false;
@@ -109,7 +112,7 @@
       const ctx = event.detail.ctx;
       if (!ctx?.said) return;
       if (ctx.response?.status === 401) return signIn(ctx.said);
-      putBack(ctx.said);
+      putBack(ctx.said, ctx.response?.status);
       fit();
     });
   }
@@ -121,6 +124,9 @@
   localStorage.removeItem(KEPT);
   if (kept) putBack(JSON.parse(kept));
   fit();
+
+  // --- what opens stays in view ---
+  log.addEventListener("toggle", (event) => { if (event.target.open) event.target.scrollIntoView({ block: "nearest" }); }, true);
 
   // --- copying, where the browser allows it ---
   document.documentElement.classList.toggle("can-copy", Boolean(navigator.clipboard));

@@ -48,6 +48,7 @@ class FakeTalker:
         self.ids: list[str] = []
         self.replies: list[dict[str, Any]] = []
         self.is_away = False
+        self.repeats = False
         self.looks = 0
 
     async def ask(self, text: str) -> dict[str, Any]:
@@ -64,7 +65,7 @@ class FakeTalker:
         if isinstance(final, Exception):
             raise final
         self.says(external_id, final, kind="answer", recovered=True)
-        return {"reply": final, "kind": "answer", "message_id": external_id}
+        return {"reply": final, "kind": "answer", "message_id": external_id, "recovered": self.repeats}
 
     async def latest_replies(self, limit: int = 20) -> list[dict[str, Any]]:
         self.looks += 1
@@ -159,9 +160,15 @@ async def test_escape_sequences_do_not_steer_the_terminal(tmp_path):
     assert "\x1b[2J" not in await typed(FakeTalker((("a\x1b[2Jb",), "a\x1b[2Jb")), "hi\r", tmp_path)
 
 
+async def test_answer_that_may_be_a_repeat_says_so(tmp_path):
+    talker = FakeTalker((("Once up",), "It was"))
+    talker.repeats = True
+    assert await typed(talker, "tell me\r", tmp_path) == "robbie › Once up\n… (recovered) It was\n\n"
+
+
 async def test_what_is_refused_is_told_in_one_line_and_not_asked_again(tmp_path):
     talker = FakeTalker(RobbieError("413 Request Entity Too Large"), "fine")
-    assert await typed(talker, "far too much\rless\r", tmp_path) == f"{REFUSED}robbie › fine\n\n"
+    assert await typed(talker, "far too much\rless\r", tmp_path) == f"robbie › {REFUSED}robbie › fine\n\n"
     assert talker.heard == ["far too much", "less"]
 
 
@@ -239,7 +246,8 @@ async def test_what_is_written_meanwhile_is_kept_and_asked_in_order_on_return(tm
     assert person.shown == f"{AWAY}{KEPT}{KEPT}{BACK}robbie › first\n\nrobbie › second\n\nrobbie › the third\n\n"
     assert talker.heard == ["one", "two", "three"]
     assert "robbie › first\n\n" in person.pieces, "above an open prompt an answer comes in one piece"
-    assert "robbie › the" in person.pieces
+    assert "".join(person.pieces).endswith("robbie › the third\n\n")
+    assert " the" in person.pieces, "below no prompt it comes word by word"
 
 
 async def test_person_who_leaves_is_told_what_may_not_have_arrived(tmp_path):
@@ -258,7 +266,7 @@ async def test_trouble_with_one_question_is_no_error_text_and_no_absence_and_the
         await person.sees(KEPT_AT)
         person.type("and you?\r")
         await person.sees("fine")
-    assert person.shown == f"{KEPT_AT}{GIVEN_UP}robbie › fine\n\n"
+    assert person.shown == f"robbie › {KEPT_AT}{GIVEN_UP}robbie › fine\n\n"
     assert talker.heard == ["hi"] * TRIES + ["and you?"]
     assert len(set(talker.ids)) == 2
 

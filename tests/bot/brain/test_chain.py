@@ -56,8 +56,8 @@ FAILURES: list[tuple[tuple[Step, ...], type[ProviderError]]] = [
     ((KeyError("a bug of ours"),), StreamBroken),
     ((asyncio.CancelledError(),), ProviderUnavailable),
     ((CUT,), StreamBroken),
-    ((Finish(),), StreamBroken),
-    ((" ", "\n\n", ""), StreamBroken),
+    ((Finish(),), RequestRejected),
+    ((" ", "\n\n", ""), RequestRejected),
     ((Finish(reason="length"),), StreamBroken),
     ((Finish(reason="refusal"),), RequestRejected),
     ((Finish(reason="model_context_window_exceeded"),), ContextTooLong),
@@ -210,6 +210,35 @@ async def test_a_level_let_off_by_a_winner_that_breaks_off_is_asked_again():
 async def test_a_slow_level_is_asked_again_when_the_quick_one_breaks_off_and_nobody_else_is_left():
     done = await make(FakeProvider(Pause(2), "slow but whole"), FakeProvider("quick bu", CUT)).complete(prompting())
     assert done.text == "slow but whole"
+
+
+async def test_what_a_slow_level_has_said_when_the_turn_ends_is_kept_and_marked_as_cut():
+    words = [step for number in range(100) for step in (f"w{number} ", Pause(1))]
+    chain, heard = make(FakeProvider(*words), FakeProvider("b")), FakeListener()
+    done = await chain.complete(prompting(), listener=heard)
+    assert done.is_cut
+    assert done.text == heard.shown == "".join(f"w{number} " for number in range(45))
+    assert (done.level, done.why) == ("a", "a answered")
+    assert chain.health.rung(chain.rungs[0].id).state is BreakerState.CLOSED
+    assert loop_time() == pytest.approx(TURN, abs=1)
+
+
+async def test_a_mere_beginning_when_the_turn_ends_is_no_answer():
+    chain = make(FakeProvider(Pause(40), "only", Pause(2), " four", Pause(2), " words here", SILENCE))
+    with pytest.raises(AllLevelsFailed):
+        await chain.complete(prompting())
+
+
+@pytest.mark.parametrize(("error", "asked"), [(RequestRejected("no"), 1), (StreamBroken("cut"), 3), (DOWN, 5)])
+async def test_a_question_that_a_level_fails_at_is_spared_to_it(error: ProviderError, asked: int):
+    """A refusal is final, three breaks are; a level that is away may yet answer."""
+    first, event = FakeProvider(error), new_id()
+    chain = make(first, FakeProvider("b"))
+    for _ in range(5):
+        await chain.complete(prompting(), event_id=event)
+        chain.health.breaker(chain.rungs[0].id).permit_as_last_resort()
+        chain.health.breaker(chain.rungs[0].id).note_success(was_probe=True)
+    assert len(first.asked) == asked
 
 
 async def test_the_last_level_is_waited_for_until_the_turns_bound():

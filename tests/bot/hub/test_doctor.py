@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -128,7 +129,24 @@ async def test_database_that_is_not_there_yet_is_no_failure(tmp_path: Path):
     assert not (tmp_path / "robbie.db").exists()
 
 
-@pytest.mark.parametrize(("trouble", "words"), [("newer", "newer Robbie"), ("corrupt", "not a database")])
+async def test_level_that_failed_at_what_it_was_asked_last_is_doubted(tmp_path: Path):
+    async with _app(tmp_path, FakeVendor("llama", model="llama", provider="ollama")) as app:
+        await app.prepare()
+        breaker = app.health.breaker(app.chain.rungs[0].id)
+        for _ in range(2):
+            permit = breaker.permit()
+            assert permit is not None
+            permit.failed(ProviderUnavailable("FAKE"))
+        await app.health.save_changes()
+        findings = [finding async for finding in app.doctor.examine()]
+    level = next(finding for finding in findings if finding.part.startswith("level"))
+    assert (level.status, level.can_answer) == (Status.WARN, True)
+    assert "failed at what it was asked last" in level.detail
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"), [("newer", "newer Robbie"), ("corrupt", "not a database"), ("strange", "another program (users)")]
+)
 async def test_database_in_trouble_is_a_failure(tmp_path: Path, trouble: str, words: str):
     async with _app(tmp_path) as app:
         await app.prepare()
@@ -137,6 +155,11 @@ async def test_database_in_trouble_is_a_failure(tmp_path: Path, trouble: str, wo
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
         connection.commit()
         connection.close()
+    elif trouble == "strange":
+        for file in tmp_path.glob("robbie.db*"):
+            file.unlink()
+        with closing(sqlite3.connect(tmp_path / "robbie.db")) as connection:
+            connection.execute("CREATE TABLE users (id)")
     else:
         for file in tmp_path.glob("robbie.db*"):
             file.unlink()

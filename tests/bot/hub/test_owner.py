@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -35,6 +36,17 @@ def test_a_running_process_is_not_dead_and_an_ended_one_is():
     with process:
         assert not is_dead(f"{HOST}:{process.pid}:0badcafe", name_myself())
     assert is_dead(f"{HOST}:{process.pid}:0badcafe", name_myself())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_a_process_that_died_is_dead_before_its_parent_has_looked():
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with process:
+        process.kill()
+        deadline = time.monotonic() + 10
+        while not (ended := is_dead(f"{HOST}:{process.pid}:0badcafe", name_myself())) and time.monotonic() < deadline:
+            pass
+        assert ended
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may signal every process")

@@ -203,3 +203,11 @@ async def test_page_shows_the_persons_own_conversation_only(house: House):
     assert "secret" not in await page(await house.browser(house.grace))
     async with (await house.browser(house.grace)).get(f"/chat?conversation={house.owner.id}%2Fmain") as response:
         assert response.status == 400
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "application/json", "text/plain"])
+async def test_what_is_no_form_is_refused_and_nothing_is_kept(house: House, kind: str):
+    browser = await house.browser()
+    async with browser.post("/chat", data=b'{"text": "hello"}', headers={"Content-Type": kind}) as response:
+        assert response.status == 415
+    assert 'class="message' not in await page(browser)
