@@ -27,12 +27,12 @@ _WINDOW_FULL = "model_context_window_exceeded"
 
 
 @runtime_checkable
-class Loader(Protocol):
-    """A provider that loads its model by itself, which may take longer than a turn."""
+class OneAtATime(Protocol):
+    """A provider that does one thing at a time, for which a call may have to wait: load its model, or answer somebody else."""
 
     @property
-    def is_loading(self) -> bool:
-        """Whether it is at it."""
+    def is_busy(self) -> bool:
+        """Whether it is at such a thing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,13 +92,13 @@ class Call:
         return self._monotonic() - self._began
 
     @property
-    def is_loading(self) -> bool:
-        """Whether it is silent since its model is still being loaded, which goes on behind the turn's back.
+    def is_waiting(self) -> bool:
+        """Whether it is silent since its model is still being loaded, or answers somebody else, which goes on behind the turn's back.
 
         Such silence is no failure and no measure of its pace: it must neither open the breaker of a level that is about to be ready,
         nor lengthen the patience with it. A load that fails is an error like any other, told to whoever waits for it, or asks next.
         """
-        return self.first is None and isinstance(self.rung.provider, Loader) and self.rung.provider.is_loading
+        return self.first is None and isinstance(self.rung.provider, OneAtATime) and self.rung.provider.is_busy
 
     @property
     def first_token_ms(self) -> float | None:

@@ -305,7 +305,7 @@ class _Run:
         if call.first_token_ms is not None:
             self._health.note_first_token(call.rung.id, call.first_token_ms)
         for other in self._active[:place]:
-            if not other.is_loading:
+            if not other.is_waiting:
                 self._health.note_first_token(other.rung.id, other.age_seconds * 1000)
                 other.permit.failed(ProviderUnavailable(SILENT))
             self._resting.append(other.rung)
@@ -340,7 +340,7 @@ class _Run:
         self._shown = True
 
     def _fail(self, call: Call, error: ProviderError) -> None:
-        if call.is_loading:
+        if call.is_waiting:
             call.permit.let_off()
         call.permit.failed(error)
         self._chain.note_failure_at(call.rung, self._event_id, error)

@@ -69,13 +69,13 @@ class Hub:
 
 
 class Terminal:
-    """`robbie chat` at a pseudo terminal; `written` is all that was ever written there, without the steering."""
+    """`robbie chat`, or another *command*, at a pseudo terminal; `written` is all that was ever written there, without the steering."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, command: str = "chat") -> None:
         self._fd, theirs = pty.openpty()
-        command = [sys.executable, "-c", AT_A_TERMINAL, "--config", str(config), "chat"]
+        arguments = [sys.executable, "-c", AT_A_TERMINAL, "--config", str(config), command]
         environ = {**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
-        self.process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environ, start_new_session=True)
+        self.process = subprocess.Popen(arguments, stdin=theirs, stdout=theirs, stderr=theirs, env=environ, start_new_session=True)
         self._theirs = theirs
         self._raw = b""
         asyncio.get_running_loop().add_reader(self._fd, self._read)
@@ -125,7 +125,7 @@ async def until(is_so: Callable[[], bool], terminal: Terminal) -> None:
 
 
 class Thoughts:
-    """FAKE: what the model says: "It is", and, as soon as it `may_go_on`, the question itself."""
+    """FAKE: what the model says: "It is ", and, as soon as it `may_go_on`, the question itself."""
 
     def __init__(self, model: FakeModel) -> None:
         self.may_go_on = asyncio.Event()
@@ -135,9 +135,9 @@ class Thoughts:
     async def _act(self, wire: Wire, _: web.Request) -> AsyncIterator[bytes]:
         question = self._model.asked[-1]["messages"][-1]["content"]
         yield wire.begin()
-        yield wire.say("It is")
+        yield wire.say("It is ")
         await self.may_go_on.wait()
-        yield wire.say(f" about {question}.")
+        yield wire.say(f"about {question}.")
         yield wire.end("")
 
 
@@ -190,6 +190,22 @@ async def test_interrupt_during_an_answer_leaves(model: FakeModel, terminal: Ter
     assert await terminal.ends() == 130
     assert terminal.echoes
     await until(lambda: terminal.written.endswith("robbie › It is\n\n"), terminal)
+
+
+async def test_interrupt_during_an_answer_stops_the_hub_of_this_terminal(model: FakeModel, tmp_path: Path):
+    Thoughts(model)
+    terminal = Terminal(Hub(tmp_path, model.url).config, "run")
+    try:
+        await terminal.sees("you ›")
+        assert "hub.started" not in terminal.written
+        terminal.type("bees\r")
+        await terminal.sees("robbie › It is")
+        terminal.type("\x03")
+        assert await terminal.ends() == 0
+        assert terminal.echoes
+        assert "Stopping" in terminal.written
+    finally:
+        terminal.close()
 
 
 async def test_a_hub_that_is_told_to_stop_finishes_the_answer_that_is_being_watched(model: FakeModel, hub: Hub, terminal: Terminal):

@@ -7,6 +7,7 @@ import json
 import secrets
 import sys
 import tempfile
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from bot.domain.thought import Delta, Finish, Prompt, Usage
 _SERVER = Path(__file__).with_name("local_server.py")
 _LOAD_SECONDS = 600.0  # tens of GB from a slow disk; no turn waits so long, but a later one finds it loaded
 _STOP_SECONDS = 3.0
+STILL_SPEAKING_SECONDS = 10.0
+"""Between two words of an answer, or two answers: the next question has to be read first."""
 # Tried on SmolLM2-135M over a dozen everyday questions: with any heat at all a first answer may be nonsense where the coldest is right,
 # without the penalty it falls into loops, and a harder penalty forbids it the very words of the question.
 _SAMPLING = {"temperature": 0.0, "repeat_penalty": 1.1, "repeat_last_n": 64}
@@ -71,6 +74,7 @@ class LocalProvider:
         self._child: _Child | None = None
         self._http: aiohttp.ClientSession | None = None
         self._asking = 0
+        self._spoke_at = -STILL_SPEAKING_SECONDS
         self._idle: asyncio.TimerHandle | None = None
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish, None]:
@@ -84,7 +88,7 @@ class LocalProvider:
                     for choice in frame["choices"]:
                         reason = choice["finish_reason"] or reason
                         if text := choice["delta"].get("content"):
-                            begun = True
+                            begun, self._spoke_at = True, time.monotonic()
                             yield Delta(text=text)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise cut_off(self._who, error, begun=begun) from error
@@ -96,6 +100,12 @@ class LocalProvider:
             self._asking -= 1
             self._wait_for_idleness()
         yield ending(self._who, reason=reason, usage=usage)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the model is being loaded, or has spoken to somebody a moment ago while others wait."""
+        has_spoken = time.monotonic() - self._spoke_at < STILL_SPEAKING_SECONDS
+        return self.is_loading or (self._asking > 1 and has_spoken)
 
     @property
     def is_loading(self) -> bool:

@@ -249,7 +249,7 @@ async def test_the_last_level_is_waited_for_until_the_turns_bound():
 class Loading(FakeProvider):
     """FAKE: a model that is still being loaded while it is silent."""
 
-    is_loading = True
+    is_busy = True
 
 
 @pytest.mark.parametrize("hedge", [HEDGE, 0])

@@ -318,6 +318,30 @@ async def test_all_who_ask_meanwhile_wait_for_one_load_and_none_ends_it_for_the_
         assert children() == [child]
 
 
+async def test_who_waits_while_another_is_answered_waits_for_a_busy_model_and_not_for_a_dead_one(slow: Slow) -> None:
+    async with fake_model() as server:
+        server.will_say("loaded")
+        first = asyncio.ensure_future(answer(slow.provider, asking("hi")))
+        while not children():
+            await asyncio.sleep(0.01)
+        await slow.ends(address=server.url)
+        await first
+        assert not slow.provider.is_busy
+        server.will_hang(after=lambda wire: wire.begin() + wire.say("long"))
+        stream = slow.provider.stream(asking("a tale"))
+        await anext(stream)
+        assert not slow.provider.is_busy
+        server.will_hang()
+        waiting = asyncio.ensure_future(answer(slow.provider, asking("hi")))
+        while len(server.asked) < 3:
+            await asyncio.sleep(0.01)
+        assert slow.provider.is_busy
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await stream.aclose()
+        assert not slow.provider.is_busy
+
+
 async def test_a_model_that_nobody_waited_for_is_unloaded_by_idleness_too(tmp_path: Path) -> None:
     slow = Slow(tmp_path, idle_seconds=0.001)
     child = await given_up(slow.provider)
