@@ -7,7 +7,6 @@ import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -41,56 +40,16 @@ class UnitOfWork:
     def __init__(self, connection: AsyncConnection, organization: str) -> None:
         self.connection = connection
         self.organization = organization
-
-    @cached_property
-    def people(self) -> People:
-        """Users and their accounts."""
-        return People(self.connection, self.organization)
-
-    @cached_property
-    def conversations(self) -> Conversations:
-        """Conversations on channels."""
-        return Conversations(self.connection, self.organization)
-
-    @cached_property
-    def messages(self) -> Messages:
-        """What was said."""
-        return Messages(self.connection, self.organization)
-
-    @cached_property
-    def inbox(self) -> Inbox:
-        """The ledger's beginning: events to be answered."""
-        return Inbox(self.connection, self.organization)
-
-    @cached_property
-    def outbox(self) -> Outbox:
-        """The ledger's end: replies to be delivered."""
-        return Outbox(self.connection, self.organization)
-
-    @cached_property
-    def notes(self) -> StickyNotes:
-        """What people wanted kept."""
-        return StickyNotes(self.connection, self.organization)
-
-    @cached_property
-    def usage(self) -> ModelUsages:
-        """Calls of models and their cost."""
-        return ModelUsages(self.connection, self.organization)
-
-    @cached_property
-    def health(self) -> ModelHealths:
-        """The levels' circuit breakers."""
-        return ModelHealths(self.connection, self.organization)
-
-    @cached_property
-    def incidents(self) -> Incidents:
-        """What went wrong."""
-        return Incidents(self.connection, self.organization)
-
-    @cached_property
-    def credentials(self) -> Credentials:
-        """Sign-in links, sessions and tokens."""
-        return Credentials(self.connection, self.organization)
+        self.people = People(connection, organization)
+        self.conversations = Conversations(connection, organization)
+        self.messages = Messages(connection, organization)
+        self.inbox = Inbox(connection, organization)
+        self.outbox = Outbox(connection, organization)
+        self.notes = StickyNotes(connection, organization)
+        self.usage = ModelUsages(connection, organization)
+        self.health = ModelHealths(connection, organization)
+        self.incidents = Incidents(connection, organization)
+        self.credentials = Credentials(connection, organization)
 
 
 class Database:
