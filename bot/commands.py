@@ -49,7 +49,7 @@ async def run(app: App, *, is_terminal: bool, debug: bool, stopping: Callable[[]
     async with app, _logging_to_file(app, has_chat), app.serve(Bar("preparing the database")) as link:
         print(f"Robbie is up. Open this once to sign in:\n\n  {link}\n", flush=True)
         for gap in app.gaps:
-            print(gap, file=sys.stderr)
+            Console(stderr=True, highlight=False).print(escape(str(gap)), soft_wrap=not is_terminal)
         if has_chat:
             await _chat_until(stop, app)
         await stop.wait()

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 import aiohttp
 
@@ -54,6 +55,20 @@ async def open_page(client: aiohttp.ClientSession, **headers: str) -> AsyncItera
         yield Page(response)
 
 
+@asynccontextmanager
+async def page_that_sees(house: House, event_id: UUID, *texts: str) -> AsyncIterator[Page]:
+    """An open page, while a reply of these pieces grows."""
+    browser = await house.browser()
+    await say(browser, "hello")
+    await settled(house)
+    async with open_page(browser) as page:
+        await page.until("heard: hello")
+        for text in texts:
+            house.hub.feed.publish(await conversation_of(house), Grown(event_id=event_id, text=text))
+            await asyncio.sleep(0.08)
+        yield page
+
+
 async def test_page_sees_question_growth_and_answer(house: House):
     browser = await house.browser()
     house.brain.replies["hello"] = ["One ", "<b>two</b> ", "three."]
@@ -77,14 +92,8 @@ async def test_stream_that_changes_model_replaces_what_was_shown(house: House):
 
 async def test_growing_reply_is_shown_as_what_it_will_be(house: House):
     """Each block once when it is whole; only the last one again and again."""
-    browser, event_id = await house.browser(), new_id()
-    await say(browser, "hello")
-    await settled(house)
-    async with open_page(browser) as page:
-        await page.until("heard: hello")
-        for text in ("# Plan\n\nSome **bo", "ld** words.\n\n- one\n- t", "wo\n\nThe <i>end"):
-            house.hub.feed.publish(await conversation_of(house), Grown(event_id=event_id, text=text))
-            await asyncio.sleep(0.08)
+    event_id = new_id()
+    async with page_that_sees(house, event_id, "# Plan\n\nSome **bo", "ld** words.\n\n- one\n- t", "wo\n\nThe <i>end") as page:
         await page.until("The &lt;i&gt;end")
     whole = "<h3>Plan</h3><p>Some <strong>bold</strong> words.</p><ul><li>one\n</li><li>two\n</li></ul>"
     assert f'{whole}<div class="last" id="g-{event_id}"><p>The &lt;i&gt;end</p></div>' in page.items[f"r-{event_id}"]
@@ -92,14 +101,8 @@ async def test_growing_reply_is_shown_as_what_it_will_be(house: House):
 
 
 async def test_block_that_grows_long_is_shown_as_it_comes(house: House):
-    browser, event_id = await house.browser(), new_id()
-    await say(browser, "hello")
-    await settled(house)
-    async with open_page(browser) as page:
-        await page.until("heard: hello")
-        for text in ("First.\n\n", "**b** " * (LONGEST_BLOCK // 4), "<end>\n\nmore", " and more"):
-            house.hub.feed.publish(await conversation_of(house), Grown(event_id=event_id, text=text))
-            await asyncio.sleep(0.08)
+    event_id = new_id()
+    async with page_that_sees(house, event_id, "First.\n\n", "**b** " * (LONGEST_BLOCK // 4), "<end>\n\nmore", " and more") as page:
         await page.until("more and more")
     assert "<p>First.</p>" in page.items[f"r-{event_id}"]
     assert '<p class="verbatim">**b** ' in page.items[f"r-{event_id}"]
