@@ -136,7 +136,9 @@ class Database:
     async def check_writing(self) -> None:
         """Ask for leave to write, and write nothing. Raises StorageUnavailable: locked, read-only."""
         async with self.unit_of_work() as work:
-            await work.connection.execute(text("SELECT 1"))
+            read_only = await work.connection.scalar(text("SELECT 'off'" if self._shared else "SHOW transaction_read_only"))
+        if read_only == "on":
+            raise StorageUnavailable(f"{self.place}: read-only")
 
     async def close(self) -> None:
         """Close every connection; may be called twice."""

@@ -18,6 +18,9 @@ MOST_NESTED = 40
 LONGEST = 20_000
 """Characters; the worst text of this length takes a third of a second to read as Markdown, and time grows with the square."""
 
+LONGEST_RIDDLE = 200
+"""Characters of a line before it is clear what it begins: as yet "* **" is a rule and no list, "#" a heading, "```" a fence."""
+
 _LINE_END = re.compile(r"\r\n?|\n")
 _SAFE_ADDRESS = re.compile(r"(?:https?://|mailto:)[^\s<>\"']+", re.IGNORECASE)
 _WEB_ADDRESS = re.compile(r"https?://[^\s<>\"'\x00-\x1f]+[^\s<>\"'\x00-\x1f.,;:!?)\]}*_]")
@@ -42,9 +45,15 @@ def to_terminal(text: str, *, colour: bool) -> str:
 
 
 def last_block(text: str) -> int:
-    """Where the last block of *text* begins (a paragraph, a list): what stands before it stays as it is, whatever may be added."""
-    lines = [token.map[0] for token in _read(_NOT_WEB.sub("\ufffd", text)) or () if token.map and not token.level]
-    return [0, *(end.end() for end in _LINE_END.finditer(text))][lines[-1]] if lines else 0
+    """Where in *text* begins what more text may turn into something else: its last block, and the one before a line that may go on.
+
+    What stands before stays as it is, but for links whose addresses are told further down.
+    """
+    begun = sorted({token.map[0] for token in _read(_NOT_WEB.sub("\ufffd", text)) or () if token.map and not token.level})
+    starts = [0, *(end.end() for end in _LINE_END.finditer(text))]
+    if len(begun) > 1 and begun[-1] == len(starts) - 1 and len(text) - starts[-1] < LONGEST_RIDDLE:
+        begun.pop()
+    return starts[begun[-1]] if begun else 0
 
 
 def _read(text: str) -> list[Token] | None:

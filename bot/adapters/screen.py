@@ -70,8 +70,16 @@ class WordWrap:
         blank, width, columns = self._blank, _width(piece), self._columns()
         fits = self._is_within or self._column == 0 or self._column + len(blank) + width <= columns or width > columns
         self._blank, self._is_within = "", False
-        self._column = (self._column + len(blank) + width - 1) % columns + 1 if fits else width
+        self._column = _column_after(blank + piece, self._column, columns) if fits else width
         return blank + piece if fits else "\n" + piece
+
+
+def _column_after(text: str, column: int, columns: int) -> int:
+    """Where the terminal stands when it has written this from a column on; a wide character never crosses its edge."""
+    for character in _STYLE.sub("", text):
+        width = get_cwidth(character)
+        column = width if column + width > columns else column + width
+    return column
 
 
 def _width(text: str) -> int:

@@ -102,14 +102,14 @@ class RemoteTalk:
     async def ask(self, text: str) -> dict[str, Any]:
         """See `Talker.ask`. A hub that goes away meanwhile is asked again under the same id when it is back: nothing is said twice."""
         external_id = str(new_id())
-        deadline = asyncio.get_running_loop().time() + RETURN_SECONDS
+        deadline, in_trouble_since = asyncio.get_running_loop().time() + RETURN_SECONDS, None
         while True:
             try:
                 return await self.ask_once(text, external_id=external_id)
             except ChannelUnavailable as error:
                 now = asyncio.get_running_loop().time()
-                deadline = min(deadline, now + TROUBLE_SECONDS) if error.retry_after is not None else deadline
-                if self._find is None or now > deadline:
+                in_trouble_since = (in_trouble_since or now) if error.retry_after is not None else None
+                if self._find is None or now > deadline or (in_trouble_since and now > in_trouble_since + TROUBLE_SECONDS):
                     raise
             await asyncio.sleep(LOOK_SECONDS)
             await self._look_again()

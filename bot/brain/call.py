@@ -32,7 +32,11 @@ class OneAtATime(Protocol):
 
     @property
     def is_busy(self) -> bool:
-        """Whether it is at such a thing."""
+        """Whether it is at such a thing, as far as can be heard."""
+
+    @property
+    def is_occupied(self) -> bool:
+        """Whether a question that came now would have to wait."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +80,7 @@ class Call:
         self.first: Delta | ProviderError | None = None
         self.text = ""
         self.is_cut = False
+        self.has_waited = isinstance(rung.provider, OneAtATime) and rung.provider.is_occupied
         self.prompt = prompt
         self._told: Usage | None = None
         self._has_ended = False
@@ -157,7 +162,7 @@ class Call:
 
     @property
     def _is_refused(self) -> bool:
-        return isinstance(self.first, ProviderError) and not isinstance(self.first, StreamBroken)
+        return isinstance(self.first, ProviderError) and not isinstance(self.first, StreamBroken) and not self.first.has_begun
 
     async def _read(self) -> None:
         try:
@@ -206,4 +211,4 @@ def _verdict(end: Finish, *, has_spoken: bool) -> Finish | ProviderError:
         return ContextTooLong("the prompt fills the model's window")
     if end.is_cut:
         return StreamBroken(f"said nothing (ended by {end.reason}); raise max_output_tokens of this level: thinking counts towards it")
-    return RequestRejected(f"said nothing to this (ended by {end.reason})")
+    return StreamBroken(f"said nothing (ended by {end.reason})")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
@@ -12,15 +12,13 @@ import structlog
 from bot.brain.budget import Budget
 from bot.brain.call import Call, Rung
 from bot.brain.health import HealthBoard, Permit
+from bot.brain.poison import PoisonRegister
 from bot.domain.errors import (
     AllLevelsFailed,
     BudgetExhausted,
-    ContextTooLong,
     ProviderError,
     ProviderUnavailable,
-    RequestRejected,
     StorageError,
-    StreamBroken,
 )
 from bot.domain.ports import Listener
 from bot.domain.thought import Attempt, AttemptOutcome, Completion, Delta, Prompt
@@ -29,13 +27,8 @@ log = structlog.get_logger(__name__)
 
 HANG_UP_SECONDS = 0.3
 """How long a turn waits for the calls that it ended to let go of their connections; the slower ones do so behind its back."""
-WORDS_WORTH_KEEPING = 12
-"""Of an answer that the turn's bound cuts; with fewer, an honest line and the whole answer later serve better."""
-BREAKS_ALLOWED = 3
-"""Streams over one question that may break on a rung before it is spared that question: it may be what breaks them."""
-REFUSALS_KEPT = 1000
-"""Questions of which it is remembered who refused them: asked again late, once a minute for as long as another level is away, they would
-be paid for each time."""
+WORTH_KEEPING = 60
+"""Characters of an answer that the turn's bound cuts; with fewer, an honest line and the whole answer later serve better."""
 
 
 class FallbackChain:
@@ -58,7 +51,7 @@ class FallbackChain:
         self._budget = budget
         self._hedge_seconds = hedge_seconds
         self._reluctant: set[asyncio.Task[None]] = set()
-        self._refusals: dict[UUID, Counter[str]] = {}
+        self.poison = PoisonRegister()
 
     async def complete(
         self, prompt: Prompt, *, listener: Listener | None = None, event_id: UUID | None = None, seconds: float | None = None
@@ -128,17 +121,6 @@ class FallbackChain:
         who = call.rung.level, call.rung.provider.provider, call.rung.provider.model
         return self._budget.cost_usd(*who, call.usage) if call.is_counted else self._budget.most_usd(*who, call.prompt)
 
-    def has_refused(self, rung: Rung, event_id: UUID | None) -> bool:
-        """Whether this rung was asked this very question before and would not answer it, or broke off over it each time."""
-        return event_id is not None and self._refusals.get(event_id, Counter())[rung.id] >= BREAKS_ALLOWED
-
-    def note_failure_at(self, rung: Rung, event_id: UUID | None, error: ProviderError) -> None:
-        """It was there and did not answer this question. A refusal is final; a stream that broke may have been chance."""
-        if event_id is not None and isinstance(error, RequestRejected | ContextTooLong | StreamBroken):
-            self._refusals.setdefault(event_id, Counter())[rung.id] += 1 if isinstance(error, StreamBroken) else BREAKS_ALLOWED
-            if len(self._refusals) > REFUSALS_KEPT:
-                del self._refusals[next(iter(self._refusals))]
-
     async def _settle(self, attempts: Sequence[Attempt], event_id: UUID | None) -> None:
         if self._budget is not None:
             try:
@@ -204,10 +186,9 @@ class _Run:
     def out_of_time(self) -> Completion | None:
         """The turn's bound struck. What a level has said by now is kept, cut; whoever is silent has failed, but for one hardly asked."""
         for call in tuple(self._active):
-            if len(call.text.split()) >= WORDS_WORTH_KEEPING:
+            if len(call.text) >= WORTH_KEEPING:
                 call.hang_up()
-                call.permit.succeeded()
-                self._end(call, AttemptOutcome.ANSWERED, detail="cut at the turn's bound")
+                self._succeed(call, "cut at the turn's bound")
                 return self._completion(call, is_cut=True)
             if call.first is None and call.age_seconds < self._chain.patience_seconds(call.rung):
                 call.permit.let_off()
@@ -270,8 +251,8 @@ class _Run:
         """Ask the next rung that may be asked; False where there is none."""
         while self._ahead:
             rung = self._ahead.popleft()
-            if self._chain.has_refused(rung, self._event_id):
-                self._note_skipped(rung, detail="refused this question before", error=RequestRejected.__name__)
+            if (spared := self._chain.poison.verdict(rung.id, self._event_id)) is not None:
+                self._note_skipped(rung, detail="failed at this question before", error=spared.__name__)
                 continue
             breaker = self._health.breaker(rung.id)
             permit = breaker.permit_as_last_resort() if self._is_last_resort else breaker.permit()
@@ -302,7 +283,7 @@ class _Run:
     def _win(self, call: Call) -> None:
         """*call* spoke first: whoever was asked before it and kept silent has failed. If it breaks off, the others may be asked again."""
         place = self._active.index(call)
-        if call.first_token_ms is not None:
+        if call.first_token_ms is not None and not call.has_waited:
             self._health.note_first_token(call.rung.id, call.first_token_ms)
         for other in self._active[:place]:
             if not other.is_waiting:
@@ -325,9 +306,13 @@ class _Run:
         except ProviderError as error:
             self._fail(call, error)
             return False
-        call.permit.succeeded()
-        self._end(call, AttemptOutcome.ANSWERED)
+        self._succeed(call)
         return True
+
+    def _succeed(self, call: Call, detail: str = "") -> None:
+        call.permit.succeeded()
+        self._chain.poison.note_answer(call.rung.id)
+        self._end(call, AttemptOutcome.ANSWERED, detail=detail)
 
     async def _show(self, call: Call, text: str) -> None:
         """Pass text on; the first words of a level that takes over replace what the broken one said."""
@@ -340,10 +325,9 @@ class _Run:
         self._shown = True
 
     def _fail(self, call: Call, error: ProviderError) -> None:
-        if call.is_waiting:
+        if not self._chain.poison.note_failure(call.rung.id, self._event_id, error) or call.is_waiting:
             call.permit.let_off()
         call.permit.failed(error)
-        self._chain.note_failure_at(call.rung, self._event_id, error)
         call.hang_up()
         self._end(call, AttemptOutcome.FAILED, error=type(error).__name__, detail=str(error))
 

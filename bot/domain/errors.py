@@ -11,9 +11,9 @@ RobbieError
 │   ├── RateLimited(retry_after)
 │   ├── CredentialsRejected     the key is wrong: only its owner can repair it
 │   ├── ModelNotServed          the vendor does not (or no longer) serve this model
-│   ├── StreamBroken            truncated, stalled or malformed
+│   ├── StreamBroken            truncated, stalled, malformed or empty
 │   ├── ContextTooLong
-│   ├── RequestRejected         this request is refused, or gets no word in answer; the level itself is well
+│   ├── RequestRejected         this request is refused; the level itself is well
 │   └── AllLevelsFailed(attempts)
 ├── BudgetExhausted
 ├── NotAllowed
@@ -65,7 +65,9 @@ class DeliveryUnknown(AdapterError):
 
 
 class ProviderError(RobbieError):
-    """A model did not answer."""
+    """A model did not answer. `has_begun` where it had taken the question by then: it may have thought, and that is paid for."""
+
+    has_begun = False
 
 
 class ProviderUnavailable(ProviderError):
@@ -89,7 +91,7 @@ class ModelNotServed(ProviderError):
 
 
 class StreamBroken(ProviderError):
-    """The stream ended without its end marker, stalled, was malformed, or ran into its bound before the first word."""
+    """The stream ended without its end marker or told of a fault, stalled, was malformed or said nothing."""
 
 
 class ContextTooLong(ProviderError):
@@ -97,7 +99,7 @@ class ContextTooLong(ProviderError):
 
 
 class RequestRejected(ProviderError):
-    """This one request is refused (400, a content filter, an answer of no words); the level itself is well."""
+    """This one request is refused (400, a content filter); the level itself is well."""
 
 
 class AllLevelsFailed(ProviderError):

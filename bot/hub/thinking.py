@@ -121,14 +121,14 @@ class Thinkers:
         stream = _Stream(database=self._database, feed=self._feed, event=event, claim=self._make_claim)
         try:
             if event.crashes >= CRASHES_ALLOWED or (event.attempts > CLAIMS_ALLOWED and not _is_late(event)):
-                return await self._set_aside(asked)
+                return await self._set_aside(asked, stream)
             try:
                 turn = await outlast(lambda: self._think(asked, stream), what="a turn")
             except Conflict as error:  # of the handler's own making: nobody has taken anything over
                 return await self._crashed(event, error)
             if turn.queued and _is_late(event):
                 return await self._put_off(event, turn, is_to_blame=others_answered and not _is_outage(turn))
-            return await self._record(asked, turn, streamed=stream.is_promised)
+            return await self._record(asked, turn, stream=stream)
         except StorageUnavailable:
             raise
         except Conflict as error:
@@ -142,11 +142,11 @@ class Thinkers:
         stream.begin()
         return await self._commands.run(question) or await self._brain.answer(question, None if question.is_late else stream)
 
-    async def _record(self, asked: Asked, turn: Turn, *, streamed: bool, state: InboxState = InboxState.ANSWERED) -> _Outcome:
+    async def _record(self, asked: Asked, turn: Turn, *, stream: _Stream, state: InboxState = InboxState.ANSWERED) -> _Outcome:
         """One commit: the reply, the event's new state, the promise to deliver, what it cost."""
         event, state = asked.event, InboxState.QUEUED if turn.queued else state
         try:
-            reply, has_more = await outlast(lambda: self._commit(asked, turn, streamed=streamed, state=state), what="a finished turn")
+            reply, has_more = await outlast(lambda: self._commit(asked, turn, stream=stream, state=state), what="a finished turn")
         except Conflict as error:
             return self._superseded(event, error)
         self._feed.publish(reply.conversation_id, Said(message_id=reply.id, reply_to=reply.reply_to))
@@ -159,7 +159,7 @@ class Thinkers:
         self._feed.publish(event.conversation_id, Said(message_id=event.id, reply_to=event.id))
         return _Outcome(rest=0.0)
 
-    async def _commit(self, asked: Asked, turn: Turn, *, streamed: bool, state: InboxState) -> tuple[Message, bool]:
+    async def _commit(self, asked: Asked, turn: Turn, *, stream: _Stream, state: InboxState) -> tuple[Message, bool]:
         """The reply that was recorded, and whether more waits in its conversation: a claim that finds nothing would cost a commit."""
         event, now = asked.event, self._clock.now()
         async with self._database.unit_of_work() as work:
@@ -171,8 +171,8 @@ class Thinkers:
                 event_id=event.id,
                 message_id=reply.id,
                 delivered=self._pulls(event.channel),
-                streamed=streamed,
-                retried=event.attempts > 1,
+                streamed=stream.is_promised,
+                retried=event.attempts > 1 and not stream.is_open,
                 now=now,
             )
             await work.messages.add(reply)
@@ -219,14 +219,14 @@ class Thinkers:
                 await work.incidents.add_once(kind="set_aside", key=str(event.id), detail=detail, now=now)
         return _Outcome(rest=wait)
 
-    async def _set_aside(self, asked: Asked) -> _Outcome:
+    async def _set_aside(self, asked: Asked, stream: _Stream) -> _Outcome:
         """Stop trying; the person gets an honest line."""
         detail = f"given up after {asked.event.crashes} crashes and {asked.event.attempts} attempts"
         async with self._database.unit_of_work() as work:
             await work.incidents.add_once(kind="set_aside", key=str(asked.event.id), detail=detail, now=self._clock.now())
         text = f"{recalled(_question(asked))} {SET_ASIDE}" if _is_late(asked.event) else SET_ASIDE
         turn = reactive_turn(text, why="three tries failed on this message alone", kind=OutgoingKind.NOTICE)
-        return await self._record(asked, turn, streamed=False, state=InboxState.SET_ASIDE)
+        return await self._record(asked, turn, stream=stream, state=InboxState.SET_ASIDE)
 
 
 class _Stream:
@@ -238,7 +238,7 @@ class _Stream:
         self._event = event
         self._claim = claim
         self._is_barred = False
-        self._is_open = False
+        self.is_open = False
         self.is_promised = False  # perhaps: the news that a commit arrived can be lost
         self.begin()
 
@@ -257,7 +257,7 @@ class _Stream:
         await self._show(whole=True)
 
     async def _show(self, *, whole: bool) -> None:
-        if not self._is_open and not await self._open():
+        if not self.is_open and not await self._open():
             return
         self._feed.publish(self._event.conversation_id, Grown(event_id=self._event.id, text=self._unseen, whole=whole))
         self._unseen, self._is_new = "", False
@@ -274,7 +274,7 @@ class _Stream:
             log.warning("stream.not_shown", error=str(error))
             self._is_barred = True
             return False
-        self._is_open = True
+        self.is_open = True
         return True
 
 

@@ -26,12 +26,15 @@ LABELS = {
 }
 RECOVERED = "Sent again after an interruption; you may have seen it before."
 LONGEST_BLOCK = 4_000
-"""Characters; a growing block is read anew for every few words, and one that is longer is shown as it comes until the reply is whole."""
+"""Characters; a growing block is read anew for every few words, and a longer one is shown as it comes until it seems to end."""
+LOOK_BACK = 250
+"""Characters in which a long block may have ended; see `LastBlock`: for a while the line that follows may belong to it."""
+_BLOCK_END = re.compile(r"\n\s*\n|\n[`~]{3}")
 _UNSHOWABLE = re.compile("[\x00\ud800-\udfff]+")
 
 MarkdownToHtml = Callable[[str], str]
 LastBlock = Callable[[str], int]
-"""Where the last block of a text begins, the only one that more text can change."""
+"""Where in a text begins what more text may turn into something else."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +58,11 @@ class Progress:
     event_id: UUID
     text: str = ""
     settled: int = 0
+
+    @property
+    def is_long(self) -> bool:
+        """Whether its last block is too long to be read anew for every word."""
+        return len(self.text) - self.settled > LONGEST_BLOCK
 
 
 class View:
@@ -133,7 +141,11 @@ class View:
         if not shown.text or not text.startswith(shown.text):
             progress = self._progress_to(Progress(event_id=shown.event_id), text)
             return progress, _partial(f"#t-{shown.event_id}", "innerHTML", self._growing(progress))
-        progress = self._progress_to(shown, text)
+        new = text[len(shown.text) :]
+        may_end = not shown.is_long or _BLOCK_END.search(text, max(len(shown.text) - LOOK_BACK, 0))
+        progress = self._progress_to(shown, text) if may_end else replace(shown, text=text)
+        if shown.is_long and progress.settled == shown.settled:
+            return progress, _partial(f"#v-{shown.event_id}", "beforeend", escape(showable(new)))
         last = _partial(f"#g-{shown.event_id}", "innerHTML", self._last(progress))
         if progress.settled == shown.settled:
             return progress, last
@@ -144,8 +156,7 @@ class View:
         return _partial(f"#r-{event_id}", "delete", "")
 
     def _progress_to(self, shown: Progress, text: str) -> Progress:
-        is_readable = len(shown.text) - shown.settled <= LONGEST_BLOCK
-        return replace(shown, text=text, settled=shown.settled + (self._last_block(text[shown.settled :]) if is_readable else 0))
+        return replace(shown, text=text, settled=shown.settled + self._last_block(text[shown.settled :]))
 
     def _growing(self, progress: Progress) -> str:
         """The HTML of all that is there of a reply; its last block has an element of its own."""
@@ -157,7 +168,9 @@ class View:
     def _last(self, progress: Progress) -> str:
         """The HTML of the block that may yet change."""
         last = progress.text[progress.settled :]
-        return self._markdown(last) if len(last) <= LONGEST_BLOCK else f'<p class="verbatim">{escape(showable(last))}</p>'
+        if not progress.is_long:
+            return self._markdown(last)
+        return f'<p class="verbatim" id="v-{progress.event_id}">{escape(showable(last))}</p>'
 
     def _put(self, item: str) -> str:
         return _partial("#log", "beforeend", item)

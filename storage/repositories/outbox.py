@@ -115,12 +115,12 @@ class Outbox(Repository):
     ) -> bool:
         """The recorded reply will be delivered (or is, where recording delivers). Says whether it takes the place of a crashed stream.
 
-        `streamed`: this attempt showed it while it grew, or tried to; `retried`: an earlier attempt may have.
+        `streamed`: this attempt showed it while it grew, or tried to; `retried`: what an earlier one may have shown was not taken up by it.
         """
         values: dict[str, Any] = {"message_id": message_id, "state": OutboxState.SENT if delivered else OutboxState.READY}
         values |= {"owner": None, "lease_until": None, "sent_at": now if delivered else None}
         if streamed or retried:
-            seen = {} if streamed else {"recovered": True}
+            seen = {"recovered": True} if retried else {}
             if (recovered := await self._value(_FINISH_STREAM, event=event_id, **values, **seen)) is not None:
                 return recovered
         row = {"id": new_id(), "conversation_id": conversation_id, "event_id": event_id, "created_at": now}

@@ -140,8 +140,8 @@ class DyingDatabase(Database):
             connection.info.setdefault("said", []).append(statement)
 
     @asynccontextmanager
-    async def unit_of_work(self) -> AsyncIterator[UnitOfWork]:
-        async with super().unit_of_work() as work:
+    async def unit_of_work(self, *, is_long: bool = False) -> AsyncIterator[UnitOfWork]:
+        async with super().unit_of_work(is_long=is_long) as work:
             said: list[str] = work.connection.sync_connection.info.setdefault("said", [])
             said.clear()
             yield work

@@ -68,15 +68,18 @@ def from_status(
 def from_event(who: str, *, codes: Iterable[str | None] = (), text: str = "", secret: str = "") -> ProviderError:
     """The error that an error event inside a stream means; whatever is not told more precisely is a broken stream."""
     said, words = f"{who}: error inside the stream: {brief(text, secret)}", set(codes)
+    kind: type[ProviderError] = StreamBroken
     if words & _RATE_CODES:
-        return RateLimited(said)
-    if words & _OVERLOAD_CODES:
-        return ProviderUnavailable(said)
-    if words & _CONTEXT_CODES:
-        return ContextTooLong(said)
-    if words & _REFUSAL_CODES or "invalid_request_error" in words:
-        return RequestRejected(said)
-    return StreamBroken(said)
+        kind = RateLimited
+    elif words & _OVERLOAD_CODES:
+        kind = ProviderUnavailable
+    elif words & _CONTEXT_CODES:
+        kind = ContextTooLong
+    elif words & _REFUSAL_CODES or "invalid_request_error" in words:
+        kind = RequestRejected
+    error = kind(said)
+    error.has_begun = True
+    return error
 
 
 def cut_off(who: str, error: Exception, *, begun: bool, secret: str = "") -> ProviderError:

@@ -108,6 +108,11 @@ class LocalProvider:
         return self.is_loading or (self._asking > 1 and has_spoken)
 
     @property
+    def is_occupied(self) -> bool:
+        """Whether the model is being loaded, or somebody is being answered."""
+        return self.is_loading or self._asking > 0
+
+    @property
     def is_loading(self) -> bool:
         """Whether the model is being loaded."""
         return self._load is not None and not self._load.done()

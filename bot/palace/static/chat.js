@@ -37,7 +37,7 @@
   });
 
   // --- signing in again: what was written waits for it ---
-  const KEPT = "robbie:unsent";
+  const KEPT = `robbie:unsent:${composer.dataset.whose}`;
   const unsent = new Map(); // text -> id: what is sent once more keeps its id, so that it is answered once
   const putBack = (said, status = 0) => {
     byId("unsent").textContent = status === 413

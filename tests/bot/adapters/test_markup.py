@@ -177,16 +177,22 @@ GROWING = (
 )
 
 
-@pytest.mark.parametrize("end", range(1, len(GROWING) + 1))
-def test_what_stands_before_the_last_block_stays_as_it_is_whatever_is_added(end: int):
-    text = GROWING[:end]
-    start = last_block(text)
-    assert to_html(text[:start]) + to_html(text[start:]) == to_html(text)
-    assert to_html(GROWING).startswith(to_html(text[:start]))
+TRICKY = "Plan:\n\n* **One**: a\n* **Two**: b\n\nSee\n\n#tag and\n\n```x``` too\n\n1) one\n2) two\n- x\n***y***\n\n--- no rule\n\n> a\n\n>b"
+
+
+@pytest.mark.parametrize("text", [GROWING, TRICKY])
+def test_what_settles_while_a_text_grows_letter_by_letter_stays_as_it_is(text: str):
+    settled, html = 0, ""
+    for end in range(1, len(text) + 1):
+        start = settled + last_block(text[settled:end])
+        html += to_html(text[settled:start])
+        settled = start
+        assert html + to_html(text[settled:end]) == to_html(text[:end])
 
 
 def test_every_block_settles_but_the_last():
-    starts = {last_block(GROWING[:end]) for end in range(len(GROWING))}
+    text = GROWING + "\n"
+    starts = {last_block(text[:end]) for end in range(len(text) + 1)}
     assert [GROWING[start:].lstrip()[:5] for start in sorted(starts)] == [
         "# Pla",
         "A *b*",

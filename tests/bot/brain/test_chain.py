@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from bot.brain.call import Rung
-from bot.brain.chain import REFUSALS_KEPT, FallbackChain
+from bot.brain.chain import FallbackChain
 from bot.brain.health import BreakerState, HealthBoard
+from bot.brain.poison import BREAKS_ALLOWED, QUESTIONS_KEPT
 from bot.domain.clock import new_id
 from bot.domain.errors import (
     AllLevelsFailed,
@@ -56,8 +57,8 @@ FAILURES: list[tuple[tuple[Step, ...], type[ProviderError]]] = [
     ((KeyError("a bug of ours"),), StreamBroken),
     ((asyncio.CancelledError(),), ProviderUnavailable),
     ((CUT,), StreamBroken),
-    ((Finish(),), RequestRejected),
-    ((" ", "\n\n", ""), RequestRejected),
+    ((Finish(),), StreamBroken),
+    ((" ", "\n\n", ""), StreamBroken),
     ((Finish(reason="length"),), StreamBroken),
     ((Finish(reason="refusal"),), RequestRejected),
     ((Finish(reason="model_context_window_exceeded"),), ContextTooLong),
@@ -229,16 +230,38 @@ async def test_a_mere_beginning_when_the_turn_ends_is_no_answer():
         await chain.complete(prompting())
 
 
-@pytest.mark.parametrize(("error", "asked"), [(RequestRejected("no"), 1), (StreamBroken("cut"), 3), (DOWN, 5)])
-async def test_a_question_that_a_level_fails_at_is_spared_to_it(error: ProviderError, asked: int):
-    """A refusal is final, three breaks are; a level that is away may yet answer."""
-    first, event = FakeProvider(error), new_id()
-    chain = make(first, FakeProvider("b"))
+async def test_a_question_that_breaks_a_level_again_and_again_is_spared_to_it_and_shuts_nobody_out(clock: FakeClock):
+    """The level answers others between: it is the question."""
+    first, event = FakeProvider(), new_id()
+    chain = make(first, FakeProvider("b"), clock=clock)
+    for _ in range(10):
+        first.will(Finish())
+        poisoned = await chain.complete(prompting(), event_id=event)
+        assert poisoned.text == "b"
+        first.will("fine")
+        assert (await chain.complete(prompting(), event_id=new_id())).text == "fine"
+    assert len(first.asked) == 10 + BREAKS_ALLOWED
+    assert chain.health.breaker(chain.rungs[0].id).outcomes.count(False) == 1
+    assert poisoned.attempts[0].error == "StreamBroken"
+
+
+async def test_what_broke_in_an_outage_is_asked_again_after_it(clock: FakeClock):
+    first, events = FakeProvider(CUT), [new_id() for _ in range(3)]
+    chain = make(first, FakeProvider("b"), clock=clock)
     for _ in range(5):
-        await chain.complete(prompting(), event_id=event)
-        chain.health.breaker(chain.rungs[0].id).permit_as_last_resort()
-        chain.health.breaker(chain.rungs[0].id).note_success(was_probe=True)
-    assert len(first.asked) == asked
+        for event in events:
+            await chain.complete(prompting(), event_id=event)
+        clock.advance(seconds=3600)
+    first.will("well again")
+    assert [(await chain.complete(prompting(), event_id=event)).text for event in events] == ["well again"] * 3
+
+
+async def test_a_level_that_says_nothing_to_any_question_rests(clock: FakeClock):
+    first = FakeProvider(Finish())
+    chain = make(first, FakeProvider("b"), clock=clock)
+    for _ in range(10):
+        await chain.complete(prompting(), event_id=new_id())
+    assert len(first.asked) == 2
 
 
 async def test_the_last_level_is_waited_for_until_the_turns_bound():
@@ -249,7 +272,7 @@ async def test_the_last_level_is_waited_for_until_the_turns_bound():
 class Loading(FakeProvider):
     """FAKE: a model that is still being loaded while it is silent."""
 
-    is_busy = True
+    is_busy = is_occupied = True
 
 
 @pytest.mark.parametrize("hedge", [HEDGE, 0])
@@ -309,7 +332,7 @@ async def test_who_refused_a_question_is_not_asked_it_again_while_others_are_awa
 async def test_only_so_many_refusals_are_remembered():
     first = FakeProvider(RequestRejected("400"))
     chain, oldest = make(first, FakeProvider("b speaks")), new_id()
-    for event in (oldest, *(new_id() for _ in range(REFUSALS_KEPT))):
+    for event in (oldest, *(new_id() for _ in range(QUESTIONS_KEPT))):
         await chain.complete(prompting(), event_id=event)
     first.asked.clear()
     await chain.complete(prompting(), event_id=oldest)

@@ -39,13 +39,25 @@ class Page:
             elif swap == "delete":
                 self.items.pop(target, None)
             else:
-                self._grow(f"r-{target[2:]}", html, is_whole=target.startswith("t-"), is_settled=swap == "beforebegin")
+                self._grow(target[0], f"r-{target[2:]}", html, swap)
 
-    def _grow(self, item: str, html: str, *, is_whole: bool, is_settled: bool) -> None:
-        """All of a growing reply anew, or its last block, or a block that now stands before that one."""
+    def _grow(self, part: str, item: str, html: str, swap: str) -> None:
+        """All of a growing reply anew, or its last block, or a block that now stands before that one, or the end of a long one."""
         self.growths.append(html)
-        before, mark, _ = self.items[item].partition(f'<div class="last" id="g-{item[2:]}">')
-        self.items[item] = html if is_whole else before + html + mark if is_settled else before + mark + html + "</div>"
+        before, mark, last = self.items[item].partition(f'<div class="last" id="g-{item[2:]}">')
+        self.items[item] = {
+            "t innerHTML": html,
+            "g innerHTML": f"{before}{mark}{html}</div>",
+            "g beforebegin": f"{before}{html}{mark}{last}",
+            "v beforeend": f"{before}{mark}{last.removesuffix('</p></div>')}{html}</p></div>",
+        }[f"{part} {swap}"]
+
+    async def grows(self) -> None:
+        """Take pieces until more of a reply is shown, or a reply begins."""
+        async with asyncio.timeout(5):
+            so_far = len(self.growths) + len(self.items)
+            while len(self.growths) + len(self.items) == so_far:
+                self._take((await anext(self._events))[1])
 
 
 @asynccontextmanager
@@ -65,7 +77,7 @@ async def page_that_sees(house: House, event_id: UUID, *texts: str) -> AsyncIter
         await page.until("heard: hello")
         for text in texts:
             house.hub.feed.publish(await conversation_of(house), Grown(event_id=event_id, text=text))
-            await asyncio.sleep(0.08)
+            await page.grows()
         yield page
 
 
@@ -93,20 +105,23 @@ async def test_stream_that_changes_model_replaces_what_was_shown(house: House):
 async def test_growing_reply_is_shown_as_what_it_will_be(house: House):
     """Each block once when it is whole; only the last one again and again."""
     event_id = new_id()
-    async with page_that_sees(house, event_id, "# Plan\n\nSome **bo", "ld** words.\n\n- one\n- t", "wo\n\nThe <i>end") as page:
+    async with page_that_sees(house, event_id, "# Plan\n\nSome **bo", "ld** words.\n\n- one\n- t", "wo\n\nThe <i>end\n") as page:
         await page.until("The &lt;i&gt;end")
     whole = "<h3>Plan</h3><p>Some <strong>bold</strong> words.</p><ul><li>one\n</li><li>two\n</li></ul>"
     assert f'{whole}<div class="last" id="g-{event_id}"><p>The &lt;i&gt;end</p></div>' in page.items[f"r-{event_id}"]
-    assert not any("Plan" in growth for growth in page.growths)
+    assert sum("Plan" in growth for growth in page.growths) == 1
 
 
 async def test_block_that_grows_long_is_shown_as_it_comes(house: House):
     event_id = new_id()
-    async with page_that_sees(house, event_id, "First.\n\n", "**b** " * (LONGEST_BLOCK // 4), "<end>\n\nmore", " and more") as page:
+    texts = ("First.\n\n", "**b** " * (LONGEST_BLOCK // 4), "**b** **b**", " <end>\n\nmore", " and more\n")
+    async with page_that_sees(house, event_id, *texts) as page:
         await page.until("more and more")
     assert "<p>First.</p>" in page.items[f"r-{event_id}"]
-    assert '<p class="verbatim">**b** ' in page.items[f"r-{event_id}"]
-    assert "&lt;end&gt;\n\nmore and more</p>" in page.items[f"r-{event_id}"]
+    assert "<strong>b</strong> &lt;end&gt;</p>" in page.items[f"r-{event_id}"]
+    assert "<p>more and more</p>" in page.items[f"r-{event_id}"]
+    assert any('class="verbatim"' in growth for growth in page.growths)
+    assert "**b** **b**" in page.growths, "what is added to a long block is sent alone"
 
 
 async def test_page_that_comes_late_sees_what_is_growing(house: House):
