@@ -162,7 +162,8 @@ class Call:
 
     @property
     def _is_refused(self) -> bool:
-        return isinstance(self.first, ProviderError) and not isinstance(self.first, StreamBroken) and not self.first.has_begun
+        is_broken = isinstance(self.first, StreamBroken) or self._has_ended
+        return isinstance(self.first, ProviderError) and not is_broken and not self.first.has_begun
 
     async def _read(self) -> None:
         try:

@@ -11,6 +11,7 @@ from bot.brain.budget import Budget
 from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain
 from bot.brain.health import BreakerState, HealthBoard
+from bot.brain.providers.faults import from_event
 from bot.domain.clock import new_id
 from bot.domain.errors import AllLevelsFailed, BudgetExhausted, ProviderUnavailable, RequestRejected, StorageUnavailable
 from bot.domain.thought import Finish, Line, Prompt, Role, Usage
@@ -135,7 +136,18 @@ async def test_every_ending_of_a_call_is_settled(database: Database, clock: Fake
     assert await spent(database) == pytest.approx(done.cost_usd)
 
 
-@pytest.mark.parametrize("script", [(CUT,), ("half an ans", CUT), (SILENCE,), ("half", SILENCE), (Pause(HEDGE * 3), "late")])
+@pytest.mark.parametrize(
+    "script",
+    [
+        (CUT,),
+        ("half an ans", CUT),
+        (SILENCE,),
+        ("half", SILENCE),
+        (Pause(HEDGE * 3), "late"),
+        (Finish(reason="refusal"),),
+        (from_event("x", codes=("overloaded_error",)),),
+    ],
+)
 async def test_what_nobody_counted_stays_spent_to_the_last_cent_of_what_was_set_aside(
     database: Database, clock: FakeClock, script: tuple[Step, ...]
 ):
