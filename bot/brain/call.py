@@ -153,7 +153,7 @@ class Call:
             outcome=outcome,
             detail=detail,
             error=error,
-            first_token_ms=self._first_token_ms,
+            first_token_ms=None if self.has_waited else self._first_token_ms,
             latency_ms=self.age_seconds * 1000,
             usage=self.usage,
             cost_usd=cost_usd,

@@ -51,7 +51,7 @@ class FallbackChain:
         self._budget = budget
         self._hedge_seconds = hedge_seconds
         self._reluctant: set[asyncio.Task[None]] = set()
-        self.poison = PoisonRegister()
+        self.poison = PoisonRegister(clock=health.clock)
 
     async def complete(
         self, prompt: Prompt, *, listener: Listener | None = None, event_id: UUID | None = None, seconds: float | None = None

@@ -217,7 +217,7 @@ class HealthBoard:
 
     def __init__(self, *, database: Database | None, clock: Clock, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._database = database
-        self._clock = clock
+        self.clock = clock
         self.monotonic = monotonic
         self._breakers: dict[str, CircuitBreaker] = {}
         self._first_tokens: dict[str, deque[float]] = {}
@@ -240,7 +240,7 @@ class HealthBoard:
 
     def copy(self, *, rested: Collection[str] = ()) -> HealthBoard:
         """A board that begins with what this one knows, and of which nothing is written down; *rested* rungs may be asked at once."""
-        board = HealthBoard(database=None, clock=self._clock, monotonic=self.monotonic)
+        board = HealthBoard(database=None, clock=self.clock, monotonic=self.monotonic)
         for rung, breaker in self._breakers.items():
             if rung in rested:
                 continue
@@ -254,7 +254,7 @@ class HealthBoard:
 
     def breaker(self, rung: str) -> CircuitBreaker:
         """The rung's breaker."""
-        return self._breakers.setdefault(rung, CircuitBreaker(clock=self._clock))
+        return self._breakers.setdefault(rung, CircuitBreaker(clock=self.clock))
 
     def note_first_token(self, rung: str, milliseconds: float) -> None:
         """How long a rung took to its first token, or at least how long it had been silent when it was overtaken."""
@@ -300,5 +300,5 @@ class HealthBoard:
             "outcomes": list(breaker.outcomes),
             "openings": breaker.openings,
             "retry_at": retry_at,
-            "updated_at": self._clock.now(),
+            "updated_at": self.clock.now(),
         }

@@ -1,31 +1,38 @@
-"""What single questions do to single rungs: who refused which, and over which one breaks off while it answers others."""
+"""What single questions do to single rungs: who refused which, and over which one breaks off again and again."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
+from bot.domain.clock import Clock
 from bot.domain.errors import ContextTooLong, ProviderError, RequestRejected, StreamBroken
 
 BREAKS_ALLOWED = 3
+FIRST_REST_SECONDS = 600.0
+LONGEST_REST_SECONDS = 21_600.0
 QUESTIONS_KEPT = 1000
-"""Asked again late, once a minute for as long as another level is away, a refused question would be paid for each time."""
+"""Asked again late, once a minute for as long as another level is away, such a question would be paid for each time."""
 
 
 @dataclass(kw_only=True, slots=True)
 class _Fault:
-    """`breaks` are those between which the rung answered another question: in an outage it breaks over any."""
+    """Of one question at one rung. `breaks` are its own: before each, the rung answered another. In a `streak` it answered nobody."""
 
     is_refused: bool = False
     breaks: int = 0
+    streak: int = 0
     answers_before: int = -1
+    broke_at: datetime
 
 
 class PoisonRegister:
     """Remembers, for as long as the process lives, which questions a rung is to be spared."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
         self._faults: dict[UUID, dict[str, _Fault]] = {}
         self._answers: Counter[str] = Counter()
 
@@ -34,23 +41,33 @@ class PoisonRegister:
         self._answers[rung] += 1
 
     def note_failure(self, rung: str, question: UUID | None, error: ProviderError) -> bool:
-        """It did not answer this one. Says whether that tells anything of the rung: what broke over the same question before does not."""
+        """It did not answer this one. Says whether that tells anything of the rung: not if it has answered others since it broke first."""
         if question is None or not isinstance(error, RequestRejected | ContextTooLong | StreamBroken):
             return True
-        fault = self._faults.setdefault(question, {}).setdefault(rung, _Fault())
+        fault = self._faults.setdefault(question, {}).setdefault(rung, _Fault(broke_at=self._clock.now()))
         if len(self._faults) > QUESTIONS_KEPT:
             del self._faults[next(iter(self._faults))]
         if not isinstance(error, StreamBroken):
             fault.is_refused = True
             return True
-        is_first = fault.breaks == 0
-        if self._answers[rung] > fault.answers_before:
-            fault.breaks, fault.answers_before = fault.breaks + 1, self._answers[rung]
-        return is_first
+        is_own = self._answers[rung] > fault.answers_before
+        is_news = not is_own or not fault.breaks
+        fault.breaks, fault.streak = fault.breaks + is_own, 1 if is_own else fault.streak + 1
+        fault.answers_before, fault.broke_at = self._answers[rung], self._clock.now()
+        return is_news
 
     def verdict(self, rung: str, question: UUID | None) -> type[ProviderError] | None:
-        """Why the rung is not to be asked this again: it refused it, or broke off over it again and again; None where it may be."""
+        """Why the rung is not to be asked this now: it refused it, or broke off over it too often; None where it may be."""
         fault = self._faults.get(question, {}).get(rung) if question is not None else None
         if fault is None:
             return None
-        return RequestRejected if fault.is_refused else StreamBroken if fault.breaks >= BREAKS_ALLOWED else None
+        if fault.is_refused:
+            return RequestRejected
+        return StreamBroken if fault.breaks >= BREAKS_ALLOWED or self._rests(rung, fault) else None
+
+    def _rests(self, rung: str, fault: _Fault) -> bool:
+        """Whether, after a streak, it is too early for another try; as soon as the rung has answered anybody it is not."""
+        if fault.streak < BREAKS_ALLOWED or self._answers[rung] > fault.answers_before:
+            return False
+        seconds = min(FIRST_REST_SECONDS * 2.0 ** min(fault.streak - BREAKS_ALLOWED, 16), LONGEST_REST_SECONDS)
+        return fault.broke_at <= self._clock.now() < fault.broke_at + timedelta(seconds=seconds)

@@ -102,10 +102,10 @@ class EventStream:
         """Send on, unless the reader was signed out meanwhile. Raises Problem."""
         still_welcome = self._request.get(STILL_WELCOME)
         if still_welcome is not None and time.monotonic() - self._checked_at > RECHECK_SECONDS:
+            self._checked_at = time.monotonic()
             with suppress(StorageError):  # who cannot be asked about stays for now
                 if not await still_welcome():
                     raise Problem(401, "signed_out", "the right to listen has ended")
-                self._checked_at = time.monotonic()
         await self.response.write(data)
 
 

@@ -28,7 +28,7 @@ RECOVERED = "Sent again after an interruption; you may have seen it before."
 LONGEST_BLOCK = 4_000
 """Characters; a growing block is read anew for every few words, and a longer one is shown as it comes until it seems to end."""
 LOOK_BACK = 250
-"""Characters in which a long block may have ended; see `LastBlock`: for a while the line that follows may belong to it."""
+"""Characters in which a long block may have ended; it is known when the line that follows is whole."""
 _BLOCK_END = re.compile(r"\n\s*\n|\n[`~]{3}")
 _UNSHOWABLE = re.compile("[\x00\ud800-\udfff]+")
 
@@ -142,7 +142,7 @@ class View:
             progress = self._progress_to(Progress(event_id=shown.event_id), text)
             return progress, _partial(f"#t-{shown.event_id}", "innerHTML", self._growing(progress))
         new = text[len(shown.text) :]
-        may_end = not shown.is_long or _BLOCK_END.search(text, max(len(shown.text) - LOOK_BACK, 0))
+        may_end = not shown.is_long or ("\n" in new and _BLOCK_END.search(text, max(len(shown.text) - LOOK_BACK, 0)))
         progress = self._progress_to(shown, text) if may_end else replace(shown, text=text)
         if shown.is_long and progress.settled == shown.settled:
             return progress, _partial(f"#v-{shown.event_id}", "beforeend", escape(showable(new)))

@@ -156,7 +156,7 @@ async def test_person_signs_in_writes_sees_words_arrive_and_finds_them_again(rob
 
     stranger = await open_page(await browser.new_context())
     await stranger.goto(robbie.link)
-    await expect(stranger.get_by_text("robbie signin")).to_be_visible()
+    await expect(stranger.get_by_text("robbie signin", exact=True)).to_be_visible()
     await expect(stranger.locator(".message")).to_have_count(0)
 
 
@@ -201,9 +201,9 @@ async def test_what_was_written_waits_for_the_next_sign_in(robbie: Robbie, brows
     await page.goto(robbie.link)
     await other.goto(robbie.url)
     await other.get_by_text("Sign out").click()
-    await expect(other.get_by_text("robbie signin")).to_be_visible()
+    await expect(other.get_by_text("robbie signin", exact=True)).to_be_visible()
     await send(page, "not to be lost")
-    await expect(page.get_by_text("robbie signin")).to_be_visible()
+    await expect(page.get_by_text("robbie signin", exact=True)).to_be_visible()
     await page.goto(await asyncio.to_thread(robbie.sign_in))
     await expect(page.get_by_label("Your message")).to_have_value("not to be lost")
     await page.reload()

@@ -101,6 +101,20 @@ async def test_stream_that_was_cut_by_death_is_replaced_and_marked(database_url:
             await until(lambda: not first.app.hub.feed.growing(receipt.conversation_id))
 
 
+async def test_stream_of_a_second_try_is_no_repeat_where_the_first_showed_nothing(database_url: str, tmp_path: Path) -> None:
+    async with open_house(database_url, tmp_path) as house:
+        receipt = await house.hears("hi", channel=CONSOLE)
+        await house.reply(receipt)
+        build, house.app.hub._thinkers._brain._context.build = house.app.hub._thinkers._brain._context.build, None  # type: ignore[method-assign]
+        with house.app.hub.feed.subscribe(receipt.conversation_id):
+            receipt = await house.hears("hello", channel=CONSOLE)
+            await asyncio.sleep(0.1)
+            house.app.hub._thinkers._brain._context.build = build
+            answer = await house.reply(receipt)
+        assert (answer.text, answer.recovered) == ("re: hello", False)
+        assert (await house.event(receipt.event_id)).attempts > 1
+
+
 async def test_stop_gives_back_what_it_cannot_finish(sqlite_file: Path, tmp_path: Path) -> None:
     """SIGTERM with a model that hangs: the hub stops in time, the message is free again, and its handler is not blamed."""
     url = sqlite_url(sqlite_file)

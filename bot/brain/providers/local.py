@@ -109,8 +109,8 @@ class LocalProvider:
 
     @property
     def is_occupied(self) -> bool:
-        """Whether the model is being loaded, or somebody is being answered."""
-        return self.is_loading or self._asking > 0
+        """Whether the model has to be loaded first, or somebody is being answered."""
+        return self._asking > 0 or self._child is None or not self._child.is_alive
 
     @property
     def is_loading(self) -> bool:

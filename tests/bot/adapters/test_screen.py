@@ -53,6 +53,12 @@ def test_writing_without_blanks_is_not_waited_for():
     assert shown("你好", "世界", columns=6) == "你好世界"
 
 
+def test_wide_character_that_does_not_fit_is_counted_on_the_next_line():
+    """The terminal itself begins a line at the third."""
+    assert shown("你好吗 abc\n", columns=5) == "你好吗\nabc\n"
+    assert shown("你好吗 ab\n", columns=5) == "你好吗 ab\n"
+
+
 def test_screen_that_changes_its_width_is_followed():
     out: list[str] = []
     widths = [20, 20, 5, 5]

@@ -256,6 +256,31 @@ async def test_what_broke_in_an_outage_is_asked_again_after_it(clock: FakeClock)
     assert [(await chain.complete(prompting(), event_id=event)).text for event in events] == ["well again"] * 3
 
 
+async def test_a_question_that_breaks_the_only_level_is_tried_ever_more_seldom_and_again_after_another_was_answered(clock: FakeClock):
+    """Each try may be paid for."""
+    first, event = FakeProvider(CUT), new_id()
+    chain = make(first, clock=clock)
+    for _ in range(24 * 60):
+        with pytest.raises(AllLevelsFailed):
+            await chain.complete(prompting(), event_id=event)
+        clock.advance(seconds=60)
+    assert BREAKS_ALLOWED < len(first.asked) < 12
+    first.will("well again")
+    assert (await chain.complete(prompting(), event_id=new_id())).text == "well again"
+    assert (await chain.complete(prompting(), event_id=event)).text == "well again"
+
+
+async def test_waiting_for_a_level_that_answers_others_is_no_measure_of_its_pace():
+    class Occupied(FakeProvider):
+        is_busy, is_occupied = False, True
+
+    chain = make(Occupied(Pause(1), "at last"))
+    for _ in range(9):
+        done = await chain.complete(prompting())
+    assert done.attempts[0].first_token_ms is None
+    assert chain.health.first_token_p95_ms(chain.rungs[0].id) is None
+
+
 async def test_a_level_that_says_nothing_to_any_question_rests(clock: FakeClock):
     first = FakeProvider(Finish())
     chain = make(first, FakeProvider("b"), clock=clock)

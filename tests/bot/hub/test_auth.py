@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from sqlalchemy import select
 
+from bot.domain.errors import StorageUnavailable
 from bot.hub import server
 from storage.models.housekeeping import Credential
 from tests.bot.palace.web_house import HUB_TOKEN, House, error_of, open_house, read_events
@@ -107,6 +108,18 @@ async def test_stream_that_was_opened_before_hears_nothing_after_the_token_is_re
                 async for _, data in events:
                     heard.append(data)
         assert "a secret" not in "".join(heard)
+
+
+async def test_stream_goes_on_where_nobody_can_be_asked_about_its_listener(house: House, monkeypatch: pytest.MonkeyPatch):
+    async def unknown(*_: object) -> bool:
+        raise StorageUnavailable("FAKE: away")
+
+    monkeypatch.setattr(server, "RECHECK_SECONDS", 0.0)
+    monkeypatch.setattr(house.auth, "_is_welcome", unknown)
+    owner = await house.script()
+    async with owner.post("/api/chat", json={"text": "one"}, headers={"Accept": "text/event-stream"}) as response:
+        events = [name async for name, _ in read_events(response)]
+    assert events[-1] == "done"
 
 
 async def test_secrets_are_not_kept(house: House):
