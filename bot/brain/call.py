@@ -80,7 +80,7 @@ class Call:
         self.first: Delta | ProviderError | None = None
         self.text = ""
         self.is_cut = False
-        self.has_waited = isinstance(rung.provider, OneAtATime) and rung.provider.is_occupied
+        self._has_waited = isinstance(rung.provider, OneAtATime) and rung.provider.is_occupied
         self.prompt = prompt
         self._told: Usage | None = None
         self._has_ended = False
@@ -107,8 +107,8 @@ class Call:
 
     @property
     def first_token_ms(self) -> float | None:
-        """How long its first word took; None before it."""
-        return self._first_token_ms
+        """How long its first word took; None before it, and where it had to wait its turn: that is no measure of its pace."""
+        return None if self._has_waited else self._first_token_ms
 
     async def next(self, stall_seconds: float) -> Delta | Finish:
         """The next piece, already in `text` if it is one. Raises ProviderError: the stream's own, or StreamBroken where it stalls."""
@@ -153,7 +153,7 @@ class Call:
             outcome=outcome,
             detail=detail,
             error=error,
-            first_token_ms=None if self.has_waited else self._first_token_ms,
+            first_token_ms=self.first_token_ms,
             latency_ms=self.age_seconds * 1000,
             usage=self.usage,
             cost_usd=cost_usd,

@@ -283,7 +283,7 @@ class _Run:
     def _win(self, call: Call) -> None:
         """*call* spoke first: whoever was asked before it and kept silent has failed. If it breaks off, the others may be asked again."""
         place = self._active.index(call)
-        if call.first_token_ms is not None and not call.has_waited:
+        if call.first_token_ms is not None:
             self._health.note_first_token(call.rung.id, call.first_token_ms)
         for other in self._active[:place]:
             if not other.is_waiting:
