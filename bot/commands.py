@@ -28,7 +28,7 @@ from bot.brain.drill import Fault, drill_question
 from bot.config import Config, DatabaseConfig
 from bot.domain.address import Person
 from bot.domain.errors import NotAllowed, RobbieError
-from bot.hub.doctor import Status
+from bot.domain.finding import Status
 from bot.hub.home import RunningHub, find_hub, locked, make_folder
 from bot.logs import configure_log
 from storage.copying import copy_everything

@@ -298,23 +298,31 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str | int, ...], Ref
 
 
 def _closed_doors(config: Config) -> Iterator[tuple[tuple[str | int, ...], Refused]]:
-    """Channels that are switched on and cannot be: for want of a secret, or of a door in this version."""
-    needed = {
-        "slack": ("bot_token", "app_token" if config.slack.mode == "socket" else "signing_secret"),
-        "telegram": ("token",) if config.telegram.mode == "polling" else ("token", "secret_token"),
-        "email": () if config.email.oauth and config.email.oauth.refresh_token else ("password",),
+    """What channels lack that are switched on."""
+    slack, telegram, email = config.slack, config.telegram, config.email
+    has_oauth = bool(slack.client_id)
+    needed: dict[str, dict[str, object]] = {
+        "slack": {
+            "bot_token": slack.bot_token or has_oauth,
+            "client_secret": slack.client_secret or not has_oauth,
+            "app_token": slack.app_token or slack.mode != "socket",
+            "signing_secret": slack.signing_secret or slack.mode != "http",
+        },
+        "telegram": {"token": telegram.token, "secret_token": telegram.secret_token or telegram.mode != "webhook"},
+        "email": {
+            "password": email.password or (email.oauth and email.oauth.refresh_token),
+            "address": "@" in email.address,
+            "imap": email.imap,
+            "smtp": email.smtp,
+        },
     }
-    for channel, secrets in needed.items():
-        section = getattr(config, channel)
-        if not section.enabled:
-            continue
-        for key in secrets:
-            if getattr(section, key) is None:
-                repair = (
-                    f"set the secret that it names; this version has no door to {channel} yet, so better write {channel}.enabled = false"
-                )
-                yield (channel, key), Refused(f"{channel} is enabled, and this secret is empty or missing", repair)
-        yield (channel, "enabled"), Refused(f"this version of Robbie has no door to {channel} yet", "write enabled = false")
+    for channel, keys in needed.items():
+        for key, value in keys.items() if getattr(config, channel).enabled else ():
+            if not value:
+                repair = f"set it (`robbie init` helps), or write {channel}.enabled = false"
+                yield (channel, key), Refused(f"{channel} is enabled, and this is empty or missing", repair)
+    if telegram.enabled and telegram.mode == "webhook" and not config.web.public_url.startswith("https://"):
+        yield ("web", "public_url"), Refused("Telegram sends webhooks to an https address only", 'write public_url = "https://…"')
 
 
 def _first_of(tree: Table, error: ValidationError) -> ConfigError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Self
@@ -18,13 +18,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.errors import Conflict, StorageError, StorageUnavailable
 from storage.dialects import SQLITE_BUSY_SECONDS, enter_organization, is_sqlite, make_postgres_engine, make_sqlite_engine
-from storage.repositories.housekeeping import Credentials
+from storage.repositories.decisions import Feedbacks, Proposals
+from storage.repositories.housekeeping import Credentials, Housekeeping
 from storage.repositories.inbox import Inbox
 from storage.repositories.memory import StickyNotes
-from storage.repositories.messaging import Conversations, Messages
+from storage.repositories.messaging import Attachments, Conversations, Messages
 from storage.repositories.models import ModelHealths, ModelUsages
 from storage.repositories.operations import Incidents
-from storage.repositories.outbox import Outbox
+from storage.repositories.outbox import Outbox, ToSend
 from storage.repositories.people import People
 from storage.shared_commit import SharedCommit
 
@@ -43,6 +44,7 @@ class UnitOfWork:
         self.people = People(connection, organization)
         self.conversations = Conversations(connection, organization)
         self.messages = Messages(connection, organization)
+        self.attachments = Attachments(connection, organization)
         self.inbox = Inbox(connection, organization)
         self.outbox = Outbox(connection, organization)
         self.notes = StickyNotes(connection, organization)
@@ -50,12 +52,16 @@ class UnitOfWork:
         self.health = ModelHealths(connection, organization)
         self.incidents = Incidents(connection, organization)
         self.credentials = Credentials(connection, organization)
+        self.housekeeping = Housekeeping(connection, organization)
+        self.proposals = Proposals(connection, organization)
+        self.feedback = Feedbacks(connection, organization)
 
 
 class Database:
     """The data of one organization, on SQLite or PostgreSQL. An async context manager: leaving it closes every connection.
 
-    `file` is that of an embedded database; `place` is where the data are, as an operator may read it: no secret is in it.
+    `file` is that of an embedded database; `place` is where the data are, as an operator may read it: no secret is in it. `on_promised`
+    is told, after the commit, of each message that is to be sent unasked.
     """
 
     def __init__(
@@ -74,6 +80,7 @@ class Database:
         self.file = file_of(url)
         self.place = str(self.file or make_url(url).set(username=None, password=None, query={}))
         self._shared: SharedCommit | None = None
+        self.on_promised: Callable[[ToSend], None] = lambda to_send: None
         if is_sqlite(url):
             self.engine = make_sqlite_engine(url, writes=True, busy_seconds=busy_seconds)
             self._shared = SharedCommit(self.engine)
@@ -91,7 +98,10 @@ class Database:
         with storage_errors(self.place):
             async with self._bound(is_long=is_long), self._shared.unit() if self._shared else self.engine.begin() as connection:
                 await enter_organization(connection, self.organization)
-                yield UnitOfWork(connection, self.organization)
+                work = UnitOfWork(connection, self.organization)
+                yield work
+        for to_send in work.outbox.to_send:
+            self.on_promised(to_send)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[UnitOfWork]:

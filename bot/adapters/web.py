@@ -37,6 +37,10 @@ class WebAdapter:
         """The recorded row is the delivery."""
         return Sent(channel_message_id=str(outgoing.id))
 
+    async def show(self, outgoing: Outgoing) -> Sent:
+        """Pages watch the feed."""
+        return Sent()
+
     async def find(self, outgoing: Outgoing) -> Sent | None:
         """What is asked about has been recorded, and so delivered."""
         return Sent(channel_message_id=str(outgoing.id))

@@ -4,6 +4,7 @@ RobbieError
 ├── ConfigError(key, line, repair)
 ├── AdapterError
 │   ├── ChannelUnavailable      try again later
+│   ├── ChannelRefused          the channel does not accept Robbie's token: only its owner can repair it
 │   ├── DeliveryRejected        the channel refuses this message for good
 │   └── DeliveryUnknown         it may or may not have arrived
 ├── ProviderError
@@ -45,15 +46,23 @@ class ConfigError(RobbieError):
 
 
 class AdapterError(RobbieError):
-    """A channel did not do what it was asked."""
+    """A channel did not do what it was asked; `sent` are the ids of those parts that it took all the same, joined by commas."""
+
+    def __init__(self, message: str, *, sent: str = "") -> None:
+        self.sent = sent
+        super().__init__(message)
 
 
 class ChannelUnavailable(AdapterError):
     """The channel cannot be reached now; `retry_after` is in seconds where the channel told it."""
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, sent: str = "") -> None:
         self.retry_after = retry_after
-        super().__init__(message)
+        super().__init__(message, sent=sent)
+
+
+class ChannelRefused(AdapterError):
+    """The channel does not accept what Robbie shows it: a token that was revoked, a password that was changed, a scope that is missing."""
 
 
 class DeliveryRejected(AdapterError):

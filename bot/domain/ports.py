@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-from bot.domain.message import Outgoing, Sent
+from aiohttp import web
+
+from bot.domain.address import Sender
+from bot.domain.finding import Finding
+from bot.domain.message import Attachment, Button, Inbound, Outgoing, Sent
 from bot.domain.thought import Delta, Finish, Prompt
 
 
@@ -46,16 +51,20 @@ class Listener(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Capabilities:
-    """What a channel can do.
+    """What a channel can do, and so what stands in for what it cannot.
 
     `pulls`: readers fetch their replies from our own database, so that a recorded reply is a delivered one (web, console).
     `finds`: the channel can be asked whether it has a message already, which settles an unknown send without a repeat.
-    `edits`: a message once sent can be changed, so that an answer may be shown while it grows.
+    `show_seconds`: at least so much time between two showings of a growing reply; 0 where only the final text is sent.
+    `buttons`: choices can be pressed; elsewhere they are numbered, and written.
+    `answers_strangers`: who is not known is told how to become so; elsewhere even that would be too much (backscatter of mail).
     """
 
     pulls: bool = False
     finds: bool = False
-    edits: bool = False
+    show_seconds: float = 0.0
+    buttons: bool = False
+    answers_strangers: bool = True
 
 
 class Adapter(Protocol):
@@ -70,7 +79,54 @@ class Adapter(Protocol):
         """What this channel can do."""
 
     async def send(self, outgoing: Outgoing) -> Sent:
-        """Say it, or edit the message it names. Raises ChannelUnavailable, DeliveryRejected, DeliveryUnknown."""
+        """Say it: the messages it names become it by edits, what more it needs is added. Raises AdapterError."""
 
     async def find(self, outgoing: Outgoing) -> Sent | None:
-        """Whether the channel has this message already; asked only where `finds`."""
+        """Which of this the channel has already; asked only where `finds`. Raises AdapterError."""
+
+    async def show(self, outgoing: Outgoing) -> Sent:
+        """Let a growing reply be seen as it is so far; asked only where `show_seconds`. Raises AdapterError.
+
+        `Sent` names the message that shows it; one that will vanish by itself has no name.
+        """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """Something a person may look at and decide about, with its choices."""
+
+    text: str
+    buttons: tuple[Button, ...] = ()
+
+
+class Reception(Protocol):
+    """Where a channel brings what it hears."""
+
+    async def receive(self, inbound: Inbound) -> None:
+        """Keep it, once, however often it is repeated: when this returns, the channel may be told. Raises StorageUnavailable."""
+
+    async def overview(self, sender: Sender) -> Sequence[Card]:
+        """What somebody may know at a glance (today, health, what waits for their decision); nothing for a stranger."""
+
+    async def draft(self, sender: Sender, code: str) -> str | None:
+        """The words that wait for this person's decision under *code*, for changing them; None where there are none."""
+
+
+class Door(Adapter, Protocol):
+    """A channel that Robbie listens on by himself."""
+
+    @property
+    def routes(self) -> Sequence[web.RouteDef]:
+        """What the web server serves for it."""
+
+    async def listen(self, reception: Reception, told: Callable[[], None]) -> None:
+        """Bring what is heard, until cancelled; *told* is called whenever the channel has shown that it is alive.
+
+        Raises ChannelUnavailable where it fell, ChannelRefused where it will not have Robbie: whoever called tries again.
+        """
+
+    async def fetch(self, attachment: Attachment, into: Path) -> None:
+        """Write the bytes of what came with a message to a file. Raises AdapterError."""
+
+    async def examine(self) -> Sequence[Finding]:
+        """What is well and what is not, as the channel itself tells: tokens, scopes, addresses, folders. Changes nothing."""

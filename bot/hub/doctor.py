@@ -6,9 +6,8 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -21,6 +20,7 @@ from bot.brain.pricing import Prices
 from bot.config import Config
 from bot.domain.clock import Clock
 from bot.domain.errors import CredentialsRejected, ProviderError, StorageError
+from bot.domain.finding import Finding, Status
 from bot.domain.thought import Usage
 from storage.database import Database
 from storage.schema import schema_status
@@ -35,25 +35,6 @@ OFFERED = 6
 
 _ON_SERVER = "check that it runs, the address, and the rights on it"
 _IN_FILE = "see that the disk has room and that Robbie may write the file and its folder; if it is damaged, restore a backup"
-
-
-class Status(StrEnum):
-    """ok, warn (something is missing, Robbie works) or fail (he does not)."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """What is known of one part, and its repair. Of a level it says whether it can answer, with or without a remark."""
-
-    part: str
-    status: Status
-    detail: str
-    repair: str = ""
-    can_answer: bool | None = None
 
 
 class Doctor:

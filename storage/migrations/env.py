@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from alembic import context
 
-from storage.models import housekeeping, memory, messaging, models, operations, people
+from storage.models import decisions, housekeeping, memory, messaging, models, operations, people
 from storage.models.base import Base
 
-FAMILIES = (people, messaging, memory, models, operations, housekeeping)
+FAMILIES = (people, messaging, memory, models, operations, decisions, housekeeping)
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,4 +1,4 @@
-"""Tables that serve the house alone: credentials (sign-in links, sessions and bearer tokens)."""
+"""Tables that serve the house alone: credentials (sign-in links, sessions, bearer tokens), leases, channel cursors, installations."""
 
 from __future__ import annotations
 
@@ -26,3 +26,36 @@ class Credential(Base):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None] = mapped_column(default=None)
     ended_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class Lease(Base):
+    """A thing that only one process does at a time, and until when it is that one's unless renewed."""
+
+    __tablename__ = "leases"
+
+    organization_id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[str]
+    until: Mapped[datetime]
+
+
+class Cursor(Base):
+    """How far a channel has been read, in the channel's own terms."""
+
+    __tablename__ = "cursors"
+
+    organization_id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+
+
+class Installation(Base):
+    """What a workspace granted when it installed Robbie, as the channel's SDK spells it in JSON; it holds a token."""
+
+    __tablename__ = "installations"
+
+    organization_id: Mapped[str] = mapped_column(primary_key=True)
+    channel: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    granted: Mapped[str]
+    at: Mapped[datetime]

@@ -1,4 +1,4 @@
-"""What was said, and the ledger that sees to it that it is answered: conversations, messages, inbox_events, outbox."""
+"""What was said, and the ledger that sees to it that it is answered: conversations, messages, attachments, inbox_events, outbox."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import BigInteger, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.models.base import Base, belongs_to
 
 
 class InboxState(StrEnum):
-    """received → claimed → answered; queued waits for a model to come back, set_aside crashed its handler too often."""
+    """received → claimed → answered; queued waits for a model to come back, set_aside crashed its handler too often.
+
+    noted wants no answer: an edit, a reaction, a robot's mail.
+    """
 
     RECEIVED = "received"
     CLAIMED = "claimed"
     ANSWERED = "answered"
     QUEUED = "queued"
     SET_ASIDE = "set_aside"
+    NOTED = "noted"
 
 
 class OutboxState(StrEnum):
@@ -52,7 +56,8 @@ class Conversation(Base):
 class Message(Base):
     """One thing said, by a person (direction in) or by Robbie (out), verbatim.
 
-    `digest` is the fingerprint of what was asked, for finding it asked again; `details` of an answer is what `ask --json` tells.
+    `digest` is the fingerprint of what was asked, for finding it asked again. `details` of an answer is what `ask --json` tells, with the
+    `buttons` under it; of what a person wrote it is the rest of what the channel told: `sender`, `thread`, `quoted`, `trust`.
     """
 
     __tablename__ = "messages"
@@ -79,6 +84,23 @@ class Message(Base):
     digest: Mapped[str | None] = mapped_column(default=None)
     recovered: Mapped[bool] = mapped_column(default=False)
     details: Mapped[dict[str, Any] | None] = mapped_column(default=None)
+
+
+class StoredAttachment(Base):
+    """A file that came with a message. `path` is where its bytes lie, in the data folder; `source` is what its channel fetches it by."""
+
+    __tablename__ = "attachments"
+    __table_args__ = (belongs_to("messages", "message_id"), Index(None, "organization_id", "message_id"))
+
+    organization_id: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    message_id: Mapped[UUID]
+    name: Mapped[str]
+    media_type: Mapped[str]
+    size: Mapped[int] = mapped_column(BigInteger)
+    source: Mapped[str]
+    path: Mapped[str | None] = mapped_column(default=None)
+    trouble: Mapped[str] = mapped_column(default="")
 
 
 class InboxEvent(Base):

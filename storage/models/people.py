@@ -1,4 +1,4 @@
-"""Who uses Robbie: organizations, users and their accounts on channels."""
+"""Who uses Robbie: organizations, users, their accounts on channels, and the codes by which an account comes to somebody."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ class Organization(Base):
 
 
 class User(Base):
-    """A person. `role` is owner or member; `timezone` an IANA name."""
+    """A person. `role` is owner, member, stranger (asked for, not let in) or former; `timezone` an IANA name.
+
+    `origin` is config for whom config.toml names, and pairing for whom the owner let in.
+    """
 
     __tablename__ = "users"
     __table_args__ = (UniqueConstraint("organization_id", "name"),)
@@ -32,6 +35,7 @@ class User(Base):
     role: Mapped[str]
     timezone: Mapped[str]
     created_at: Mapped[datetime]
+    origin: Mapped[str] = mapped_column(default="config")
 
 
 class Identity(Base):
@@ -45,3 +49,25 @@ class Identity(Base):
     account: Mapped[str] = mapped_column(primary_key=True)
     user_id: Mapped[UUID]
     created_at: Mapped[datetime]
+
+
+class LinkCode(Base):
+    """A one-shot code: `pair` asks the owner to let an account in, `link` joins an account to its maker, `oauth` belongs to an install.
+
+    `code` of a link is the SHA-256 of what was told; that of a pairing is no secret, since only the owner can use it.
+    """
+
+    __tablename__ = "link_codes"
+    __table_args__ = (belongs_to("users", "user_id"), UniqueConstraint("organization_id", "kind", "code"))
+
+    organization_id: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    code: Mapped[str]
+    user_id: Mapped[UUID | None]
+    created_at: Mapped[datetime]
+    channel: Mapped[str] = mapped_column(default="")
+    account: Mapped[str] = mapped_column(default="")
+    event_id: Mapped[UUID | None] = mapped_column(default=None)
+    expires_at: Mapped[datetime | None] = mapped_column(default=None)
+    used_at: Mapped[datetime | None] = mapped_column(default=None)

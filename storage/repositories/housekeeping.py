@@ -1,4 +1,4 @@
-"""Questions about sign-in links, sessions and tokens."""
+"""Questions about sign-in links, sessions and tokens; leases; how far channels were read; what workspaces granted."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import bindparam as given
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import delete, insert, or_, select, update
 
 from bot.domain.clock import new_id
-from storage.models.housekeeping import Credential
+from storage.dialects import insert_or_replace, insert_or_skip
+from storage.models.housekeeping import Credential, Cursor, Installation, Lease
 from storage.repositories.base import Repository, ours, values_of
 
 _VALID = (
@@ -60,3 +61,54 @@ class Credentials(Repository):
     async def valid(self, kind: str, now: datetime) -> Sequence[Credential]:
         """All of one kind that still open the door, oldest first."""
         return await self._all(Credential, _ALL_VALID, of_kind=kind, now=now)
+
+
+_ADD_LEASE = insert_or_skip(Lease)
+_TAKE_LEASE = update(Lease).where(ours(Lease), Lease.name == given("what"), or_(Lease.owner == given("holder"), Lease.until < given("now")))
+_END_LEASE = delete(Lease).where(ours(Lease), Lease.name == given("what"), Lease.owner == given("holder"))
+_CURSOR = select(Cursor.value).where(ours(Cursor), Cursor.name == given("name"))
+_SET_CURSOR = insert_or_replace(Cursor, "value")
+_INSTALLATION = select(Installation.granted).where(
+    ours(Installation), Installation.channel == given("channel"), Installation.key == given("key")
+)
+_INSTALLATIONS = select(Installation).where(ours(Installation), Installation.channel == given("channel")).order_by(Installation.key)
+_INSTALL = insert_or_replace(Installation, "granted", "at")
+_UNINSTALL = delete(Installation).where(ours(Installation), Installation.channel == given("channel"), Installation.key == given("key"))
+
+
+class Housekeeping(Repository):
+    """What the house needs to know of itself."""
+
+    async def lease(self, name: str, *, owner: str, now: datetime, until: datetime) -> bool:
+        """Take or keep a lease; False where somebody else holds it."""
+        if await self._insert(_ADD_LEASE, name=name, owner=owner, until=until):
+            return True
+        return await self._changes(_TAKE_LEASE, what=name, holder=owner, now=now, owner=owner, until=until)
+
+    async def end_lease(self, name: str, *, owner: str) -> None:
+        """Let go, so that another may begin at once."""
+        await self._changes(_END_LEASE, what=name, holder=owner)
+
+    async def cursor(self, name: str) -> str | None:
+        """How far a channel was read."""
+        return await self._value(_CURSOR, name=name)
+
+    async def set_cursor(self, name: str, value: str) -> None:
+        """A channel was read so far."""
+        await self._insert(_SET_CURSOR, name=name, value=value)
+
+    async def installation(self, channel: str, key: str) -> str | None:
+        """What a workspace granted."""
+        return await self._value(_INSTALLATION, channel=channel, key=key)
+
+    async def installations(self, channel: str) -> Sequence[Installation]:
+        """Everything granted on a channel."""
+        return await self._all(Installation, _INSTALLATIONS, channel=channel)
+
+    async def install(self, channel: str, key: str, *, granted: str, at: datetime) -> None:
+        """Keep what a workspace granted."""
+        await self._insert(_INSTALL, channel=channel, key=key, granted=granted, at=at)
+
+    async def uninstall(self, channel: str, key: str) -> None:
+        """Forget what a workspace granted."""
+        await self._changes(_UNINSTALL, channel=channel, key=key)

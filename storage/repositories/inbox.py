@@ -82,6 +82,18 @@ _QUEUED = (
     .order_by(InboxEvent.crashes, InboxEvent.attempts, InboxEvent.id)
     .limit(given("count", type_=Integer))
 )
+_REOPEN = (
+    update(InboxEvent)
+    .where(ours(InboxEvent), InboxEvent.id == given("event"), InboxEvent.state.in_(given("states", expanding=True)))
+    .values(owner=None, lease_until=None, answered_at=None, next_attempt_at=None)
+)
+_ANSWERED_SINCE = select(func.count()).where(
+    ours(InboxEvent),
+    InboxEvent.channel == given("channel"),
+    InboxEvent.account == given("account"),
+    InboxEvent.received_at > given("since"),
+    InboxEvent.state != InboxState.NOTED,
+)
 _EVENT_COUNTS = select(InboxEvent.state, func.count()).where(ours(InboxEvent)).group_by(InboxEvent.state)
 
 
@@ -90,7 +102,7 @@ class Inbox(Repository):
 
     async def add_once(self, **values: Any) -> bool:
         """Keep an event unless it is known already; says whether it is new. The values are the columns of `InboxEvent`."""
-        return await self._insert(_ADD_EVENT, state=InboxState.RECEIVED, attempts=0, crashes=0, **values)
+        return await self._insert(_ADD_EVENT, **{"state": InboxState.RECEIVED, "attempts": 0, "crashes": 0, **values})
 
     async def find(self, *, channel: str, account: str, external_id: str) -> InboxEvent | None:
         """The event which a channel gave this id."""
@@ -124,6 +136,14 @@ class Inbox(Repository):
         """The event with the message it brought and its sender."""
         message, user = split((await self._execute(_ASKED, event=event.id)).one(), Message, User)
         return Asked(event=event, message=message, user=user)
+
+    async def reopen(self, event_id: UUID, state: InboxState, *, among: Collection[InboxState]) -> bool:
+        """An event gets another state, whoever holds it, if it is in one of those; whether it was."""
+        return await self._changes(_REOPEN, event=event_id, states=list(among), state=state)
+
+    async def asked_since(self, channel: str, account: str, since: datetime) -> int:
+        """How much an account has asked since a moment, without what wants no answer."""
+        return await self._value(_ANSWERED_SINCE, channel=channel, account=account, since=since) or 0
 
     async def renew(self, event_ids: Collection[UUID], claim: Claim) -> None:
         """Hold these events for longer."""

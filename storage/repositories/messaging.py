@@ -8,18 +8,25 @@ from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import and_, case, insert, select, update
+from sqlalchemy import and_, case, insert, literal, select, update
 from sqlalchemy import bindparam as given
 from sqlalchemy.orm import aliased
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_skip
-from storage.models.messaging import Conversation, Message
+from storage.models.messaging import Conversation, Message, OutboxItem, StoredAttachment
 from storage.repositories.base import FIRST_ID, LAST_ID, Repository, ours, values_of
+
+DELETED = "deleted"
+"""The kind of a message that its sender withdrew, or of a reply that became void unsent: nobody is told of it again."""
 
 _ADD_CONVERSATION = insert_or_skip(Conversation)
 _CONVERSATION = select(Conversation).where(ours(Conversation), Conversation.channel == given("channel"), Conversation.key == given("key"))
 _CONVERSATION_BY_ID = select(Conversation).where(ours(Conversation), Conversation.id == given("conversation"))
+_KEYS = select(Conversation.id, Conversation.key).where(
+    ours(Conversation), Conversation.channel == given("channel"), Conversation.key.startswith(given("prefix"), autoescape=False)
+)
+_REKEY = update(Conversation).where(ours(Conversation), Conversation.id == given("conversation"))
 
 
 class Conversations(Repository):
@@ -43,6 +50,26 @@ class Conversations(Repository):
         """The conversation of this id."""
         return await self._first(Conversation, _CONVERSATION_BY_ID, conversation=conversation_id)
 
+    async def move(self, channel: str, old: str, new: str) -> None:
+        """The conversations of *old* (and its topics) are called *new* by their channel from now on."""
+        for conversation_id, key in (await self._execute(_KEYS, channel=channel, prefix=old)).all():
+            moved = new + key.removeprefix(old)
+            if key.removeprefix(old)[:1] in ("", "/") and await self.find(channel=channel, key=moved) is None:
+                await self._changes(_REKEY, conversation=conversation_id, key=moved)
+
+    async def last_private(self, user_id: UUID, *, except_on: Sequence[str] = ()) -> Conversation | None:
+        """Where this person was last heard in private, on any channel but these."""
+        return await self._first(Conversation, _LAST_PRIVATE, user=user_id, channels=list(except_on))
+
+
+_LAST_PRIVATE = (
+    select(Conversation)
+    .join(Message, and_(Message.organization_id == Conversation.organization_id, Message.conversation_id == Conversation.id))
+    .where(ours(Conversation), Message.user_id == given("user"), Message.direction == "in", Message.session_type == "private")
+    .where(Conversation.channel.not_in(given("channels", expanding=True)))
+    .order_by(Message.id.desc())
+    .limit(1)
+)
 
 _question = aliased(Message)
 _ADD_MESSAGE = insert(Message)
@@ -50,14 +77,25 @@ _MESSAGE = select(Message).where(ours(Message), Message.id == given("message"))
 _REPLY = select(Message).where(ours(Message), Message.reply_to == given("message")).order_by(Message.at, Message.id).limit(1)
 """By the bare id, SQLite would walk through all messages until it meets the reply."""
 _REPLY_OF_KIND = _REPLY.where(Message.kind.in_(given("kinds", expanding=True)))
+_CHANGE_TEXT = update(Message).where(ours(Message), Message.id == given("message"))
+_ON_CHANNEL = (
+    select(Message)
+    .join(OutboxItem, and_(OutboxItem.organization_id == Message.organization_id, OutboxItem.message_id == Message.id))
+    .join(Conversation, and_(Conversation.organization_id == Message.organization_id, Conversation.id == Message.conversation_id))
+    .where(ours(Message), Conversation.channel == given("channel"))
+    .where(literal(",").concat(OutboxItem.channel_message_id).concat(",").contains(given("shown"), autoescape=False))
+    .order_by(OutboxItem.id.desc())
+    .limit(1)
+)
 _MARK_RECOVERED = update(Message).where(ours(Message), Message.id == given("message")).values(recovered=True)
 _OF_CONVERSATION = select(Message).where(ours(Message), Message.conversation_id == given("conversation")).limit(given("limit"))
 _LATEST = _OF_CONVERSATION.where(Message.id < given("before")).order_by(Message.id.desc())
+_LAST_SAID = _LATEST.where(Message.direction == "out")
 _SINCE = _OF_CONVERSATION.where(Message.id > given("after")).order_by(Message.id)
 _SAID_BY = (
     select(Message)
     .where(ours(Message), Message.user_id == given("user"), Message.id < given("before"))
-    .where(Message.direction == "in", Message.session_type == "private")
+    .where(Message.direction == "in", Message.session_type == "private", Message.kind != DELETED)
     .order_by(Message.id.desc())
     .limit(given("limit"))
 )
@@ -69,6 +107,7 @@ _ASKED_BEFORE = select(_question.id).where(
     _question.digest == given("digest"),
     _IS_EARLIER,
     _question.session_type == "private",
+    _question.kind != DELETED,
 )
 _EARLIER_ANSWER = (
     select(Message)
@@ -76,13 +115,19 @@ _EARLIER_ANSWER = (
     .order_by(Message.at.desc(), Message.id.desc())
     .limit(1)
 )
-_EXCHANGES = (
+_ANSWERED = (
     select(_question.id, _question.text, Message.text)
     .join(_question, and_(_question.organization_id == Message.organization_id, _question.id == Message.reply_to))
-    .where(ours(Message), Message.conversation_id == given("conversation"), Message.kind.in_(("answer", "late")))
-    .where(_IS_EARLIER)
+    .where(ours(Message), Message.kind.in_(("answer", "late")), _question.kind != DELETED, _IS_EARLIER)
     .order_by(Message.id.desc())
     .limit(given("limit"))
+)
+_EXCHANGES = _ANSWERED.where(Message.conversation_id == given("conversation"))
+_EXCHANGES_ELSEWHERE = _ANSWERED.where(
+    Message.user_id == given("user"),
+    Message.conversation_id != given("conversation"),
+    Message.session_type == "private",
+    Message.at > given("since"),
 )
 _LATEST_ID = select(Message.id).where(ours(Message)).order_by(Message.id.desc()).limit(1)
 _LATEST_AT = select(Message.at).where(ours(Message)).order_by(Message.id.desc()).limit(1)
@@ -113,6 +158,22 @@ class Messages(Repository):
             return await self._first(Message, _REPLY_OF_KIND, message=message_id, kinds=kinds)
         return await self._first(Message, _REPLY, message=message_id)
 
+    async def find_on_channel(self, channel: str, channel_message_id: str) -> Message | None:
+        """What Robbie said in the message which the channel gave this id."""
+        return await self._first(Message, _ON_CHANNEL, channel=channel, shown=f",{channel_message_id},")
+
+    async def change_text(self, message_id: UUID, text: str) -> None:
+        """A message reads so from now on."""
+        await self._changes(_CHANGE_TEXT, message=message_id, text=text)
+
+    async def withdraw(self, message_id: UUID) -> None:
+        """Nobody is told of a message again."""
+        await self._changes(_CHANGE_TEXT, message=message_id, kind=DELETED)
+
+    async def last_said(self, conversation_id: UUID, *, before: UUID) -> Message | None:
+        """The last thing Robbie said in a conversation before a message."""
+        return await self._first(Message, _LAST_SAID, conversation=conversation_id, before=before, limit=1)
+
     async def mark_recovered(self, message_id: UUID) -> None:
         """This message may have been delivered twice."""
         await self._changes(_MARK_RECOVERED, message=message_id)
@@ -125,6 +186,14 @@ class Messages(Repository):
     async def exchanges(self, conversation_id: UUID, *, limit: int, before: UUID) -> list[Exchange]:
         """The last *limit* answers to what was asked in a conversation before a message, in the order of their questions."""
         rows = await self._execute(_EXCHANGES, conversation=conversation_id, limit=limit, before=before)
+        return sorted((Exchange(*row) for row in rows.all()[::-1]), key=attrgetter("question_id"))
+
+    async def exchanges_elsewhere(
+        self, user_id: UUID, conversation_id: UUID, *, limit: int, since: datetime, before: UUID
+    ) -> list[Exchange]:
+        """As `exchanges`, of what was said with this person in private in any other conversation since a moment."""
+        which = {"user": user_id, "conversation": conversation_id, "since": since, "before": before, "limit": limit}
+        rows = await self._execute(_EXCHANGES_ELSEWHERE, **which)
         return sorted((Exchange(*row) for row in rows.all()[::-1]), key=attrgetter("question_id"))
 
     async def since(self, conversation_id: UUID, after: UUID | None, *, limit: int) -> Sequence[Message]:
@@ -147,3 +216,27 @@ class Messages(Repository):
     async def latest_at(self) -> datetime | None:
         """When the last message was said."""
         return await self._value(_LATEST_AT)
+
+
+_ADD_ATTACHMENT = insert(StoredAttachment)
+_ATTACHMENTS = (
+    select(StoredAttachment).where(ours(StoredAttachment), StoredAttachment.message_id == given("message")).order_by(StoredAttachment.id)
+)
+_CHANGE_ATTACHMENT = update(StoredAttachment).where(ours(StoredAttachment), StoredAttachment.id == given("attachment"))
+
+
+class Attachments(Repository):
+    """Files that came with messages."""
+
+    async def add(self, *, message_id: UUID, name: str, media_type: str, size: int, source: str, path: str | None, trouble: str) -> None:
+        """Keep what is known of a file."""
+        about = {"name": name, "media_type": media_type, "size": size, "source": source, "path": path, "trouble": trouble}
+        await self._insert(_ADD_ATTACHMENT, id=new_id(), message_id=message_id, **about)
+
+    async def of(self, message_id: UUID) -> list[StoredAttachment]:
+        """The files of a message, in their order."""
+        return await self._all(StoredAttachment, _ATTACHMENTS, message=message_id)
+
+    async def fetched(self, attachment_id: UUID, *, path: str | None, size: int, trouble: str) -> None:
+        """Where its bytes lie, or why they do not."""
+        await self._changes(_CHANGE_ATTACHMENT, attachment=attachment_id, path=path, size=size, trouble=trouble)

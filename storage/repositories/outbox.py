@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import and_, case, func, insert, or_, select, update
 from sqlalchemy import bindparam as given
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
 from bot.domain.clock import new_id
@@ -22,12 +23,22 @@ UNSENT = (OutboxState.STREAMING, OutboxState.READY, OutboxState.SENDING, OutboxS
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Promised:
-    """A claimed reply on its way out: its text, where it goes, and the channel's id of the message it answers."""
+    """A claimed reply on its way out: its text, where it goes, the channel's id of the message it answers and the rest it told of it."""
 
     item: OutboxItem
     message: Message
     conversation: Conversation
     reply_to: str | None
+    asked: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToSend:
+    """A message that is to be sent though nobody asked."""
+
+    channel: str
+    conversation_id: UUID
+    message_id: UUID
 
 
 _asked = aliased(Message)
@@ -52,10 +63,16 @@ _CLAIM_ITEM = (
     .returning(OutboxItem)
 )
 _PROMISED = (
-    select(Message, Conversation, _asked.external_id)
+    select(Message, Conversation, _asked.external_id, _asked.details)
     .join(Conversation, and_(Conversation.organization_id == Message.organization_id, Conversation.id == Message.conversation_id))
     .outerjoin(_asked, and_(_asked.organization_id == Message.organization_id, _asked.id == Message.reply_to))
     .where(ours(Message), Message.id == given("message"))
+)
+_VOID = (
+    update(OutboxItem)
+    .where(ours(OutboxItem), OutboxItem.event_id == given("event"), OutboxItem.state == OutboxState.READY)
+    .values(state=OutboxState.DEAD, last_error="what it answered was changed before it was sent")
+    .returning(OutboxItem.message_id)
 )
 _LAPSED = select(OutboxItem.id).where(_SENDING, OutboxItem.lease_until < given("now")).limit(1)
 _SETTLE_ITEM = update(OutboxItem).where(
@@ -85,7 +102,11 @@ _ITEM_COUNTS = select(OutboxItem.state, func.count()).where(ours(OutboxItem)).gr
 
 
 class Outbox(Repository):
-    """Replies to be delivered: (streaming →) ready → sending → sent, unknown or dead."""
+    """Replies to be delivered: (streaming →) ready → sending → sent, unknown or dead. `to_send`: what this act promised unasked."""
+
+    def __init__(self, connection: AsyncConnection, organization: str) -> None:
+        super().__init__(connection, organization)
+        self.to_send: list[ToSend] = []
 
     async def open_stream(self, *, conversation_id: UUID, event_id: UUID, claim: Claim) -> OutboxItem:
         """Promise that a reply to this event is being shown; what a crash left of an earlier showing is taken up again."""
@@ -127,6 +148,18 @@ class Outbox(Repository):
         await self._insert(_ADD_ITEM, attempts=0, recovered=False, **row, **values)
         return False
 
+    async def say(self, message: Message, *, channel: str, delivered: bool, now: datetime) -> None:
+        """A recorded message will be delivered though nobody asked for it; the workers are woken by the commit."""
+        row = {"id": new_id(), "conversation_id": message.conversation_id, "event_id": message.reply_to, "created_at": now}
+        state = OutboxState.SENT if delivered else OutboxState.READY
+        values = {"message_id": message.id, "state": state, "owner": None, "lease_until": None, "sent_at": now if delivered else None}
+        await self._insert(_ADD_ITEM, attempts=0, recovered=False, **row, **values)
+        self.to_send.append(ToSend(channel=channel, conversation_id=message.conversation_id, message_id=message.id))
+
+    async def void(self, event_id: UUID) -> UUID | None:
+        """The reply to this event is not sent any more, if nobody has begun to; its message's id."""
+        return await self._value(_VOID, event=event_id)
+
     async def claim_next(self, conversation_id: UUID, claim: Claim) -> OutboxItem | None:
         """Take the oldest unsent reply of a conversation, if it is its turn."""
         lease = {"owner": claim.owner, "lease_until": claim.until}
@@ -140,7 +173,7 @@ class Outbox(Repository):
         """The item with the reply it carries and the conversation it goes to."""
         row = (await self._execute(_PROMISED, message=item.message_id)).one()
         message, conversation = split(row, Message, Conversation)
-        return Promised(item=item, message=message, conversation=conversation, reply_to=row[-1])
+        return Promised(item=item, message=message, conversation=conversation, reply_to=row[-2], asked=row[-1] or {})
 
     async def lapsed(self, now: datetime) -> bool:
         """Whether something was being sent by someone whose lease has run out."""

@@ -1,24 +1,37 @@
-"""Questions about who uses Robbie."""
+"""Questions about who uses Robbie, and by which accounts."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, delete, or_, select, update
 from sqlalchemy import bindparam as given
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_replace, insert_or_skip
-from storage.models.people import Identity, Organization, User
+from storage.models.people import Identity, LinkCode, Organization, User
 from storage.repositories.base import Repository, ours
 
 _ADD_ORGANIZATION = insert_or_skip(Organization)
 _ADD_USER = insert_or_skip(User)
 _CHANGE_USER = update(User).where(
-    ours(User), User.name == given("whom"), or_(User.role != given("new_role"), User.timezone != given("new_zone"))
+    ours(User), User.name == given("whom"), or_(User.role != given("new_role"), User.timezone != given("new_zone"), User.origin != "config")
 )
+_RESOLE = update(User).where(ours(User), User.id == given("whom"))
+_ADD_CODE = insert_or_skip(LinkCode)
+_CODE = select(LinkCode).where(
+    ours(LinkCode),
+    LinkCode.kind == given("of_kind"),
+    LinkCode.code == given("the_code"),
+    LinkCode.used_at.is_(None),
+    or_(LinkCode.expires_at.is_(None), LinkCode.expires_at > given("now")),
+)
+_USE_CODE = update(LinkCode).where(ours(LinkCode), LinkCode.id == given("which"), LinkCode.used_at.is_(None)).values(used_at=given("now"))
+_OPEN_CODES = select(LinkCode).where(ours(LinkCode), LinkCode.kind == given("of_kind"), LinkCode.used_at.is_(None)).order_by(LinkCode.id)
+_END_IDENTITY = delete(Identity).where(ours(Identity), Identity.channel == given("channel"), Identity.account == given("account"))
 _ADD_IDENTITY = insert_or_replace(Identity, "user_id")
 _USER_BY_NAME = select(User).where(ours(User), User.name == given("name"))
 _USER_BY_ID = select(User).where(ours(User), User.id == given("user"))
@@ -28,7 +41,11 @@ _USER_BY_ACCOUNT = (
     .where(ours(Identity), Identity.channel == given("channel"), Identity.account == given("account"))
 )
 _RENAME = update(User).where(ours(User), User.id == given("user"))
-_RETIRE = update(User).where(ours(User), User.role != "former", User.name.not_in(given("names", expanding=True))).values(role="former")
+_RETIRE = (
+    update(User)
+    .where(ours(User), User.role != "former", User.origin == "config", User.name.not_in(given("names", expanding=True)))
+    .values(role="former")
+)
 _USERS = select(User).where(ours(User)).order_by(User.id)
 _IDENTITIES = select(Identity).where(ours(Identity)).order_by(Identity.channel, Identity.account)
 
@@ -42,11 +59,41 @@ class People(Repository):
 
     async def ensure_user(self, *, name: str, role: str, timezone: str, now: datetime) -> User:
         """The user of this name, with the role and zone that config gives them."""
-        await self._insert(_ADD_USER, id=new_id(), name=name, role=role, timezone=timezone, created_at=now)
-        await self._changes(_CHANGE_USER, whom=name, new_role=role, new_zone=timezone, role=role, timezone=timezone)
+        await self._insert(_ADD_USER, id=new_id(), name=name, role=role, timezone=timezone, created_at=now, origin="config")
+        await self._changes(_CHANGE_USER, whom=name, new_role=role, new_zone=timezone, role=role, timezone=timezone, origin="config")
         found = await self.find_user(name)
         assert found is not None
         return found
+
+    async def add_stranger(self, *, name: str, timezone: str, now: datetime) -> User | None:
+        """Somebody who is not let in yet; None where the name is somebody else's."""
+        user_id = new_id()
+        row = {"id": user_id, "name": name, "role": "stranger", "timezone": timezone, "created_at": now, "origin": "pairing"}
+        return await self.find_user_by_id(user_id) if await self._insert(_ADD_USER, **row) else None
+
+    async def set_role(self, user_id: UUID, role: str) -> None:
+        """What this user may do from now on."""
+        await self._changes(_RESOLE, whom=user_id, role=role)
+
+    async def add_code(self, **values: Any) -> bool:
+        """Keep a code; False where it is taken. The values are the columns of `LinkCode`."""
+        return await self._insert(_ADD_CODE, id=new_id(), **values)
+
+    async def find_code(self, kind: str, code: str, now: datetime) -> LinkCode | None:
+        """The code, if it can still be used."""
+        return await self._first(LinkCode, _CODE, of_kind=kind, the_code=code, now=now)
+
+    async def use_code(self, code_id: UUID, now: datetime) -> bool:
+        """Nobody can use it again; False where somebody did."""
+        return await self._changes(_USE_CODE, which=code_id, now=now)
+
+    async def open_codes(self, kind: str) -> Sequence[LinkCode]:
+        """All codes of a kind that nobody has used, oldest first."""
+        return await self._all(LinkCode, _OPEN_CODES, of_kind=kind)
+
+    async def end_identity(self, channel: str, account: str) -> bool:
+        """The account leads to nobody after this; whether it did to somebody."""
+        return await self._changes(_END_IDENTITY, channel=channel, account=account)
 
     async def rename(self, user_id: UUID, name: str) -> None:
         """The user is called so from now on."""

@@ -369,10 +369,18 @@ def test_enabled_channel_without_any_line_for_its_secret_is_refused_at_its_secti
     assert (error.key, error.line) == (f"{channel}.{key}", 2)
 
 
-def test_enabled_channel_with_its_secrets_is_told_to_have_no_door_yet(refusal: Callable[..., ConfigError]):
-    error = refusal("[slack]\nenabled = true", SLACK_BOT_TOKEN="b", SLACK_APP_TOKEN="a")
-    assert (error.key, error.line) == ("slack.enabled", 2)
-    assert "no door to slack yet" in str(error)
+def test_enabled_channel_with_its_secrets_is_accepted(load: Loader):
+    assert load("[slack]\nenabled = true", SLACK_BOT_TOKEN="b", SLACK_APP_TOKEN="a").slack.enabled
+
+
+def test_several_workspaces_need_no_bot_token(load: Loader):
+    config = load('[slack]\nenabled = true\nclient_id = "1.2"', SLACK_APP_TOKEN="a", SLACK_CLIENT_SECRET="s")
+    assert config.slack.bot_token is None
+
+
+def test_a_webhook_needs_an_address_that_telegram_may_call(refusal: Callable[..., ConfigError]):
+    error = refusal('[telegram]\nenabled = true\nmode = "webhook"', TELEGRAM_TOKEN="t", TELEGRAM_SECRET="s")
+    assert error.key == "web.public_url"
 
 
 def test_channel_that_is_switched_off_needs_no_secret(load: Loader):

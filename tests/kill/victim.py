@@ -124,6 +124,9 @@ class FakePush:
         await asyncio.sleep(self._plan.delay_seconds / 4)
         return Sent(channel_message_id=str(outgoing.id))
 
+    async def show(self, outgoing: Outgoing) -> Sent:
+        raise AssertionError("never asked: it shows nothing that grows")
+
     async def find(self, outgoing: Outgoing) -> Sent | None:
         raise AssertionError("never asked: it said that it cannot tell")
 

@@ -77,8 +77,9 @@ class FakePush:
 
     channel = PUSH
 
-    def __init__(self, *, finds: bool = False) -> None:
-        self.capabilities = Capabilities(finds=finds)
+    def __init__(self, *, finds: bool = False, show_seconds: float = 0.0) -> None:
+        self.capabilities = Capabilities(finds=finds, show_seconds=show_seconds)
+        self.showed: list[Outgoing] = []
         self.took: list[Outgoing] = []
         self.fails_before: deque[Exception] = deque()
         self.fails_after: deque[Exception] = deque()
@@ -101,6 +102,10 @@ class FakePush:
         if self.waits_after and self.waits_after in outgoing.text:
             await self.gate.wait()
         return Sent(channel_message_id=outgoing.channel_message_id or f"m{len(self.took)}")
+
+    async def show(self, outgoing: Outgoing) -> Sent:
+        self.showed.append(outgoing)
+        return Sent(channel_message_id=outgoing.channel_message_id or f"s{len(self.showed)}")
 
     async def find(self, outgoing: Outgoing) -> Sent | None:
         return next((Sent(channel_message_id="found") for took in self.took if took.id == outgoing.id), None)

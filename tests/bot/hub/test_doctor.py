@@ -13,7 +13,7 @@ from bot.app import App, build
 from bot.brain.call import Rung
 from bot.config import BrainConfig, Config, DatabaseConfig, LevelConfig, RobbieConfig
 from bot.domain.errors import CredentialsRejected, ProviderError, ProviderUnavailable
-from bot.hub.doctor import Finding, Status
+from bot.domain.finding import Finding, Status
 from tests.clock import FakeClock
 from tests.fakes import FakeProvider
 

@@ -1,0 +1,136 @@
+"""What the doors need: attachments, proposals, feedback, codes for accounts, leases, cursors, installations; where a user comes from."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from storage.types import AnyText, UTCDateTime
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+NEW_TABLES = ("cursors", "installations", "leases", "link_codes", "proposals", "attachments", "feedback")
+
+
+def upgrade() -> None:
+    """Go forward; there is no way back but a backup."""
+    _table("cursors", [_text("name"), _text("value")], key=["name"])
+    _table("installations", [_text("channel"), _text("key"), _text("granted"), _moment("at")], key=["channel", "key"])
+    _table("leases", [_text("name"), _text("owner"), _moment("until")], key=["name"])
+    _table(
+        "link_codes",
+        [
+            _id("id"),
+            _text("kind"),
+            _text("code"),
+            _id("user_id", nullable=True),
+            _moment("created_at"),
+            _text("channel"),
+            _text("account"),
+            _id("event_id", nullable=True),
+            _moment("expires_at", nullable=True),
+            _moment("used_at", nullable=True),
+            _belongs_to("link_codes", "users", "user_id"),
+            _unique("link_codes", "kind", "code"),
+        ],
+        key=["id"],
+    )
+    _table(
+        "proposals",
+        [
+            _id("id"),
+            _text("code"),
+            _text("kind"),
+            _id("user_id"),
+            _id("conversation_id"),
+            _id("event_id", nullable=True),
+            _text("title"),
+            _text("text"),
+            sa.Column("details", sa.JSON(), nullable=False),
+            _text("state"),
+            _moment("created_at"),
+            _moment("expires_at"),
+            _moment("decided_at", nullable=True),
+            _belongs_to("proposals", "users", "user_id"),
+            _belongs_to("proposals", "conversations", "conversation_id"),
+            _unique("proposals", "code"),
+        ],
+        key=["id"],
+    )
+    _index("proposals", "state", "id")
+    _index("proposals", "event_id")
+    _table(
+        "attachments",
+        [
+            _id("id"),
+            _id("message_id"),
+            _text("name"),
+            _text("media_type"),
+            sa.Column("size", sa.BigInteger(), nullable=False),
+            _text("source"),
+            _text("path", nullable=True),
+            _text("trouble"),
+            _belongs_to("attachments", "messages", "message_id"),
+        ],
+        key=["id"],
+    )
+    _index("attachments", "message_id")
+    _table(
+        "feedback",
+        [
+            _id("user_id"),
+            _id("message_id"),
+            sa.Column("value", sa.Double(), nullable=False),
+            _text("source"),
+            _text("detail"),
+            _moment("at"),
+            _belongs_to("feedback", "users", "user_id"),
+            _belongs_to("feedback", "messages", "message_id"),
+        ],
+        key=["user_id", "message_id"],
+    )
+    op.add_column("users", sa.Column("origin", AnyText(), nullable=False, server_default="config"))
+    if op.get_bind().dialect.name == "postgresql":
+        _secure_rows()
+
+
+def _table(name: str, parts: list[sa.schema.SchemaItem], *, key: list[str]) -> None:
+    op.create_table(name, _text("organization_id"), *parts, sa.PrimaryKeyConstraint("organization_id", *key, name=op.f(f"pk_{name}")))
+
+
+def _text(name: str, *, nullable: bool = False) -> sa.Column[str]:
+    return sa.Column(name, AnyText(), nullable=nullable)
+
+
+def _moment(name: str, *, nullable: bool = False) -> sa.Column[object]:
+    return sa.Column(name, UTCDateTime(), nullable=nullable)
+
+
+def _id(name: str, *, nullable: bool = False) -> sa.Column[object]:
+    return sa.Column(name, sa.Uuid(), nullable=nullable)
+
+
+def _belongs_to(name: str, table: str, column: str) -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint(
+        ["organization_id", column], [f"{table}.organization_id", f"{table}.id"], name=op.f(f"fk_{name}_{column}")
+    )
+
+
+def _unique(name: str, *columns: str) -> sa.UniqueConstraint:
+    return sa.UniqueConstraint("organization_id", *columns, name=op.f(f"uq_{name}_organization_id_{'_'.join(columns)}"))
+
+
+def _index(name: str, *columns: str) -> None:
+    op.create_index(op.f(f"ix_{name}_organization_id_{'_'.join(columns)}"), name, ["organization_id", *columns])
+
+
+def _secure_rows() -> None:
+    """As for the first tables: a connection sees the rows of the organization it has named, and no others."""
+    for table in NEW_TABLES:
+        mine = "organization_id = current_setting('app.org', true)"
+        op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+        op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+        op.execute(f"CREATE POLICY organization_only ON {table} USING ({mine}) WITH CHECK ({mine})")

@@ -1,0 +1,68 @@
+"""What people decide: proposals that wait for a yes or a no, and feedback on what was said."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from storage.models.base import Base, belongs_to
+
+
+class ProposalState(StrEnum):
+    """waiting → approved or rejected; one that waited too long is expired."""
+
+    WAITING = "waiting"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+
+class Proposal(Base):
+    """Something Robbie would do if `user_id` said yes. `code` is what people name it by.
+
+    Of a `reply`, `text` are its words, `event_id` is what it answers, in the conversation `conversation_id`.
+    """
+
+    __tablename__ = "proposals"
+    __table_args__ = (
+        belongs_to("users", "user_id"),
+        belongs_to("conversations", "conversation_id"),
+        UniqueConstraint("organization_id", "code"),
+        Index(None, "organization_id", "state", "id"),
+        Index(None, "organization_id", "event_id"),
+    )
+
+    organization_id: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    code: Mapped[str]
+    kind: Mapped[str]
+    user_id: Mapped[UUID]
+    conversation_id: Mapped[UUID]
+    event_id: Mapped[UUID | None]
+    title: Mapped[str]
+    text: Mapped[str]
+    details: Mapped[dict[str, Any]]
+    state: Mapped[str]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    decided_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class Feedback(Base):
+    """What a person thinks of something Robbie said, from -1 to 1; their last word counts. `source`: reaction, button or command."""
+
+    __tablename__ = "feedback"
+    __table_args__ = (belongs_to("users", "user_id"), belongs_to("messages", "message_id"))
+
+    organization_id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    message_id: Mapped[UUID] = mapped_column(primary_key=True)
+    value: Mapped[float]
+    source: Mapped[str]
+    detail: Mapped[str]
+    at: Mapped[datetime]

@@ -1,0 +1,78 @@
+"""Questions about what people decide, and what they think of what they were told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam as given
+from sqlalchemy import select, update
+
+from bot.domain.clock import new_id
+from storage.dialects import insert_or_replace, insert_or_skip
+from storage.models.decisions import Feedback, Proposal, ProposalState
+from storage.repositories.base import Repository, ours
+
+_ADD = insert_or_skip(Proposal)
+_BY_CODE = select(Proposal).where(ours(Proposal), Proposal.code == given("code"))
+_OF_EVENT = select(Proposal.id).where(ours(Proposal), Proposal.event_id == given("event"), Proposal.state == ProposalState.WAITING)
+_WAITING = (
+    select(Proposal)
+    .where(ours(Proposal), Proposal.state == ProposalState.WAITING)
+    .where(Proposal.user_id == given("user"), Proposal.expires_at > given("now"))
+    .order_by(Proposal.id)
+)
+_CHANGE = update(Proposal).where(
+    ours(Proposal), Proposal.id == given("proposal"), Proposal.state == ProposalState.WAITING, Proposal.expires_at > given("now")
+)
+_EXPIRE = update(Proposal).where(ours(Proposal), Proposal.state == ProposalState.WAITING, Proposal.expires_at <= given("now"))
+_DROP = update(Proposal).where(ours(Proposal), Proposal.event_id == given("event"), Proposal.state == ProposalState.WAITING)
+_GIVE = insert_or_replace(Feedback, "value", "source", "detail", "at")
+_GIVEN = select(Feedback).where(ours(Feedback), Feedback.message_id == given("message"))
+
+
+class Proposals(Repository):
+    """What waits for a person's yes or no; each is decided once."""
+
+    async def add_once(self, **values: Any) -> bool:
+        """Keep a proposal; False where its code is taken. The values are the columns of `Proposal`."""
+        return await self._insert(_ADD, id=new_id(), state=ProposalState.WAITING, **values)
+
+    async def find(self, code: str) -> Proposal | None:
+        """The proposal of this code, decided or not."""
+        return await self._first(Proposal, _BY_CODE, code=code)
+
+    async def is_waiting_for(self, event_id: UUID) -> bool:
+        """Whether something about this event waits already."""
+        return await self._value(_OF_EVENT, event=event_id) is not None
+
+    async def waiting(self, user_id: UUID, now: datetime) -> Sequence[Proposal]:
+        """What this person has to decide, oldest first."""
+        return await self._all(Proposal, _WAITING, user=user_id, now=now)
+
+    async def change(self, proposal_id: UUID, *, now: datetime, **values: Any) -> bool:
+        """Give one that still waits these values; whether it did, which of two deciders only one sees."""
+        return await self._changes(_CHANGE, proposal=proposal_id, now=now, **values)
+
+    async def drop(self, event_id: UUID, now: datetime) -> None:
+        """What waits about an event is void: it was changed or withdrawn."""
+        await self._changes(_DROP, event=event_id, state=ProposalState.EXPIRED, decided_at=now)
+
+    async def expire(self, now: datetime) -> bool:
+        """What has waited too long waits no more; whether anything had."""
+        return await self._changes(_EXPIRE, now=now, state=ProposalState.EXPIRED, decided_at=now)
+
+
+class Feedbacks(Repository):
+    """What people think of answers."""
+
+    async def give(self, *, user_id: UUID, message_id: UUID, value: float, source: str, detail: str, at: datetime) -> None:
+        """Keep somebody's last word on a message."""
+        row = {"user_id": user_id, "message_id": message_id, "value": value, "source": source, "detail": detail, "at": at}
+        await self._insert(_GIVE, **row)
+
+    async def on(self, message_id: UUID) -> Sequence[Feedback]:
+        """What was said of a message."""
+        return await self._all(Feedback, _GIVEN, message=message_id)
