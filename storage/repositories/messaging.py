@@ -237,6 +237,6 @@ class Attachments(Repository):
         """The files of a message, in their order."""
         return await self._all(StoredAttachment, _ATTACHMENTS, message=message_id)
 
-    async def fetched(self, attachment_id: UUID, *, path: str | None, size: int, trouble: str) -> None:
-        """Where its bytes lie, or why they do not."""
-        await self._changes(_CHANGE_ATTACHMENT, attachment=attachment_id, path=path, size=size, trouble=trouble)
+    async def fetched(self, attachment_id: UUID, *, path: str) -> None:
+        """Where its bytes lie."""
+        await self._changes(_CHANGE_ATTACHMENT, attachment=attachment_id, path=path)
