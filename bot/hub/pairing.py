@@ -100,24 +100,28 @@ class Pairing:
 
     async def approve(self, code: str) -> str | None:
         """Let the stranger of this code in, and answer what they wrote first; who that is, None where there is no such code."""
-        now = self._clock.now()
         async with self._database.unit_of_work() as work:
             found = await self._use(work, code)
-            if found is None or found.user_id is None:
+            stranger = None if found is None or found.user_id is None else await work.people.find_user_by_id(found.user_id)
+            if found is None or stranger is None:
                 return None
-            await work.people.set_role(found.user_id, "member")
-            stranger = await work.people.find_user_by_id(found.user_id)
-            assert stranger is not None
-            short = stranger.name.rpartition(" (")[0]
+            await work.people.set_role(stranger.id, "member")
+            name, short = stranger.name, stranger.name.rpartition(" (")[0]
             if short != "Somebody" and all(user.name.casefold() != short.casefold() for user in await work.people.users()):
                 await work.people.rename(stranger.id, short)
-            if found.event_id is not None and (first := await work.messages.find_by_id(found.event_id)) is not None:
-                conversation = await work.conversations.find_by_id(first.conversation_id)
-                assert conversation is not None
-                told = f"{self._owner} has let you in. I am Robbie, their chief of staff; `/help` shows what I can do."
-                await say(work, conversation, stranger.id, told, now=now)
-                await work.inbox.reopen(found.event_id, InboxState.RECEIVED, among=(InboxState.NOTED,))
-            return stranger.name
+                name = short
+            if found.event_id is not None:
+                await self._welcome(work, found.event_id, stranger)
+            return name
+
+    async def _welcome(self, work: UnitOfWork, event_id: UUID, stranger: User) -> None:
+        """Tell them where they wrote, and answer that now."""
+        first = await work.messages.find_by_id(event_id)
+        conversation = None if first is None else await work.conversations.find_by_id(first.conversation_id)
+        if conversation is not None:
+            told = f"{self._owner} has let you in. I am Robbie, their chief of staff; `/help` shows what I can do."
+            await say(work, conversation, stranger.id, told, now=self._clock.now())
+            await work.inbox.reopen(event_id, InboxState.RECEIVED, among=(InboxState.NOTED,))
 
     async def reject(self, code: str) -> str | None:
         """The stranger of this code stays one, and hears nothing; who that is, None where there is no such code."""

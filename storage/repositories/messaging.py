@@ -118,7 +118,8 @@ _EARLIER_ANSWER = (
 _ANSWERED = (
     select(_question.id, _question.text, Message.text)
     .join(_question, and_(_question.organization_id == Message.organization_id, _question.id == Message.reply_to))
-    .where(ours(Message), Message.kind.in_(("answer", "late")), _question.kind != DELETED, _IS_EARLIER)
+    .where(ours(Message), Message.kind.in_(("answer", "late")), _IS_EARLIER)
+    .where(_question.kind != DELETED, ~_question.text.startswith("/"))
     .order_by(Message.id.desc())
     .limit(given("limit"))
 )

@@ -112,9 +112,7 @@ async def _fill(stage: Stage) -> None:
         )
         await work.people.add_code(kind="pair", code="K", user_id=stage.allan.id, created_at=now)
         about = {"title": "t", "text": "x", "details": {"a": [1]}, "created_at": now, "expires_at": now, "event_id": event_id}
-        await work.proposals.add_once(
-            code="A", kind="reply", user_id=stage.allan.id, conversation_id=stage.conversation.id, **about
-        )
+        await work.proposals.add_once(code="A", kind="reply", user_id=stage.allan.id, conversation_id=stage.conversation.id, **about)
         await work.feedback.give(user_id=stage.allan.id, message_id=event_id, value=1 / 3, source="reaction", detail="👍", at=now)
         await work.housekeeping.lease("l", owner="me", now=now, until=now)
         await work.housekeeping.set_cursor("c", "1:2")
