@@ -166,7 +166,7 @@ def build(
 
     door = WebAdapter()
     registry = CollectorRegistry()
-    doors = _doors(config, database=database, clock=clock) if doors is None and listens else doors or ()
+    doors = make_doors(config, database=database, clock=clock) if doors is None and listens else doors or ()
     channels: dict[str, Adapter] = {CONSOLE: door} | {adapter.channel: adapter for adapter in (door, *adapters, *doors)}
     folder = config.robbie.data_dir / "attachments"
     files = Files(database=database, doors={each.channel: each for each in doors}, folder=folder)
@@ -236,7 +236,7 @@ def build(
     )
 
 
-def _doors(config: Config, *, database: Database, clock: Clock) -> list[Door]:
+def make_doors(config: Config, *, database: Database, clock: Clock) -> list[Door]:
     """The channels that config switches on; each imports its SDK only then. Raises ConfigError where that is not installed."""
     doors: list[Door] = []
     return doors
