@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
@@ -55,7 +56,6 @@ TEXT_LIMIT = 4096
 LEASE_SECONDS = 18.0
 LOOK_SECONDS = 2.0
 """How often one that may not poll, or cannot keep what it hears, looks whether it may."""
-NOTHING_ASKED = -1
 WATCH_SECONDS = 10.0
 GROUP_SHOW_SECONDS = 4.0
 """In a group a bot may say or change 20 things a minute."""
@@ -108,7 +108,7 @@ class TelegramAdapter:
         self._courtesies: set[asyncio.Task[None]] = set()
         self._lease_until = datetime.min.replace(tzinfo=UTC)
         self._look_seconds, self._watch_seconds = LOOK_SECONDS, WATCH_SECONDS
-        self._offset = NOTHING_ASKED
+        self._offset = 0
         self._has_drafts = True
         self._shown_at: dict[str, float] = {}
 
@@ -142,16 +142,22 @@ class TelegramAdapter:
 
     async def _poll(self, reception: Reception, told: Callable[[], None]) -> None:
         """Ask for updates, while no other process does."""
-        self._offset = NOTHING_ASKED
+        is_prepared = is_away = False
         try:
             while True:
                 try:
                     if await self._has_lease():
+                        if not is_prepared:
+                            await self._bot.ask("deleteWebhook")
+                            await self._offer_menu()
                         await self._take_all(reception, told)
+                        is_prepared, is_away = True, False
                         continue
-                    self._offset = NOTHING_ASKED
+                    is_prepared = False
                 except StorageUnavailable as error:  # what was not kept was not confirmed: it comes again
-                    log.warning("telegram.cannot_keep", error=str(error))
+                    if not is_away:
+                        log.warning("telegram.cannot_keep", error=str(error))
+                    is_away = True
                 told()
                 await asyncio.sleep(self._look_seconds)
         finally:
@@ -159,17 +165,18 @@ class TelegramAdapter:
 
     async def _take_all(self, reception: Reception, told: Callable[[], None]) -> None:
         """Keep the updates that wait; asking for more confirms those which are kept."""
-        if self._offset == NOTHING_ASKED:
-            await self._bot.ask("deleteWebhook")
-            await self._offer_menu()
-            self._offset = 0
         updates = await self._bot.updates(self._offset)
         told()
+        if not updates:
+            self._offset = 0  # all is confirmed; and after a quiet week Telegram begins to count anew, anywhere
         for update in updates:
+            if (update_id := number(update.get("update_id"))) is None:
+                raise ChannelUnavailable("Telegram's updates have no ids, and so cannot be confirmed")
             if not await self._has_lease():
                 return
             await self._take(update, reception)
-            self._offset = max(self._offset, (number(update.get("update_id")) or 0) + 1)
+            self._offset = update_id + 1
+            told()
 
     async def _has_lease(self) -> bool:
         """Whether this process is the one that polls; the lease is renewed when half of it is over."""
@@ -252,9 +259,7 @@ class TelegramAdapter:
             self._in_passing(lambda: self._bot.ask("answerCallbackQuery", callback_query_id=query.get("id"), text=f"✓ {label}"[:200]))
             if is_private and key:  # in a group others may have to choose yet
                 self._in_passing(lambda: self._close_choice(part(query, "message"), key, label))
-        elif (
-            is_private and inbound.wants_reply and inbound.kind in ASKING and age < FRESH_SECONDS
-        ):  # elsewhere it would cost one of 20 a minute
+        elif is_private and inbound.wants_reply and inbound.kind in ASKING and age < FRESH_SECONDS:  # a group has 20 a minute for all
             place = _place(inbound.address.conversation)
             self._in_passing(lambda: self._bot.ask("sendChatAction", **where(place), action="typing"))
 
@@ -352,16 +357,7 @@ class TelegramAdapter:
         """Write the file to *into*; see `Door.fetch`."""
         await self._bot.download(attachment.source, into)
 
-    async def _put(
-        self,
-        what: str | Attachment,
-        outgoing: Outgoing,
-        key: str,
-        *,
-        is_last: bool = False,
-        is_first: bool = True,
-        patience: int | None = None,
-    ) -> str:
+    async def _put(self, what: str | Attachment, outgoing: Outgoing, key: str, *, is_last: bool = False, is_first: bool = True) -> str:
         """One part, in place of the message *key* where there is one that can be changed; its id."""
         answers = is_first and outgoing.address.session_type is SessionType.SHARED
         place = _place(outgoing.address.conversation, outgoing.reply_to if answers else None)
@@ -393,7 +389,7 @@ class TelegramAdapter:
         url, trouble, at = word(info.get("url")), word(info.get("last_error_message")), number(info.get("last_error_date")) or 0
         status, detail, repair = Status.OK, f"{number(info.get('pending_update_count')) or 0} updates wait", ""
         if url != (self._url if self._is_called else ""):
-            detail = f"Telegram calls {url.partition('?')[0]}" if url else "Telegram calls nobody"
+            detail = f"Telegram calls {urlsplit(url).hostname}" if url else "Telegram calls nobody"
             status, repair = Status.WARN, "`robbie run` sets this right; if it comes back, another program uses this bot"
         elif self._is_called and self._clock.now().timestamp() - at < TROUBLE_SECONDS:
             status, detail = Status.WARN, f"{trouble}; {detail}"

@@ -113,8 +113,9 @@ class TelegramBot:
         self._secret = re.compile(re.escape(token), re.IGNORECASE)  # the library changes the case of Telegram's words
         self._on_moved = on_moved
         head, _, tail = api_url.rpartition("/")
-        self._polls = HTTPXRequest(connection_pool_size=1, connect_timeout=5, write_timeout=5, pool_timeout=5)
-        self._asks = HTTPXRequest(connection_pool_size=64, connect_timeout=5, write_timeout=10, pool_timeout=5)
+        self._tls = httpx.create_ssl_context()  # takes a while, and one is enough
+        own: dict[str, Any] = {"connect_timeout": 5, "write_timeout": 10, "pool_timeout": 5, "httpx_kwargs": {"verify": self._tls}}
+        self._polls, self._asks = HTTPXRequest(connection_pool_size=1, **own), HTTPXRequest(connection_pool_size=64, **own)
         self._sdk = _RawBot(
             token=token,
             base_url=api_url,
@@ -212,7 +213,7 @@ class TelegramBot:
         if not path or urlsplit(path).path != path or path.startswith("/"):
             raise DeliveryRejected("Telegram does not say where this file is")
         with self._errors(may_repeat=True):
-            client = httpx.AsyncClient(timeout=REQUEST_SECONDS)
+            client = httpx.AsyncClient(timeout=REQUEST_SECONDS, verify=self._tls)
             async with asyncio.timeout(DOWNLOAD_SECONDS), client, client.stream("GET", self._files_url + path) as answer:
                 if answer.status_code != httpx.codes.OK:
                     raise ChannelUnavailable(f"Telegram does not give the file ({answer.status_code})")

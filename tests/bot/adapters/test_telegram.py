@@ -140,11 +140,18 @@ async def test_update_is_confirmed_only_once_it_is_kept(door: TelegramAdapter, t
     telegram.happens(message=message("one"))
     telegram.happens(message=message("two", number=8))
     async with listening(door, reception):
-        await reception.until(2)
         await telegram.until("getUpdates", count=4)
     assert [inbound.text for inbound in reception.kept] == ["one", "two"]
     assert [fields["offset"] for fields in telegram.asked("getUpdates")][:4] == [0, 0, 0, 3]
     assert "message_reaction" in telegram.asked("getUpdates")[0]["allowed_updates"]
+
+
+async def test_ids_may_begin_anew_after_a_quiet_week(door: TelegramAdapter, telegram: FakeTelegram):
+    telegram.waiting.append({"update_id": 900, "message": message("one")})
+    async with listening(door, reception := FakeReception()):
+        await telegram.until("getUpdates", count=3)
+        telegram.waiting.append({"update_id": 5, "message": message("two", number=8)})
+        await reception.until(2)
 
 
 @pytest.mark.parametrize("trouble", [ValueError("a bug"), RecursionError()])
@@ -270,6 +277,7 @@ async def test_typing_is_shown_for_what_is_fresh_and_private(door: TelegramAdapt
         ("getUpdates", refusal(429, "Too Many Requests", retry_after=60), ChannelUnavailable),
         ("getUpdates", {"ok": True, "result": {"not": "a list"}}, ChannelUnavailable),
         ("getUpdates", {"ok": True}, ChannelUnavailable),
+        ("getUpdates", {"ok": True, "result": [{"message": message("who?")}]}, ChannelUnavailable),
         ("getUpdates", CUT, ChannelUnavailable),
     ],
 )
@@ -623,7 +631,7 @@ async def test_telegram_that_cannot_be_reached_is_a_warning(open_door: Open):
 @pytest.mark.parametrize(
     ("mode", "info", "words"),
     [
-        ("polling", {"url": "https://elsewhere.example/hook?key=1"}, "calls https://elsewhere.example/hook"),
+        ("polling", {"url": f"https://elsewhere.example/{TOKEN}"}, "calls elsewhere.example"),
         ("webhook", {"url": ""}, "calls nobody"),
         (
             "webhook",
@@ -643,7 +651,7 @@ async def test_webhook_that_is_not_as_it_should_be_is_told(
     finding = (await open_door(mode=mode).examine())[-1]
     assert (finding.part, finding.status) == ("telegram webhook", Status.WARN)
     assert words in finding.detail
-    assert "key=1" not in finding.detail
+    assert TOKEN not in finding.detail
     assert finding.repair
 
 
