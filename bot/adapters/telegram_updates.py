@@ -125,7 +125,7 @@ def word(value: Any) -> str:
 
 def message_key(message: Fields) -> str:
     """A message's id which needs no other knowledge: that of its chat and its own."""
-    return f"{part(message, 'chat').get('id')}:{number(message.get('message_id')) or 0}"
+    return f"{number(part(message, 'chat').get('id')) or 0}:{number(message.get('message_id')) or 0}"
 
 
 def where(place: Place) -> dict[str, Any]:
