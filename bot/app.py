@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from bot.adapters.markup import last_block, to_html
 from bot.adapters.talk import Talk
+from bot.adapters.telegram import TelegramAdapter
 from bot.adapters.web import CONSOLE, WebAdapter
 from bot.brain.brain import Brain
 from bot.brain.budget import Budget
@@ -31,7 +32,7 @@ from bot.brain.reactive import Reactive
 from bot.config import BrainConfig, Config
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
-from bot.domain.ports import Adapter, Card, Door
+from bot.domain.ports import Adapter, Card, Door, Provider
 from bot.hub.auth import Auth
 from bot.hub.commands import Commands
 from bot.hub.doctor import Doctor
@@ -41,6 +42,7 @@ from bot.hub.home import RunningHub, announced, locked, make_folder
 from bot.hub.hub import Hub
 from bot.hub.identity import Directory
 from bot.hub.metrics import TurnMetrics
+from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
 from bot.hub.reception import Front
 from bot.hub.server import Readiness, Server
@@ -74,6 +76,7 @@ class App:
     hub: Hub
     front: Front
     supervisor: Supervisor
+    doors: Sequence[Door]
     pairing: Pairing
     auth: Auth
     server: Server
@@ -125,8 +128,9 @@ class App:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Let go of models and data."""
-        await asyncio.gather(*(rung.provider.close() for rung in self.chain.rungs), return_exceptions=True)
+        """Let go of models, channels and data."""
+        closing: list[Provider | Door] = [*(rung.provider for rung in self.chain.rungs), *self.doors]
+        await asyncio.gather(*(each.close() for each in closing), return_exceptions=True)
         await self.database.close()
 
 
@@ -225,6 +229,7 @@ def build(
         hub=hub,
         front=front,
         supervisor=supervisor,
+        doors=doors,
         pairing=pairing,
         auth=auth,
         server=server,
@@ -239,6 +244,9 @@ def build(
 def make_doors(config: Config, *, database: Database, clock: Clock) -> list[Door]:
     """The channels that config switches on; each imports its SDK only then. Raises ConfigError where that is not installed."""
     doors: list[Door] = []
+    public_url, owner = config.web.public_url, name_myself()
+    if config.telegram.enabled:
+        doors.append(TelegramAdapter(config=config.telegram, database=database, clock=clock, owner=owner, public_url=public_url))
     return doors
 
 

@@ -148,8 +148,11 @@ class ChannelSetup:
             only = config.model_copy(update={other: type(getattr(config, other))() for other in GUIDES if other != channel})
             async with Database(config.database.url, organization=config.robbie.organization) as database:
                 (door,) = make_doors(only, database=database, clock=SystemClock())
-                async with asyncio.timeout(EXAMINE_SECONDS):
-                    return list(await door.examine())
+                try:
+                    async with asyncio.timeout(EXAMINE_SECONDS):
+                        return list(await door.examine())
+                finally:
+                    await door.close()
         except (RobbieError, TimeoutError) as error:
             detail = str(error) or f"nothing came in {EXAMINE_SECONDS:.0f} s"
             return [Finding(part=channel, status=Status.FAIL, detail=detail)]

@@ -132,5 +132,8 @@ class Door(Adapter, Protocol):
     async def fetch(self, attachment: Attachment, into: Path) -> None:
         """Write the bytes of what came with a message to a file. Raises AdapterError."""
 
+    async def close(self) -> None:
+        """Let go of connections; may be called twice."""
+
     async def examine(self) -> Sequence[Finding]:
         """What is well and what is not, as the channel itself tells: tokens, scopes, addresses, folders. Changes nothing."""

@@ -42,6 +42,7 @@ class Commands:
         self._pairing = pairing
         self._clock = clock
         self._table: dict[str, Command] = {
+            "start": self._says(Intent.HELP),
             "help": self._says(Intent.HELP),
             "status": self._says(Intent.STATUS),
             "notes": self._says(Intent.NOTES),

@@ -59,7 +59,7 @@ class Front:
         if not self._adapters[inbound.address.channel].capabilities.answers_strangers:
             await self._receive_mail(inbound, person)
         elif person is not None:
-            await self._hub.receive(inbound, person)
+            await self._hub.receive(inbound, person, Terms(is_noted=not inbound.wants_reply))
         elif inbound.kind in ASKING and inbound.wants_reply:
             await self._pairing.meet(inbound)
 

@@ -146,6 +146,9 @@ class FakeDoor(FakePush):
             raise ChannelUnavailable("FAKE: gone")
         into.write_bytes(self.files[attachment.source])
 
+    async def close(self) -> None:
+        """Nothing is open."""
+
     async def examine(self) -> Sequence[Finding]:
         return [Finding(part=self.channel, status=Status.OK, detail="FAKE")]
 
