@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import structlog
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from bot.adapters.markup import last_block, to_html
@@ -30,22 +31,27 @@ from bot.brain.reactive import Reactive
 from bot.config import BrainConfig, Config
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
-from bot.domain.ports import Adapter
+from bot.domain.ports import Adapter, Door
 from bot.hub.auth import Auth
 from bot.hub.commands import Commands
 from bot.hub.doctor import Doctor
 from bot.hub.feed import Feed
+from bot.hub.files import Files
 from bot.hub.home import RunningHub, announced, locked, make_folder
 from bot.hub.hub import Hub
 from bot.hub.identity import Directory
 from bot.hub.metrics import TurnMetrics
+from bot.hub.pairing import Pairing
+from bot.hub.reception import Front
 from bot.hub.server import Readiness, Server
+from bot.hub.supervisor import Supervisor
 from bot.palace.api import Api
 from bot.palace.assets import Assets
 from bot.palace.operations import Operations
 from bot.palace.pages import Pages
 from bot.palace.transcript import Transcripts
 from bot.palace.view import View
+from bot.services.approvals import Approvals
 from bot.services.notes import Notes
 from storage.database import Database
 from storage.schema import Progress, SchemaStatus, upgrade
@@ -66,6 +72,9 @@ class App:
     health: HealthBoard
     chain: FallbackChain
     hub: Hub
+    front: Front
+    supervisor: Supervisor
+    pairing: Pairing
     auth: Auth
     server: Server
     doctor: Doctor
@@ -102,7 +111,8 @@ class App:
                     log.info("hub.started", url=server.url)
                     base = self.config.web.public_url.rstrip("/") or server.url
                     try:
-                        yield base + await self.auth.create_link(owner.id)
+                        async with self.supervisor:
+                            yield base + await self.auth.create_link(owner.id)
                     finally:
                         await self.hub.finish()
             log.info("hub.stopped")
@@ -126,6 +136,7 @@ def build(
     environ: Mapping[str, str],
     rungs: Sequence[Rung] | None = None,
     adapters: Sequence[Adapter] = (),
+    doors: Sequence[Door] | None = None,
     clock: Clock | None = None,
     database: Database | None = None,
     tends: bool = True,
@@ -151,23 +162,53 @@ def build(
 
     door = WebAdapter()
     registry = CollectorRegistry()
+    doors = _doors(config, database=database, clock=clock) if doors is None else doors
+    channels: dict[str, Adapter] = {CONSOLE: door} | {adapter.channel: adapter for adapter in (door, *adapters, *doors)}
+    folder = config.robbie.data_dir / "attachments"
+    files = Files(database=database, doors={each.channel: each for each in doors}, folder=folder)
+    approvals = Approvals(database=database, clock=clock)
+    pairing = Pairing(database=database, owner=config.robbie.owner, timezone=config.robbie.timezone, clock=clock)
+    notes = Notes(database=database, clock=clock)
     hub = Hub(
         database=database,
         brain=brain_over(chain),
-        commands=Commands(reactive=reactive, notes=Notes(database=database, clock=clock)),
-        adapters={CONSOLE: door} | {adapter.channel: adapter for adapter in (door, *adapters)},
+        commands=Commands(database=database, reactive=reactive, notes=notes, approvals=approvals, pairing=pairing, clock=clock),
+        adapters=channels,
         feed=Feed(),
         clock=clock,
+        approvals=approvals,
+        files=files,
         metrics=TurnMetrics(registry),
         tends=tends,
     )
+    front = Front(
+        hub=hub,
+        database=database,
+        directory=directory,
+        pairing=pairing,
+        approvals=approvals,
+        reactive=reactive,
+        adapters=channels,
+        replies=config.email.replies,
+        clock=clock,
+    )
+    supervisor = Supervisor(doors=doors, reception=front, database=database, clock=clock, registry=registry)
     drill = Drill(chain=chain, brain_over=brain_over, database=database, clock=clock)
     hub_token = secrets.token_urlsafe(32)
     secure = config.web.public_url.startswith("https://")
     auth = Auth(database=database, directory=directory, clock=clock, secure=secure, hub_token=hub_token)
     readiness = _readiness(hub, chain, health)
     server = _server(
-        config, hub=hub, auth=auth, door=door, drill=drill, readiness=readiness, registry=registry, database=database, clock=clock
+        config,
+        hub=hub,
+        auth=auth,
+        door=door,
+        drill=drill,
+        readiness=readiness,
+        registry=registry,
+        database=database,
+        clock=clock,
+        channel_routes=[route for each in doors for route in each.routes],
     )
     return App(
         config=config,
@@ -176,14 +217,23 @@ def build(
         health=health,
         chain=chain,
         hub=hub,
+        front=front,
+        supervisor=supervisor,
+        pairing=pairing,
         auth=auth,
         server=server,
-        doctor=Doctor(config=config, database=database, rungs=rungs, prices=prices, environ=environ, clock=clock),
+        doctor=Doctor(config=config, database=database, rungs=rungs, prices=prices, environ=environ, clock=clock, doors=doors),
         drill=drill,
         hub_token=hub_token,
         clock=clock,
         gaps=gaps,
     )
+
+
+def _doors(config: Config, *, database: Database, clock: Clock) -> list[Door]:
+    """The channels that config switches on; each imports its SDK only then. Raises ConfigError where that is not installed."""
+    doors: list[Door] = []
+    return doors
 
 
 def _prices(brain: BrainConfig) -> Prices:
@@ -232,6 +282,7 @@ def _server(
     registry: CollectorRegistry,
     database: Database,
     clock: Clock,
+    channel_routes: Sequence[web.RouteDef],
 ) -> Server:
     """The web server, and every page and route that is reached through it."""
     assets = Assets()
@@ -245,7 +296,7 @@ def _server(
         host=config.web.host,
         port=config.web.port,
         public_url=config.web.public_url,
-        routes=[*auth.routes, *api.routes, *pages.routes, *assets.routes, *operations.routes],
+        routes=[*auth.routes, *api.routes, *pages.routes, *assets.routes, *operations.routes, *channel_routes],
         middlewares=[auth.middleware],
         readiness=readiness,
         problem_page=view.problem,

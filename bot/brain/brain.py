@@ -47,7 +47,7 @@ class Brain:
     async def answer(self, question: Question, listener: Listener | None = None) -> Turn:
         """Answer *question*; text is told to *listener* while it grows. Raises StorageUnavailable, nothing of the models'."""
         began = self._monotonic()
-        said = await self._reactive.answer(question)
+        said = None if question.writer else await self._reactive.answer(question)
         turn = reactive_turn(said, why="computed without a model") if said is not None else await self._think(question, listener)
         return replace(turn, latency_ms=(self._monotonic() - began) * 1000)
 
@@ -131,7 +131,7 @@ def reactive_turn(text: str, *, why: str, kind: OutgoingKind = OutgoingKind.ANSW
 def _turn_of(completion: Completion, question: Question, task_type: TaskType) -> Turn:
     text = completion.text.strip() + (CUT_MARK if completion.is_cut else "")
     return Turn(
-        text=f"{recalled(question)} Here is the answer I owed you:\n\n{text}" if question.is_late else text,
+        text=f"{recalled(question)} Here is the answer I owed you:\n\n{text}" if question.is_late and not question.writer else text,
         kind=OutgoingKind.LATE if question.is_late else OutgoingKind.ANSWER,
         tier=Tier.DIRECT,
         level=completion.level,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from bot.domain.address import SessionType
 from bot.domain.clock import Clock
+from bot.domain.message import Attachment
 from bot.domain.thought import Line, Prompt, Question, Role, steady
 from storage.database import Database
 from storage.repositories.messaging import Exchange
@@ -16,6 +19,13 @@ from storage.repositories.messaging import Exchange
 PROMPTS = Path(__file__).parent / "prompts"
 HISTORY_EXCHANGES = 15
 """The last answers of a conversation that a prompt may hold; a level with a small window gets fewer."""
+ELSEWHERE_EXCHANGES = 4
+ELSEWHERE_LIFE = timedelta(hours=24)
+"""A private conversation goes on at another door; what was said longer ago is for the memory to find."""
+LONGEST_FILE = 6_000
+"""Characters of a text file that a prompt holds."""
+LONGEST_QUOTE = 1_000
+READABLE = ("text/", "application/json", "application/xml", "application/x-yaml", "application/toml")
 
 
 class ContextBuilder:
@@ -27,16 +37,34 @@ class ContextBuilder:
         self._clock = clock
         self._system = (PROMPTS / "system.md").read_text("utf-8").strip()
         self._brief = (PROMPTS / "brief.md").read_text("utf-8").strip()
+        self._stranger = (PROMPTS / "stranger.md").read_text("utf-8").strip()
 
     async def build(self, question: Question) -> Prompt:
         """The prompt for *question*. Its standing words change once a day, so that a prefix cache holds. Raises StorageUnavailable."""
+        if question.writer:
+            return self._for_stranger(question)
+        elsewhere: list[Exchange] = []
         async with self._database.reading() as work:
             exchanges = await work.messages.exchanges(question.conversation_id, limit=HISTORY_EXCHANGES, before=question.id)
+            if question.session_type is SessionType.PRIVATE:  # nothing private is said where others read along
+                elsewhere = await work.messages.exchanges_elsewhere(
+                    question.person.id,
+                    question.conversation_id,
+                    limit=ELSEWHERE_EXCHANGES,
+                    since=self._clock.now() - ELSEWHERE_LIFE,
+                    before=question.id,
+                )
         history = to_lines(exchanges)
         if len(exchanges) == HISTORY_EXCHANGES:
             history = steady(history)
-        lines = (*history, Line(role=Role.USER, text=printable(question.text)))
+        lines = (*to_lines(elsewhere), *history, Line(role=Role.USER, text=_with_material(question)))
         return Prompt(system=self._fill(self._system, question), brief_system=self._fill(self._brief, question), lines=lines)
+
+    def _for_stranger(self, question: Question) -> Prompt:
+        """What somebody wrote for whom nobody vouches, as material; nothing else is told to who reads it."""
+        system = self._fill(self._stranger, question)
+        text = f"From: {question.writer}\n\n<mail>\n{_inert(_with_material(question))}\n</mail>\n\nDraft the reply to this mail."
+        return Prompt(system=system, brief_system=system, lines=(Line(role=Role.USER, text=text),))
 
     def _fill(self, words: str, question: Question) -> str:
         person = question.person
@@ -52,6 +80,35 @@ def to_lines(exchanges: Iterable[Exchange]) -> tuple[Line, ...]:
         lines.append(Line(role=Role.USER, text=printable(answered[0].question)))
         lines.append(Line(role=Role.ASSISTANT, text="\n\n".join(printable(exchange.answer) for exchange in answered)))
     return tuple(lines)
+
+
+def _with_material(question: Question) -> str:
+    """What was written, below what it answers, above the files that came with it; a name or a file is material like any other."""
+    quoted = "".join(f"> {line}\n" for line in cleaned(question.quoted)[:LONGEST_QUOTE].splitlines())
+    files = "".join(f"\n\n{_described(attachment)}" for attachment in question.attachments)
+    return printable(quoted + ("\n" if quoted else "") + question.text + files)
+
+
+def _described(attachment: Attachment) -> str:
+    """A file by its name and size; of a text also the beginning."""
+    name = _inert(" ".join(cleaned(attachment.name).split())[:120])
+    about = (
+        f"[Attached file “{name}”, {attachment.media_type}, {attachment.size} bytes{f', {attachment.trouble}' * bool(attachment.trouble)}]"
+    )
+    if attachment.path is None or not attachment.media_type.startswith(READABLE):
+        return about
+    try:
+        with attachment.path.open(encoding="utf-8", errors="replace") as file:
+            content = file.read(LONGEST_FILE + 1)
+    except OSError:
+        return about
+    cut = "\n…" if len(content) > LONGEST_FILE else ""
+    return f"{about}\n<file>\n{_inert(cleaned(content[:LONGEST_FILE]))}{cut}\n</file>"
+
+
+def _inert(text: str) -> str:
+    """*text* that cannot end the frame it is put into."""
+    return re.sub(r"</?\s*(mail|file)\b", lambda found: found.group().replace("<", "‹"), text, flags=re.I)
 
 
 def printable(text: str) -> str:

@@ -116,6 +116,10 @@ class Door(Adapter, Protocol):
     """A channel that Robbie listens on by himself."""
 
     @property
+    def deaf_seconds(self) -> float:
+        """Without a sign of life for so long, it is taken for deaf, and begun anew."""
+
+    @property
     def routes(self) -> Sequence[web.RouteDef]:
         """What the web server serves for it."""
 

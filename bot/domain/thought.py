@@ -11,7 +11,7 @@ from uuid import UUID
 from zlib import crc32
 
 from bot.domain.address import Person, SessionType
-from bot.domain.message import OutgoingKind
+from bot.domain.message import Attachment, OutgoingKind
 
 CHARACTERS_PER_TOKEN = 3.5
 """A cautious rule of thumb for ASCII (English runs nearer 4), used only where no tokenizer of the model is at hand."""
@@ -60,7 +60,11 @@ def estimate_tokens(text: str) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """A stored message that wants an answer; `id` is the message's. `is_late` if the offline rung has answered it already."""
+    """A stored message that wants an answer; `id` is the message's. `is_late` if the offline rung has answered it already.
+
+    `quoted` is what it was written below. `writer` is set where somebody wrote it for whom nobody vouches: then `person` is whom Robbie
+    reads it for, its words are material, and nothing private may be in the answer.
+    """
 
     id: UUID
     conversation_id: UUID
@@ -69,6 +73,9 @@ class Question:
     asked_at: datetime
     session_type: SessionType = SessionType.PRIVATE
     is_late: bool = False
+    quoted: str = ""
+    attachments: tuple[Attachment, ...] = ()
+    writer: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,40 +5,83 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Awaitable, Callable
+from uuid import UUID
 
 from bot.brain.brain import reactive_turn
-from bot.brain.reactive import Intent, Reactive
+from bot.brain.reactive import IN_PRIVATE, Intent, Reactive
+from bot.domain.address import SessionType
+from bot.domain.clock import Clock
+from bot.domain.ports import Card
 from bot.domain.thought import Question, Turn
+from bot.hub.pairing import Pairing
+from bot.services.approvals import Approvals
 from bot.services.notes import Notes
+from storage.database import Database
+from storage.models.messaging import Message
 
 _COMMAND = re.compile(r"\s*/([a-z]{1,32})(?:\s+(.*))?\s*", re.I | re.DOTALL)
+_CHOICE = re.compile(r"\s*(\d|approve|edit|reject|let in|turn away)\s*(?:[.:)]\s*(.*))?", re.I | re.DOTALL)
+CONTROL = ("approve", "edit", "reject", "pair", "link")
+"""What is decided in private alone."""
+ONLY_OWNER = "Only the owner can do that."
 
 Command = Callable[[Question, str], Awaitable[str]]
-"""Does what was asked, given the words after the command's name; returns what to say."""
+"""Does what was asked, given the words after the command's name; returns what to say, or nothing where nothing needs saying."""
 
 
 class Commands:
-    """Answers messages that begin with a slash and a word."""
+    """Answers messages that begin with a slash and a word, or choose among what was offered last."""
 
-    def __init__(self, *, reactive: Reactive, notes: Notes) -> None:
+    def __init__(
+        self, *, database: Database, reactive: Reactive, notes: Notes, approvals: Approvals, pairing: Pairing, clock: Clock
+    ) -> None:
+        self._database = database
         self._reactive = reactive
         self._notes = notes
+        self._approvals = approvals
+        self._pairing = pairing
+        self._clock = clock
         self._table: dict[str, Command] = {
             "help": self._says(Intent.HELP),
             "status": self._says(Intent.STATUS),
             "notes": self._says(Intent.NOTES),
             "note": self._note,
+            "approve": self._approve,
+            "edit": self._edit,
+            "reject": self._reject,
+            "pair": self._pair,
+            "link": self._link,
+            "rate": self._rate,
         }
 
     async def run(self, question: Question) -> Turn | None:
         """The turn of a command; None where the message is none. Raises StorageUnavailable."""
-        found = _COMMAND.fullmatch(question.text)
+        found = _COMMAND.fullmatch(question.text) or _COMMAND.fullmatch(await self._chosen(question))
         if found is None:
             return None
         name, words = found.group(1).lower(), (found.group(2) or "").strip()
         command = self._table.get(name)
-        text = self._unknown(name) if command is None else await command(question, words)
+        if command is not None and name in CONTROL and question.session_type is not SessionType.PRIVATE:
+            text = IN_PRIVATE
+        else:
+            text = self._unknown(name) if command is None else await command(question, words)
         return reactive_turn(text, why=f"the command /{name}")
+
+    async def _chosen(self, question: Question) -> str:
+        """The command of the choice that a number or a word names, if choices were the last thing Robbie offered here."""
+        found = _CHOICE.fullmatch(question.text)
+        if found is None:
+            return ""
+        async with self._database.reading() as work:
+            last = await work.messages.last_said(question.conversation_id, before=question.id)
+        buttons = (last.details or {}).get("buttons", []) if last is not None else []
+        word, more = found.group(1).casefold(), found.group(2) or ""
+        named = {str(place): command for place, (_, command) in enumerate(buttons, start=1)}
+        command = ({label.casefold(): command for label, command in buttons} | named).get(word, "")
+        if more and not command.startswith("/edit"):
+            return ""
+        is_clear = len(await self._cards(question)) < 2  # with more than one thing waiting, a bare yes could mean any of them
+        return f"{command} {more}" if is_clear else "/approve" if command else ""
 
     def _says(self, intent: Intent) -> Command:
         async def say(question: Question, words: str) -> str:
@@ -52,7 +95,90 @@ class Commands:
         await self._notes.keep(person_id=question.person.id, text=words, source_id=question.id)
         return "Noted. `/notes` shows what you keep."
 
+    async def _approve(self, question: Question, words: str) -> str:
+        code, text = _first_word(words)
+        return await self._approvals.approve(question.person, code, text) if code else await self._waiting(question)
+
+    async def _edit(self, question: Question, words: str) -> str:
+        code, text = _first_word(words)
+        return await self._approvals.edit(question.person, code, text) if code else await self._waiting(question)
+
+    async def _reject(self, question: Question, words: str) -> str:
+        code, _ = _first_word(words)
+        return await self._approvals.reject(question.person, code) if code else await self._waiting(question)
+
+    async def _waiting(self, question: Question) -> str:
+        cards = await self._cards(question)
+        told = [f"{card.text}\n\n" + ", ".join(f"`{button.command}`" for button in card.buttons) for card in cards]
+        return "\n\n---\n\n".join(told) or "Nothing waits for your decision."
+
+    async def _cards(self, question: Question) -> list[Card]:
+        return [*await self._pairing.cards(question.person), *await self._approvals.waiting(question.person)]
+
+    async def _pair(self, question: Question, words: str) -> str:
+        if not question.person.is_owner:
+            return ONLY_OWNER
+        verb, _, code = words.partition(" ")
+        match verb.lower():
+            case "approve":
+                name = await self._pairing.approve(code)
+                told = f"{name} is in."
+            case "reject":
+                name = await self._pairing.reject(code)
+                told = f"{name} stays out, and hears nothing more from me."
+            case _:
+                return await self._waiting(question)
+        return told if name else "Nobody waits under that code."
+
+    async def _link(self, question: Question, words: str) -> str:
+        if words:
+            return await self._pairing.outcome(question.person, words)
+        code = await self._pairing.link_code(question.person)
+        return f"Write this to me in a private chat from your other account, within ten minutes: `/link {code}`"
+
+    async def _rate(self, question: Question, words: str) -> str:
+        """up, down or 1 to 10, of the answer whose id follows, or else of the last one here."""
+        word, _, which = words.partition(" ")
+        value = _value_of(word)
+        message = await self._rated(question, which)
+        if value is None or message is None:
+            return "How was the last answer? `/rate up`, `/rate down`, or a number from 1 to 10."
+        source, now = "button" if which else "command", self._clock.now()
+        async with self._database.unit_of_work() as work:
+            await work.feedback.give(user_id=question.person.id, message_id=message.id, value=value, source=source, detail=word, at=now)
+        return "" if which else "Thank you; I will remember that."
+
+    async def _rated(self, question: Question, which: str) -> Message | None:
+        """What is rated: a thing said to this person, or where they take part."""
+        async with self._database.reading() as work:
+            if not which:
+                return await work.messages.last_said(question.conversation_id, before=question.id)
+            found = await work.messages.find_by_id(UUID(which)) if _is_uuid(which) else None
+        is_theirs = found is not None and (found.user_id == question.person.id or found.conversation_id == question.conversation_id)
+        return found if is_theirs and found is not None and found.direction == "out" else None
+
     def _unknown(self, name: str) -> str:
         nearest = difflib.get_close_matches(name, self._table, n=1, cutoff=0.5)
         guess = f" Did you mean `/{nearest[0]}`?" if nearest else ""
         return f"I do not know `/{name}`.{guess} `/help` shows what I can do."
+
+
+def _first_word(words: str) -> tuple[str, str]:
+    first, *rest = words.split(maxsplit=1) or [""]
+    return first, rest[0].strip() if rest else ""
+
+
+def _value_of(word: str) -> float | None:
+    """A rating from -1 to 1; None for what is none."""
+    if word.lower() in ("up", "down"):
+        return 1.0 if word.lower() == "up" else -1.0
+    if word.isascii() and word.isdigit() and 1 <= int(word[:3]) <= 10:
+        return (int(word) - 5.5) / 4.5
+    return None
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return bool(UUID(text))
+    except ValueError:
+        return False

@@ -19,8 +19,9 @@ from bot.brain.levels import find_gaps
 from bot.brain.pricing import Prices
 from bot.config import Config
 from bot.domain.clock import Clock
-from bot.domain.errors import CredentialsRejected, ProviderError, StorageError
+from bot.domain.errors import CredentialsRejected, ProviderError, RobbieError, StorageError
 from bot.domain.finding import Finding, Status
+from bot.domain.ports import Door
 from bot.domain.thought import Usage
 from storage.database import Database
 from storage.schema import schema_status
@@ -49,6 +50,7 @@ class Doctor:
         prices: Prices,
         environ: Mapping[str, str],
         clock: Clock,
+        doors: Sequence[Door] = (),
     ) -> None:
         self._config = config
         self._database = database
@@ -56,6 +58,7 @@ class Doctor:
         self._prices = prices
         self._environ = environ
         self._clock = clock
+        self._doors = doors
 
     async def examine(self) -> AsyncIterator[Finding]:
         """One finding after another, each as soon as it is known."""
@@ -64,8 +67,24 @@ class Doctor:
         yield await self._data()
         async for finding in self._levels():
             yield finding
+        async for finding in self._channels():
+            yield finding
         yield self._disk()
         yield await self._time()
+
+    async def _channels(self) -> AsyncIterator[Finding]:
+        """Every channel that is switched on, as it tells itself, all asked at once."""
+        for examining in asyncio.as_completed([self._channel(door) for door in self._doors]):
+            for finding in await examining:
+                yield finding
+
+    async def _channel(self, door: Door) -> Sequence[Finding]:
+        try:
+            async with asyncio.timeout(2 * LOOK_SECONDS):
+                return await door.examine()
+        except (RobbieError, TimeoutError) as error:
+            detail = str(error) or f"nothing came in {2 * LOOK_SECONDS:.0f} s"
+            return [Finding(part=door.channel, status=Status.FAIL, detail=detail, repair="check the network, then `robbie init`")]
 
     async def _data(self) -> Finding:
         where, file = self._database.place, self._database.file

@@ -6,8 +6,8 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -18,19 +18,23 @@ from bot.brain.providers.offline import digest
 from bot.domain.address import Address, Person
 from bot.domain.clock import Clock
 from bot.domain.errors import StorageError, StorageUnavailable
-from bot.domain.message import Inbound, OutgoingKind
+from bot.domain.message import ASKING, Attachment, Inbound, OutgoingKind
 from bot.domain.ports import Adapter
 from bot.domain.thought import Turn
+from bot.hub import changes
 from bot.hub.commands import Commands
 from bot.hub.feed import Feed, Said
+from bot.hub.files import Files
 from bot.hub.late import LateAnswers
 from bot.hub.metrics import TurnMetrics
 from bot.hub.outbox import Outbox
 from bot.hub.owner import is_dead, name_myself
 from bot.hub.thinking import Thinkers
 from bot.hub.workers import ConversationPool
+from bot.services.approvals import Approvals
 from storage.database import Database
-from storage.models.messaging import Message
+from storage.models.messaging import InboxEvent, InboxState, Message
+from storage.repositories.outbox import ToSend
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +49,20 @@ DRAIN_SECONDS = 2.0
 KNOWN_CONVERSATIONS = 10_000
 """Addresses whose conversation is remembered; any other is looked up."""
 REPLIES = (OutgoingKind.ANSWER, OutgoingKind.OFFLINE, OutgoingKind.NOTICE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """On which a message is received. Noted: kept and never answered; held: an answer waits for the owner's yes; stranger: not to be
+    obeyed, and answered by somebody who knows nothing that is private.
+    """
+
+    is_noted: bool = False
+    is_held: bool = False
+    is_stranger: bool = False
+
+
+AS_USUAL = Terms()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +89,8 @@ class Hub:
         adapters: Mapping[str, Adapter],
         feed: Feed,
         clock: Clock,
+        approvals: Approvals,
+        files: Files,
         metrics: TurnMetrics | None = None,
         tends: bool = True,
     ) -> None:
@@ -84,7 +104,8 @@ class Hub:
         self._queues_at_doors: WeakValueDictionary[Address, asyncio.Lock] = WeakValueDictionary()
         self._unanswered: set[UUID] = set()  # received here, and not answered as far as is known here
         self._waiting: dict[UUID, list[asyncio.Future[Message]]] = defaultdict(list)
-        self._outbox = Outbox(database=database, adapters=adapters, owner=self._owner, clock=clock)
+        self._outbox = Outbox(database=database, adapters=adapters, files=files, owner=self._owner, clock=clock)
+        database.on_promised = self._promised
         self._thinkers = Thinkers(
             database=database,
             brain=brain,
@@ -92,7 +113,9 @@ class Hub:
             feed=feed,
             owner=self._owner,
             clock=clock,
-            pulls=self._outbox.pulls,
+            outbox=self._outbox,
+            approvals=approvals,
+            files=files,
             recorded=self._recorded,
         )
         self._pool = ConversationPool(name="think", step=self._think, width=THINKERS)
@@ -100,16 +123,17 @@ class Hub:
         self._closing = asyncio.Event()
         self._watches: list[asyncio.Task[None]] = []
 
-    async def receive(self, inbound: Inbound, person: Person) -> Receipt:
+    async def receive(self, inbound: Inbound, person: Person, terms: Terms = AS_USUAL) -> Receipt:
         """Store *inbound* once, however often its channel repeats it; the channel may be told as soon as this returns.
 
         Raises StorageUnavailable: then nothing is stored, and the channel must not be told.
         """
         async with self._queues_at_doors.setdefault(inbound.address, asyncio.Lock()):  # what came first is stored first
-            return await self._store(inbound, person)
+            return await self._store(inbound, person, terms)
 
-    async def _store(self, inbound: Inbound, person: Person) -> Receipt:
+    async def _store(self, inbound: Inbound, person: Person, terms: Terms) -> Receipt:
         conversation_id = await self._conversation(inbound, person)
+        is_asked, is_message = inbound.kind in ASKING and not terms.is_noted, inbound.kind in ASKING
         async with self._database.unit_of_work() as work:
             is_new = await work.inbox.add_once(
                 id=inbound.id,
@@ -120,17 +144,34 @@ class Hub:
                 kind=inbound.kind,
                 raw=inbound.raw,
                 received_at=self._clock.now(),
+                state=InboxState.RECEIVED if is_asked else InboxState.NOTED,
             )
-            if is_new:
-                await work.messages.add(_message(inbound, person, conversation_id, self._database.organization))
+            if is_new and is_message:
+                await work.messages.add(_message(inbound, person, conversation_id, self._database.organization, terms))
+                for attachment in inbound.attachments:
+                    await work.attachments.add(message_id=inbound.id, **_columns(attachment))
+            elif is_new:
+                is_asked = await changes.apply(work, inbound, clock=self._clock)
         if not is_new:
             return await self._known(inbound)
+        if not is_message:
+            await self._changed(inbound) if is_asked else None
+            return Receipt(event_id=inbound.id, conversation_id=conversation_id, is_new=True)
+        if terms.is_noted:
+            return Receipt(event_id=inbound.id, conversation_id=conversation_id, is_new=True)
         if len(self._unanswered) >= KNOWN_CONVERSATIONS:
             self._unanswered.clear()
         self._unanswered.add(inbound.id)
         self.feed.publish(conversation_id, Said(message_id=inbound.id))
         self._pool.wake(conversation_id)
         return Receipt(event_id=inbound.id, conversation_id=conversation_id, is_new=True)
+
+    async def _changed(self, inbound: Inbound) -> None:
+        """A conversation (a change may come by another address than the message did) has something to answer again."""
+        async with self._database.reading() as work:
+            event = await work.inbox.find(channel=inbound.sender.channel, account=inbound.sender.account, external_id=inbound.target)
+        if event is not None:
+            self._pool.wake(event.conversation_id)
 
     async def wait_for_reply(self, receipt: Receipt, *, seconds: float) -> Message:
         """The reply to a received message, as soon as it is recorded. Raises TimeoutError; the turn goes on all the same."""
@@ -243,16 +284,21 @@ class Hub:
             await self._let_go(set())
         await self._late.look()
 
-    def _recorded(self, reply: Message, turn: Turn, channel: str) -> None:
+    def _promised(self, to_send: ToSend) -> None:
+        """Something is to be said that nobody asked for: whoever looks at the page sees it, and the workers are woken."""
+        self.feed.publish(to_send.conversation_id, Said(message_id=to_send.message_id))
+        self._outbox.wake(to_send.channel, to_send.conversation_id)
+
+    def _recorded(self, reply: Message | None, turn: Turn, event: InboxEvent) -> None:
         """Tell whoever waits for this reply, deliver it where that is still to be done, and catch up once a model is back."""
         if self._metrics is not None:
             self._metrics.count(turn)
-        if reply.reply_to is not None:
-            self._unanswered.discard(reply.reply_to)
-            for told in self._waiting.get(reply.reply_to, ()):
+        self._unanswered.discard(event.id)
+        if reply is not None:
+            for told in self._waiting.get(event.id, ()):
                 if not told.done():
                     told.set_result(reply)
-        self._outbox.wake(channel, reply.conversation_id)
+            self._outbox.wake(event.channel, reply.conversation_id)
         self._late.recorded(turn)
 
     async def _conversation(self, inbound: Inbound, person: Person) -> UUID:
@@ -284,7 +330,25 @@ class Hub:
             return await work.messages.find_reply(event_id, REPLIES)
 
 
-def _message(inbound: Inbound, person: Person, conversation_id: UUID, organization: str) -> Message:
+def _columns(attachment: Attachment) -> dict[str, Any]:
+    """A file as its row wants it."""
+    return {**asdict(attachment), "path": None if attachment.path is None else str(attachment.path)}
+
+
+def _details(inbound: Inbound, terms: Terms) -> dict[str, Any]:
+    """The rest of what the channel told, and on which terms it was received."""
+    sender = {"account": inbound.sender.account, "name": inbound.sender.name, "is_verified": inbound.is_verified}
+    told = {
+        "thread": dict(inbound.thread),
+        "quoted": inbound.quoted,
+        "files": len(inbound.attachments),
+        "is_held": terms.is_held,
+        "is_stranger": terms.is_stranger,
+    }
+    return {"sender": sender} | {name: value for name, value in told.items() if value}
+
+
+def _message(inbound: Inbound, person: Person, conversation_id: UUID, organization: str, terms: Terms) -> Message:
     """The row of what a person wrote, verbatim."""
     return Message(
         organization_id=organization,
@@ -292,10 +356,11 @@ def _message(inbound: Inbound, person: Person, conversation_id: UUID, organizati
         conversation_id=conversation_id,
         user_id=person.id,
         direction="in",
-        kind="message",
+        kind=inbound.kind,
         text=inbound.text,
         at=inbound.at,
         session_type=inbound.address.session_type,
         external_id=inbound.external_id,
-        digest=digest(inbound.text),
+        digest=None if terms.is_stranger else digest(inbound.text),
+        details=_details(inbound, terms),
     )

@@ -15,6 +15,13 @@ from storage.models.people import Identity, User
 
 FORMER = "former"
 """The role of someone whom config names no more: their words are kept, their credentials open nothing."""
+STRANGER = "stranger"
+"""The role of someone who wrote and has not been let in."""
+OUTSIDE = (FORMER, STRANGER)
+
+
+CONFIG = "config"
+"""Where someone comes from whom config names; whom the owner let in comes from a pairing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +62,8 @@ class Directory:
         names = {user.id: user.name for user in users}
         linked = {(row.channel, row.account, names.get(row.user_id)) for row in identities}
         wanted = {(identity.platform, identity.id, person.name) for person in self._people for identity in person.identities}
-        return wanted <= linked and self._wanted() == {user.name: (user.role, user.timezone) for user in users if user.role != FORMER}
+        named = {user.name: (user.role, user.timezone) for user in users if user.role != FORMER and user.origin == CONFIG}
+        return wanted <= linked and self._wanted() == named
 
     async def _write(self, work: UnitOfWork) -> None:
         now, wanted = self._clock.now(), self._wanted()
@@ -88,21 +96,31 @@ class Directory:
         """The person of this name, however it is capitalised."""
         async with self._database.reading() as work:
             users = await work.people.users()
-        known = (user for user in users if user.role != FORMER)
+        known = (user for user in users if user.role not in OUTSIDE)
         return next((_person(user) for user in known if user.name.casefold() == name.casefold()), None)
 
     async def by_id(self, person_id: UUID) -> Person | None:
         """The person of this id."""
         async with self._database.reading() as work:
             user = await work.people.find_user_by_id(person_id)
-        return None if user is None or user.role == FORMER else _person(user)
+        return None if user is None or user.role in OUTSIDE else _person(user)
+
+    async def by_account(self, channel: str, account: str) -> Person | None:
+        """Whose account this is; None for a stranger's."""
+        async with self._database.reading() as work:
+            user = await work.people.find_user_by_account(channel, account)
+        return None if user is None or user.role in OUTSIDE else _person(user)
+
+    def names(self, channel: str, account: str) -> bool:
+        """Whether config says whose account this is."""
+        return any((identity.platform, identity.id) == (channel, account) for person in self._people for identity in person.identities)
 
     async def everyone(self) -> tuple[tuple[Person, tuple[Account, ...]], ...]:
         """All people with their accounts."""
         async with self._database.reading() as work:
             users, identities = await work.people.users(), await work.people.identities()
         accounts = [Account(channel=row.channel, account=row.account, person_id=row.user_id) for row in identities]
-        return tuple((_person(user), tuple(a for a in accounts if a.person_id == user.id)) for user in users)
+        return tuple((_person(user), tuple(a for a in accounts if a.person_id == user.id)) for user in users if user.role != STRANGER)
 
 
 def _person(user: User) -> Person:

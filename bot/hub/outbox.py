@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -13,12 +14,14 @@ import structlog
 from bot.domain.address import Address, SessionType
 from bot.domain.clock import Clock
 from bot.domain.errors import AdapterError, ChannelUnavailable, Conflict, DeliveryRejected, DeliveryUnknown
-from bot.domain.message import Outgoing, OutgoingKind, Sent
+from bot.domain.message import Button, Outgoing, OutgoingKind, Sent
 from bot.domain.ports import Adapter
+from bot.hub.files import Files
 from bot.hub.patience import outlast
+from bot.hub.showing import Showing
 from bot.hub.workers import ConversationPool
 from storage.database import Database
-from storage.models.messaging import OutboxItem, OutboxState
+from storage.models.messaging import Conversation, Message, OutboxItem, OutboxState
 from storage.repositories.base import Claim
 from storage.repositories.outbox import Promised
 
@@ -30,7 +33,8 @@ LEASE_SECONDS = 20.0
 WIDTH = 16
 """Sends under way at once on one channel."""
 FIRST_RETRY_SECONDS = 1.0
-LONGEST_RETRY_SECONDS = 300.0
+LONGEST_RETRY_SECONDS = 20.0
+"""A channel that was away is to be of use again soon after its return."""
 SEND_SECONDS = 60.0
 DOUBTS_ALLOWED = 5
 """Sends of one reply; if the last of them is in doubt as well, it is left at that and the operator is told."""
@@ -40,8 +44,9 @@ RECOVERED_MARK = "(Recovered after a restart; you may have seen this before.)\n\
 class Outbox:
     """Delivers what was promised, by the adapter of each conversation's channel; a slow channel has workers of its own."""
 
-    def __init__(self, *, database: Database, adapters: Mapping[str, Adapter], owner: str, clock: Clock) -> None:
+    def __init__(self, *, database: Database, adapters: Mapping[str, Adapter], files: Files, owner: str, clock: Clock) -> None:
         self._database = database
+        self._files = files
         self._adapters = adapters
         self._owner = owner
         self._clock = clock
@@ -62,6 +67,28 @@ class Outbox:
         """Something may be ready to be sent in this conversation."""
         if channel in self._pools:
             self._pools[channel].wake(conversation_id)
+
+    def shows(self, channel: str) -> bool:
+        """Whether a growing reply can be seen on this channel."""
+        adapter = self._adapters.get(channel)
+        return adapter is not None and adapter.capabilities.show_seconds > 0
+
+    def showing(self, item: OutboxItem, conversation: Conversation, asked: Message) -> Showing:
+        """Lets a reply be seen on its channel while it grows; the item learns which message shows it."""
+        adapter, known = self._adapters[conversation.channel], item.channel_message_id
+
+        async def show(text: str) -> Sent:
+            nonlocal known
+            outgoing = _addressed(item, conversation, asked.details or {}, asked.external_id)
+            sent = await self._bounded(adapter.show(replace(outgoing, text=text, channel_message_id=known)))
+            known = sent.channel_message_id or known
+            return sent
+
+        async def shown(sent: Sent) -> None:
+            async with self._database.unit_of_work() as work:
+                await work.outbox.show(item.id, sent.channel_message_id or "")
+
+        return Showing(show=show, shown=shown, seconds=adapter.capabilities.show_seconds, known=known)
 
     async def drain(self, seconds: float) -> None:
         """Finish what is being sent, within *seconds*."""
@@ -114,9 +141,11 @@ class Outbox:
             if not adapter.capabilities.finds:
                 await outlast(lambda: self._mark_recovered(promised), what="the mark of a repeat")
                 mark = RECOVERED_MARK
-            elif (found := await self._bounded(adapter.find(_outgoing(promised)))) is not None:
-                return found
-        return await self._bounded(adapter.send(_outgoing(promised, mark=mark)))
+            elif (found := await self._bounded(adapter.find(self._outgoing(promised)))) is not None:
+                if found.is_whole:
+                    return found
+                item.channel_message_id = found.channel_message_id
+        return await self._bounded(adapter.send(self._outgoing(promised, mark=mark)))
 
     async def _bounded(self, asking: Awaitable[T]) -> T:
         """What a channel answers. Raises DeliveryUnknown where it does not for too long: the conversation waits behind this."""
@@ -139,7 +168,8 @@ class Outbox:
     async def _again(self, item: OutboxItem, state: OutboxState, error: Exception) -> float:
         wait = _retry_after(item, error)
         due, recovered = self._clock.now() + timedelta(seconds=wait), item.recovered or state is OutboxState.UNKNOWN
-        await self._settle(item, state, recovered=recovered, next_attempt_at=due, last_error=_brief(error))
+        sent = (isinstance(error, AdapterError) and error.sent) or item.channel_message_id
+        await self._settle(item, state, recovered=recovered, next_attempt_at=due, channel_message_id=sent, last_error=_brief(error))
         return wait
 
     async def _dead(self, item: OutboxItem, error: Exception) -> float:
@@ -163,6 +193,19 @@ class Outbox:
         async with self._database.reading() as work:
             return 0.0 if await work.outbox.has_more(conversation_id) else None
 
+    def _outgoing(self, promised: Promised, mark: str = "") -> Outgoing:
+        message = promised.message
+        outgoing = _addressed(promised.item, promised.conversation, promised.asked, promised.reply_to)
+        text, attachments = self._files.outgoing(message.id, message.text)
+        return replace(
+            outgoing,
+            kind=OutgoingKind(message.kind),
+            text=mark + text,
+            recovered=bool(mark),
+            buttons=_buttons(message),
+            attachments=attachments,
+        )
+
     def _make_claim(self) -> Claim:
         now = self._clock.now()
         return Claim(owner=self._owner, now=now, until=now + timedelta(seconds=LEASE_SECONDS))
@@ -180,14 +223,24 @@ def _retry_after(item: OutboxItem, error: Exception) -> float:
     return min(FIRST_RETRY_SECONDS * 2.0**doublings, LONGEST_RETRY_SECONDS)
 
 
-def _outgoing(promised: Promised, mark: str = "") -> Outgoing:
-    conversation, message = promised.conversation, promised.message
+def _addressed(item: OutboxItem, conversation: Conversation, asked: Mapping[str, Any], reply_to: str | None) -> Outgoing:
+    """What is sent for an item, as yet without its words."""
     return Outgoing(
-        id=promised.item.id,
+        id=item.id,
         address=Address(channel=conversation.channel, conversation=conversation.key, session_type=SessionType(conversation.session_type)),
-        kind=OutgoingKind(message.kind),
-        text=mark + message.text,
-        reply_to=promised.reply_to,
-        recovered=bool(mark),
-        channel_message_id=promised.item.channel_message_id,
+        kind=OutgoingKind.ANSWER,
+        text="",
+        reply_to=reply_to,
+        channel_message_id=item.channel_message_id,
+        thread=asked.get("thread", {}),
+        asker=asked.get("sender", {}).get("account", ""),
     )
+
+
+def _buttons(message: Message) -> tuple[Button, ...]:
+    """The choices under a message; a model's answer can be rated."""
+    details = message.details or {}
+    chosen = tuple(Button(label=label, command=command) for label, command in details.get("buttons", ()))
+    if message.kind in (OutgoingKind.ANSWER, OutgoingKind.LATE) and details.get("model"):
+        chosen += (Button(label="👍", command=f"/rate up {message.id}"), Button(label="👎", command=f"/rate down {message.id}"))
+    return chosen

@@ -13,6 +13,7 @@ import structlog
 
 from bot.brain.brain import Brain, reactive_turn, recalled
 from bot.brain.budget import settle
+from bot.brain.reactive import one_line
 from bot.domain.address import Person, SessionType
 from bot.domain.clock import Clock, new_id
 from bot.domain.errors import Conflict, StorageUnavailable
@@ -20,7 +21,11 @@ from bot.domain.message import OutgoingKind
 from bot.domain.thought import Question, Turn
 from bot.hub.commands import Commands
 from bot.hub.feed import Feed, Grown, Said
+from bot.hub.files import Files
+from bot.hub.outbox import Outbox
 from bot.hub.patience import outlast
+from bot.hub.showing import Showing
+from bot.services.approvals import Approvals
 from storage.database import Database, UnitOfWork
 from storage.models.messaging import InboxEvent, InboxState, Message
 from storage.repositories.base import Claim
@@ -68,8 +73,10 @@ class Thinkers:
         feed: Feed,
         owner: str,
         clock: Clock,
-        pulls: Callable[[str], bool],
-        recorded: Callable[[Message, Turn, str], None],
+        outbox: Outbox,
+        approvals: Approvals,
+        files: Files,
+        recorded: Callable[[Message | None, Turn, InboxEvent], None],
     ) -> None:
         self._database = database
         self._brain = brain
@@ -77,7 +84,9 @@ class Thinkers:
         self._feed = feed
         self._owner = owner
         self._clock = clock
-        self._pulls = pulls
+        self._outbox = outbox
+        self._approvals = approvals
+        self._files = files
         self._recorded = recorded
         self._held: set[UUID] = set()
 
@@ -118,7 +127,7 @@ class Thinkers:
     async def _answer(self, asked: Asked, *, others_answered: bool = False) -> _Outcome:
         """Answer and record a claimed event."""
         event = asked.event
-        stream = _Stream(database=self._database, feed=self._feed, event=event, claim=self._make_claim)
+        stream = _Stream(database=self._database, feed=self._feed, asked=asked, claim=self._make_claim, outbox=self._outbox)
         try:
             if event.crashes >= CRASHES_ALLOWED or (event.attempts > CLAIMS_ALLOWED and not _is_late(event)):
                 return await self._set_aside(asked, stream)
@@ -136,21 +145,28 @@ class Thinkers:
         except Exception as error:  # a message that breaks its handler must not break the hub, nor be forgotten
             log.exception("turn.crashed", message=str(event.id), crashes=event.crashes + 1)
             return await self._crashed(event, error)
+        finally:
+            await stream.end()
 
     async def _think(self, asked: Asked, stream: _Stream) -> Turn:
-        question = _question(asked)
+        question = replace(_question(asked), attachments=await self._files.of(asked.message))
         stream.begin()
-        return await self._commands.run(question) or await self._brain.answer(question, None if question.is_late else stream)
+        if question.writer:
+            return await self._brain.answer(question)
+        is_shown = not question.is_late and not asked.details.get("is_held")
+        return await self._commands.run(question) or await self._brain.answer(question, stream if is_shown else None)
 
     async def _record(self, asked: Asked, turn: Turn, *, stream: _Stream, state: InboxState = InboxState.ANSWERED) -> _Outcome:
         """One commit: the reply, the event's new state, the promise to deliver, what it cost."""
         event, state = asked.event, InboxState.QUEUED if turn.queued else state
+        await stream.end()
         try:
             reply, has_more = await outlast(lambda: self._commit(asked, turn, stream=stream, state=state), what="a finished turn")
         except Conflict as error:
             return self._superseded(event, error)
-        self._feed.publish(reply.conversation_id, Said(message_id=reply.id, reply_to=reply.reply_to))
-        self._recorded(reply, turn, event.channel)
+        if reply is not None:
+            self._feed.publish(reply.conversation_id, Said(message_id=reply.id, reply_to=reply.reply_to))
+        self._recorded(reply, turn, event)
         return _Outcome(rest=0.0 if has_more else None)
 
     def _superseded(self, event: InboxEvent, error: Conflict) -> _Outcome:
@@ -159,25 +175,46 @@ class Thinkers:
         self._feed.publish(event.conversation_id, Said(message_id=event.id, reply_to=event.id))
         return _Outcome(rest=0.0)
 
-    async def _commit(self, asked: Asked, turn: Turn, *, stream: _Stream, state: InboxState) -> tuple[Message, bool]:
-        """The reply that was recorded, and whether more waits in its conversation: a claim that finds nothing would cost a commit."""
+    async def _commit(self, asked: Asked, turn: Turn, *, stream: _Stream, state: InboxState) -> tuple[Message | None, bool]:
+        """The reply that was recorded, if any, and whether more waits in its conversation: a claim in vain would cost a commit."""
         event, now = asked.event, self._clock.now()
         async with self._database.unit_of_work() as work:
             turn = await self._with_notice(work, turn, asked)
-            reply = _reply(asked, turn, id=new_id(), at=now)
             await work.inbox.settle(event, state, now=now, deferred_at=now if turn.queued else event.deferred_at)
+            await self._record_usage(work, event.id, turn)
+            if not await self._is_told(work, asked, turn):
+                return None, await work.inbox.has_more(event.conversation_id)
+            reply = _reply(asked, turn, id=new_id(), at=now)
             reply.recovered = await work.outbox.promise(
                 conversation_id=event.conversation_id,
                 event_id=event.id,
                 message_id=reply.id,
-                delivered=self._pulls(event.channel),
+                delivered=self._outbox.pulls(event.channel),
                 streamed=stream.is_promised,
-                retried=event.attempts > 1 and not stream.is_open,
+                retried=(event.attempts > 1 and not stream.is_open) or stream.is_doubtful,
                 now=now,
             )
             await work.messages.add(reply)
-            await self._record_usage(work, event.id, turn)
             return reply, await work.inbox.has_more(event.conversation_id)
+
+    async def _is_told(self, work: UnitOfWork, asked: Asked, turn: Turn) -> bool:
+        """Whether the turn's words go to who wrote; a press of a button may need none, and what is held goes to the owner first.
+
+        Somebody outside gets an answer or nothing: makeshifts are made of what is private.
+        """
+        if asked.is_by_stranger or asked.details.get("is_held"):
+            if turn.kind not in (OutgoingKind.ANSWER, OutgoingKind.LATE):
+                return False
+            if asked.details.get("is_held"):
+                await self._propose(work, asked, turn)
+                return False
+        return bool(turn.text)
+
+    async def _propose(self, work: UnitOfWork, asked: Asked, turn: Turn) -> None:
+        message, sender = asked.message, asked.details.get("sender", {})
+        about = {"subject": asked.details.get("thread", {}).get("subject", ""), **sender}
+        where = {"conversation_id": message.conversation_id, "event_id": message.id}
+        await self._approvals.propose_reply(work, **where, asked=message.text, about=about, text=turn.text)
 
     async def _with_notice(self, work: UnitOfWork, turn: Turn, asked: Asked) -> Turn:
         """Say once a day that the allowance is used up."""
@@ -232,28 +269,38 @@ class Thinkers:
 class _Stream:
     """Shows a growing reply to whoever watches; the promise that it is being shown is committed before its first word is."""
 
-    def __init__(self, *, database: Database, feed: Feed, event: InboxEvent, claim: Callable[[], Claim]) -> None:
+    def __init__(self, *, database: Database, feed: Feed, asked: Asked, claim: Callable[[], Claim], outbox: Outbox) -> None:
         self._database = database
         self._feed = feed
-        self._event = event
+        self._asked = asked
+        self._event = asked.event
         self._claim = claim
+        self._outbox = outbox
+        self._channel: Showing | None = None
         self._is_barred = False
         self.is_open = False
         self.is_promised = False  # perhaps: the news that a commit arrived can be lost
+        self.is_doubtful = False  # the channel may show something that is not known of
         self.begin()
 
     def begin(self) -> None:
         """What comes next is the beginning of a reply: it stands in the place of whatever an earlier try has shown."""
-        self._unseen, self._is_new = "", True
+        self._unseen, self._is_new, self._whole = "", True, ""
+
+    async def end(self) -> None:
+        """Let nothing more be seen of it on its channel; may be called twice."""
+        if self._channel is not None:
+            self.is_doubtful = not await self._channel.end()
 
     async def token(self, text: str) -> None:
         """Show more text, if anybody looks."""
         self._unseen += text
+        self._whole += text
         await self._show(whole=self._is_new)
 
     async def replace(self, text: str) -> None:
         """Show this text instead of what was shown."""
-        self._unseen = text
+        self._unseen = self._whole = text
         await self._show(whole=True)
 
     async def _show(self, *, whole: bool) -> None:
@@ -261,19 +308,26 @@ class _Stream:
             return
         self._feed.publish(self._event.conversation_id, Grown(event_id=self._event.id, text=self._unseen, whole=whole))
         self._unseen, self._is_new = "", False
+        if self._channel is not None:
+            self._channel.grow(self._whole)
 
     async def _open(self) -> bool:
         """Promise it first; what cannot be promised is not shown, and the answer comes in one piece."""
-        if self._is_barred or not self._feed.is_watched(self._event.conversation_id):
+        shows = self._outbox.shows(self._event.channel)
+        if self._is_barred or not (shows or self._feed.is_watched(self._event.conversation_id)):
             return False
         self.is_promised = True
         try:
             async with self._database.unit_of_work() as work:
-                await work.outbox.open_stream(conversation_id=self._event.conversation_id, event_id=self._event.id, claim=self._claim())
+                where = {"conversation_id": self._event.conversation_id, "event_id": self._event.id}
+                item = await work.outbox.open_stream(**where, claim=self._claim())
+                conversation = await work.conversations.find_by_id(self._event.conversation_id) if shows else None
         except StorageUnavailable as error:
             log.warning("stream.not_shown", error=str(error))
             self._is_barred = True
             return False
+        if conversation is not None:
+            self._channel = self._outbox.showing(item, conversation, self._asked.message)
         self.is_open = True
         return True
 
@@ -309,7 +363,15 @@ def _question(asked: Asked) -> Question:
         asked_at=asked.message.at,
         session_type=SessionType(asked.message.session_type),
         is_late=_is_late(asked.event),
+        quoted=asked.details.get("quoted", ""),
+        writer=_writer(asked) if asked.is_by_stranger else "",
     )
+
+
+def _writer(asked: Asked) -> str:
+    """Who wrote something that nobody vouches for, and about what; in one line."""
+    sender, subject = asked.details.get("sender", {}), asked.details.get("thread", {}).get("subject", "")
+    return one_line(f"{sender.get('name', '')} <{sender.get('account', '')}>, about: {subject or 'nothing in particular'}")
 
 
 def _reply(asked: Asked, turn: Turn, *, id: UUID, at: datetime) -> Message:

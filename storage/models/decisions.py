@@ -14,12 +14,11 @@ from storage.models.base import Base, belongs_to
 
 
 class ProposalState(StrEnum):
-    """waiting → approved or rejected; one that waited too long is expired."""
+    """waiting → approved or rejected; one that still waits after `expires_at` can be neither."""
 
     WAITING = "waiting"
     APPROVED = "approved"
     REJECTED = "rejected"
-    EXPIRED = "expired"
 
 
 class Proposal(Base):
@@ -34,7 +33,6 @@ class Proposal(Base):
         belongs_to("conversations", "conversation_id"),
         UniqueConstraint("organization_id", "code"),
         Index(None, "organization_id", "state", "id"),
-        Index(None, "organization_id", "event_id"),
     )
 
     organization_id: Mapped[str] = mapped_column(primary_key=True)

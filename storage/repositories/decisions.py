@@ -17,7 +17,6 @@ from storage.repositories.base import Repository, ours
 
 _ADD = insert_or_skip(Proposal)
 _BY_CODE = select(Proposal).where(ours(Proposal), Proposal.code == given("code"))
-_OF_EVENT = select(Proposal.id).where(ours(Proposal), Proposal.event_id == given("event"), Proposal.state == ProposalState.WAITING)
 _WAITING = (
     select(Proposal)
     .where(ours(Proposal), Proposal.state == ProposalState.WAITING)
@@ -27,8 +26,6 @@ _WAITING = (
 _CHANGE = update(Proposal).where(
     ours(Proposal), Proposal.id == given("proposal"), Proposal.state == ProposalState.WAITING, Proposal.expires_at > given("now")
 )
-_EXPIRE = update(Proposal).where(ours(Proposal), Proposal.state == ProposalState.WAITING, Proposal.expires_at <= given("now"))
-_DROP = update(Proposal).where(ours(Proposal), Proposal.event_id == given("event"), Proposal.state == ProposalState.WAITING)
 _GIVE = insert_or_replace(Feedback, "value", "source", "detail", "at")
 _GIVEN = select(Feedback).where(ours(Feedback), Feedback.message_id == given("message"))
 
@@ -44,10 +41,6 @@ class Proposals(Repository):
         """The proposal of this code, decided or not."""
         return await self._first(Proposal, _BY_CODE, code=code)
 
-    async def is_waiting_for(self, event_id: UUID) -> bool:
-        """Whether something about this event waits already."""
-        return await self._value(_OF_EVENT, event=event_id) is not None
-
     async def waiting(self, user_id: UUID, now: datetime) -> Sequence[Proposal]:
         """What this person has to decide, oldest first."""
         return await self._all(Proposal, _WAITING, user=user_id, now=now)
@@ -55,14 +48,6 @@ class Proposals(Repository):
     async def change(self, proposal_id: UUID, *, now: datetime, **values: Any) -> bool:
         """Give one that still waits these values; whether it did, which of two deciders only one sees."""
         return await self._changes(_CHANGE, proposal=proposal_id, now=now, **values)
-
-    async def drop(self, event_id: UUID, now: datetime) -> None:
-        """What waits about an event is void: it was changed or withdrawn."""
-        await self._changes(_DROP, event=event_id, state=ProposalState.EXPIRED, decided_at=now)
-
-    async def expire(self, now: datetime) -> bool:
-        """What has waited too long waits no more; whether anything had."""
-        return await self._changes(_EXPIRE, now=now, state=ProposalState.EXPIRED, decided_at=now)
 
 
 class Feedbacks(Repository):

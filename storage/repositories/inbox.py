@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,6 +31,16 @@ class Asked:
     event: InboxEvent
     message: Message
     user: User
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """The rest of what is known of the message."""
+        return self.message.details or {}
+
+    @property
+    def is_by_stranger(self) -> bool:
+        """Whether somebody wrote it for whom nobody vouches, to whom `user` is."""
+        return bool(self.details.get("is_stranger"))
 
 
 _other = aliased(InboxEvent)

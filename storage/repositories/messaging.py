@@ -118,7 +118,8 @@ _EARLIER_ANSWER = (
 _ANSWERED = (
     select(_question.id, _question.text, Message.text)
     .join(_question, and_(_question.organization_id == Message.organization_id, _question.id == Message.reply_to))
-    .where(ours(Message), Message.kind.in_(("answer", "late")), _question.kind != DELETED, _IS_EARLIER)
+    .where(ours(Message), Message.kind.in_(("answer", "late")), _IS_EARLIER)
+    .where(_question.kind != DELETED, ~_question.text.startswith("/"))
     .order_by(Message.id.desc())
     .limit(given("limit"))
 )
@@ -237,6 +238,6 @@ class Attachments(Repository):
         """The files of a message, in their order."""
         return await self._all(StoredAttachment, _ATTACHMENTS, message=message_id)
 
-    async def fetched(self, attachment_id: UUID, *, path: str | None, size: int, trouble: str) -> None:
-        """Where its bytes lie, or why they do not."""
-        await self._changes(_CHANGE_ATTACHMENT, attachment=attachment_id, path=path, size=size, trouble=trouble)
+    async def fetched(self, attachment_id: UUID, *, path: str) -> None:
+        """Where its bytes lie."""
+        await self._changes(_CHANGE_ATTACHMENT, attachment=attachment_id, path=path)

@@ -29,6 +29,7 @@ _CODE = select(LinkCode).where(
     LinkCode.used_at.is_(None),
     or_(LinkCode.expires_at.is_(None), LinkCode.expires_at > given("now")),
 )
+_ANY_CODE = select(LinkCode).where(ours(LinkCode), LinkCode.kind == given("of_kind"), LinkCode.code == given("the_code"))
 _USE_CODE = update(LinkCode).where(ours(LinkCode), LinkCode.id == given("which"), LinkCode.used_at.is_(None)).values(used_at=given("now"))
 _OPEN_CODES = select(LinkCode).where(ours(LinkCode), LinkCode.kind == given("of_kind"), LinkCode.used_at.is_(None)).order_by(LinkCode.id)
 _END_IDENTITY = delete(Identity).where(ours(Identity), Identity.channel == given("channel"), Identity.account == given("account"))
@@ -40,6 +41,7 @@ _USER_BY_ACCOUNT = (
     .join(Identity, and_(Identity.organization_id == User.organization_id, Identity.user_id == User.id))
     .where(ours(Identity), Identity.channel == given("channel"), Identity.account == given("account"))
 )
+_OWNER = select(User).where(ours(User), User.role == "owner").limit(1)
 _RENAME = update(User).where(ours(User), User.id == given("user"))
 _RETIRE = (
     update(User)
@@ -83,6 +85,10 @@ class People(Repository):
         """The code, if it can still be used."""
         return await self._first(LinkCode, _CODE, of_kind=kind, the_code=code, now=now)
 
+    async def find_any_code(self, kind: str, code: str) -> LinkCode | None:
+        """The code, used or not."""
+        return await self._first(LinkCode, _ANY_CODE, of_kind=kind, the_code=code)
+
     async def use_code(self, code_id: UUID, now: datetime) -> bool:
         """Nobody can use it again; False where somebody did."""
         return await self._changes(_USE_CODE, which=code_id, now=now)
@@ -117,6 +123,12 @@ class People(Repository):
     async def find_user_by_id(self, user_id: UUID) -> User | None:
         """The user of this id."""
         return await self._first(User, _USER_BY_ID, user=user_id)
+
+    async def owner(self) -> User:
+        """The one Robbie works for, who exists since the start."""
+        found = await self._first(User, _OWNER)
+        assert found is not None
+        return found
 
     async def find_user_by_account(self, channel: str, account: str) -> User | None:
         """Whose account this is."""

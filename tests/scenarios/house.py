@@ -8,16 +8,18 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from bot.app import App, build
 from bot.brain.chain import Rung
-from bot.config import BrainConfig, Config, DatabaseConfig, RobbieConfig, WebConfig
-from bot.domain.address import Address, Person, Sender
+from bot.config import BrainConfig, Config, DatabaseConfig, EmailConfig, PersonConfig, RobbieConfig, WebConfig
+from bot.domain.address import Address, Person, Sender, SessionType
 from bot.domain.clock import Clock, SystemClock, new_id
-from bot.domain.errors import ProviderError, ProviderUnavailable, StorageUnavailable, StreamBroken
-from bot.domain.message import Inbound, Outgoing, Sent
-from bot.domain.ports import Capabilities
+from bot.domain.errors import ChannelUnavailable, ProviderError, ProviderUnavailable, StorageUnavailable, StreamBroken
+from bot.domain.finding import Finding, Status
+from bot.domain.message import Attachment, Inbound, Outgoing, Sent
+from bot.domain.ports import Capabilities, Reception
 from bot.domain.thought import Delta, Finish, Prompt
 from bot.hub.hub import Receipt
 from storage.database import Database
@@ -35,6 +37,7 @@ class FakeModel:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.prompts: list[Prompt] = []
         self.error: ProviderError | None = None
         self.slow_at = ""
         self.fails_at = ""
@@ -46,6 +49,7 @@ class FakeModel:
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish]:
         question = prompt.lines[-1].text
         self.asked.append(question)
+        self.prompts.append(prompt)
         if not self.slow_at or self.slow_at in question:
             await self.gate.wait()
         if self.error is not None:
@@ -80,6 +84,7 @@ class FakePush:
     def __init__(self, *, finds: bool = False, show_seconds: float = 0.0) -> None:
         self.capabilities = Capabilities(finds=finds, show_seconds=show_seconds)
         self.showed: list[Outgoing] = []
+        self.hangs_at_show = False
         self.took: list[Outgoing] = []
         self.fails_before: deque[Exception] = deque()
         self.fails_after: deque[Exception] = deque()
@@ -105,10 +110,56 @@ class FakePush:
 
     async def show(self, outgoing: Outgoing) -> Sent:
         self.showed.append(outgoing)
+        if self.hangs_at_show:
+            await asyncio.Event().wait()
         return Sent(channel_message_id=outgoing.channel_message_id or f"s{len(self.showed)}")
 
     async def find(self, outgoing: Outgoing) -> Sent | None:
         return next((Sent(channel_message_id="found") for took in self.took if took.id == outgoing.id), None)
+
+
+class FakeDoor(FakePush):
+    """FAKE: a channel that Robbie listens on: what it hears it is told by `hears`; it can be refused, fall, or go deaf."""
+
+    routes = ()
+    deaf_seconds = 5.0
+
+    def __init__(self, channel: str, *, finds: bool = False, show_seconds: float = 0.0, answers_strangers: bool = True) -> None:
+        super().__init__(finds=finds, show_seconds=show_seconds)
+        self.channel = channel
+        self.capabilities = Capabilities(
+            finds=finds, show_seconds=show_seconds, buttons=answers_strangers, answers_strangers=answers_strangers
+        )
+        self.listens = 0
+        self.falls: deque[Exception] = deque()
+        self.files: dict[str, bytes] = {}
+
+    async def listen(self, reception: Reception, told: Callable[[], None]) -> None:
+        self.listens += 1
+        if self.falls:
+            raise self.falls.popleft()
+        told()
+        await asyncio.Event().wait()
+
+    async def fetch(self, attachment: Attachment, into: Path) -> None:
+        if attachment.source not in self.files:
+            raise ChannelUnavailable("FAKE: gone")
+        into.write_bytes(self.files[attachment.source])
+
+    async def examine(self) -> Sequence[Finding]:
+        return [Finding(part=self.channel, status=Status.OK, detail="FAKE")]
+
+    def says(self, text: str, *, account: str, conversation: str = "", shared: bool = False, **more: Any) -> Inbound:
+        """What somebody wrote on this channel."""
+        kind = SessionType.SHARED if shared else SessionType.PRIVATE
+        told = {"external_id": str(new_id()), "at": SystemClock().now(), **more}
+        return Inbound(
+            id=new_id(),
+            address=Address(channel=self.channel, conversation=conversation or account, session_type=kind),
+            sender=Sender(channel=self.channel, account=account, name=account.title()),
+            text=text,
+            **told,
+        )
 
 
 class FlakyDatabase(Database):
@@ -216,15 +267,21 @@ async def open_house(
     clock: Clock | None = None,
     database: Database | None = None,
     rungs: Sequence[Rung] | None = None,
+    doors: Sequence[FakeDoor] = (),
+    people: Sequence[PersonConfig] = (),
+    replies: str = "approve",
     tends: bool = True,
     **brain: object,
 ) -> AsyncIterator[House]:
-    """A hub that runs while inside, and stops as SIGTERM stops it."""
+    """A hub that runs while inside, and stops as SIGTERM stops it. Its supervisor is not begun."""
     model, push = model or FakeModel(), push or FakePush()
     rungs = rungs or [rung_of(model)]
-    config = config_of(url, folder, **brain)
+    config = config_of(url, folder, **brain).model_copy(
+        update={"people": tuple(people), "email": EmailConfig.model_validate({"replies": replies})}
+    )
     clock = clock or SystemClock()
-    async with build(config, environ={}, rungs=rungs, adapters=[push], clock=clock, database=database, tends=tends) as app:
+    parts: dict[str, Any] = {"rungs": rungs, "adapters": [push], "doors": doors, "clock": clock, "database": database, "tends": tends}
+    async with build(config, environ={}, **parts) as app:
         owner = await app.prepare()
         async with app.hub:
             yield House(app=app, owner=owner, model=model, push=push)

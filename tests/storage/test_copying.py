@@ -107,6 +107,16 @@ async def _fill(stage: Stage) -> None:
         await work.usage.add(at=now, level="l", provider="p", model="m", outcome="ok", cost_usd=0.1 + 0.2, first_token_ms=1 / 3)
         row = {"rung": "r", "state": "open", "openings": 3, "outcomes": [True, False], "retry_at": now, "updated_at": now}
         await work.health.save([row])
+        await work.attachments.add(
+            message_id=event_id, name="ż\x00", media_type="text/plain", size=2**40, source="s", path=None, trouble=""
+        )
+        await work.people.add_code(kind="pair", code="K", user_id=stage.allan.id, created_at=now)
+        about = {"title": "t", "text": "x", "details": {"a": [1]}, "created_at": now, "expires_at": now, "event_id": event_id}
+        await work.proposals.add_once(code="A", kind="reply", user_id=stage.allan.id, conversation_id=stage.conversation.id, **about)
+        await work.feedback.give(user_id=stage.allan.id, message_id=event_id, value=1 / 3, source="reaction", detail="👍", at=now)
+        await work.housekeeping.lease("l", owner="me", now=now, until=now)
+        await work.housekeeping.set_cursor("c", "1:2")
+        await work.housekeeping.install("slack", "T1", granted="{}", at=now)
         await work.credentials.add(kind="token", secret_hash="h", user_id=stage.allan.id, label="", now=now, expires_at=None)
 
 

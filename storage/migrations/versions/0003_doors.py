@@ -61,7 +61,6 @@ def upgrade() -> None:
         key=["id"],
     )
     _index("proposals", "state", "id")
-    _index("proposals", "event_id")
     _table(
         "attachments",
         [

@@ -29,7 +29,7 @@ async def _later(house: House, clock: FakeClock, conversation: object) -> None:
 
 
 async def test_channel_that_is_away_gets_the_reply_when_it_is_back(house: House, clock: FakeClock) -> None:
-    house.push.fails_before.extend([ChannelUnavailable("FAKE"), ChannelUnavailable("FAKE", retry_after=30)])
+    house.push.fails_before.extend([ChannelUnavailable("FAKE"), ChannelUnavailable("FAKE", retry_after=15)])
     receipt = await house.hears("hello")
     await house.reply(receipt)
     await until(lambda: len(house.push.fails_before) == 1)

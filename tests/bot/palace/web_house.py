@@ -26,6 +26,7 @@ from bot.domain.ports import Listener
 from bot.domain.thought import Question, TaskType, Tier, Turn
 from bot.hub.auth import Auth
 from bot.hub.feed import Feed
+from bot.hub.files import Files
 from bot.hub.hub import Hub
 from bot.hub.identity import Directory
 from bot.hub.server import Server
@@ -34,6 +35,7 @@ from bot.palace.assets import Assets
 from bot.palace.pages import Pages
 from bot.palace.transcript import Transcripts
 from bot.palace.view import View
+from bot.services.approvals import Approvals
 from storage.database import Database
 
 HUB_TOKEN = "the-command-line-of-this-machine"
@@ -122,7 +124,16 @@ async def open_house(
         grace = await directory.by_name("Grace")
         assert grace is not None
         hub = await stack.enter_async_context(
-            Hub(database=database, brain=brain, commands=NoCommands(), adapters={"web": door}, feed=Feed(), clock=clock)
+            Hub(
+                database=database,
+                brain=brain,
+                commands=NoCommands(),
+                adapters={"web": door},
+                feed=Feed(),
+                clock=clock,
+                approvals=Approvals(database=database, clock=clock),
+                files=Files(database=database, doors={}, folder=file.parent),
+            )
         )
         auth = Auth(database=database, directory=directory, clock=clock, secure=public_url.startswith("https"), hub_token=HUB_TOKEN)
         transcripts = Transcripts(database=database, door=door, clock=clock)

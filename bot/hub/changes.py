@@ -1,0 +1,64 @@
+"""What comes after a message: it is changed, withdrawn, or what Robbie said is judged. All of it is kept; little of it is answered."""
+
+from __future__ import annotations
+
+from bot.domain.clock import Clock
+from bot.domain.message import Inbound, InboundKind
+from storage.database import UnitOfWork
+from storage.models.messaging import InboxEvent, InboxState
+from storage.repositories.inbox import WAITING
+
+GOOD = frozenset("👍 👏 🎉 ❤ ❤️ 🔥 💯 🙏 +1 thumbsup clap tada heart fire 100 pray raised_hands white_check_mark".split())  # noqa: SIM905
+BAD = frozenset("👎 💩 😡 🤬 -1 thumbsdown angry rage disappointed confused x no_entry".split())  # noqa: SIM905
+"""As Telegram draws them and as Slack names them."""
+LOWEST, HIGHEST = -1.0, 1.0
+
+
+def value_of(reaction: str) -> float:
+    """What a reaction says of an answer, from -1 to 1; 0 for one that was taken back, or says nothing either way."""
+    name = reaction.partition("::")[0]
+    return HIGHEST if name in GOOD else LOWEST if name in BAD else 0.0
+
+
+async def apply(work: UnitOfWork, inbound: Inbound, *, clock: Clock) -> bool:
+    """Do what an edit, a deletion or a reaction asks for; whether its conversation has something to answer now."""
+    now = clock.now()
+    if inbound.kind is InboundKind.REACTION:
+        said = await work.messages.find_on_channel(inbound.address.channel, inbound.target)
+        person = await work.people.find_user_by_account(inbound.sender.channel, inbound.sender.account)
+        if said is not None and person is not None and said.direction == "out":
+            value, words = value_of(inbound.text), inbound.text[:64]
+            await work.feedback.give(user_id=person.id, message_id=said.id, value=value, source="reaction", detail=words, at=now)
+        return False
+    event = await work.inbox.find(channel=inbound.sender.channel, account=inbound.sender.account, external_id=inbound.target)
+    if event is None:
+        return False
+    return await _edit(work, event, inbound.text) if inbound.kind is InboundKind.EDIT else await _delete(work, event)
+
+
+async def _edit(work: UnitOfWork, event: InboxEvent, text: str) -> bool:
+    """A message whose answer nobody has seen is answered as it reads now; of any other, the edit is only kept."""
+    if not await _take_back(work, event):
+        if event.state == InboxState.QUEUED:  # the real answer is still to come
+            await work.messages.change_text(event.id, text)
+        return False
+    await work.messages.change_text(event.id, text)
+    return await work.inbox.reopen(event.id, InboxState.RECEIVED, among=(*WAITING, InboxState.ANSWERED))
+
+
+async def _delete(work: UnitOfWork, event: InboxEvent) -> bool:
+    """A message that was withdrawn is not answered any more, and not spoken of."""
+    await work.messages.withdraw(event.id)
+    is_unseen = await _take_back(work, event)
+    await work.inbox.reopen(event.id, InboxState.NOTED, among=(*WAITING, *((InboxState.ANSWERED,) if is_unseen else ())))
+    return True  # what came after it may go on
+
+
+async def _take_back(work: UnitOfWork, event: InboxEvent) -> bool:
+    """Whether the answer was not yet sent; one that was only promised is void now."""
+    if event.state in WAITING:
+        return True
+    void = await work.outbox.void(event.id) if event.state == InboxState.ANSWERED else None
+    if void is not None:
+        await work.messages.withdraw(void)
+    return void is not None

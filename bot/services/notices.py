@@ -1,0 +1,55 @@
+"""What Robbie tells somebody unasked: it goes where they were heard last in private, through the same ledger as a reply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from bot.domain.clock import new_id
+from bot.domain.message import Button, OutgoingKind
+from storage.database import UnitOfWork
+from storage.models.messaging import Conversation, Message
+
+PULLED = ("web", "console")
+"""Channels whose readers look into the ledger themselves."""
+
+
+async def tell(
+    work: UnitOfWork, user_id: UUID, text: str, *, now: datetime, buttons: Sequence[Button] = (), except_on: Sequence[str] = ()
+) -> None:
+    """Promise that this person will be told, on any channel but these; whoever was never heard finds it on the web page."""
+    conversation = await work.conversations.last_private(user_id, except_on=except_on)
+    if conversation is None:
+        where = {"channel": "web", "key": f"{user_id}/main", "session_type": "private"}
+        conversation = await work.conversations.ensure(**where, user_id=user_id, now=now)
+    await say(work, conversation, user_id, text, now=now, buttons=buttons)
+
+
+async def say(
+    work: UnitOfWork,
+    conversation: Conversation,
+    user_id: UUID,
+    text: str,
+    *,
+    now: datetime,
+    kind: OutgoingKind = OutgoingKind.NOTICE,
+    buttons: Sequence[Button] = (),
+    reply_to: UUID | None = None,
+) -> None:
+    """Promise that this will be said in a conversation, without anybody waiting for it."""
+    message = Message(
+        organization_id=work.organization,
+        id=new_id(),
+        conversation_id=conversation.id,
+        user_id=user_id,
+        direction="out",
+        kind=kind,
+        text=text,
+        at=now,
+        session_type=conversation.session_type,
+        reply_to=reply_to,
+        details={"buttons": [[button.label, button.command] for button in buttons]} if buttons else None,
+    )
+    await work.messages.add(message)
+    await work.outbox.say(message, channel=conversation.channel, delivered=conversation.channel in PULLED, now=now)
