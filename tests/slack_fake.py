@@ -1,4 +1,4 @@
-"""FAKE: what of Slack no emulator of others has: streams, rate limits, refusals, cut lines, pings, a revoked token. For SlackAdapter's tests."""
+"""FAKE: what no emulator has of Slack: streams, rate limits, refusals, cut lines, pings, revoked tokens. For SlackAdapter's tests."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class FakeSlack:
         self.streaming: set[str] = set()
         self.acknowledged: list[dict[str, Any]] = []
         self.lines: list[web.WebSocketResponse] = []
+        self.is_deaf = False
         self.scopes = ""
         self.api_url = ""
         self._answers: defaultdict[str, deque[Any]] = defaultdict(deque)
@@ -74,7 +75,7 @@ class FakeSlack:
         headers = {"X-OAuth-Scopes": self.scopes} if self.scopes else {}
         return web.json_response({"ok": False, "error": answer} if isinstance(answer, str) else {"ok": True} | answer, headers=headers)
 
-    def _answer(self, method: str, asked: dict[str, Any]) -> Any:
+    def _answer(self, method: str, asked: dict[str, Any]) -> Any:  # noqa: C901  a table
         channel, ts = asked.get("channel", CHANNEL), asked.get("ts", "")
         match method:
             case "auth.test":
@@ -85,7 +86,10 @@ class FakeSlack:
                 return {"channel": {"id": DIRECT}}
             case "chat.postMessage" | "chat.startStream":
                 ts = f"1790000000.{next(self._numbers):06}"
-                kept = {key: json.loads(value) if key in ("metadata", "blocks") and isinstance(value, str) else value for key, value in asked.items()}
+                kept = {
+                    key: json.loads(value) if key in ("metadata", "blocks") and isinstance(value, str) else value
+                    for key, value in asked.items()
+                }
                 self.messages[f"{channel}:{ts}"] = {"ts": ts, "user": BOT, **kept}
                 if method == "chat.startStream":
                     self.streaming.add(ts)
@@ -112,6 +116,8 @@ class FakeSlack:
         async with self._came:
             self.lines.append(line)
             self._came.notify_all()
+        while self.is_deaf:
+            await asyncio.sleep(0.01)
         async for frame in line:
             if frame.type is WSMsgType.TEXT:
                 async with self._came:
@@ -150,6 +156,7 @@ async def fake_slack() -> AsyncIterator[FakeSlack]:
     try:
         yield fake
     finally:
+        fake.is_deaf = False
         for line in fake.lines:
             with suppress(Exception):
                 await line.close()

@@ -7,9 +7,8 @@ Its rooms: `slack_events` (Slack's dialect in) and `slack_blocks` (out), both pu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
-from pathlib import Path
 
 from aiohttp import web
 
@@ -18,8 +17,7 @@ from bot.config import SlackConfig
 from bot.domain.clock import Clock
 from bot.domain.errors import AdapterError, ConfigError, StorageUnavailable
 from bot.domain.finding import Finding, Status
-from bot.domain.message import Attachment, Outgoing, Sent
-from bot.domain.ports import Capabilities, Reception
+from bot.domain.ports import Capabilities
 from storage.database import Database
 
 EXAMINE_SECONDS = 8.0
@@ -27,12 +25,12 @@ APPS = "https://api.slack.com/apps"
 
 
 class SlackAdapter:
-    """Slack, by Socket Mode or signed HTTP; see `Door`. Whoever calls it runs `listen` in one task at a time."""
+    """Slack, by Socket Mode or signed HTTP; see `Door`."""
 
     channel = CHANNEL
     capabilities = Capabilities(finds=True, show_seconds=1.5, buttons=True)
 
-    def __init__(self, *, config: SlackConfig, database: Database, clock: Clock, owner: str, public_url: str = "") -> None:
+    def __init__(self, *, config: SlackConfig, database: Database, clock: Clock, public_url: str = "", watch_seconds: float = 60.0) -> None:
         if find_spec("slack_bolt") is None:
             repair = "`make install`, or pip install 'robbie[slack]'"
             raise ConfigError("Slack needs its SDK, which is not installed", key="slack.enabled", repair=repair)
@@ -41,41 +39,17 @@ class SlackAdapter:
         self._config = config
         self._public_url = public_url.rstrip("/")
         self._scopes = frozenset(slack_install.SCOPES)
-        store = slack_install.InstallationStore(database=database, clock=clock)
-        states = slack_install.StateStore(database=database, clock=clock)
-        self._wire = wire = slack_wire.Wire(config=config, store=store)
-        self._delivery = slack_delivery.Delivery(wire=wire, api_url=config.api_url)
-        self._hearing = slack_hearing.Hearing(config=config, database=database, clock=clock, wire=wire)
-        self._routes = [web.post("/slack/events", self._hearing.events)] if config.mode == "http" else []
+        grants = slack_install.Grants(database=database, clock=clock)
+        self._wire = wire = slack_wire.Wire(config=config, grants=grants)
+        delivery = slack_delivery.Delivery(wire=wire, api_url=config.api_url)
+        hearing = slack_hearing.Hearing(config=config, database=database, clock=clock, wire=wire, watch_seconds=watch_seconds)
+        self.send, self.find, self.show, self.fetch = delivery.send, delivery.find, delivery.show, delivery.fetch
+        self.listen = hearing.listen
+        self.routes: list[web.RouteDef] = [web.post("/slack/events", hearing.events)] if config.mode == "http" else []
         if config.client_id:
-            client, url = wire.client(""), self._public_url
-            self._routes += slack_install.Install(config=config, store=store, states=states, client=client, public_url=url).routes
+            pages = slack_install.Install(config=config, grants=grants, client=wire.client(""), public_url=self._public_url)
+            self.routes += pages.routes
         self.deaf_seconds = 25.0 if config.mode == "socket" else 150.0
-
-    @property
-    def routes(self) -> Sequence[web.RouteDef]:
-        """Where Slack sends events, and where workspaces install Robbie (which only who is signed in here may begin)."""
-        return self._routes
-
-    async def listen(self, reception: Reception, told: Callable[[], None]) -> None:
-        """See `Door.listen`."""
-        await self._hearing.listen(reception, told)
-
-    async def send(self, outgoing: Outgoing) -> Sent:
-        """See `Adapter.send`."""
-        return await self._delivery.send(outgoing)
-
-    async def find(self, outgoing: Outgoing) -> Sent | None:
-        """See `Adapter.find`."""
-        return await self._delivery.find(outgoing)
-
-    async def show(self, outgoing: Outgoing) -> Sent:
-        """See `Adapter.show`."""
-        return await self._delivery.show(outgoing)
-
-    async def fetch(self, attachment: Attachment, into: Path) -> None:
-        """See `Door.fetch`."""
-        await self._delivery.fetch(attachment, into)
 
     async def examine(self) -> Sequence[Finding]:
         """See `Door.examine`."""

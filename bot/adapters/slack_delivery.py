@@ -106,14 +106,11 @@ class Delivery:
                 _check(answer, attachment)
                 await _save(answer, into)
 
-    async def direct(self, client: AsyncWebClient, user: str) -> str:
-        """The channel in which *user* and Robbie are alone. Raises AdapterError."""
-        with faults():
-            return str((await client.conversations_open(users=user))["channel"]["id"])
-
     async def _whereabouts(self, outgoing: Outgoing) -> tuple[Place, Workspace]:
         place = Place.of(outgoing.address)
-        return place, await self._wire.get(place.team)
+        workspace = await self._wire.get(place.team)
+        is_person = place.channel.startswith(("U", "W"))
+        return (await _direct(workspace.client, place.team, place.channel)) if is_person else place, workspace
 
     async def _put(self, client: AsyncWebClient, place: Place, part: Part, old: str) -> str:
         """*part* in the place of the *old* message, or as a new one where there is none; its id."""
@@ -146,23 +143,17 @@ class Delivery:
             log.info("slack.message_gone")
 
     async def _whisper(self, client: AsyncWebClient, place: Place, outgoing: Outgoing) -> Sent:
-        """For one person's eyes in a channel; where Robbie may not speak there, in their direct channel."""
-        parts = render(outgoing)
+        """For one person's eyes in a channel; files, and all of it where Robbie may not speak there, in their direct channel."""
+        parts, ids = render(outgoing), list[str]()
         try:
             for part in parts:
                 await _in_form(client.chat_postEphemeral, part, channel=place.channel, user=place.user)
-        except (FormRefused, StreamRefused):
-            raise
         except DeliveryRejected:
-            channel = await self.direct(client, place.user)
-            there = Place(team=place.team, channel=channel)
+            there = await _direct(client, place.team, place.user)
             ids = [await self._put(client, there, part, "") for part in parts]
-            await self._upload(client, there, outgoing.attachments)
-            return Sent(channel_message_id=",".join(ids))
         if outgoing.attachments:
-            there = Place(team=place.team, channel=await self.direct(client, place.user))
-            await self._upload(client, there, outgoing.attachments)
-        return Sent()
+            await self._upload(client, await _direct(client, place.team, place.user), outgoing.attachments)
+        return Sent(channel_message_id=",".join(ids) or None)
 
     async def _upload(self, client: AsyncWebClient, place: Place, attachments: Sequence[Attachment]) -> None:
         """All files as one message."""
@@ -172,17 +163,21 @@ class Delivery:
             if attachment.path is not None and attachment.path.is_file()
         ]
         if files:
-            channel = await self.direct(client, place.channel) if place.channel.startswith(("U", "W")) else place.channel
             with faults(writes=True):
-                await client.files_upload_v2(file_uploads=files, channel=channel, thread_ts=place.thread or None)
+                await client.files_upload_v2(file_uploads=files, channel=place.channel, thread_ts=place.thread or None)
 
     async def _parts(self, workspace: Workspace, place: Place, reply: UUID) -> dict[int, tuple[str, int]]:
         """The messages that are parts of a *reply*: number → id, and of how many it is one."""
         client, cursor, found = workspace.client, "", {}
-        channel = await self.direct(client, place.channel) if place.channel.startswith(("U", "W")) else place.channel
         since = f"{max((reply.int >> 80) / 1000 - CLOCK_SKEW, 0):.6f}" if reply.version == 7 else "0"
         for _ in range(PAGES):
-            asked: dict[str, Any] = {"channel": channel, "oldest": since, "limit": 200, "include_all_metadata": True, "cursor": cursor}
+            asked: dict[str, Any] = {
+                "channel": place.channel,
+                "oldest": since,
+                "limit": 200,
+                "include_all_metadata": True,
+                "cursor": cursor,
+            }
             with faults():
                 page = await (
                     client.conversations_replies(ts=place.thread, **asked) if place.thread else client.conversations_history(**asked)
@@ -191,7 +186,7 @@ class Delivery:
                     told = (message.get("metadata") or {}).get("event_payload") or {}
                     is_ours = workspace.bot_user == message.get("user") or workspace.bot_id == message.get("bot_id")
                     if is_ours and message["metadata"].get("event_type") == METADATA and told.get("id") == str(reply):
-                        found[int(told["part"])] = (f"{channel}:{message['ts']}", int(told["of"]))
+                        found[int(told["part"])] = (f"{place.channel}:{message['ts']}", int(told["of"]))
                 cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
             if not cursor:
                 break
@@ -252,6 +247,12 @@ class Delivery:
         """Whether *url* is one of Slack's files, or of the server that stands for Slack."""
         parts, own = urlsplit(url), urlsplit(self._api_url)
         return (parts.scheme, parts.netloc) in (("https", "files.slack.com"), (own.scheme, own.netloc))
+
+
+async def _direct(client: AsyncWebClient, team: str, user: str) -> Place:
+    """Where *user* and Robbie are alone. Raises AdapterError."""
+    with faults():
+        return Place(team=team, channel=str((await client.conversations_open(users=user))["channel"]["id"]))
 
 
 async def _in_form(method: Any, part: Part, **where: Any) -> Any:

@@ -17,18 +17,6 @@ from bot.domain.message import Attachment, Inbound, InboundKind
 CHANNEL = "slack"
 COMMANDS = ("robbie", "note", "notes", "approve", "reject", "edit", "link", "pair", "rate")
 """The slash commands of the manifest; every other one is a word after /robbie."""
-EVENTS = (
-    "app_home_opened",
-    "app_mention",
-    "app_uninstalled",
-    "message.channels",
-    "message.groups",
-    "message.im",
-    "message.mpim",
-    "reaction_added",
-    "reaction_removed",
-    "tokens_revoked",
-)
 EDIT_VIEW = "edit"
 """The callback of the modal in which the words of a proposal are changed."""
 LARGEST_RAW = 256 * 1024

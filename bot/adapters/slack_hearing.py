@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 from weakref import WeakValueDictionary
@@ -28,15 +28,15 @@ from bot.adapters.slack_wire import Wire, Workspace, examined, faults
 from bot.config import SlackConfig
 from bot.domain.address import Address, Sender, SessionType
 from bot.domain.clock import Clock
-from bot.domain.errors import AdapterError, ChannelRefused, StorageUnavailable
+from bot.domain.errors import AdapterError, ChannelRefused, ChannelUnavailable, StorageUnavailable
 from bot.domain.message import Inbound, InboundKind
 from bot.domain.ports import Reception
+from bot.hub.identity import OUTSIDE
 from bot.hub.server import open_to_all
 from storage.database import Database
 
 log = structlog.get_logger(__name__)
 
-WATCH_SECONDS = 60.0
 _REVOCATIONS = ("tokens_revoked", "app_uninstalled")
 
 
@@ -52,7 +52,7 @@ class _Ear:
 class Hearing:
     """Listens in the workspaces of *wire*."""
 
-    def __init__(self, *, config: SlackConfig, database: Database, clock: Clock, wire: Wire, watch_seconds: float = WATCH_SECONDS) -> None:
+    def __init__(self, *, config: SlackConfig, database: Database, clock: Clock, wire: Wire, watch_seconds: float) -> None:
         self._config = config
         self._database = database
         self._clock = clock
@@ -63,13 +63,11 @@ class Hearing:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         logger = logging.getLogger("slack_bolt")
         logger.setLevel(logging.ERROR)
-        self._app = AsyncApp(
-            name="robbie",
-            logger=logger,
-            signing_secret=self._secret,
-            authorize=lambda team_id: self._authorize(team_id),
-            process_before_response=True,
-        )
+
+        async def authorize(team_id: str | None) -> Any:  # Bolt's own annotation knows no refusal
+            return await self._authorize(team_id or "")
+
+        self._app = AsyncApp(name="robbie", logger=logger, signing_secret=self._secret, authorize=authorize, process_before_response=True)
         self._app.error(self._failed)
         self._app.use(self._hear)
 
@@ -133,16 +131,12 @@ class Hearing:
         log.error("slack.bad_event", exc_info=error)
         return BoltResponse(status=200, body="")
 
-    async def _authorize(self, team_id: str | None) -> AuthorizeResult | None:
+    async def _authorize(self, team: str) -> AuthorizeResult | None:
         """Who Robbie is in a workspace; Bolt drops what comes from one that did not let him in."""
-        workspace = await self._wire.find(team_id or "")
-        return workspace and AuthorizeResult(
-            enterprise_id=None,
-            team_id=workspace.team,
-            bot_user_id=workspace.bot_user,
-            bot_id=workspace.bot_id,
-            bot_token=workspace.client.token,
-        )
+        if (workspace := await self._wire.find(team)) is None:
+            return None
+        bot, bot_id, token = workspace.bot_user, workspace.bot_id, workspace.client.token
+        return AuthorizeResult(enterprise_id=None, team_id=team, bot_user_id=bot, bot_id=bot_id, bot_token=token)
 
     async def _hear(self, body: dict[str, Any], context: AsyncBoltContext) -> BoltResponse:
         """Every event: stored, then acknowledged; what could not be stored comes again, what is broken does not."""
@@ -157,7 +151,7 @@ class Hearing:
     async def _receive(self, ear: _Ear, team: str, body: dict[str, Any]) -> None:
         event: dict[str, Any] = body["event"] if isinstance(body.get("event"), dict) else {}
         if event.get("type") in _REVOCATIONS:
-            self._errand(ear, self._revoked(team, event))
+            ear.errands.create_task(self._revoked(team, event), name="slack: revoked")
             return
         workspace = await self._wire.find(team)
         if workspace is None:
@@ -188,36 +182,37 @@ class Hearing:
 
     async def _placed(self, inbound: Inbound, *, is_called: bool) -> Inbound | None:
         """*inbound* with its true conversation, as our own records have it; None where Robbie does not take part in that."""
-        place = Place.of(inbound.address)
+        place, kind = Place.of(inbound.address), inbound.kind
+        direct = Place(team=place.team, channel=place.channel).address()
         async with self._database.reading() as work:
-            if inbound.kind is InboundKind.REACTION:
+            if kind is InboundKind.REACTION:
                 said = await work.messages.find_on_channel(CHANNEL, inbound.target)
                 there = await work.conversations.find_by_id(said.conversation_id) if said else None
-                return replace(inbound, address=_address(there.key, there.session_type)) if there else None
-            if inbound.kind is InboundKind.COMMAND and place.channel.startswith("D"):
+                session = SessionType(there.session_type) if there else SessionType.SHARED
+                return replace(inbound, address=Address(channel=CHANNEL, conversation=there.key, session_type=session)) if there else None
+            if kind is InboundKind.COMMAND and place.channel.startswith("D"):
                 # Two people may be alone there without Robbie; where he is one of the two, something was said before.
-                direct = Place(team=place.team, channel=place.channel).address()
                 is_ours = await work.conversations.find(channel=CHANNEL, key=direct.conversation) is not None
                 return replace(inbound, address=direct) if is_ours else inbound
-            if inbound.address.session_type is SessionType.PRIVATE or is_called or inbound.kind is InboundKind.ACTION:
+            if inbound.address.session_type is SessionType.PRIVATE or is_called or kind is InboundKind.ACTION:
                 return inbound
             is_known = await work.conversations.find(channel=CHANNEL, key=inbound.address.conversation) is not None
             return inbound if is_known else None
 
     def _errand(self, ear: _Ear, errand: Coroutine[Any, Any, None]) -> None:
-        """Do *errand* after the acknowledgement; only a revoked token ends listening."""
+        """Do *errand* after the acknowledgement."""
 
         async def run() -> None:
             try:
-                await errand
-            except ChannelRefused:
-                raise
+                with faults():
+                    await errand
             except Exception as error:  # noqa: BLE001  a tab that is not drawn is no reason to go deaf
                 log.warning("slack.errand_failed", error=str(error) or type(error).__name__)
 
         ear.errands.create_task(run(), name="slack errand")
 
     async def _revoked(self, team: str, event: dict[str, Any]) -> None:
+        """Robbie was removed from a workspace. Raises ChannelRefused where it is that of the configured token."""
         tokens = event.get("tokens")
         if event.get("type") == "tokens_revoked" and not (isinstance(tokens, dict) and tokens.get("bot")):
             return
@@ -230,7 +225,7 @@ class Hearing:
             return
         user = str(event.get("user") or "")
         cards = await ear.reception.overview(Sender(channel=CHANNEL, account=f"{workspace.team}/{user}"))
-        await self._quietly(workspace.client.views_publish(user_id=user, view=home(cards, direct=str(event.get("channel") or ""))))
+        await workspace.client.views_publish(user_id=user, view=home(cards, direct=str(event.get("channel") or "")))
 
     async def _open_modal(self, ear: _Ear, workspace: Workspace, inbound: Inbound, body: dict[str, Any], draft: str) -> None:
         """Where Slack shows no modal (it waits three seconds for one), the button is taken for its command."""
@@ -246,56 +241,41 @@ class Hearing:
         """Take the buttons away that were decided about; not at a stranger's press, and not of a whisper, which Slack does not tell."""
         async with self._database.reading() as work:
             user = await work.people.find_user_by_account(CHANNEL, sender.account)
-        if user is None or user.role in ("stranger", "former"):
+        if user is None or user.role in OUTSIDE:
             return
         action, message, view, channel = body["actions"][0], body.get("message"), body.get("view"), body.get("channel") or {}
         chosen = str((action.get("text") or {}).get("text") or "")
         if isinstance(view, dict) and view.get("type") == "home":
             blocks = pressed(view.get("blocks") or [], chosen=chosen, action_id=str(action.get("action_id")))
             shown = {"type": "home", "private_metadata": view.get("private_metadata") or "", "blocks": blocks}
-            await self._quietly(workspace.client.views_publish(user_id=body["user"]["id"], view=shown))
+            await workspace.client.views_publish(user_id=body["user"]["id"], view=shown)
         elif isinstance(message, dict) and message.get("blocks"):
             blocks, text = pressed(message["blocks"], chosen=chosen), str(message.get("text") or chosen)[:LONGEST_DRAFT]
-            await self._quietly(workspace.client.chat_update(channel=channel["id"], ts=message["ts"], text=text, blocks=blocks))
-
-    async def _quietly(self, call: Coroutine[Any, Any, object]) -> None:
-        """Ask something of Slack that is well meant and no more."""
-        try:
-            with faults():
-                await call
-        except AdapterError as error:
-            log.warning("slack.errand_failed", error=str(error))
+            await workspace.client.chat_update(channel=channel["id"], ts=message["ts"], text=text, blocks=blocks)
 
     async def _watch(self) -> None:
-        """Ask each minute whether the tokens are good. Raises ChannelRefused for the configured one."""
+        """Ask each minute whether the tokens are good. Raises ChannelRefused where the configured one is not."""
         while True:
             await asyncio.sleep(self._watch_seconds)
-            for workspace in await self._wire.all():
-                await self._check(workspace)
+            try:
+                for workspace in await self._wire.all():
+                    await self._check(workspace)
+            except (ChannelUnavailable, StorageUnavailable) as error:
+                log.info("slack.unanswered", error=str(error))
 
     async def _check(self, workspace: Workspace) -> None:
         try:
             await examined(workspace.client)
         except ChannelRefused:
-            if not await self._wire.uninstall(workspace.team):
-                raise
-            log.warning("slack.uninstalled", team=workspace.team)
-        except AdapterError as error:
-            log.info("slack.unanswered", error=str(error))
+            await self._revoked(workspace.team, {})
         else:
             if self._config.mode == "http" and self._ear is not None:
                 self._ear.told()
 
 
-def _address(key: str, session_type: str) -> Address:
-    return Address(channel=CHANNEL, conversation=key, session_type=SessionType(session_type))
-
-
 def _worst(group: ExceptionGroup[Exception]) -> Exception:
     """The one error that says most about why several things ended: a refusal, else that Slack is away."""
-    leaves = list(_leaves(group))
-    return next((leaf for kind in (ChannelRefused, AdapterError) for leaf in leaves if isinstance(leaf, kind)), leaves[0])
-
-
-def _leaves(group: ExceptionGroup[Exception]) -> Sequence[Exception]:
-    return [leaf for each in group.exceptions for leaf in (_leaves(each) if isinstance(each, ExceptionGroup) else [each])]
+    worst: Exception = group.subgroup(ChannelRefused) or group.subgroup(AdapterError) or group
+    while isinstance(worst, ExceptionGroup):
+        worst = worst.exceptions[0]
+    return worst

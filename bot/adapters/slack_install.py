@@ -27,18 +27,8 @@ from bot.hub.server import open_to_all
 from storage.database import Database
 
 SCOPES = (
-    "app_mentions:read",
-    "assistant:write",
-    "channels:history",
-    "chat:write",
-    "commands",
-    "files:read",
-    "files:write",
-    "groups:history",
-    "im:history",
-    "im:write",
-    "mpim:history",
-    "reactions:read",
+    *("app_mentions:read", "assistant:write", "channels:history", "chat:write", "commands", "files:read", "files:write"),
+    *("groups:history", "im:history", "im:write", "mpim:history", "reactions:read"),
 )
 """What Robbie asks a workspace for, as in the manifest."""
 CHANNEL, STATE = "slack", "oauth"
@@ -46,8 +36,11 @@ STATE_LIFE = timedelta(minutes=10)
 KEPT = ("team_name", "bot_token", "bot_id", "bot_user_id", "user_id")
 
 
-class InstallationStore(AsyncInstallationStore):
-    """What workspaces granted, one row each; `on_saved` is told whose grant is new."""
+class Grants(AsyncInstallationStore, AsyncOAuthStateStore):
+    """What workspaces granted, one row each, and the states of installations under way: each is good once, for ten minutes.
+
+    `on_saved` is told whose grant is new.
+    """
 
     def __init__(self, *, database: Database, clock: Clock) -> None:
         self._database = database
@@ -85,24 +78,12 @@ class InstallationStore(AsyncInstallationStore):
         async with self._database.unit_of_work() as work:
             await work.housekeeping.uninstall(CHANNEL, team)
 
-
-class StateStore(AsyncOAuthStateStore):
-    """The states of installations under way: each is good once, for ten minutes."""
-
-    def __init__(self, *, database: Database, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
-
-    @property
-    def logger(self) -> logging.Logger:
-        """Asked for by the SDK."""
-        return logging.getLogger("slack_bolt")
-
     async def async_issue(self, *_: object, **__: object) -> str:
         """A new state."""
         state, now = secrets.token_urlsafe(24), self._clock.now()
+        times = {"created_at": now, "expires_at": now + STATE_LIFE}
         async with self._database.unit_of_work() as work:
-            await work.people.add_code(kind=STATE, code=state, user_id=None, channel=CHANNEL, created_at=now, expires_at=now + STATE_LIFE)
+            await work.people.add_code(kind=STATE, code=state, user_id=None, channel=CHANNEL, **times)
         return state
 
     async def async_consume(self, state: str) -> bool:
@@ -116,9 +97,7 @@ class StateStore(AsyncOAuthStateStore):
 class Install:
     """The two pages of an installation: Bolt's own flow, with our stores."""
 
-    def __init__(
-        self, *, config: SlackConfig, store: InstallationStore, states: StateStore, client: AsyncWebClient, public_url: str
-    ) -> None:
+    def __init__(self, *, config: SlackConfig, grants: Grants, client: AsyncWebClient, public_url: str) -> None:
         settings = AsyncOAuthSettings(
             client_id=config.client_id,
             client_secret=config.client_secret.get_secret_value() if config.client_secret else "",
@@ -126,12 +105,12 @@ class Install:
             redirect_uri=f"{public_url}/slack/oauth_redirect" if public_url else None,
             install_page_rendering_enabled=False,
             authorization_url=urljoin(config.api_url, "/oauth/v2/authorize"),
-            installation_store=store,
-            state_store=states,
+            installation_store=grants,
+            state_store=grants,
             state_expiration_seconds=int(STATE_LIFE.total_seconds()),
             callback_options=AsyncCallbackOptions(success=_succeeded, failure=_failed),
         )
-        self._flow = AsyncOAuthFlow(client=client, settings=settings, logger=store.logger)
+        self._flow = AsyncOAuthFlow(client=client, settings=settings, logger=grants.logger)
 
     @property
     def routes(self) -> list[web.RouteDef]:

@@ -22,6 +22,8 @@ from bot.domain.errors import ChannelRefused, ChannelUnavailable
 log = structlog.get_logger(__name__)
 
 OPEN_SECONDS = 15.0
+CLOSE_SECONDS = 1.0
+"""A deaf line does not say farewell."""
 PING_SECONDS = 10.0
 """How often Slack is asked for a sign of life."""
 OFTEN_SECONDS = 15.0
@@ -70,9 +72,9 @@ class Socket:
                 if life.is_proven_by(frame.type, asyncio.get_running_loop().time()):
                     self._told()
                 envelope = _envelope(frame)
+                if envelope.get("type") == "disconnect" and envelope.get("reason") == "link_disabled":
+                    raise ChannelRefused("Slack: Socket Mode was switched off for this app")
                 if envelope.get("type") == "disconnect" and not is_replaced:
-                    if envelope.get("reason") == "link_disabled":
-                        raise ChannelRefused("Slack: Socket Mode was switched off for this app")
                     is_replaced = True
                     lines.create_task(self._listen(session, lines), name="slack: the next line")
                 elif isinstance(envelope.get("envelope_id"), str):
@@ -84,7 +86,13 @@ class Socket:
         with faults():
             async with asyncio.timeout(OPEN_SECONDS):
                 address = await self._address()
-                return await session.ws_connect(address, heartbeat=PING_SECONDS, autoping=False, max_msg_size=LARGEST_FRAME)
+                return await session.ws_connect(
+                    address,
+                    heartbeat=PING_SECONDS,
+                    autoping=False,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
+                    max_msg_size=LARGEST_FRAME,
+                )
 
     async def _answer(self, line: aiohttp.ClientWebSocketResponse, envelope: dict[str, Any]) -> None:
         """Keep it first, acknowledge it then; what could not be kept comes again."""

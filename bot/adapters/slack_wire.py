@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
-from slack_sdk.http_retry.builtin_async_handlers import AsyncConnectionErrorRetryHandler, AsyncRateLimitErrorRetryHandler
+from slack_sdk.http_retry.async_handler import AsyncRetryHandler
 from slack_sdk.http_retry.request import HttpRequest
 from slack_sdk.http_retry.response import HttpResponse
 from slack_sdk.http_retry.state import RetryState
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.adapters.slack_install import InstallationStore
+from bot.adapters.slack_install import Grants
 from bot.config import SlackConfig
 from bot.domain.errors import AdapterError, ChannelRefused, ChannelUnavailable, DeliveryRejected, DeliveryUnknown, StorageUnavailable
 
@@ -64,16 +66,15 @@ class Workspace:
     bot_id: str
     client: AsyncWebClient
     scopes: frozenset[str] = frozenset()
-    is_installed: bool = False
 
 
 class Wire:
     """The workspaces of this Robbie: the one of the configured token, and those that installed him. Contacts nobody before it is asked."""
 
-    def __init__(self, *, config: SlackConfig, store: InstallationStore) -> None:
+    def __init__(self, *, config: SlackConfig, grants: Grants) -> None:
         self._config = config
-        self._store = store
-        store.on_saved = self.forget
+        self._grants = grants
+        grants.on_saved = self.forget
         self._known: dict[str, Workspace] = {}
         self._own_team = ""
         self._logger = logging.getLogger("slack_sdk")
@@ -82,9 +83,8 @@ class Wire:
 
     def client(self, token: str) -> AsyncWebClient:
         """A client for *token*; it never repeats what may have been done already."""
-        handlers = [_RateLimits(max_retry_count=2), _LostReads(max_retry_count=1)]
-        url = self._config.api_url
-        return AsyncWebClient(token=token, base_url=url, timeout=CALL_SECONDS, retry_handlers=handlers, logger=self._logger)
+        url, retries = self._config.api_url, _Retries(max_retry_count=2)
+        return AsyncWebClient(token=token, base_url=url, timeout=CALL_SECONDS, retry_handlers=[retries], logger=self._logger)
 
     async def own(self) -> Workspace | None:
         """The workspace of the configured token, as Slack tells now; None where only installations count. Raises AdapterError."""
@@ -99,14 +99,13 @@ class Wire:
         """The workspace *team*, if it let Robbie in. Raises AdapterError, StorageUnavailable."""
         if team not in self._known and not self._own_team:
             await self.own()
-        if team not in self._known and (installation := await self._store.find(team)) is not None:
+        if team not in self._known and (installation := await self._grants.find(team)) is not None:
             self._known[team] = Workspace(
                 team=team,
                 name=installation.team_name or team,
                 bot_user=installation.bot_user_id or "",
                 bot_id=installation.bot_id or "",
                 client=self.client(installation.bot_token or ""),
-                is_installed=True,
             )
         return self._known.get(team)
 
@@ -122,7 +121,7 @@ class Wire:
 
     async def all(self) -> list[Workspace]:
         """Every workspace that installed Robbie, and the one of the configured token."""
-        found = [await self.find(team) for team in [*filter(None, [self._own_team]), *await self._store.teams()]]
+        found = [await self.find(team) for team in [*filter(None, [self._own_team]), *await self._grants.teams()]]
         return list({workspace.team: workspace for workspace in found if workspace is not None}.values())
 
     async def socket_url(self) -> str:
@@ -138,7 +137,7 @@ class Wire:
     async def uninstall(self, team: str) -> bool:
         """*team* wants Robbie no more; False where its token stands in the configuration."""
         self.forget(team)
-        await self._store.remove(team)
+        await self._grants.remove(team)
         return team != self._own_team
 
 
@@ -175,7 +174,8 @@ def _meaning(error: SlackApiError, lost: type[AdapterError]) -> AdapterError:
     code, status = str(data.get("error") or "")[:80], int(getattr(response, "status_code", 0) or getattr(response, "status", 0))
     said = f"Slack: {code or f'HTTP {status}'}"
     if status == 429 or code in _AWAY:
-        return ChannelUnavailable(said, retry_after=_seconds(getattr(response, "headers", None)))
+        seconds = _seconds(getattr(response, "headers", {}), -1.0)
+        return ChannelUnavailable(said, retry_after=seconds if seconds >= 0 else None)
     if code in _REFUSED:
         return ChannelRefused(f"{said}: needs the scope {data['needed']}" if data.get("needed") else said)
     if code in _DOUBTFUL or status >= 500 or not code:
@@ -185,31 +185,26 @@ def _meaning(error: SlackApiError, lost: type[AdapterError]) -> AdapterError:
     return FormRefused(said) if code in _FORM else MessageGone(said) if code in _GONE else DeliveryRejected(said)
 
 
-def _seconds(headers: Any) -> float | None:
+def _seconds(headers: Mapping[str, Any], unknown: float) -> float:
     """What Retry-After says."""
-    for name, value in (headers or {}).items():
-        if str(name).lower() == "retry-after":
-            text = str(value[0] if isinstance(value, list) else value)
-            return float(text) if text.isdigit() else None
-    return None
+    found = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
+    text = str(found[0] if isinstance(found, list) and found else found)
+    return float(text) if text.isdecimal() else unknown
 
 
-class _RateLimits(AsyncRateLimitErrorRetryHandler):
-    """Waits out a short Retry-After."""
+class _Retries(AsyncRetryHandler):
+    """Waits out a short Retry-After; where the line fell it asks once more, but never says once more."""
 
     async def _can_retry_async(
         self, *, state: RetryState, request: HttpRequest, response: HttpResponse | None = None, error: Exception | None = None
     ) -> bool:
-        is_limited = await super()._can_retry_async(state=state, request=request, response=response, error=error)
-        seconds = _seconds(response.headers) if response is not None else None
-        return is_limited and seconds is not None and seconds <= LONGEST_WAIT
+        if isinstance(error, aiohttp.ClientConnectionError):
+            return not state.current_attempt and request.url.rpartition("/")[2] in _READS
+        return response is not None and response.status_code == 429 and _seconds(response.headers, math.inf) <= LONGEST_WAIT
 
-
-class _LostReads(AsyncConnectionErrorRetryHandler):
-    """Asks once more where the line fell, but never says once more."""
-
-    async def _can_retry_async(
+    async def prepare_for_next_attempt_async(
         self, *, state: RetryState, request: HttpRequest, response: HttpResponse | None = None, error: Exception | None = None
-    ) -> bool:
-        is_lost = await super()._can_retry_async(state=state, request=request, response=response, error=error)
-        return is_lost and request.url.rpartition("/")[2] in _READS
+    ) -> None:
+        state.next_attempt_requested = True
+        await asyncio.sleep(_seconds(response.headers, 0.0) if response is not None else 0.0)
+        state.increment_current_attempt()

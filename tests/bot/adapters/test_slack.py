@@ -23,7 +23,7 @@ from bot.domain.address import Address, Sender, SessionType
 from bot.domain.clock import new_id
 from bot.domain.errors import ChannelRefused, ChannelUnavailable, DeliveryRejected, DeliveryUnknown, StorageUnavailable
 from bot.domain.finding import Status
-from bot.domain.message import Attachment, Button, Inbound, InboundKind, Outgoing, OutgoingKind
+from bot.domain.message import Attachment, Button, Inbound, Outgoing, OutgoingKind
 from bot.domain.ports import Card
 from storage.database import Database
 from tests.clock import FakeClock
@@ -81,8 +81,9 @@ def reception() -> FakeReception:
 
 def make(slack: FakeSlack, database: Database, **more: Any) -> SlackAdapter:
     secrets = {"bot_token": SecretStr("xoxb-1"), "app_token": SecretStr("xapp-1"), "signing_secret": SecretStr(SECRET)}
+    how = {"watch_seconds": more.pop("watch_seconds", 60.0)}
     config = SlackConfig(**{"enabled": True, "api_url": slack.api_url, **secrets, **more})
-    return SlackAdapter(config=config, database=database, clock=FakeClock(), owner="test", public_url="https://robbie.example")
+    return SlackAdapter(config=config, database=database, clock=FakeClock(), public_url="https://robbie.example", **how)
 
 
 @pytest.fixture
@@ -135,7 +136,9 @@ async def test_what_cannot_be_stored_is_not_acknowledged(slack: FakeSlack, door:
         assert (await slack.acknowledgements(2))[-1]["envelope_id"] == "E1"
 
 
-@pytest.mark.parametrize("payload", [{}, {"event": "x"}, {"event": {"type": 7}}, {"team_id": []}, {"type": "event_callback", "authorizations": "x"}, "x"])
+@pytest.mark.parametrize(
+    "payload", [{}, {"event": "x"}, {"event": {"type": 7}}, {"team_id": []}, {"type": "event_callback", "authorizations": "x"}, "x"]
+)
 async def test_a_broken_event_holds_up_nothing(slack: FakeSlack, door: SlackAdapter, reception: FakeReception, payload: Any):
     async with listening(door, reception):
         line = await slack.connected()
@@ -147,7 +150,9 @@ async def test_a_broken_event_holds_up_nothing(slack: FakeSlack, door: SlackAdap
         assert len(reception.received) == 1
 
 
-async def test_threads_are_heard_where_robbie_takes_part(slack: FakeSlack, door: SlackAdapter, database: Database, reception: FakeReception):
+async def test_threads_are_heard_where_robbie_takes_part(
+    slack: FakeSlack, door: SlackAdapter, database: Database, reception: FakeReception
+):
     said = {"channel": CHANNEL, "channel_type": "channel", "thread_ts": THREAD}
     async with listening(door, reception):
         await slack.sends(event(1, **said))
@@ -201,6 +206,15 @@ async def test_every_sign_of_life_is_told(slack: FakeSlack, door: SlackAdapter, 
                 await asyncio.sleep(0.01)
 
 
+async def test_a_server_that_says_nothing_more_is_left_at_once(slack: FakeSlack, door: SlackAdapter, reception: FakeReception):
+    slack.is_deaf = True
+    async with listening(door, reception) as task:
+        await slack.connected()
+        task.cancel()
+        await asyncio.wait([task], timeout=2)
+        assert task.done()
+
+
 def test_pongs_prove_nothing_once_slack_pings_by_itself():
     from bot.adapters.slack_socket import Life
 
@@ -227,8 +241,8 @@ async def test_a_token_that_is_revoked_later_ends_listening(slack: FakeSlack, do
             await asyncio.wait_for(task, 5)
 
 
-async def test_the_watch_notices_a_revoked_token(slack: FakeSlack, door: SlackAdapter, reception: FakeReception):
-    door._hearing._watch_seconds = 0.01
+async def test_the_watch_notices_a_revoked_token(slack: FakeSlack, database: Database, reception: FakeReception):
+    door = make(slack, database, watch_seconds=0.01)
     slack.will_answer("auth.test", {"team_id": TEAM, "user_id": BOT}, "token_revoked")
     with pytest.raises(ChannelRefused):
         await asyncio.wait_for(door.listen(reception, lambda: None), 5)
@@ -241,7 +255,9 @@ async def test_socket_mode_that_is_switched_off_is_a_refusal(slack: FakeSlack, d
             await asyncio.wait_for(task, 5)
 
 
-async def test_pressed_buttons_vanish_for_whoever_may_press(slack: FakeSlack, door: SlackAdapter, database: Database, reception: FakeReception):
+async def test_pressed_buttons_vanish_for_whoever_may_press(
+    slack: FakeSlack, door: SlackAdapter, database: Database, reception: FakeReception
+):
     press = {
         "type": "block_actions",
         "team": {"id": TEAM},
@@ -278,7 +294,9 @@ async def test_edit_opens_the_words_and_takes_new_ones(slack: FakeSlack, door: S
         view = json.loads(opened["view"]) if isinstance(opened["view"], str) else opened["view"]
         assert view["blocks"][0]["element"]["initial_value"] == "Dear Grace"
         values = {"state": {"values": {"edit": {"edit": {"value": "Dear Grace, no."}}}}}
-        await slack.sends({"type": "view_submission", "team": {"id": TEAM}, "user": {"id": ALLAN}, "trigger_id": "t2", "view": view | values})
+        await slack.sends(
+            {"type": "view_submission", "team": {"id": TEAM}, "user": {"id": ALLAN}, "trigger_id": "t2", "view": view | values}
+        )
         assert [inbound.text for inbound in await reception.count(1)] == ["/edit K7\nDear Grace, no."]
 
 
@@ -551,7 +569,12 @@ async def test_files_are_fetched_with_the_token_from_slack_alone(slack: FakeSlac
     await door.fetch(file, into)
     assert into.read_bytes() == b"bytes"
     assert slack.called("file")[0]["token"] == "Bearer xoxb-1"
-    for elsewhere in ("https://evil.example/a", "http://files.slack.com/a", "https://files.slack.com.evil.example/a", "https://x@evil.example"):
+    for elsewhere in (
+        "https://evil.example/a",
+        "http://files.slack.com/a",
+        "https://files.slack.com.evil.example/a",
+        "https://x@evil.example",
+    ):
         with pytest.raises(DeliveryRejected):
             await door.fetch(Attachment(name="a", source=f"{TEAM} F1 {elsewhere}"), into)
     slack.will_answer("file", web.Response(status=302, headers={"Location": "https://evil.example"}))
@@ -577,6 +600,11 @@ async def test_doctor_tells_what_is_missing(slack: FakeSlack, door: SlackAdapter
     failed = {finding.part: finding for finding in await door.examine()}
     assert failed["slack token"].status is failed["slack socket"].status is Status.FAIL
     assert all(finding.repair for finding in failed.values())
+
+
+async def test_doctor_names_the_address_that_slack_needs(slack: FakeSlack, database: Database):
+    findings = {finding.part: finding for finding in await make(slack, database, mode="http").examine()}
+    assert "https://robbie.example/slack/events" in findings["slack address"].detail
 
 
 # Several workspaces

@@ -207,7 +207,9 @@ def test_robots_and_broken_events_are_nothing(fields: dict[str, Any]):
     assert heard(event(**fields)) is None
 
 
-@pytest.mark.parametrize("body", [{}, {"type": "event_callback"}, {"type": "event_callback", "event": []}, {"type": "shortcut"}, press(actions=[])])
+@pytest.mark.parametrize(
+    "body", [{}, {"type": "event_callback"}, {"type": "event_callback", "event": []}, {"type": "shortcut"}, press(actions=[])]
+)
 def test_unknown_shapes_are_nothing(body: dict[str, Any]):
     assert heard(body) is None
 
