@@ -45,7 +45,7 @@ class Part:
     @property
     def plain(self) -> dict[str, Any]:
         """The part without anything that could be refused for its form."""
-        return {"text": self.text, "blocks": [], "metadata": self.metadata}
+        return {"text": self.text, "blocks": [], "metadata": self.metadata, "parse": "none"}
 
 
 def render(outgoing: Outgoing) -> list[Part]:

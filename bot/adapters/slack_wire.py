@@ -110,13 +110,13 @@ class Wire:
         return self._known.get(team)
 
     async def get(self, team: str) -> Workspace:
-        """The workspace *team*. Raises ChannelRefused where it did not let Robbie in."""
+        """The workspace *team*. Raises AdapterError: DeliveryRejected where it did not let Robbie in."""
         try:
             workspace = await self.find(team)
         except StorageUnavailable as error:
             raise ChannelUnavailable("Slack: the tokens of workspaces cannot be read") from error
         if workspace is None:
-            raise ChannelRefused(f"Slack: no token for the workspace {team}")
+            raise DeliveryRejected(f"Slack: Robbie is not, or no longer, in the workspace {team}")
         return workspace
 
     async def all(self) -> list[Workspace]:

@@ -628,7 +628,7 @@ async def test_a_workspace_installs_and_is_spoken_to_by_its_own_token(slack: Fak
             assert answer.status == 401  # a state is good once
     await door.send(reply(to="T0OTHER/D2"))
     assert (await database_tokens(database)) == ["xoxb-2"]
-    with pytest.raises(ChannelRefused):
+    with pytest.raises(DeliveryRejected):
         await door.send(reply())
     async with listening(door, reception):
         await slack.sends({"type": "event_callback", "team_id": "T0OTHER", "event": {"type": "app_uninstalled"}})
