@@ -31,7 +31,7 @@ from bot.brain.reactive import Reactive
 from bot.config import BrainConfig, Config
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
-from bot.domain.ports import Adapter, Door
+from bot.domain.ports import Adapter, Card, Door
 from bot.hub.auth import Auth
 from bot.hub.commands import Commands
 from bot.hub.doctor import Doctor
@@ -140,8 +140,12 @@ def build(
     clock: Clock | None = None,
     database: Database | None = None,
     tends: bool = True,
+    listens: bool = True,
 ) -> App:
-    """Every room, each given what it needs. A test swaps parts by naming them; nothing is opened or contacted here."""
+    """Every room, each given what it needs. A test swaps parts by naming them; nothing is opened or contacted here.
+
+    One that does not `listen` knows the web and the console alone, and needs no channel's SDK.
+    """
     clock = clock or SystemClock()
     database = database or Database(config.database.url, organization=config.robbie.organization)
     directory = Directory(database=database, robbie=config.robbie, people=config.household(), clock=clock)
@@ -162,7 +166,7 @@ def build(
 
     door = WebAdapter()
     registry = CollectorRegistry()
-    doors = _doors(config, database=database, clock=clock) if doors is None else doors
+    doors = make_doors(config, database=database, clock=clock) if doors is None and listens else doors or ()
     channels: dict[str, Adapter] = {CONSOLE: door} | {adapter.channel: adapter for adapter in (door, *adapters, *doors)}
     folder = config.robbie.data_dir / "attachments"
     files = Files(database=database, doors={each.channel: each for each in doors}, folder=folder)
@@ -209,6 +213,8 @@ def build(
         database=database,
         clock=clock,
         channel_routes=[route for each in doors for route in each.routes],
+        front=front,
+        supervisor=supervisor,
     )
     return App(
         config=config,
@@ -230,7 +236,7 @@ def build(
     )
 
 
-def _doors(config: Config, *, database: Database, clock: Clock) -> list[Door]:
+def make_doors(config: Config, *, database: Database, clock: Clock) -> list[Door]:
     """The channels that config switches on; each imports its SDK only then. Raises ConfigError where that is not installed."""
     doors: list[Door] = []
     return doors
@@ -283,6 +289,8 @@ def _server(
     database: Database,
     clock: Clock,
     channel_routes: Sequence[web.RouteDef],
+    front: Front,
+    supervisor: Supervisor,
 ) -> Server:
     """The web server, and every page and route that is reached through it."""
     assets = Assets()
@@ -290,8 +298,12 @@ def _server(
     transcripts = Transcripts(database=database, door=door, clock=clock)
     patience = config.brain.turn_seconds * 4
     api = Api(hub=hub, auth=auth, door=door, transcripts=transcripts, clock=clock, patience_seconds=patience)
-    pages = Pages(hub=hub, door=door, transcripts=transcripts, view=view, clock=clock)
-    operations = Operations(drill=drill, clock=clock)
+
+    async def attention(person: Person) -> tuple[Sequence[str], Sequence[Card]]:
+        return supervisor.troubles(person.timezone) if person.is_owner else (), await front.waiting(person)
+
+    pages = Pages(hub=hub, door=door, transcripts=transcripts, view=view, clock=clock, attention=attention)
+    operations = Operations(drill=drill, clock=clock, health=supervisor.health)
     return Server(
         host=config.web.host,
         port=config.web.port,

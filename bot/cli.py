@@ -34,7 +34,8 @@ db = typer.Typer(help="The database: migrations, and moving to PostgreSQL.", no_
 model = typer.Typer(help="The embedded model, which needs no key and no account.", no_args_is_help=True, rich_markup_mode=None)
 token = typer.Typer(help="Bearer tokens for the HTTP API.", no_args_is_help=True, rich_markup_mode=None)
 person = typer.Typer(help="The people Robbie knows.", no_args_is_help=True, rich_markup_mode=None)
-for group, command_name in ((db, "db"), (model, "model"), (token, "token"), (person, "person")):
+pair = typer.Typer(help="Strangers who wrote to Robbie, and linked accounts.", no_args_is_help=True, rich_markup_mode=None)
+for group, command_name in ((db, "db"), (model, "model"), (token, "token"), (person, "person"), (pair, "pair")):
     cli.add_typer(group, name=command_name)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
@@ -95,7 +96,7 @@ def run(context: typer.Context) -> None:
     last_resort = threading.Timer(LONGEST_STOP_SECONDS, os._exit, (0,))
     last_resort.daemon = True
     try:
-        app = _app(context, log_level="info")
+        app = _app(context, listens=True, log_level="info")
         _wait(commands.run(app, is_terminal=_is_terminal(), debug=context.obj.debug, stopping=last_resort.start))
     finally:
         last_resort.cancel()
@@ -122,12 +123,12 @@ def ask(context: typer.Context, text: Text, as_person: As = None, as_json: Json 
 def doctor(context: typer.Context, as_json: Json = False) -> None:
     """Say what is well, what is not, and how to mend it. Status 1 on any fail.
 
-    Looks at config, database, every level and node, disk and clock; changes nothing and spends nothing.
+    Looks at config, database, every level, node and channel, disk and clock; changes nothing and spends nothing.
     """
     from bot import commands
 
     try:
-        app = _app(context, tends=False)
+        app = _app(context, tends=False, listens=True)
     except ConfigError as error:
         if not as_json:
             raise
@@ -265,15 +266,44 @@ def person_list(context: typer.Context, as_json: Json = False) -> None:
     _say({"people": people} if as_json else "\n".join(lines))
 
 
+@pair.command("list")
+def pair_list(context: typer.Context, as_json: Json = False) -> None:
+    """Who waits to be let in, and every linked account."""
+    from bot import commands
+
+    listed = _wait(commands.pair_list(_app(context, tends=False)))
+    waiting = [f"waiting  {w['code']}  {w['who']}  since {w['since']}" for w in listed["waiting"]]
+    linked = [f"linked   {each['id']}  {each['person']}" for each in listed["linked"]]
+    _say(listed if as_json else "\n".join([*waiting, *linked]) or "nobody waits, and no account is linked")
+
+
+@pair.command("approve")
+def pair_approve(context: typer.Context, code: Annotated[str, typer.Argument(metavar="CODE")], as_json: Json = False) -> None:
+    """Let the stranger in who was told this code; what they wrote first is answered then."""
+    from bot import commands
+
+    name = _wait(commands.pair_approve(_app(context, tends=False), code))
+    _say({"person": name} if as_json else f"{name} is in")
+
+
+@pair.command("revoke")
+def pair_revoke(context: typer.Context, id: Id, as_json: Json = False) -> None:
+    """Take an account away from whoever has it; ID as `pair list` shows it, such as telegram:123."""
+    from bot import commands
+
+    _wait(commands.pair_revoke(_app(context, tends=False), id))
+    _say({"revoked": id} if as_json else "revoked")
+
+
 _NO_MODEL = "none yet: `robbie model fetch`"
 
 
-def _app(context: typer.Context, *, tends: bool = True, log_level: str = "error") -> App:
+def _app(context: typer.Context, *, tends: bool = True, listens: bool = False, log_level: str = "error") -> App:
     """Everything, built from the config; the one place where the command line imports it."""
     from bot.app import build
 
     _configure_log(log_level, debug=context.obj.debug)
-    return build(_config(context), environ=os.environ, tends=tends)
+    return build(_config(context), environ=os.environ, tends=tends, listens=listens)
 
 
 def _config(context: typer.Context) -> Config:

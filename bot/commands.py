@@ -220,6 +220,35 @@ async def person_list(app: App) -> list[dict[str, Any]]:
         ]
 
 
+async def pair_list(app: App) -> dict[str, Any]:
+    """Who waits to be let in, and every linked account."""
+    async with _opened(app, None):
+        waiting = await app.pairing.waiting()
+        people = await app.directory.everyone()
+    return {
+        "waiting": [{"code": code, "who": who.name, "since": since.isoformat(timespec="seconds")} for code, who, since in waiting],
+        "linked": [{"id": f"{a.channel}:{a.account}", "person": person.name} for person, accounts in people for a in accounts],
+    }
+
+
+async def pair_approve(app: App, code: str) -> str:
+    """Let a stranger in; their name."""
+    async with _opened(app, None):
+        if (name := await app.pairing.approve(code)) is None:
+            raise RobbieError(f"nobody waits under the code {code}; `robbie pair list` shows who does")
+        return name
+
+
+async def pair_revoke(app: App, account_id: str) -> None:
+    """Take an account away."""
+    channel, _, account = account_id.partition(":")
+    async with _opened(app, None):
+        if app.directory.names(channel, account):
+            raise RobbieError(f"config.toml gives {account_id} to somebody: take it out there, under [[people]]")
+        if not await app.pairing.revoke(channel, account):
+            raise RobbieError(f"{account_id} is nobody's account; `robbie pair list` shows them")
+
+
 @asynccontextmanager
 async def _opened(app: App, name: str | None) -> AsyncIterator[tuple[App, Person]]:
     """The data, ready to be used beside a hub, and the person who is meant."""

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import tomlkit
@@ -20,6 +21,7 @@ from bot.brain.catalog import known_models
 from bot.brain.levels import make_rungs
 from bot.config import LOCAL_FILE, SECRETS_FILE, Config, LevelConfig, load_config
 from bot.domain.errors import ConfigError, CredentialsRejected, ProviderError
+from bot.setup_channels import ChannelSetup
 
 TEST_SECONDS = 15.0
 KEYS = {
@@ -45,7 +47,8 @@ class Setup:
         self._environ = environ
         self._asks = asks
         self._console = console or Console(highlight=False)
-        self._settings: dict[str, dict[str, str]] = {}
+        self._settings: dict[str, dict[str, Any]] = {}
+        self._own_ids: dict[str, str] = {}
         self._models: dict[str, str] = {}
         self._secrets: dict[str, str] = {}
         self._sources: dict[str, str] = {}
@@ -61,6 +64,7 @@ class Setup:
         for level in config.brain.levels:
             if level.provider == "ollama" and level.nodes:
                 await self._look_at_nodes(level, config)
+        await self._ask_about_channels(config)
         self._save(config)
 
     def _ask_about_robbie(self, config: Config) -> None:
@@ -131,11 +135,20 @@ class Setup:
                 await rung.provider.close()
             self._console.print(f"{level.name}: the node {rung.node} {words}")
 
+    async def _ask_about_channels(self, config: Config) -> None:
+        channels = ChannelSetup(config_file=self._file, environ=self._environ, asks=self._asks, console=self._console)
+        for channel, answers in (await channels.run(config)).items():
+            self._settings[channel] = answers.settings
+            self._secrets |= answers.secrets
+            if answers.own_id:
+                self._own_ids[channel] = answers.own_id
+
     def _save(self, config: Config) -> None:
         """Settings on top of those that were there, secrets likewise; both files appear whole or not at all."""
         local = self._file.absolute().with_name(LOCAL_FILE)
         if self._settings or self._models:
-            _write(local, _merged(local, self._settings, self._models), mode=0o644)
+            owner = self._settings.get("robbie", {}).get("owner", config.robbie.owner)
+            _write(local, _merged(local, self._settings, self._models, owner, self._own_ids), mode=0o644)
             self._console.print(f"settings are in {local}")
         if self._secrets:
             secrets = config.robbie.data_dir / SECRETS_FILE
@@ -174,7 +187,9 @@ async def _try(level: LevelConfig, key: str) -> Verdict:
         await rung.provider.close()
 
 
-def _merged(file: Path, settings: Mapping[str, Mapping[str, str]], models: Mapping[str, str]) -> str:
+def _merged(
+    file: Path, settings: Mapping[str, Mapping[str, Any]], models: Mapping[str, str], owner: str, own_ids: Mapping[str, str]
+) -> str:
     """The local file with these settings in it; what a person wrote there stays, comments included."""
     document = tomlkit.parse(file.read_text("utf-8")) if file.exists() else tomlkit.document()
     for section, values in settings.items():
@@ -184,12 +199,25 @@ def _merged(file: Path, settings: Mapping[str, Mapping[str, str]], models: Mappi
     if models:
         levels = document.setdefault("brain", tomlkit.table()).setdefault("levels", tomlkit.aot())
         for name, model in models.items():
-            entry = next((entry for entry in levels if entry.get("name") == name), None)
-            if entry is None:
-                entry = tomlkit.table().append("name", name)
-                levels.append(entry)
-            entry["model"] = model
+            _entry(levels, name)["model"] = model
+    if own_ids:
+        people = document.setdefault("people", tomlkit.aot())
+        me = _entry(people, owner)
+        me["role"] = "owner"
+        identities = me.setdefault("identities", tomlkit.array())
+        for channel, own_id in own_ids.items():
+            if {"platform": channel, "id": own_id} not in identities.unwrap():
+                identities.append(tomlkit.inline_table().append("platform", channel).append("id", own_id))
     return tomlkit.dumps(document)
+
+
+def _entry(entries: Any, name: str) -> Any:
+    """The table of this name among *entries*, made if it is new."""
+    entry = next((entry for entry in entries if entry.get("name") == name), None)
+    if entry is None:
+        entry = tomlkit.table().append("name", name)
+        entries.append(entry)
+    return entry
 
 
 def _with_secrets(file: Path, secrets: Mapping[str, str]) -> str:

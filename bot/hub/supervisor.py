@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Self
+from zoneinfo import ZoneInfo
 
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
@@ -35,6 +36,9 @@ class ChannelState(StrEnum):
     UP = "up"
     DOWN = "down"
     REFUSED = "refused"
+
+
+SPOKEN = {ChannelState.DOWN: "out of reach", ChannelState.REFUSED: "closed to me"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +71,14 @@ class Supervisor:
     def health(self) -> Mapping[str, ChannelHealth]:
         """How each channel is doing."""
         return self._health
+
+    def troubles(self, zone: str) -> Sequence[str]:
+        """What is to be said of channels that are not heard, with the time in *zone*."""
+        silent = {channel: health for channel, health in self._health.items() if health.state in (ChannelState.DOWN, ChannelState.REFUSED)}
+        return [
+            f"{channel.capitalize()} is {SPOKEN[health.state]} since {health.since.astimezone(ZoneInfo(zone)):%H:%M}: {health.detail}"
+            for channel, health in silent.items()
+        ]
 
     async def __aenter__(self) -> Self:
         self._tasks = [asyncio.create_task(self._keep(door), name=f"keep {door.channel}") for door in self._doors]

@@ -203,4 +203,5 @@ def _entry(message: Message) -> dict[str, Any]:
         "at": message.at.isoformat(),
         "reply_to": str(message.reply_to) if message.reply_to else None,
         "recovered": message.recovered,
+        "buttons": [{"label": label, "command": command} for label, command in (message.details or {}).get("buttons", ())],
     }

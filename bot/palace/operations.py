@@ -1,9 +1,10 @@
-"""What the owner can have the running hub do from the command line: the fire drill."""
+"""What the owner can see and have done of the running hub: how its channels are, and the fire drill."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 
 from aiohttp import web
@@ -12,21 +13,30 @@ from bot.brain.drill import Drill, Fault, drill_question
 from bot.domain.clock import Clock
 from bot.domain.errors import NotAllowed
 from bot.hub.auth import visitor_of
-from bot.hub.server import Problem, event_stream
+from bot.hub.server import Problem, event_stream, json_response
+from bot.hub.supervisor import ChannelHealth
 
 
 class Operations:
     """Routes that act on the hub itself; the owner's alone."""
 
-    def __init__(self, *, drill: Drill, clock: Clock) -> None:
+    def __init__(self, *, drill: Drill, clock: Clock, health: Mapping[str, ChannelHealth]) -> None:
+        self._health = health
         self._drill = drill
         self._clock = clock
         self._one_drill = asyncio.Lock()
 
     @property
     def routes(self) -> tuple[web.RouteDef, ...]:
-        """The fire drill."""
-        return (web.post("/api/drill", self._rehearse),)
+        """The channels' health and the fire drill."""
+        return (web.get("/api/channels", self._channels), web.post("/api/drill", self._rehearse))
+
+    async def _channels(self, request: web.Request) -> web.Response:
+        """How each channel that Robbie listens on is doing."""
+        if not visitor_of(request).person.is_owner:
+            raise NotAllowed("only the owner sees how the channels are")
+        told = {channel: asdict(health) | {"since": health.since.isoformat()} for channel, health in self._health.items()}
+        return json_response({"channels": told})
 
     async def _rehearse(self, request: web.Request) -> web.StreamResponse:
         """An event for each rehearsal, as it is done."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import parse_qs, quote
 from uuid import UUID
 
 from aiohttp import web
 
+from bot.domain.address import Person
 from bot.domain.clock import Clock, new_id
+from bot.domain.ports import Card
 from bot.hub.auth import visitor_of
 from bot.hub.hub import Hub
 from bot.hub.server import Problem, event_stream
@@ -15,6 +18,8 @@ from bot.palace.live import Live
 from bot.palace.transcript import LONGEST_ID, MAIN, Door, Transcripts, without_reply
 from bot.palace.view import View
 
+Attention = Callable[[Person], Awaitable[tuple[Sequence[str], Sequence[Card]]]]
+"""What is in trouble, and what waits for a person's decision."""
 PAGE = 50
 LOOK_SECONDS = 3.0
 
@@ -23,13 +28,22 @@ class Pages:
     """The pages for people."""
 
     def __init__(
-        self, *, hub: Hub, door: Door, transcripts: Transcripts, view: View, clock: Clock, look_seconds: float = LOOK_SECONDS
+        self,
+        *,
+        hub: Hub,
+        door: Door,
+        transcripts: Transcripts,
+        view: View,
+        clock: Clock,
+        attention: Attention,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._hub = hub
         self._door = door
         self._transcripts = transcripts
         self._view = view
         self._clock = clock
+        self._attention = attention
         self._look_seconds = look_seconds
 
     @property
@@ -41,6 +55,7 @@ class Pages:
             web.post("/chat", self._say),
             web.get("/chat/earlier", self._earlier),
             web.get("/chat/events", self._follow),
+            web.get("/chat/attention", self._attend),
         )
 
     async def _show(self, request: web.Request) -> web.Response:
@@ -90,6 +105,11 @@ class Pages:
         address = self._transcripts.address(person, name)
         messages = await self._transcripts.latest(address, limit=PAGE + 1, before=_id(request, "before"))
         return _html(self._view.earlier(person, conversation=name, messages=messages[-PAGE:], has_earlier=len(messages) > PAGE))
+
+    async def _attend(self, request: web.Request) -> web.Response:
+        """What this person should see to, above the conversation."""
+        troubles, cards = await self._attention(visitor_of(request).person)
+        return _html(self._view.attention(troubles, cards))
 
     async def _follow(self, request: web.Request) -> web.StreamResponse:
         """News for an open page, from where it was when it was made or last connected."""

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bot.domain.address import Person
 from bot.domain.clock import Clock
+from bot.domain.ports import Card
 from bot.hub.server import Problem
 from bot.palace.assets import Assets
 from bot.palace.transcript import IN, MAIN
@@ -49,6 +50,7 @@ class Line:
     time: str
     label: str
     facts: Mapping[str, str]
+    buttons: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,6 +109,11 @@ class View:
             conversation=conversation, lines=[self.line(message, person) for message in messages], has_earlier=has_earlier
         )
 
+    def attention(self, troubles: Sequence[str], cards: Sequence[Card]) -> str:
+        """What a person should see to: channels that are down, and what waits for their decision."""
+        waiting = [(self._markdown(card.text), [(button.label, button.command) for button in card.buttons]) for card in cards]
+        return self._templates.get_template("attention.html").render(troubles=troubles, waiting=waiting)
+
     def problem(self, problem: Problem) -> str:
         """The page for a request that is not served; it tells what to do, not what went wrong."""
         return self._templates.get_template("problem.html").render(code=problem.code, status=problem.status)
@@ -125,6 +132,7 @@ class View:
             time=_time(at, self._clock.now().astimezone(at.tzinfo)),
             label=" ".join(filter(None, labels)),
             facts={} if is_question else _facts(message),
+            buttons=(message.details or {}).get("buttons", ()),
         )
 
     def add(self, message: Message, person: Person) -> str:

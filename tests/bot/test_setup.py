@@ -22,7 +22,7 @@ class Typist:
         self.answers = list(answers)
         self.screen = io.StringIO()
         self.console = Console(file=self.screen, width=200)
-        self.console.input = lambda *_, **__: self.answers.pop(0)  # type: ignore[method-assign]
+        self.console.input = lambda *_, **__: self.answers.pop(0) if self.answers else ""  # type: ignore[method-assign]
 
 
 async def test_good_key_is_saved_where_only_the_owner_reads_it(home: Path):

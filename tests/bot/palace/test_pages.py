@@ -11,8 +11,10 @@ import aiohttp
 import pytest
 
 from bot.domain.clock import new_id
-from bot.domain.message import OutgoingKind
+from bot.domain.message import Button, OutgoingKind
+from bot.domain.ports import Card
 from bot.hub.hub import Receipt
+from bot.services.notices import tell
 from storage.models.messaging import Message
 from tests.bot.palace.web_house import House
 
@@ -183,7 +185,7 @@ async def test_earlier_messages_can_be_had_to_the_first(house: House):
     shown = await page(browser)
     assert ("line 70." in shown, "line 69." in shown) == (True, False)
     seen = 50
-    while found := re.search(r'hx-get="([^"]+)"', shown):
+    while found := re.search(r'hx-get="(/chat/earlier[^"]+)"', shown):
         shown = await page(browser, found.group(1).replace("&amp;", "&"))
         seen += len(re.findall(r"line \d+\.", shown))
     assert seen == 120
@@ -211,3 +213,20 @@ async def test_what_is_no_form_is_refused_and_nothing_is_kept(house: House, kind
     async with browser.post("/chat", data=b'{"text": "hello"}', headers={"Content-Type": kind}) as response:
         assert response.status == 415
     assert 'class="message' not in await page(browser)
+
+
+async def test_what_waits_for_a_decision_and_what_is_in_trouble_stands_above_the_conversation(house: House):
+    house.attention.troubles = ["Telegram is closed to me since 14:02: <b>revoked</b>"]
+    house.attention.cards = [Card(text="**Mail from <script>** waits", buttons=(Button(label="Approve", command="/approve K7"),))]
+    shown = await page(await house.browser(), "/chat/attention")
+    assert "&lt;b&gt;revoked&lt;/b&gt;" in shown
+    assert "<script>" not in shown
+    assert '<button name="text" value="/approve K7">Approve</button>' in shown
+    assert '<div id="attention" hx-get="/chat/attention"' in await page(await house.browser())
+
+
+async def test_choices_under_a_message_are_buttons(house: House):
+    async with house.database.unit_of_work() as work:
+        let_in = Button(label="Let in", command="/pair approve X")
+        await tell(work, house.owner.id, "Bob wants in.", now=datetime.now(UTC), buttons=[let_in])
+    assert '<button name="text" value="/pair approve X">Let in</button>' in await page(await house.browser())

@@ -22,7 +22,7 @@ from bot.config import PersonConfig, RobbieConfig
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock
 from bot.domain.message import OutgoingKind
-from bot.domain.ports import Listener
+from bot.domain.ports import Card, Listener
 from bot.domain.thought import Question, TaskType, Tier, Turn
 from bot.hub.auth import Auth
 from bot.hub.feed import Feed
@@ -73,9 +73,22 @@ class NoCommands:
         return None
 
 
+class Attention:
+    """FAKE: what a person should see to, as it is set."""
+
+    def __init__(self) -> None:
+        self.troubles: list[str] = []
+        self.cards: list[Card] = []
+
+    async def of(self, person: Person) -> tuple[Sequence[str], Sequence[Card]]:
+        return self.troubles, self.cards
+
+
 @dataclass
 class House:
     """What a test touches."""
+
+    attention: Attention
 
     database: Database
     directory: Directory
@@ -140,7 +153,8 @@ async def open_house(
         assets = Assets()
         view = View(assets=assets, markdown=to_html, last_block=last_block, clock=clock)
         api = Api(hub=hub, auth=auth, door=door, transcripts=transcripts, clock=clock, patience_seconds=patience_seconds)
-        pages = Pages(hub=hub, door=door, transcripts=transcripts, view=view, clock=clock, look_seconds=0.05)
+        attention = Attention()
+        pages = Pages(hub=hub, door=door, transcripts=transcripts, view=view, clock=clock, attention=attention.of, look_seconds=0.05)
 
         async def readiness() -> dict[str, bool]:
             return is_ready
@@ -159,6 +173,7 @@ async def open_house(
         sessions = await stack.enter_async_context(AsyncExitStack())
         anonymous = await sessions.enter_async_context(aiohttp.ClientSession(URL(server.url), cookie_jar=aiohttp.DummyCookieJar()))
         yield House(
+            attention=attention,
             database=database,
             directory=directory,
             owner=owner,
