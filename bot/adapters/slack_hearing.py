@@ -1,0 +1,281 @@
+"""What is heard in Slack, by Socket Mode or signed HTTP: Bolt checks it, it is stored, and only then acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
+from weakref import WeakValueDictionary
+
+import structlog
+from aiohttp import web
+from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
+from slack_bolt.adapter.socket_mode.async_internals import run_async_bolt_app
+from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.context.async_context import AsyncBoltContext
+from slack_bolt.response import BoltResponse
+from slack_sdk.signature import SignatureVerifier
+from slack_sdk.socket_mode.request import SocketModeRequest
+
+from bot.adapters.slack_blocks import LONGEST_DRAFT, draft_modal, home, pressed
+from bot.adapters.slack_events import CHANNEL, Place, edited_code, mentions, to_inbound
+from bot.adapters.slack_socket import Socket
+from bot.adapters.slack_wire import Wire, Workspace, examined, faults
+from bot.config import SlackConfig
+from bot.domain.address import Address, Sender, SessionType
+from bot.domain.clock import Clock
+from bot.domain.errors import AdapterError, ChannelRefused, ChannelUnavailable, StorageUnavailable
+from bot.domain.message import Inbound, InboundKind
+from bot.domain.ports import Reception
+from bot.hub.identity import OUTSIDE
+from bot.hub.server import open_to_all
+from storage.database import Database
+
+log = structlog.get_logger(__name__)
+
+_REVOCATIONS = ("tokens_revoked", "app_uninstalled")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Ear:
+    """What there is while somebody listens: where events are brought, and who runs what need not be waited for."""
+
+    reception: Reception
+    told: Callable[[], None]
+    errands: asyncio.TaskGroup
+
+
+class Hearing:
+    """Listens in the workspaces of *wire*."""
+
+    def __init__(self, *, config: SlackConfig, database: Database, clock: Clock, wire: Wire, watch_seconds: float) -> None:
+        self._config = config
+        self._database = database
+        self._clock = clock
+        self._wire = wire
+        self._watch_seconds = watch_seconds
+        self._secret = config.signing_secret.get_secret_value() if config.signing_secret else ""
+        self._ear: _Ear | None = None
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        logger = logging.getLogger("slack_bolt")
+        logger.setLevel(logging.ERROR)
+
+        async def authorize(team_id: str | None) -> Any:  # Bolt's own annotation knows no refusal
+            return await self._authorize(team_id or "")
+
+        self._app = AsyncApp(name="robbie", logger=logger, signing_secret=self._secret, authorize=authorize, process_before_response=True)
+        self._app.error(self._failed)
+        self._app.use(self._hear)
+
+    async def listen(self, reception: Reception, told: Callable[[], None]) -> NoReturn:
+        """See `Door.listen`."""
+        await self._wire.own()
+        told()
+        try:
+            async with asyncio.TaskGroup() as errands:
+                self._ear = _Ear(reception=reception, told=told, errands=errands)
+                errands.create_task(self._watch(), name="slack: are the tokens good")
+                if self._config.mode == "socket":
+                    await Socket(address=self._wire.socket_url, take=self._take, told=told).run()
+                await asyncio.Event().wait()
+        except ExceptionGroup as group:
+            raise _worst(group) from None
+        finally:
+            self._ear = None
+        raise AssertionError("listening has no end of its own")
+
+    @open_to_all
+    async def events(self, request: web.Request) -> web.Response:
+        """POST /slack/events: everything that Slack sends over HTTP, known by its signature."""
+        ear, body = self._ear, await request.read()
+        if ear is None:
+            return web.Response(status=503, headers={"Retry-After": "5"})
+        if not self._is_signed(body, request):
+            return web.Response(status=401)
+        try:
+            response = await self._app.async_dispatch(await to_bolt_request(request))
+        except Exception as error:  # noqa: BLE001  Bolt chokes on what is no event of Slack's
+            response = await self._failed(error)
+        if response.status == 200:
+            ear.told()
+        return await to_aiohttp_response(response)
+
+    def _is_signed(self, body: bytes, request: web.Request) -> bool:
+        """Whether Slack sent this, lately; asked before anything is read, and by Bolt again."""
+        try:
+            return SignatureVerifier(self._secret).is_valid_request(body, dict(request.headers))
+        except ValueError:
+            return False
+
+    async def _take(self, envelope: dict[str, Any]) -> dict[str, Any] | None:
+        """What came through a socket; see `slack_socket.Take`."""
+        try:
+            request = SocketModeRequest.from_dict(envelope)
+            response = BoltResponse(status=200) if request is None else await run_async_bolt_app(self._app, request)
+        except Exception as error:  # noqa: BLE001  as in `events`
+            response = await self._failed(error)
+        if response.status != 200:
+            return None
+        answer: dict[str, Any] = json.loads(response.body) if response.body.startswith("{") else {}
+        return answer
+
+    async def _failed(self, error: Exception) -> BoltResponse:
+        """What Slack is told of an event that went wrong: to send it again, or, where that would change nothing, that it is done with."""
+        if isinstance(error, AdapterError | StorageUnavailable):
+            log.warning("slack.not_stored", error=str(error))
+            return BoltResponse(status=503, body="")
+        log.error("slack.bad_event", exc_info=error)
+        return BoltResponse(status=200, body="")
+
+    async def _authorize(self, team: str) -> AuthorizeResult | None:
+        """Who Robbie is in a workspace; Bolt drops what comes from one that did not let him in."""
+        if (workspace := await self._wire.find(team)) is None:
+            return None
+        bot, bot_id, token = workspace.bot_user, workspace.bot_id, workspace.client.token
+        return AuthorizeResult(enterprise_id=None, team_id=team, bot_user_id=bot, bot_id=bot_id, bot_token=token)
+
+    async def _hear(self, body: dict[str, Any], context: AsyncBoltContext) -> BoltResponse:
+        """Every event: stored, then acknowledged; what could not be stored comes again, what is broken does not."""
+        if self._ear is None:
+            return BoltResponse(status=503, body="")
+        try:
+            await self._receive(self._ear, context.team_id or "", body)
+        except Exception as error:  # noqa: BLE001  one bad event must not hold up the others
+            return await self._failed(error)
+        return BoltResponse(status=200, body="")
+
+    async def _receive(self, ear: _Ear, team: str, body: dict[str, Any]) -> None:
+        event: dict[str, Any] = body["event"] if isinstance(body.get("event"), dict) else {}
+        if event.get("type") in _REVOCATIONS:
+            ear.errands.create_task(self._revoked(team, event), name="slack: revoked")
+            return
+        workspace = await self._wire.find(team)
+        if workspace is None:
+            return
+        if event.get("type") == "app_home_opened":
+            self._errand(ear, self._show_home(ear, workspace, event))
+            return
+        inbound = to_inbound(body, team=team, bot=workspace.bot_user, now=self._clock.now())
+        if inbound is not None:
+            await self._bring(ear, workspace, inbound, body)
+
+    async def _bring(self, ear: _Ear, workspace: Workspace, inbound: Inbound, body: dict[str, Any]) -> None:
+        """Store *inbound*, if it is Robbie's business; those of one channel in the order in which they came."""
+        channel = Place.of(inbound.address).channel
+        turn = self._turns.setdefault(channel, asyncio.Lock())
+        async with turn:
+            placed = await self._placed(inbound, is_called=mentions(body, workspace.bot_user))
+            if placed is None:
+                return
+            code = edited_code(body) if placed.kind is InboundKind.ACTION else ""
+            draft = await ear.reception.draft(placed.sender, code) if code else None
+            if draft is not None and len(draft) <= LONGEST_DRAFT:
+                self._errand(ear, self._open_modal(ear, workspace, placed, body, draft))
+                return
+            await ear.reception.receive(placed)
+        if placed.kind is InboundKind.ACTION and body.get("type") == "block_actions":
+            self._errand(ear, self._mark_pressed(workspace, placed.sender, body))
+
+    async def _placed(self, inbound: Inbound, *, is_called: bool) -> Inbound | None:
+        """*inbound* with its true conversation, as our own records have it; None where Robbie does not take part in that."""
+        place, kind = Place.of(inbound.address), inbound.kind
+        direct = Place(team=place.team, channel=place.channel).address()
+        async with self._database.reading() as work:
+            if kind is InboundKind.REACTION:
+                said = await work.messages.find_on_channel(CHANNEL, inbound.target)
+                there = await work.conversations.find_by_id(said.conversation_id) if said else None
+                session = SessionType(there.session_type) if there else SessionType.SHARED
+                return replace(inbound, address=Address(channel=CHANNEL, conversation=there.key, session_type=session)) if there else None
+            if kind is InboundKind.COMMAND and place.channel.startswith("D"):
+                # Two people may be alone there without Robbie; where he is one of the two, something was said before.
+                is_ours = await work.conversations.find(channel=CHANNEL, key=direct.conversation) is not None
+                return replace(inbound, address=direct) if is_ours else inbound
+            if inbound.address.session_type is SessionType.PRIVATE or is_called or kind is InboundKind.ACTION:
+                return inbound
+            is_known = await work.conversations.find(channel=CHANNEL, key=inbound.address.conversation) is not None
+            return inbound if is_known else None
+
+    def _errand(self, ear: _Ear, errand: Coroutine[Any, Any, None]) -> None:
+        """Do *errand* after the acknowledgement."""
+
+        async def run() -> None:
+            try:
+                with faults():
+                    await errand
+            except Exception as error:  # noqa: BLE001  a tab that is not drawn is no reason to go deaf
+                log.warning("slack.errand_failed", error=str(error) or type(error).__name__)
+
+        ear.errands.create_task(run(), name="slack errand")
+
+    async def _revoked(self, team: str, event: dict[str, Any]) -> None:
+        """Robbie was removed from a workspace. Raises ChannelRefused where it is that of the configured token."""
+        tokens = event.get("tokens")
+        if event.get("type") == "tokens_revoked" and not (isinstance(tokens, dict) and tokens.get("bot")):
+            return
+        if not await self._wire.uninstall(team):
+            raise ChannelRefused("Slack: Robbie was removed from the workspace")
+        log.warning("slack.uninstalled", team=team)
+
+    async def _show_home(self, ear: _Ear, workspace: Workspace, event: dict[str, Any]) -> None:
+        if event.get("tab") not in (None, "home"):
+            return
+        user = str(event.get("user") or "")
+        cards = await ear.reception.overview(Sender(channel=CHANNEL, account=f"{workspace.team}/{user}"))
+        await workspace.client.views_publish(user_id=user, view=home(cards, direct=str(event.get("channel") or "")))
+
+    async def _open_modal(self, ear: _Ear, workspace: Workspace, inbound: Inbound, body: dict[str, Any], draft: str) -> None:
+        """Where Slack shows no modal (it waits three seconds for one), the button is taken for its command."""
+        view = draft_modal(code=edited_code(body), text=draft, conversation=inbound.address.conversation)
+        try:
+            with faults():
+                await workspace.client.views_open(trigger_id=str(body.get("trigger_id")), view=view)
+        except AdapterError as error:
+            log.warning("slack.no_modal", error=str(error))
+            await ear.reception.receive(inbound)
+
+    async def _mark_pressed(self, workspace: Workspace, sender: Sender, body: dict[str, Any]) -> None:
+        """Take the buttons away that were decided about; not at a stranger's press, and not of a whisper, which Slack does not tell."""
+        async with self._database.reading() as work:
+            user = await work.people.find_user_by_account(CHANNEL, sender.account)
+        if user is None or user.role in OUTSIDE:
+            return
+        action, message, view, channel = body["actions"][0], body.get("message"), body.get("view"), body.get("channel") or {}
+        chosen = str((action.get("text") or {}).get("text") or "")
+        if isinstance(view, dict) and view.get("type") == "home":
+            blocks = pressed(view.get("blocks") or [], chosen=chosen, action_id=str(action.get("action_id")))
+            shown = {"type": "home", "private_metadata": view.get("private_metadata") or "", "blocks": blocks}
+            await workspace.client.views_publish(user_id=body["user"]["id"], view=shown)
+        elif isinstance(message, dict) and message.get("blocks"):
+            blocks, text = pressed(message["blocks"], chosen=chosen), str(message.get("text") or chosen)[:LONGEST_DRAFT]
+            await workspace.client.chat_update(channel=channel["id"], ts=message["ts"], text=text, blocks=blocks)
+
+    async def _watch(self) -> None:
+        """Ask each minute whether the tokens are good. Raises ChannelRefused where the configured one is not."""
+        while True:
+            await asyncio.sleep(self._watch_seconds)
+            try:
+                for workspace in await self._wire.all():
+                    await self._check(workspace)
+            except (ChannelUnavailable, StorageUnavailable) as error:
+                log.info("slack.unanswered", error=str(error))
+
+    async def _check(self, workspace: Workspace) -> None:
+        try:
+            await examined(workspace.client)
+        except ChannelRefused:
+            await self._revoked(workspace.team, {})
+        else:
+            if self._config.mode == "http" and self._ear is not None:
+                self._ear.told()
+
+
+def _worst(group: ExceptionGroup[Exception]) -> Exception:
+    """The one error that says most about why several things ended: a refusal, else that Slack is away."""
+    worst: Exception = group.subgroup(ChannelRefused) or group.subgroup(AdapterError) or group
+    while isinstance(worst, ExceptionGroup):
+        worst = worst.exceptions[0]
+    return worst
