@@ -10,6 +10,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3.13 python3.12 python3.11 python3
 AIMOCK := 1.43.0
+LOCAL_SLACK := 0.1.8
+TELEGRAM_TEST_API := 4.2.1
+TELEMELYA := telemelya==0.2.2 fakeredis==2.40.0 moto[s3]==5.2.5 flask flask-cors
 ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -19,11 +22,16 @@ pip = PYTHONUNBUFFERED=1 $(BIN)/python -m pip install -c constraints.txt -e '$(1
 	| awk '/^ *(Downloading|Using cached) / { printf "."; fflush() } END { print "" }'
 
 # $(call apt,COMMAND,PACKAGES): make sure that COMMAND exists, or say how to get it; what needs it is then skipped with its reason.
-apt = command -v $(1) >/dev/null || { \
+apt = PATH="$$PATH:/usr/sbin" command -v $(1) >/dev/null || { \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "Installing $(2) with apt-get"; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; \
 	else echo "Without $(1) some tests are skipped: sudo apt-get install $(2)"; fi; }
+
+# $(call npm,WHAT IT IS,PACKAGE,VERSION): have this package beside Robbie, or say what is skipped without it.
+npm = grep -qs '"version": "$(3)"' .e2e/node_modules/$(2)/package.json || ! command -v npm >/dev/null || { \
+	echo "Installing $(1), $(2) $(3)"; \
+	npm install --silent --no-audit --no-fund --prefix .e2e $(2)@$(3) || echo "Without $(2) its tests are skipped"; }
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -47,7 +55,7 @@ check: $(VENV)/test.stamp ## format, lint, types, import layers, known vulnerabi
 
 e2e: $(VENV)/test.stamp e2e-tools ## third-party servers, the real model, a real browser
 	@$(BIN)/robbie model fetch >/dev/null
-	@$(BIN)/python -m pytest tests/e2e $(ARGS)
+	@env -u MAKEFLAGS -u ARGS $(BIN)/python -m pytest tests/e2e $(ARGS)  # its own `make run` is to know nothing of ARGS
 
 bench: $(VENV)/test.stamp ## measure: one JSON line a figure
 	@$(BIN)/robbie model fetch >/dev/null
@@ -64,12 +72,18 @@ clean: ## remove what was installed and built; your data stays
 	@rm -rf $(VENV) .e2e .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage build dist
 	@find bot storage tests benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null; true
 
-e2e-tools:
+e2e-tools: $(BIN)/python
 	@$(call apt,chromium,chromium)
 	@$(call apt,npm,nodejs npm)
-	@[ -e .e2e/node_modules/@copilotkit/aimock ] || ! command -v npm >/dev/null || { \
-		echo "Installing the model emulator, aimock $(AIMOCK)"; \
-		npm install --silent --no-audit --no-fund --prefix .e2e @copilotkit/aimock@$(AIMOCK); }
+	@$(call apt,postfix,postfix)
+	@$(call apt,dovecot,dovecot-imapd dovecot-lmtpd)
+	@$(call npm,the model emulator,@copilotkit/aimock,$(AIMOCK))
+	@[ "$$(uname -m)" != x86_64 ] || $(call npm,the Slack emulator,local-slack-linux-x64,$(LOCAL_SLACK))
+	@$(call npm,the polled Telegram emulator,telegram-test-api,$(TELEGRAM_TEST_API))
+	@[ "$$(cat .e2e/telemelya/installed 2>/dev/null)" = "$(TELEMELYA)" ] || { \
+		echo "Installing the calling Telegram emulator, $(firstword $(TELEMELYA))"; \
+		$(BIN)/python -m venv --clear .e2e/telemelya && .e2e/telemelya/bin/python -m pip install -q $(TELEMELYA) \
+			&& echo "$(TELEMELYA)" >.e2e/telemelya/installed || echo "Without telemelya its tests are skipped"; }
 
 $(BIN)/python:
 	@for python in $(PYTHON); do \
@@ -87,7 +101,7 @@ $(VENV)/run.stamp: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/test.stamp: $(BIN)/python pyproject.toml constraints.txt
 	@echo -n "Installing Robbie and what his tests need, about 180 MB to fetch, once "
-	@$(call pip,.[local$(comma)postgres$(comma)dev])
+	@$(call pip,.[local$(comma)slack$(comma)telegram$(comma)email$(comma)postgres$(comma)dev])
 	@touch $@ $(VENV)/run.stamp
 
 $(VENV)/install.stamp: $(BIN)/python pyproject.toml constraints.txt
