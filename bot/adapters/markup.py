@@ -1,4 +1,4 @@
-"""Reads a reply as Markdown, once, and writes it in a channel's own dialect: HTML for the web, plain or coloured text for a terminal.
+"""Reads a reply as Markdown, once, and writes it in a channel's own dialect: HTML for the web and for email, lines for all others.
 
 What models say is untrusted: no HTML of theirs is ever passed on, only web and mail addresses become links, pictures become links to them.
 """
@@ -6,12 +6,16 @@ What models say is untrusted: no HTML of theirs is ever passed on, only web and 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import ClassVar
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+
+from bot.adapters.dialects import WEB_ADDRESS, Ansi, Plain, Slack, Telegram
+from bot.adapters.lines import NOT_TEXT, Layout, Line, verbatim
+from bot.adapters.split import pieces
 
 MOST_NESTED = 40
 """Blocks within blocks, of which a list in a list takes two; the reader drops what is deeper, and all that follows it."""
@@ -23,9 +27,7 @@ LONGEST_RIDDLE = 200
 
 _LINE_END = re.compile(r"\r\n?|\n")
 _SAFE_ADDRESS = re.compile(r"(?:https?://|mailto:)[^\s<>\"']+", re.IGNORECASE)
-_WEB_ADDRESS = re.compile(r"https?://[^\s<>\"'\x00-\x1f]+[^\s<>\"'\x00-\x1f.,;:!?)\]}*_]")
 _NOT_WEB = re.compile("[\x00\ud800-\udfff]")
-_NOT_TERMINAL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def to_html(text: str) -> str:
@@ -39,9 +41,33 @@ def to_html(text: str) -> str:
 
 def to_terminal(text: str, *, colour: bool) -> str:
     """*text* for a terminal, with ANSI styles where *colour* is wanted; nothing in it can steer the terminal."""
-    text = _NOT_TERMINAL.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = _without_controls(text)
     tokens = _read(text)
-    return text if tokens is None else _Terminal(colour=colour).write(tokens)
+    dialect = Ansi(quote="│ ") if colour else Plain(quote="│ ")
+    return text if tokens is None else dialect.write(Layout(fenced=dialect.FENCED, links=dialect.LINKS).lines(tokens))
+
+
+def to_plain(text: str) -> str:
+    """*text* without any signs of a channel's, for one that refused them and for the plain part of an email."""
+    return Plain().write(_lines(text, Plain()))
+
+
+def to_slack(text: str) -> str:
+    """*text* as Slack's mrkdwn; nothing in it mentions or summons anybody, where the message is sent `verbatim`, without `link_names`."""
+    return Slack().write(_lines(text, Slack()))
+
+
+def to_telegram(text: str) -> str:
+    """*text* as the HTML that Telegram takes (`parse_mode="HTML"`)."""
+    return Telegram().write(_lines(text, Telegram()))
+
+
+def split(text: str, dialect: Plain, *, limit: int) -> list[str]:
+    """*text* in pieces of at most *limit* by the *dialect*'s own count, which may not be tiny; none where there is nothing to show.
+
+    A piece ends where a block does, else an item, a line, a sentence, a word; what had to be cut is marked as what it is in both pieces.
+    """
+    return list(pieces(_lines(text, dialect), dialect=dialect, limit=limit))
 
 
 def last_block(text: str) -> int:
@@ -54,6 +80,17 @@ def last_block(text: str) -> int:
     if len(begun) > 1 and begun[-1] == len(starts) - 1 and len(text) - starts[-1] < LONGEST_RIDDLE:
         begun.pop()
     return starts[begun[-1]] if begun else 0
+
+
+def _lines(text: str, dialect: Plain) -> list[Line]:
+    """*text* laid out for *dialect*; as it is, where it is too long or too tangled to be read."""
+    text = _without_controls(text)
+    tokens = _read(text)
+    return verbatim(text) if tokens is None else Layout(fenced=dialect.FENCED, links=dialect.LINKS).lines(tokens)
+
+
+def _without_controls(text: str) -> str:
+    return NOT_TEXT.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _read(text: str) -> list[Token] | None:
@@ -98,7 +135,7 @@ class _Html:
         if self._links:
             return escape(token.content)
         pieces, end = [], 0
-        for found in _WEB_ADDRESS.finditer(token.content):
+        for found in WEB_ADDRESS.finditer(token.content):
             pieces += [escape(token.content[end : found.start()]), self._anchor(found.group()), escape(found.group()), "</a>"]
             end = found.end()
         return "".join([*pieces, escape(token.content[end:])])
@@ -152,115 +189,3 @@ class _Html:
 
     def _hr(self, _: Token) -> str:
         return "<hr>"
-
-
-class _Terminal:
-    """Writes a tree as lines of text; lists and quotations are indented, tables get aligned columns."""
-
-    STYLES: ClassVar = {
-        "strong": "1", "em": "3", "s": "9", "heading": "1", "code_inline": "36", "code_block": "36", "fence": "36", "link": "4",
-    }  # fmt: skip
-
-    def __init__(self, *, colour: bool) -> None:
-        self._colour = colour
-        self._styles: list[str] = []
-
-    def write(self, tokens: Sequence[Token]) -> str:
-        """The text of *tokens*, without a line break at its end."""
-        return "\n".join(line.rstrip() for line in self._blocks(iter(tokens), gap=True)).strip("\n")
-
-    def _blocks(self, tokens: Iterator[Token], *, gap: bool) -> list[str]:
-        """The lines of all blocks up to the end of the one that encloses them."""
-        lines: list[str] = []
-        for token in tokens:
-            if token.nesting < 0:
-                break
-            block = self._block(token, tokens)
-            lines += ["", *block] if lines and gap and not token.hidden else block
-        return lines
-
-    def _block(self, token: Token, tokens: Iterator[Token]) -> list[str]:
-        match token.type:
-            case "bullet_list_open" | "ordered_list_open":
-                lines = self._list(token, tokens)
-            case "table_open":
-                lines = self._table(tokens)
-            case "blockquote_open":
-                lines = [f"│ {line}" for line in self._blocks(tokens, gap=True)]
-            case "hr":
-                lines = ["─" * 24]
-            case "fence" | "code_block":
-                lines = [f"    {self._styled(line, token.type)}" for line in token.content.rstrip("\n").split("\n")]
-            case "inline":
-                lines = self._inline(token).split("\n")
-            case "heading_open":
-                lines = [self._styled(line, "heading") for line in self._blocks(tokens, gap=True)]
-            case _:
-                lines = self._blocks(tokens, gap=True)
-        return lines
-
-    def _list(self, opening: Token, tokens: Iterator[Token]) -> list[str]:
-        number = int(opening.attrs.get("start", 1)) if opening.type == "ordered_list_open" else None
-        lines: list[str] = []
-        for token in tokens:
-            if token.nesting < 0:
-                break
-            mark = "• " if number is None else f"{number}. "
-            number = None if number is None else number + 1
-            item = self._blocks(tokens, gap=False) or [""]
-            lines += [mark + item[0], *(" " * len(mark) + line for line in item[1:])]
-        return lines
-
-    def _table(self, tokens: Iterator[Token]) -> list[str]:
-        rows: list[list[str]] = []
-        for token in tokens:
-            if token.type == "table_close":
-                break
-            if token.type == "tr_open":
-                rows.append([])
-            elif token.type == "inline":
-                rows[-1].append(_Terminal(colour=False)._inline(token).replace("\n", " "))  # noqa: SLF001
-        widths = [max(len(row[column]) if column < len(row) else 0 for row in rows) for column in range(len(rows[0]))]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)) for row in rows]
-        return [lines[0], "  ".join("─" * width for width in widths), *lines[1:]]
-
-    def _inline(self, inline: Token) -> str:
-        pieces: list[str] = []
-        targets: list[tuple[str, int]] = []
-        for token in inline.children or ():
-            name = token.type.removesuffix("_open").removesuffix("_close")
-            if name in ("softbreak", "hardbreak"):
-                pieces.append("\n")
-            elif name == "image":
-                pieces.append(f"{token.content or 'picture'} ({token.attrs['src']})")
-            elif token.nesting == 0:
-                pieces.append(self._styled(token.content, name))
-            else:
-                pieces.append(self._switch(name, on=token.nesting > 0))
-                if name == "link":
-                    pieces.append(self._target(token, targets, pieces))
-        return "".join(pieces)
-
-    def _target(self, token: Token, targets: list[tuple[str, int]], pieces: list[str]) -> str:
-        """The address behind a link's words, unless they are the address."""
-        if token.nesting > 0:
-            targets.append((str(token.attrs["href"]), len(pieces)))
-            return ""
-        address, start = targets.pop()
-        said = "".join(pieces[start:])
-        return "" if address.removeprefix("mailto:") in said else f" ({address})"
-
-    def _styled(self, text: str, name: str) -> str:
-        text = _NOT_TERMINAL.sub("\ufffd", text)  # an entity such as &#27; has become a control character by now
-        return self._switch(name, on=True) + text + self._switch(name, on=False) if text else ""
-
-    def _switch(self, name: str, *, on: bool) -> str:
-        """The escape sequence that begins or ends a style; ending one brings the enclosing styles back."""
-        style = self.STYLES.get(name)
-        if style is None or not self._colour:
-            return ""
-        if on:
-            self._styles.append(style)
-            return f"\x1b[{style}m"
-        self._styles.pop()
-        return "\x1b[0m" + "".join(f"\x1b[{enclosing}m" for enclosing in self._styles)
