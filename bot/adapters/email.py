@@ -1,0 +1,295 @@
+"""Email's door: one process reads the mailbox as new mail comes, and answers go out as mails in the same thread.
+
+Its rooms: `mailbox` (IMAP) and `mail_submission` (SMTP), with `mail_oauth`; `mail` reads what came, over `mail_parts`, `mail_text`,
+`mail_html` and `mail_trust`; `mail_letter` writes what goes. All but the first three are pure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+from aiohttp import web
+
+from bot.adapters.mail import CHANNEL, LARGEST_FILE, Mail, MailReader
+from bot.adapters.mail_letter import message_id_of, reader_of, write
+from bot.adapters.mail_oauth import AccessTokens
+from bot.adapters.mail_parts import content_of, files_of, headers_of, parse
+from bot.adapters.mail_submission import Submission
+from bot.adapters.mail_text import Quoting
+from bot.adapters.mail_trust import authserv_id_of
+from bot.adapters.mailbox import Mailbox, SignIn, ask_once
+from bot.config import EmailConfig
+from bot.domain.clock import Clock
+from bot.domain.errors import AdapterError, ChannelUnavailable, ConfigError, DeliveryRejected, StorageError, StorageUnavailable
+from bot.domain.finding import Finding, Status
+from bot.domain.message import Attachment, Outgoing, Sent
+from bot.domain.ports import Capabilities, Reception
+from storage.database import Database
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+CURSOR = "email:inbox"
+LEASE = "email"
+LEASE_SECONDS = 12.0
+STANDBY_SECONDS = 3.0
+"""Between two looks whether the process that reads has gone."""
+IDLE_SECONDS = 8.0
+"""So long the server is waited for; shorter than the lease, and than what the owner of a deaf door would bear."""
+POLL_SECONDS = 15.0
+"""Between two looks where the server does not tell of new mail."""
+BEAT_SECONDS = 5.0
+LARGEST_MAIL = 30 << 20
+"""Bytes; of a larger one only the beginning is read."""
+BEGINNING = 512 << 10
+RECENT = timedelta(days=3)
+"""What is read again where a server has numbered its mails anew."""
+ASK_SECONDS = 30.0
+KEEP_SECONDS = 15.0
+EXAMINE_SECONDS = 8.0
+NEWEST_MAILS = 20
+"""Among so many of the last numbers a mail is looked for that shows what the server writes on it."""
+
+
+class EmailAdapter:
+    """One mailbox; see `Door`."""
+
+    channel = CHANNEL
+    capabilities = Capabilities(finds=True, answers_strangers=False)
+    routes: Sequence[web.RouteDef] = ()
+    deaf_seconds = 20.0
+
+    def __init__(self, *, config: EmailConfig, database: Database, clock: Clock, owner: str) -> None:
+        missing = [name for name in ("imap_tools", "aiosmtplib", "mailparser_reply") if find_spec(name) is None]
+        if missing:
+            repair = "`make install`, or pip install 'robbie[email]'"
+            raise ConfigError(f"email needs {', '.join(missing)}, not installed here", key="email.enabled", repair=repair)
+        if config.imap is None or config.smtp is None:
+            raise ConfigError("email has no servers", key="email.imap", repair="`robbie init`, or see docs/email.md")
+        self._config, self._imap = config, config.imap
+        self._database, self._clock, self._owner = database, clock, owner
+        self._reader = MailReader(address=config.address, authserv_id=config.authserv_id, quoting=Quoting.load())
+        self._submission = Submission(config.smtp, address=config.address)
+        self._tokens = AccessTokens(config=config.oauth, database=database, clock=clock) if config.oauth else None
+        self._filing = asyncio.Semaphore(2)
+
+    async def listen(self, reception: Reception, told: Callable[[], None]) -> None:
+        """Read the mailbox, or stand by while another process does; ends where another one took it over. See `Door.listen`."""
+        while not await self._holds():
+            told()
+            await asyncio.sleep(STANDBY_SECONDS)
+        box = Mailbox(self._imap, await self._sign_in())
+        try:
+            await asyncio.to_thread(box.open)
+            told()
+            await self._read(box, reception, told)
+        finally:
+            await asyncio.to_thread(box.close)
+            with suppress(StorageError):
+                async with self._database.unit_of_work() as work:
+                    await work.housekeeping.end_lease(LEASE, owner=self._owner)
+
+    async def send(self, outgoing: Outgoing) -> Sent:
+        """See `Adapter.send`. A mail cannot be changed afterwards."""
+        message_id, to = message_id_of(outgoing, self._config.address), reader_of(outgoing)
+        raw = await asyncio.to_thread(self._write, outgoing)
+        sign_in = await self._sign_in()
+        await self._submission.send(raw, to=to, sign_in=sign_in)
+        try:
+            async with asyncio.timeout(KEEP_SECONDS), self._filing:
+                await self._ask(lambda box: box.keep_sent(message_id, raw))
+        except (AdapterError, TimeoutError) as error:
+            log.warning("email.sent_but_not_kept", error=str(error))
+        return Sent(channel_message_id=message_id)
+
+    async def find(self, outgoing: Outgoing) -> Sent | None:
+        """See `Adapter.find`: what was sent lies in its folder."""
+        message_id = message_id_of(outgoing, self._config.address)
+        has_it = await self._ask(lambda box: box.has_sent(message_id))
+        return Sent(channel_message_id=message_id) if has_it else None
+
+    async def show(self, outgoing: Outgoing) -> Sent:
+        """Nobody watches a mail grow."""
+        return Sent()
+
+    async def fetch(self, attachment: Attachment, into: Path) -> None:
+        """See `Door.fetch`. Raises DeliveryRejected where it is too large or gone."""
+        try:
+            validity, uid, number = map(int, attachment.source.split(":"))
+        except ValueError:
+            raise DeliveryRejected("no file of a mail") from None
+        content = await self._ask(lambda box: _read_file(box, validity, uid, number))
+        await asyncio.to_thread(into.write_bytes, content)
+
+    async def examine(self) -> Sequence[Finding]:
+        """See `Door.examine`."""
+        findings: list[Finding] = []
+        try:
+            async with asyncio.timeout(EXAMINE_SECONDS):
+                findings += await self._ask(self._examine_box)
+        except (AdapterError, TimeoutError) as error:
+            repair = "check email.imap, email.username and the password (an app password where sign-in has two steps)"
+            findings.append(Finding(part="email reading", status=Status.FAIL, detail=str(error) or "no answer", repair=repair))
+        try:
+            async with asyncio.timeout(EXAMINE_SECONDS):
+                await self._submission.check(await self._sign_in())
+            findings.append(Finding(part="email sending", status=Status.OK, detail=f"signed in as {self._config.address}"))
+        except (AdapterError, TimeoutError) as error:
+            repair = "check email.smtp: port 465 wants tls, port 587 starttls"
+            findings.append(Finding(part="email sending", status=Status.FAIL, detail=str(error) or "no answer", repair=repair))
+        return findings
+
+    async def _read(self, box: Mailbox, reception: Reception, told: Callable[[], None]) -> None:
+        """Bring each mail as it comes; returns where another process reads now."""
+        last = await self._beginning(box)
+        while await self._holds():
+            uids = await asyncio.to_thread(box.new_uids, last)
+            told()
+            for uid in uids:
+                await self._bring(box, uid, reception, told)
+                if not await self._holds(read=f"{box.validity}:{uid}"):
+                    return
+                last = uid
+            if not uids:
+                await self._wait(box, told)
+
+    async def _beginning(self, box: Mailbox) -> int:
+        """The last UID that was read: at first all that lies there already, and some days less where the server counts anew."""
+        async with self._database.reading() as work:
+            kept = await work.housekeeping.cursor(CURSOR) or ""
+        newest = box.next_uid - 1 if box.next_uid else max(await asyncio.to_thread(box.new_uids, 0), default=0)
+        validity, _, last = kept.partition(":")
+        if not kept:
+            await self._holds(read=f"{box.validity}:{newest}")
+            return newest
+        if validity == str(box.validity) and last.isdigit():
+            return min(int(last), newest)
+        recent = await asyncio.to_thread(box.uids_since, (self._clock.now() - RECENT).date())
+        return min([newest, *(uid - 1 for uid in recent)])
+
+    async def _bring(self, box: Mailbox, uid: int, reception: Reception, told: Callable[[], None]) -> None:
+        """Have one mail kept. One that cannot be read must not hold up those behind it. Raises StorageUnavailable."""
+        mail = await self._download(box, uid, told)
+        if mail is None:
+            log.warning("email.not_to_be_had", uid=uid)
+            return
+        try:
+            inbound = await asyncio.to_thread(self._reader.to_inbound, mail)
+        except Exception:
+            log.exception("email.unreadable", uid=uid)
+            inbound = self._reader.to_unreadable(mail)
+        try:
+            await reception.receive(inbound)
+        except StorageUnavailable:
+            raise
+        except Exception:
+            log.exception("email.refused", uid=uid)
+
+    async def _download(self, box: Mailbox, uid: int, told: Callable[[], None]) -> Mail | None:
+        """A mail with its source, or its beginning where it is too large; None where the server does not give it."""
+        seen = await asyncio.to_thread(box.look, uid)
+        if seen is None:
+            return None
+        at, size = seen
+        is_whole, raw = size <= LARGEST_MAIL, bytearray()
+        pieces = box.pieces(uid, most_bytes=LARGEST_MAIL if is_whole else BEGINNING)
+        while piece := await asyncio.to_thread(next, pieces, b""):
+            raw += piece
+            told()
+            await self._holds()
+        return Mail(source=f"{box.validity}:{uid}", at=at, size=size, raw=bytes(raw), is_whole=is_whole) if raw else None
+
+    async def _wait(self, box: Mailbox, told: Callable[[], None]) -> None:
+        """Return when there may be new mail."""
+        if box.has_idle:
+            await asyncio.to_thread(box.wait, IDLE_SECONDS)
+            told()
+            return
+        for _ in range(round(POLL_SECONDS / BEAT_SECONDS)):
+            await asyncio.sleep(BEAT_SECONDS)
+            await self._holds()
+
+    async def _holds(self, *, read: str | None = None) -> bool:
+        """Whether this process is the one that reads, now and for some seconds; *read* is how far it came. Raises StorageUnavailable."""
+        now = self._clock.now()
+        async with self._database.unit_of_work() as work:
+            is_ours = await work.housekeeping.lease(LEASE, owner=self._owner, now=now, until=now + timedelta(seconds=LEASE_SECONDS))
+            if is_ours and read is not None:
+                await work.housekeeping.set_cursor(CURSOR, read)
+        return is_ours
+
+    async def _sign_in(self) -> SignIn:
+        config = self._config
+        username = config.username or config.address
+        if self._tokens is not None:
+            return SignIn(username=username, token=await self._tokens.current())
+        return SignIn(username=username, password=config.password.get_secret_value() if config.password else "")
+
+    async def _ask(self, question: Callable[[Mailbox], T]) -> T:
+        """What *question* makes of a line of its own: the one that is listened on stays undisturbed. Raises AdapterError."""
+        sign_in = await self._sign_in()
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                return await asyncio.to_thread(ask_once, self._imap, sign_in, question)
+        except TimeoutError:
+            raise ChannelUnavailable(f"imap {self._imap.host}: no answer for {ASK_SECONDS:g} s") from None
+
+    def _write(self, outgoing: Outgoing) -> bytes:
+        """The mail with its files; it says so where one of them cannot be read. Raises DeliveryRejected where they are too large."""
+        files, lost = [], []
+        for attachment in outgoing.attachments:
+            if attachment.path is not None and attachment.path.is_file():
+                files.append((attachment, attachment.path.read_bytes()))
+            else:
+                lost.append(attachment.name)
+        if sum(len(content) for _, content in files) > LARGEST_FILE:
+            raise DeliveryRejected(f"files of more than {LARGEST_FILE >> 20} MB")
+        if lost:
+            outgoing = replace(outgoing, text=f"{outgoing.text}\n\n(Could not be attached: {', '.join(lost)}.)")
+        return write(outgoing, address=self._config.address, at=self._clock.now(), files=files)
+
+    def _examine_box(self, box: Mailbox) -> list[Finding]:
+        """What the mailbox itself tells."""
+        folder, set_id = box.sent_folder(), self._config.authserv_id
+        newest = box.new_uids(max(box.next_uid - NEWEST_MAILS, 0))[-1:]
+        source = b"".join(piece for uid in newest for piece in box.pieces(uid, most_bytes=1))
+        seen_id = authserv_id_of((headers_of(parse(source)).get("authentication-results") or [""])[0])
+        found = [
+            ("reading", True, f"signed in; {'told of new mail at once' if box.has_idle else f'looks every {POLL_SECONDS:g} s'}", ""),
+            ("folders", bool(folder), f"copies of answers go to {folder or 'no folder'}", "make a folder named Sent"),
+        ]
+        detail = (
+            f'believes what "{set_id}" says of senders' if set_id else "nobody is believed to be who they say: no command by mail counts"
+        )
+        hint = f'; the newest mail bears the checks of "{seen_id}"' if seen_id and seen_id != set_id.lower() else ""
+        repair = (
+            f'if that is your mail server, write email.authserv_id = "{seen_id}"' if hint else "set email.authserv_id (see docs/email.md)"
+        )
+        found.append(("senders", bool(set_id) and not hint, detail + hint, repair))
+        return [
+            Finding(part=f"email {part}", status=Status.OK if is_well else Status.WARN, detail=detail, repair="" if is_well else repair)
+            for part, is_well, detail, repair in found
+        ]
+
+
+def _read_file(box: Mailbox, validity: int, uid: int, number: int) -> bytes:
+    """The bytes of a mail's file. Raises DeliveryRejected."""
+    seen = box.look(uid) if box.validity == validity else None
+    if seen is None:
+        raise DeliveryRejected("the mail has gone from the mailbox")
+    if seen[1] > LARGEST_MAIL:
+        raise DeliveryRejected(f"the mail is larger than {LARGEST_MAIL >> 20} MB")
+    files = files_of(parse(b"".join(box.pieces(uid, most_bytes=LARGEST_MAIL))))
+    content = content_of(files[number]) if number < len(files) else b""
+    if len(content) > LARGEST_FILE:
+        raise DeliveryRejected(f"the file is larger than {LARGEST_FILE >> 20} MB")
+    return content
