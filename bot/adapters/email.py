@@ -130,6 +130,9 @@ class EmailAdapter:
         content = await self._ask(lambda box: _read_file(box, validity, uid, number))
         await asyncio.to_thread(into.write_bytes, content)
 
+    async def close(self) -> None:
+        """Nothing is left open between two questions."""
+
     async def examine(self) -> Sequence[Finding]:
         """See `Door.examine`."""
         findings: list[Finding] = []

@@ -51,6 +51,9 @@ class SlackAdapter:
             self.routes += pages.routes
         self.deaf_seconds = 25.0 if config.mode == "socket" else 150.0
 
+    async def close(self) -> None:
+        """Nothing is left open between two questions."""
+
     async def examine(self) -> Sequence[Finding]:
         """See `Door.examine`."""
         try:

@@ -10,62 +10,19 @@ import subprocess
 import sys
 import termios
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from tests.contracts.model_fakes import FakeModel, Wire, fake_model
-from tests.e2e.model_servers import free_port
+from tests.e2e.hub_process import Hub
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-CONFIG = """
-[robbie]
-owner = "Allan"
-data_dir = "data"
-[database]
-url = "sqlite+aiosqlite:///data/robbie.db"
-[web]
-port = {port}
-[[brain.levels]]
-name = "fake"
-provider = "openai"
-model = "fake"
-api_key = "fake"
-base_url = "{url}/v1"
-usd_per_million = {{ input = 0.0, output = 0.0 }}
-context = 4096
-"""
 AT_A_TERMINAL = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); from bot.cli import main; main()"
 """The command line, in a session of its own with its stdin as the terminal that Ctrl-C comes from."""
 STEERING = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\r")
-
-
-class Hub:
-    """`robbie run` on a home of its own."""
-
-    def __init__(self, folder: Path, model_url: str) -> None:
-        self.config = folder / "config.toml"
-        self.config.write_text(CONFIG.format(port=free_port(), url=model_url), encoding="utf-8")
-
-    async def start(self) -> None:
-        """Run it; returns when it says that it is up."""
-        with self.config.with_name("log").open("a") as log:
-            command = [sys.executable, "-m", "bot", "--config", str(self.config), "run"]
-            self.process = await asyncio.create_subprocess_exec(*command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
-        assert self.process.stdout
-        async for line in self.process.stdout:
-            if b"/signin/" in line:
-                return
-        raise AssertionError(self.config.with_name("log").read_text())
-
-    async def kill(self) -> None:
-        """SIGKILL, where it runs still."""
-        with suppress(ProcessLookupError):
-            self.process.kill()
-        await self.process.communicate()
 
 
 class Terminal:
