@@ -55,6 +55,8 @@ RECENT = timedelta(days=3)
 """What is read again where a server has numbered its mails anew."""
 ASK_SECONDS = 30.0
 KEEP_SECONDS = 15.0
+MOST_LINES = 2
+"""At once, beside the one that is listened on: providers allow some fifteen, and each holds a thread."""
 EXAMINE_SECONDS = 8.0
 NEWEST_MAILS = 20
 """Among so many of the last numbers a mail is looked for that shows what the server writes on it."""
@@ -80,7 +82,7 @@ class EmailAdapter:
         self._reader = MailReader(address=config.address, authserv_id=config.authserv_id, quoting=Quoting.load())
         self._submission = Submission(config.smtp, address=config.address)
         self._tokens = AccessTokens(config=config.oauth, database=database, clock=clock) if config.oauth else None
-        self._filing = asyncio.Semaphore(2)
+        self._lines = asyncio.Semaphore(MOST_LINES)
 
     async def listen(self, reception: Reception, told: Callable[[], None]) -> None:
         """Read the mailbox, or stand by while another process does; ends where another one took it over. See `Door.listen`."""
@@ -105,7 +107,7 @@ class EmailAdapter:
         sign_in = await self._sign_in()
         await self._submission.send(raw, to=to, sign_in=sign_in)
         try:
-            async with asyncio.timeout(KEEP_SECONDS), self._filing:
+            async with asyncio.timeout(KEEP_SECONDS):
                 await self._ask(lambda box: box.keep_sent(message_id, raw))
         except (AdapterError, TimeoutError) as error:
             log.warning("email.sent_but_not_kept", error=str(error))
@@ -241,7 +243,7 @@ class EmailAdapter:
         """What *question* makes of a line of its own: the one that is listened on stays undisturbed. Raises AdapterError."""
         sign_in = await self._sign_in()
         try:
-            async with asyncio.timeout(ASK_SECONDS):
+            async with asyncio.timeout(ASK_SECONDS), self._lines:
                 return await asyncio.to_thread(ask_once, self._imap, sign_in, question)
         except TimeoutError:
             raise ChannelUnavailable(f"imap {self._imap.host}: no answer for {ASK_SECONDS:g} s") from None

@@ -60,9 +60,10 @@ class MailReader:
         account, name = sender_of(headers.get("from", []))
         results = headers.get("authentication-results", [])
         is_verified = is_vouched_for(results, authserv_id=self.authserv_id, domain=account.rpartition("@")[2])
+        thread = _thread(tops, mail) | {"from": account, "name": name}
         text, quoted = self.quoting.part(words_of(message))
+        text = text or thread["subject"]  # some say all of it there
         is_command = is_verified and _COMMAND.match(text) is not None
-        thread = _thread(tops, mail) | {"from": account, "name": name, "text": _shortened(text)}
         root = (thread["references"].split() or [thread["message_id"]])[0]
         readers = {reader.lower() for each in ("to", "cc") for value in headers.get(each, []) for reader in _READER.findall(value)}
         return Inbound(
@@ -80,7 +81,7 @@ class MailReader:
             quoted=quoted,
             at=mail.at,
             attachments=_attachments(message, mail),
-            thread=thread,
+            thread=thread | {"text": _shortened(text)},
             is_verified=is_verified,
             wants_reply=self._may_answer(account) and is_answerable(tops, content_type=message.get_content_type()),
             raw=_kept(mail),

@@ -72,12 +72,14 @@ class AccessTokens:
                 aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
                 session.post(self._url, data=form, allow_redirects=False) as response,
             ):
-                answer = json.loads((await response.content.read(65_536)).decode("utf-8", "replace") or "{}")
-                return response.status, answer if isinstance(answer, dict) else {}
-        except ValueError:
-            return 502, {}
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                status, text = response.status, await response.content.read(65_536)
+        except (aiohttp.ClientError, OSError) as error:
             raise ChannelUnavailable(f"{self._host}: {type(error).__name__}") from None
+        try:
+            answer = json.loads(text)
+        except (ValueError, RecursionError):
+            answer = None
+        return status, answer if isinstance(answer, dict) else {}
 
     @property
     def _host(self) -> str:

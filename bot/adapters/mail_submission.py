@@ -39,7 +39,7 @@ class Submission:
                 is_written = True
                 await line.data(raw)
         except self._library.SMTPResponseException as error:
-            raise self._refused(error.code) from None
+            raise self._refused(error) from None
         except (self._library.SMTPException, OSError) as error:
             if is_written:
                 raise DeliveryUnknown(f"{self._place}: {type(error).__name__} after the mail was sent") from None
@@ -51,7 +51,7 @@ class Submission:
             async with self._line(sign_in):
                 pass
         except self._library.SMTPResponseException as error:
-            raise self._refused(error.code) from None
+            raise self._refused(error) from None
         except (self._library.SMTPException, OSError) as error:
             raise ChannelUnavailable(f"{self._place}: {_brief(error)}") from None
 
@@ -83,9 +83,10 @@ class Submission:
         finally:
             line.close()
 
-    def _refused(self, code: int) -> AdapterError:
+    def _refused(self, error: Any) -> AdapterError:
         """What a server's code means. Its text is left out: it may repeat what it was told."""
-        if code in _NOT_SIGNED_IN:
+        code, is_sign_in = error.code, isinstance(error, self._library.SMTPAuthenticationError)
+        if code in _NOT_SIGNED_IN or (is_sign_in and code >= 500):
             return ChannelRefused(f"{self._place}: signing in was refused with {code}")
         if code >= 500:
             return DeliveryRejected(f"{self._place}: refused with {code}")

@@ -17,7 +17,8 @@ MOST_LINES = 500
 _SIGNATURE = re.compile(r"--\s?")
 _NOTHING = re.compile(r"[\s_-]*")
 _MARKED = re.compile(r"\s*>")
-_ANNOUNCES = re.compile(r"(?=.*[\d@]).*[:：]")
+_ANNOUNCES = re.compile(r"(?=.*[\d@]).*[:：]|[-_]{5}.*")
+"""In languages that are not known: a line with a date or an address, and a colon at its end; in all, what looks like a rule."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +51,7 @@ class Quoting:
             is_marked = next((old[number] for number in range(end, len(lines)) if lines[number]), False)
             for number in range(start, end if is_marked else len(lines)):
                 old[number] = True
-        for number in range(1, len(lines)):  # languages that are not known: a line with a date or an address, and a colon at its end
+        for number in range(1, len(lines)):
             if old[number] and not old[number - 1] and _ANNOUNCES.fullmatch(lines[number - 1][-LONGEST_LINE:]):
                 old[number - 1] = True
         new = self._without_signature(list(compress(lines, (not each for each in old))))

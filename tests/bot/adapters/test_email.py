@@ -238,6 +238,7 @@ async def test_cancelling_ends_at_once_though_the_server_is_silent(house: House)
         ("greeting", "554 not you", ChannelUnavailable),
         ("greeting", CUT, ChannelUnavailable),
         ("AUTH", "535 wrong", ChannelRefused),
+        ("AUTH", "504 not in this way", ChannelRefused),
         ("AUTH", "454 not now", ChannelUnavailable),
         ("MAIL", "530 sign in first", ChannelRefused),
         ("RCPT", "550 no such person", DeliveryRejected),

@@ -57,6 +57,10 @@ def test_who_only_claims_to_be_somebody_gets_into_none_of_their_conversations() 
     assert read(References="<root@x>").address.conversation == "allan@example.com/unverified/<root@x>"
 
 
+def test_who_says_all_of_it_in_the_subject_is_heard() -> None:
+    assert read(" \r\n", Subject="Remind me to call Dana").text == "Remind me to call Dana"
+
+
 def test_a_command_counts_from_its_verified_sender_and_unquoted() -> None:
     got = read("/approve K7F2\n\nAllan", **GOOD)
     assert (got.kind, got.text) == (InboundKind.COMMAND, "/approve K7F2")

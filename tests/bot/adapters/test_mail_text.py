@@ -25,6 +25,7 @@ QUOTING = Quoting.load()
         "23 Kas 2026 Pzt tarihinde Robbie <robbie@example.org> şunu yazdı:\n>",
         "-----Original Message-----\nFrom: Robbie\nSent: Monday\nTo: Allan\nSubject: Lunch\n\n",
         "________________________________\nFrom: Robbie <robbie@example.org>\nSent: Monday\nTo: Allan\nSubject: Re: Lunch\n\n",
+        "---------- Forwarded message ---------\nFrom: Dana <dana@example.org>\nDate: Monday\nSubject: Lunch\nTo: Allan\n\n",
         "Von: Robbie <robbie@example.org>\nGesendet: Montag\nAn: Allan\nBetreff: AW: Essen\n\n",
         "> ",
     ],
