@@ -108,10 +108,11 @@ class MailServerConfig(Section):
 
 
 class OAuthConfig(Section):
-    """[email.oauth]: in place of a password."""
+    """[email.oauth]: in place of a password; some providers want a client secret as well."""
 
     provider: Name
     client_id: Name
+    client_secret: Secret = None
     refresh_token: Secret
 
 

@@ -202,7 +202,7 @@ class Outbox:
             kind=OutgoingKind(message.kind),
             text=mark + text,
             recovered=bool(mark),
-            buttons=_buttons(message),
+            buttons=_buttons(message, can_press=self._adapters[promised.conversation.channel].capabilities.buttons),
             attachments=attachments,
         )
 
@@ -237,10 +237,10 @@ def _addressed(item: OutboxItem, conversation: Conversation, asked: Mapping[str,
     )
 
 
-def _buttons(message: Message) -> tuple[Button, ...]:
-    """The choices under a message; a model's answer can be rated."""
+def _buttons(message: Message, *, can_press: bool) -> tuple[Button, ...]:
+    """The choices under a message; a model's answer can be rated where that takes one touch."""
     details = message.details or {}
     chosen = tuple(Button(label=label, command=command) for label, command in details.get("buttons", ()))
-    if message.kind in (OutgoingKind.ANSWER, OutgoingKind.LATE) and details.get("model"):
+    if message.kind in (OutgoingKind.ANSWER, OutgoingKind.LATE) and details.get("model") and can_press:
         chosen += (Button(label="👍", command=f"/rate up {message.id}"), Button(label="👎", command=f"/rate down {message.id}"))
     return chosen
