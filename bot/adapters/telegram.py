@@ -381,7 +381,7 @@ class TelegramAdapter:
             return [Finding(part="telegram token", status=Status.FAIL, detail=str(error), repair=repair)]
         except (AdapterError, TimeoutError) as error:
             detail, repair = str(error) or "no answer", "is this machine on the network, and telegram.api_url right?"
-            return [Finding(part="telegram token", status=Status.WARN, detail=detail, repair=repair)]
+            return [Finding(part="telegram token", status=Status.FAIL, detail=detail, repair=repair)]
 
     async def _webhook(self) -> Finding:
         """Whether Telegram calls whom it should."""
