@@ -623,9 +623,9 @@ async def test_wrong_token_is_a_failure_with_its_repair(open_door: Open):
     assert "revoked" not in finding.detail
 
 
-async def test_telegram_that_cannot_be_reached_is_a_warning(open_door: Open):
+async def test_telegram_that_cannot_be_reached_is_down(open_door: Open):
     (finding,) = await open_door(api_url="http://127.0.0.1:9/bot").examine()
-    assert (finding.part, finding.status) == ("telegram token", Status.WARN)
+    assert (finding.part, finding.status) == ("telegram token", Status.FAIL)
 
 
 @pytest.mark.parametrize(
