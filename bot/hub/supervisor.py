@@ -40,7 +40,7 @@ class ChannelState(StrEnum):
 
 SPOKEN = {
     ChannelState.DOWN: "{channel} is out of reach since {at}. I try again all the time; what I owe there is kept.",
-    ChannelState.REFUSED: "{channel} is closed to me since {at}: it does not accept my token or password any more. `robbie doctor` tells more.",
+    ChannelState.REFUSED: "{channel} is closed to me since {at}: my token or password is not accepted. `robbie doctor` tells more.",
 }
 
 
