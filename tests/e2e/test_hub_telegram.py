@@ -77,6 +77,7 @@ class House:
 
     def __init__(self, hub: Hub, telegram: BotApi, thoughts: Thoughts) -> None:
         self.hub, self.telegram, self.thoughts = hub, telegram, thoughts
+        self._token = ""
 
     async def start(self) -> None:
         """Run the hub, until it hears Telegram."""
@@ -86,8 +87,8 @@ class House:
 
     async def on_the_web(self, text: str = "") -> list[str]:
         """Say something in the web chat, by the API; all that was said there."""
-        token = (await self.hub.command("token", "create")).split()[-1]
-        async with aiohttp.ClientSession(self.hub.url, headers={"Authorization": f"Bearer {token}"}) as session:
+        self._token = self._token or (await self.hub.command("token", "create")).split()[-1]
+        async with aiohttp.ClientSession(self.hub.url, headers={"Authorization": f"Bearer {self._token}"}) as session:
             if text:
                 (await session.post("/api/chat", json={"text": text, "conversation": "main"})).raise_for_status()
             answer = await session.get("/api/conversations/main/messages")
@@ -132,7 +133,9 @@ async def thoughts() -> AsyncIterator[Thoughts]:
 
 
 @asynccontextmanager
-async def house_at(telegram: BotApi, thoughts: Thoughts, folder: Path, *, more: str = ALLAN_IS_KNOWN, **environ: str) -> AsyncIterator[House]:
+async def house_at(
+    telegram: BotApi, thoughts: Thoughts, folder: Path, *, more: str = ALLAN_IS_KNOWN, **environ: str
+) -> AsyncIterator[House]:
     """A hub that is up."""
     mode = "webhook" if isinstance(telegram, CallingTelegram) else "polling"
     told = CONFIG.format(mode=mode, token=TOKEN, secret=SECRET, url=telegram.url)
@@ -157,11 +160,14 @@ async def test_from_nothing_to_the_first_answer(telegram: PolledTelegram, though
         assert "I do not know you yet" in told["text"]
         assert code in await house.hub.command("pair", "list")
         await house.hub.command("pair", "approve", code)
-        _, welcome, help = await telegram.said(count=3)
+        _, welcome, helped = await telegram.said(count=3)
         assert "has let you in" in welcome["text"]
-        assert "/note" in help["text"]
+        assert "/note" in helped["text"]
+        telegram.fail("sendMessage", 429, "Too Many Requests: retry after 1", retry_after=1)
+        begun = time.monotonic()
         await telegram.message("hello")
         await house.hears("re: hello")
+        assert 1 <= time.monotonic() - begun < 3
         assert thoughts.asked == ["hello"]
         assert len(house.said()) == 4
 
