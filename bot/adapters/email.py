@@ -30,7 +30,7 @@ from bot.config import EmailConfig
 from bot.domain.clock import Clock
 from bot.domain.errors import AdapterError, ChannelUnavailable, ConfigError, DeliveryRejected, StorageError, StorageUnavailable
 from bot.domain.finding import Finding, Status
-from bot.domain.message import Attachment, Outgoing, Sent
+from bot.domain.message import Attachment, Inbound, Outgoing, Sent
 from bot.domain.ports import Capabilities, Reception
 from storage.database import Database
 
@@ -66,7 +66,7 @@ class EmailAdapter:
     """One mailbox; see `Door`."""
 
     channel = CHANNEL
-    capabilities = Capabilities(finds=True, answers_strangers=False)
+    capabilities = Capabilities(finds=True, overlooks=True, answers_strangers=False)
     routes: Sequence[web.RouteDef] = ()
     deaf_seconds = 20.0
 
@@ -193,11 +193,23 @@ class EmailAdapter:
             log.exception("email.unreadable", uid=uid)
             inbound = self._reader.to_unreadable(mail)
         try:
-            await reception.receive(inbound)
+            await reception.receive(await self._placed(inbound))
         except StorageUnavailable:
             raise
         except Exception:
             log.exception("email.refused", uid=uid)
+
+    async def _placed(self, inbound: Inbound) -> Inbound:
+        """In the conversation of the mail of ours that it answers: some mail programs name no other of a thread."""
+        answered, (account, _, root) = inbound.thread.get("in_reply_to", ""), inbound.address.conversation.partition("/")
+        if not answered.endswith(f"@{self._config.address.rpartition('@')[2]}>") or root.startswith("unverified/"):
+            return inbound
+        async with self._database.reading() as work:
+            said = await work.messages.find_on_channel(CHANNEL, answered)
+            conversation = None if said is None else await work.conversations.find_by_id(said.conversation_id)
+        if conversation is None or not conversation.key.startswith(f"{account}/<"):
+            return inbound
+        return replace(inbound, address=replace(inbound.address, conversation=conversation.key))
 
     async def _download(self, box: Mailbox, uid: int, told: Callable[[], None]) -> Mail | None:
         """A mail with its source, or its beginning where it is too large; None where the server does not give it."""

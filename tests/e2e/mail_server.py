@@ -29,6 +29,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from email.utils import make_msgid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,17 @@ class MailServer:
         kick: list[str | Path] = ["doveadm", "-c", self.folder / "dovecot/dovecot.conf", "kick", user]
         subprocess.run(kick, check=False, capture_output=True)  # it fails where there was none
 
+    @contextmanager
+    def other_passwords(self) -> Iterator[None]:
+        """While inside, nobody's password is good any more."""
+        users = self.folder / "dovecot/users"
+        before = users.read_text()
+        users.write_text(before.replace("password-of", "another-of"))
+        try:
+            yield
+        finally:
+            users.write_text(before)
+
     def stop(self) -> None:
         """Stop both servers; connections hear BYE, the mail stays."""
         for name in ("run/master.pid", "queue/pid/master.pid"):
@@ -360,3 +372,18 @@ def token_endpoint(tokens: dict[str, str]) -> Iterator[int]:
             yield endpoint.server_port
         finally:
             endpoint.shutdown()
+
+
+def letter(text: str = "Hello", *, sender: str = f"Allan <{ALLAN}>", **headers: str) -> EmailMessage:
+    """A mail of somebody to Robbie."""
+    message = EmailMessage(policy=policy.SMTP)
+    named = {"from": sender, "to": ROBBIE, "subject": "Lunch", "message-id": make_msgid(domain="test.local")}
+    for name, value in {**named, **{key.replace("_", "-"): value for key, value in headers.items()}}.items():
+        message[name] = value
+    message.set_content(text)
+    return message
+
+
+def vouched(message: EmailMessage, domain: str = "test.local") -> bytes:
+    """As our own server would pass it on, had it checked it."""
+    return f"Authentication-Results: mx.test.local; dmarc=pass header.from={domain}\r\n".encode() + message.as_bytes()
