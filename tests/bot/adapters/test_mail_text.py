@@ -6,8 +6,7 @@ import time
 
 import pytest
 
-from bot.adapters.mail_html import html_to_text
-from bot.adapters.mail_text import Quoting
+from bot.adapters.mail_text import Quoting, html_to_text
 
 QUOTING = Quoting.load()
 
