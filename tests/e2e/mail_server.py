@@ -252,6 +252,7 @@ class MailServer:
         users = self.folder / "dovecot/users"
         before = users.read_text()
         users.write_text(before.replace("password-of", "another-of"))
+        time.sleep(1.1)  # Dovecot looks at the file once a second
         try:
             yield
         finally:
