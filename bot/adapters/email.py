@@ -18,7 +18,7 @@ from typing import TypeVar
 import structlog
 from aiohttp import web
 
-from bot.adapters.mail import CHANNEL, LARGEST_FILE, Mail, MailReader, content_of, files_of, headers_of, parse
+from bot.adapters.mail import CHANNEL, Mail, MailReader, content_of, files_of, headers_of, parse
 from bot.adapters.mail_account import Credentials, Mailbox, Submission, ask_once
 from bot.adapters.mail_letter import message_id_of, reader_of, write
 from bot.adapters.mail_text import Quoting
@@ -115,11 +115,8 @@ class EmailAdapter:
         return Sent()
 
     async def fetch(self, attachment: Attachment, into: Path) -> None:
-        """See `Door.fetch`. Raises DeliveryRejected where it is too large or gone."""
-        try:
-            validity, uid, number = map(int, attachment.source.split(":"))
-        except ValueError:
-            raise DeliveryRejected("no file of a mail") from None
+        """See `Door.fetch`. Raises DeliveryRejected where it has gone."""
+        validity, uid, number = map(int, attachment.source.split(":"))
         content = await self._ask(lambda box: _read_file(box, validity, uid, number))
         await asyncio.to_thread(into.write_bytes, content)
 
@@ -275,13 +272,8 @@ def _finding(part: str, is_well: bool, detail: str, repair: str = "") -> Finding
 
 def _read_file(box: Mailbox, validity: int, uid: int, number: int) -> bytes:
     """The bytes of a mail's file. Raises DeliveryRejected."""
-    seen = box.look(uid) if box.validity == validity else None
-    if seen is None:
+    source = b"".join(box.pieces(uid, most_bytes=LARGEST_MAIL)) if box.validity == validity else b""
+    files = files_of(parse(source))
+    if number >= len(files):
         raise DeliveryRejected("the mail has gone from the mailbox")
-    if seen[1] > LARGEST_MAIL:
-        raise DeliveryRejected(f"the mail is larger than {LARGEST_MAIL >> 20} MB")
-    files = files_of(parse(b"".join(box.pieces(uid, most_bytes=LARGEST_MAIL))))
-    content = content_of(files[number]) if number < len(files) else b""
-    if len(content) > LARGEST_FILE:
-        raise DeliveryRejected(f"the file is larger than {LARGEST_FILE >> 20} MB")
-    return content
+    return content_of(files[number])

@@ -34,6 +34,7 @@ LONGEST_QUOTE = 4_000
 MOST_REFERENCES = 20
 LONGEST_TEXT = 100_000
 LONGEST_HEADER = 8_000
+LONGEST_NAME = 100
 MOST_PARTS = 10_000
 MOST_FILES = 100
 
@@ -45,7 +46,6 @@ _COMMAND = re.compile(r"/[a-z]", re.IGNORECASE)
 _PARAGRAPH_END = re.compile(r"\n\s*\n")
 _LETTER = re.compile(r"/(?:edit|approve)\s+\w+(?:[ \t]+|[ \t]*\n)[ \t]*\S", re.IGNORECASE)
 """A command with words for somebody, who may be written to in more than one paragraph."""
-_MEDIA_TYPE = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}")
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _NOT_IN_NAMES = re.compile('[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069<>:"|?*`]+')
 
@@ -130,7 +130,6 @@ def _thread(tops: dict[str, str], mail: Mail) -> dict[str, str]:
         "message_id": own[0] if own else _made_id(mail),
         "in_reply_to": answered[0] if answered else "",
         "references": " ".join(references[:1] + references[1:][-MOST_REFERENCES:]),
-        "to": decoded(tops.get("to", ""))[:1_000],
         "date": mail.at.isoformat(),
     }
 
@@ -139,13 +138,13 @@ def _attachments(message: Message, mail: Mail) -> tuple[Attachment, ...]:
     """The files that came with it; they stay on the server until they are fetched."""
     found = []
     for number, part in enumerate(files_of(message)):
-        size, trouble = size_of(part), ""
+        size, trouble = len(content_of(part)) if mail.is_whole else 0, ""
         if not mail.is_whole:
-            size, trouble = 0, f"the mail is too large ({mail.size >> 20} MB): its files stay where they are"
+            trouble = f"the mail is too large ({mail.size >> 20} MB): its files stay where they are"
         elif size > LARGEST_FILE:
             trouble = f"larger than {LARGEST_FILE >> 20} MB"
-        name, media_type = name_of(part, number + 1), media_type_of(part)
-        found.append(Attachment(name=name, media_type=media_type, size=size, source=f"{mail.source}:{number}", trouble=trouble))
+        name, kind = name_of(part, number + 1), clean(part.get_content_type())[:LONGEST_NAME]
+        found.append(Attachment(name=name, media_type=kind, size=size, source=f"{mail.source}:{number}", trouble=trouble))
     return tuple(found)
 
 
@@ -177,14 +176,10 @@ def headers_of(message: Message) -> Mapping[str, list[str]]:
 
 def decoded(value: str) -> str:
     """A header with its encoded words decoded, in one line."""
-    text = value
     with suppress(Exception):  # as in `_told`
-        pieces = decode_header(value)
-        text = "".join(
-            piece if isinstance(piece, str) else decode(piece, charset) if charset else piece.decode("raw-unicode-escape", "replace")
-            for piece, charset in pieces
-        )
-    return " ".join(clean(text).split())
+        pieces = [(each.encode("raw-unicode-escape") if isinstance(each, str) else each, name) for each, name in decode_header(value)]
+        value = "".join(decode(each, name) if name else each.decode("raw-unicode-escape", "replace") for each, name in pieces)
+    return " ".join(clean(value).split())
 
 
 def words_of(message: Message) -> str:
@@ -211,35 +206,17 @@ def content_of(part: Message) -> bytes:
     return b""
 
 
-def size_of(part: Message) -> int:
-    """About how many bytes it has, without decoding them."""
-    payload = part.get_payload()
-    if not isinstance(payload, str):
-        return len(content_of(part))
-    return len(payload) * 3 // 4 if _told(lambda: part["Content-Transfer-Encoding"]).strip().lower() == "base64" else len(payload)
-
-
 def name_of(part: Message, number: int) -> str:
     """A harmless file name: the last part of the path that it came with, without what means something to a shell or a system."""
-    name = _NOT_IN_NAMES.sub("_", re.split(r"[/\\]", decoded(_told(part.get_filename)))[-1]).strip(". ")
-    stem, dot, suffix = name.rpartition(".")
-    name = f"{stem[:100]}{dot}{suffix[:20]}" if dot else name[:100]
-    return name or f"attachment-{number}{mimetypes.guess_extension(media_type_of(part)) or ''}"
-
-
-def media_type_of(part: Message) -> str:
-    """What kind of file it says it is."""
-    kind = part.get_content_type()
-    return kind if _MEDIA_TYPE.fullmatch(kind) else "application/octet-stream"
+    name = _NOT_IN_NAMES.sub("_", re.split(r"[/\\]", decoded(_told(part.get_filename)))[-1])[-LONGEST_NAME:].strip(". ")
+    return name or f"attachment-{number}{mimetypes.guess_extension(part.get_content_type()) or ''}"
 
 
 def decode(content: bytes, charset: str) -> str:
     """*content* as text; of a wrong or unknown charset, as well as it can be."""
-    for each in dict.fromkeys(("utf-8" if charset.lower() in {"", "us-ascii", "ascii"} else charset, "utf-8")):
+    for name, errors in ((charset or "utf-8", "strict"), ("utf-8", "strict"), (charset or "latin-1", "replace")):
         with suppress(LookupError, ValueError):
-            return content.decode(each)
-    with suppress(LookupError, ValueError):
-        return content.decode(charset or "latin-1", "replace")
+            return content.decode(name, errors)
     return content.decode("latin-1")
 
 

@@ -69,7 +69,7 @@ class Mailbox:
         import imap_tools
 
         self._library = imap_tools
-        self._server, self._sign_in = server, sign_in
+        self._server, self._sign_in, self._place = server, sign_in, f"imap {server.host}:{server.port}"
         self._box: Any = None
         self._lock = Lock()
         self._is_closing = False
@@ -220,10 +220,6 @@ class Mailbox:
         except (imaplib.IMAP4.error, self._library.ImapToolsError, OSError, ValueError) as error:
             raise ChannelUnavailable(f"{self._place}: {self._harmless(error)}") from None
 
-    @property
-    def _place(self) -> str:
-        return f"imap {self._server.host}:{self._server.port}"
-
     def _harmless(self, error: Exception) -> str:
         """Its text, without the secret that a server may repeat."""
         secret = self._sign_in.password or self._sign_in.token or "\0"
@@ -247,7 +243,7 @@ class Submission:
         import aiosmtplib
 
         self._library = aiosmtplib
-        self._server, self._address = server, address
+        self._server, self._address, self._place = server, address, f"smtp {server.host}:{server.port}"
 
     async def send(self, raw: bytes, *, to: str, sign_in: SignIn) -> None:
         """Send one mail to one reader."""
@@ -299,10 +295,6 @@ class Submission:
         if code >= 500 and not isinstance(error, self._library.SMTPConnectResponseError):  # "554 not you" is of no mail in particular
             return DeliveryRejected(f"{self._place}: refused with {code}")
         return ChannelUnavailable(f"{self._place}: put off with {code}", retry_after=RETRY_SECONDS)
-
-    @property
-    def _place(self) -> str:
-        return f"smtp {self._server.host}:{self._server.port}"
 
 
 class Credentials:

@@ -9,6 +9,7 @@ from email.message import EmailMessage
 from email.policy import EmailPolicy
 from email.utils import format_datetime
 from html import escape
+from textwrap import shorten
 
 from bot.adapters.mail import ADDRESS, LONGEST_SUBJECT, MESSAGE_ID
 from bot.adapters.markup import to_html, to_plain
@@ -58,7 +59,8 @@ def write(outgoing: Outgoing, *, address: str, at: datetime, files: Sequence[tup
     plain, page = _bodies(outgoing)
     letter["From"] = address
     letter["To"] = reader_of(outgoing)
-    letter["Subject"] = f"Re: {_ANSWERS.sub('', _one_line(thread.get('subject', '')), count=1)}" if thread else f"Robbie: {_title(plain)}"
+    answer = f"Re: {_ANSWERS.sub('', _one_line(thread.get('subject', '')), count=1)}"
+    letter["Subject"] = answer if thread else f"Robbie: {shorten(_one_line(plain), LONGEST_TITLE, placeholder=' ...')}"
     letter["Date"] = format_datetime(at)
     letter["Message-ID"] = message_id_of(outgoing, address)
     if answered:
@@ -92,7 +94,7 @@ def _bodies(outgoing: Outgoing) -> tuple[str, str]:
         plain += f"\n\n{head}\n" + "\n".join(f"> {line}".rstrip() for line in quoted.splitlines())
         lines = "<br>".join(escape(line) for line in quoted.splitlines())
         page += f'<p>{escape(head)}</p><blockquote type="cite" style="{_QUOTATION}">{lines}</blockquote>'
-    return _text(plain) + "\n", _text(f"<!doctype html><html><body>{page}</body></html>\n")
+    return f"{plain}\n", f"<!doctype html><html><body>{page}</body></html>\n"
 
 
 def _choices(outgoing: Outgoing) -> str:
@@ -106,15 +108,5 @@ def _choices(outgoing: Outgoing) -> str:
     return "\n\n" + "\n".join(lines) + "\n\nAnswer with the number alone, or with the words behind it."
 
 
-def _title(plain: str) -> str:
-    """The first words of a message."""
-    line = _one_line(plain)
-    return line if len(line) <= LONGEST_TITLE else line[: LONGEST_TITLE + 1].rpartition(" ")[0] + " ..."
-
-
 def _one_line(text: str) -> str:
     return _NOT_IN_HEADERS.sub(" ", text).strip()[:LONGEST_SUBJECT]
-
-
-def _text(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()

@@ -29,7 +29,7 @@ DEEPEST = 100
 _BLOCK = re.compile(r"address|article|blockquote|body|center|d[dlt]|div|footer|form|h[1-6]|header|li|ol|p|pre|section|table|tr|ul")
 _UNSEEN = re.compile(r"head|noscript|script|select|style|svg|template|textarea|title")
 _EMPTY = re.compile(r"area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr")
-_HIDING = re.compile(r"display:none|visibility:hidden|(?:font-size|opacity|max-height):0(?:\.0+)?(?:[a-z%]+)?(?:;|!|$)")
+_HIDING = re.compile(r"display:none|visibility:hidden|(?:font-size|opacity|max-height):0(?!\.?[1-9])")
 _COMMENT = re.compile(r"<!--(?:.*?-->|.*)", re.DOTALL)
 _LONE = re.compile(r"<(?=[^<>]*(?:<|\Z))")
 """Begins no tag; for each of these, Python's parser reads all that follows (minutes, for a mail that is made so)."""
@@ -96,66 +96,43 @@ def html_to_text(html: str) -> str:
     return re.sub(r"\n(?:>* ?\n){3,}", "\n\n", "\n".join(line.rstrip() for line in reader.lines)).strip("\n")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Tag:
-    """A tag that is open: whether what is in it is hidden, how deep in quotations it is, and where a link leads."""
-
-    name: str = ""
-    is_hidden: bool = False
-    is_verbatim: bool = False
-    quotes: int = 0
-    link: str = ""
-
-
 class _Reader(HTMLParser):
-    """Writes lines while it reads tags."""
+    """Writes lines while it reads tags. Of each that is open: its name, whether what is in it is hidden, how deep in quotations it is."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.lines = [""]
-        self._open = [_Tag()]
+        self.lines, self._link = [""], ""
+        self._open = [("", False, 0)]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """A tag opens; a paragraph ends the one before it."""
-        if tag == "p" == self._open[-1].name:
+        if tag == "p" == self._open[-1][0]:
             self._open.pop()
-        said, around = {name: value or "" for name, value in attrs}, self._open[-1]
+        said, (_, is_hidden, quotes) = {name: value or "" for name, value in attrs}, self._open[-1]
         if not _EMPTY.fullmatch(tag) and len(self._open) < DEEPEST:
             is_unseen = "hidden" in said or _UNSEEN.fullmatch(tag) or _HIDING.search("".join(said.get("style", "").lower().split()))
-            opened = _Tag(
-                name=tag,
-                is_hidden=around.is_hidden or bool(is_unseen),
-                is_verbatim=around.is_verbatim or tag == "pre",
-                quotes=around.quotes + (tag == "blockquote"),
-                link=said.get("href", "")[:300] if tag == "a" else "",
-            )
-            self._open.append(opened)
+            self._open.append((tag, is_hidden or bool(is_unseen), quotes + (tag == "blockquote")))
         self._break(tag)
         if tag == "li":
-            self._say("- ")
+            self.handle_data("- ")
+        if tag == "a":
+            self._link = said.get("href", "")[:300]
 
     def handle_endtag(self, tag: str) -> None:
         """A tag closes, with all that was left open in it."""
-        if depth := max(number for number, each in enumerate(self._open) if number == 0 or each.name == tag):
-            if (link := self._open[depth].link).startswith(("http://", "https://")) and not self.lines[-1].endswith(link):
-                self._say(f" <{link}>")
+        if tag == "a" and self._link.startswith(("http://", "https://")) and not self.lines[-1].endswith(self._link):
+            self.handle_data(f" <{self._link}>")
+        if depth := max(number for number, (name, *_) in enumerate(self._open) if number == 0 or name == tag):
             del self._open[depth:]
         self._break(tag)
         if tag in {"td", "th"}:
-            self._say(" ")
+            self.handle_data(" ")
 
     def handle_data(self, data: str) -> None:
-        """Text, whose spaces count only where it is verbatim."""
-        first, *more = data.split("\n") if self._open[-1].is_verbatim else [re.sub(r"\s+", " ", data)]
-        self._say(first)
-        for line in more:
-            self._begin_line()
-            self._say(line)
-
-    def _say(self, text: str) -> None:
-        if not self._open[-1].is_hidden:
-            is_new = self.lines[-1] == self._margin() and not self._open[-1].is_verbatim
-            self.lines[-1] += text.lstrip(" ") if is_new else text
+        """Text, whose spaces do not count."""
+        if not self._open[-1][1]:
+            said = re.sub(r"\s+", " ", data)
+            self.lines[-1] += said.lstrip(" ") if self.lines[-1] == self._margin() else said
 
     def _break(self, tag: str) -> None:
         """Begin a line, and leave one empty, where *tag* asks for it."""
@@ -168,9 +145,9 @@ class _Reader(HTMLParser):
             self.lines[-1] = self._margin()
 
     def _begin_line(self) -> None:
-        if not self._open[-1].is_hidden:
+        if not self._open[-1][1]:
             self.lines.append(self._margin())
 
     def _margin(self) -> str:
-        quotes = self._open[-1].quotes
+        quotes = self._open[-1][2]
         return ">" * quotes + " " * bool(quotes)

@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import re
 import shutil
 import signal
 import smtplib
@@ -222,7 +223,7 @@ class MailServer:
     def mailbox(self, user: str, folder: str = "INBOX") -> list[EmailMessage]:
         """All that lies in a folder, oldest first."""
         maildir = self.folder / "mail" / user / ("" if folder == "INBOX" else f".{folder}")
-        files = sorted((file for part in ("new", "cur") for file in (maildir / part).glob("*")), key=lambda file: file.name)
+        files = sorted((file for part in ("new", "cur") for file in (maildir / part).glob("*")), key=_came)
         return [message_from_bytes(file.read_bytes(), policy=policy.default) for file in files]
 
     async def mail(self, user: str, folder: str = "INBOX", *, count: int = 1, seconds: float = 10) -> list[EmailMessage]:
@@ -324,6 +325,11 @@ class MailServer:
             if user is not None:
                 line.login(user, PASSWORDS[user])
             line.sendmail(sender, list(to), raw if isinstance(raw, bytes) else raw.as_bytes(policy=policy.SMTP))
+
+
+def _came(file: Path) -> list[int]:
+    """When a mail was laid there, by its name: seconds, and microseconds that are not padded."""
+    return [int(number) for number in re.findall(r"\d+", file.name)[:2]]
 
 
 def end(process_id: int, seconds: float = 20) -> None:

@@ -280,7 +280,7 @@ async def test_a_file_that_is_gone_is_told(house: House, tmp_path: Path) -> None
     await house.door.send(notice(attachments=(Attachment(name="gone.pdf", path=tmp_path / "gone.pdf"),)))
     assert b"(Could not be attached: gone.pdf.)" in house.smtp.taken[0]
     with pytest.raises(DeliveryRejected):
-        await house.door.fetch(Attachment(name="x", source="nonsense"), tmp_path / "x")
+        await house.door.fetch(Attachment(name="x", source="7:1:0"), tmp_path / "x")
 
 
 async def test_an_examination_sees_whose_checks_the_newest_mail_bears(house: House) -> None:
