@@ -7,7 +7,7 @@ goes. All but the first are pure.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -125,12 +125,16 @@ class EmailAdapter:
 
     async def examine(self) -> Sequence[Finding]:
         """See `Door.examine`."""
-        reading = "check email.imap, email.username and the password (an app password where sign-in has two steps)"
-        sending = "check email.smtp: port 465 wants tls, port 587 starttls"
-        return [
-            *await self._examined("reading", self._ask(self._examine_box, seconds=EXAMINE_SECONDS), reading),
-            *await self._examined("sending", self._examine_sending(), sending),
-        ]
+        found: list[Finding] = []
+        try:
+            found += await self._ask(self._examine_box, seconds=EXAMINE_SECONDS)
+            async with self._submission.line(await self._credentials.current()):
+                found.append(_finding("sending", True, f"signed in as {self._config.address}"))
+        except AdapterError as error:
+            part, server = ("sending", "smtp") if found else ("reading", "imap")
+            repair = f"check email.{server}, email.username and the password (an app password where sign-in has two steps)"
+            found.append(Finding(part=f"email {part}", status=Status.FAIL, detail=str(error), repair=repair))
+        return found
 
     async def _read(self, box: Mailbox, reception: Reception, told: Callable[[], None]) -> None:
         """Bring each mail as it comes; returns where another process reads now."""
@@ -229,20 +233,6 @@ class EmailAdapter:
         if lost := [each.name for each in outgoing.attachments if each not in (file for file, _ in files)]:
             outgoing = replace(outgoing, text=f"{outgoing.text}\n\n(Could not be attached: {', '.join(lost)}.)")
         return write(outgoing, address=self._config.address, at=self._clock.now(), files=files)
-
-    async def _examined(self, part: str, examination: Awaitable[list[Finding]], repair: str) -> list[Finding]:
-        """What an examination finds; that it is not well, where it fails."""
-        try:
-            return await examination
-        except AdapterError as error:
-            return [Finding(part=f"email {part}", status=Status.FAIL, detail=str(error), repair=repair)]
-
-    async def _examine_sending(self) -> list[Finding]:
-        try:
-            async with asyncio.timeout(EXAMINE_SECONDS), self._submission.line(await self._credentials.current()):
-                return [_finding("sending", True, f"signed in as {self._config.address}")]
-        except TimeoutError:
-            raise ChannelUnavailable(f"no answer for {EXAMINE_SECONDS:g} s") from None
 
     def _examine_box(self, box: Mailbox) -> list[Finding]:
         """What the mailbox itself tells."""
