@@ -140,7 +140,7 @@ class EmailAdapter:
         """Bring each mail as it comes; returns where another process reads now."""
         last = await self._beginning(box)
         while await self._holds():
-            uids = await asyncio.to_thread(box.new_uids, last)
+            uids = await asyncio.to_thread(box.uids, after=last)
             told()
             for uid in uids:
                 await self._bring(box, uid, reception, told)
@@ -155,14 +155,14 @@ class EmailAdapter:
         """The last UID that was read: at first all that lies there already, and some days less where the server counts anew."""
         async with self._database.reading() as work:
             kept = await work.housekeeping.cursor(CURSOR) or ""
-        newest = box.next_uid - 1 if box.next_uid else max(await asyncio.to_thread(box.new_uids, 0), default=0)
+        newest = box.next_uid - 1 if box.next_uid else max(await asyncio.to_thread(box.uids), default=0)
         validity, _, last = kept.partition(":")
         if not kept:
             await self._holds(read=f"{box.validity}:{newest}")
             return newest
         if validity == str(box.validity) and last.isdigit():
             return min(int(last), newest)
-        recent = await asyncio.to_thread(box.uids_since, (self._clock.now() - RECENT).date())
+        recent = await asyncio.to_thread(box.uids, since=(self._clock.now() - RECENT).date())
         return min([newest, *(uid - 1 for uid in recent)])
 
     async def _bring(self, box: Mailbox, uid: int, reception: Reception, told: Callable[[], None]) -> None:
@@ -237,7 +237,7 @@ class EmailAdapter:
     def _examine_box(self, box: Mailbox) -> list[Finding]:
         """What the mailbox itself tells."""
         folder, hears = box.sent_folder(), "told of new mail at once" if box.has_idle else f"looks every {POLL_SECONDS:g} s"
-        newest = box.new_uids(max(box.next_uid - NEWEST_MAILS, 0))[-1:]
+        newest = box.uids(after=max(box.next_uid - NEWEST_MAILS, 0))[-1:]
         source = b"".join(piece for uid in newest for piece in box.pieces(uid, most_bytes=1))
         checked_by = authserv_id_of(headers_of(parse(source)).get("authentication-results", [""])[0])
         return [

@@ -96,15 +96,11 @@ class Mailbox:
             with self._lock, suppress(OSError, ValueError):
                 self._box.client.shutdown()
 
-    def new_uids(self, last: int) -> list[int]:
-        """The UIDs after *last*, in order. (A server that has none names its last one.)"""
+    def uids(self, *, after: int = 0, since: date | None = None) -> list[int]:
+        """The UIDs beyond *after*, of what came *since*, in order. (A server that has none beyond names its last one.)"""
+        criteria = self._library.AND(date_gte=since) if since else f"UID {after + 1}:*"
         with self._speaking():
-            return sorted(uid for uid in map(int, self._box.uids(f"UID {last + 1}:*", charset=None)) if uid > last)
-
-    def uids_since(self, day: date) -> list[int]:
-        """The UIDs of what came since *day*, in order."""
-        with self._speaking():
-            return sorted(map(int, self._box.uids(self._library.AND(date_gte=day), charset=None)))
+            return sorted(uid for uid in map(int, self._box.uids(criteria, charset=None)) if uid > after)
 
     def look(self, uid: int) -> tuple[datetime, int] | None:
         """When a mail came and its size in bytes; None where it is gone, or cannot be had."""
@@ -331,17 +327,6 @@ class Credentials:
         async with self._database.reading() as work:
             form = {"refresh_token": await work.housekeeping.installation("email", key) or given}
         form |= {"grant_type": "refresh_token", "client_id": oauth.client_id} | ({"client_secret": secret} if secret else {})
-        answer = await self._post(form)
-        try:
-            self._token, seconds = "" + answer["access_token"], float(answer.get("expires_in", 0))
-        except (KeyError, TypeError, ValueError):
-            raise ChannelUnavailable(f"{self._place}: no access token in the answer") from None
-        self._until = self._clock.now() + timedelta(seconds=seconds) - EARLIER
-        if (replaced := answer.get("refresh_token", form["refresh_token"])) != form["refresh_token"]:
-            async with self._database.unit_of_work() as work:
-                await work.housekeeping.install("email", key, granted=str(replaced), at=self._clock.now())
-
-    async def _post(self, form: dict[str, str]) -> dict[str, Any]:
         try:
             timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
             async with (
@@ -350,9 +335,11 @@ class Credentials:
             ):
                 if response.status in {400, 401, 403}:
                     raise ChannelRefused(f"{self._place}: no access token: refused with {response.status}")
-                answer = await response.json(content_type=None) if response.status == 200 else None
-        except (aiohttp.ClientError, OSError, ValueError, RecursionError) as error:
-            raise ChannelUnavailable(f"{self._place}: {type(error).__name__}") from None
-        if not isinstance(answer, dict):
-            raise ChannelUnavailable(f"{self._place}: no access token: status {response.status}")
-        return answer
+                answer = await response.json(content_type=None)
+            self._token, seconds = "" + answer["access_token"], float(answer.get("expires_in", 0))
+        except (aiohttp.ClientError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ChannelUnavailable(f"{self._place}: no access token: {type(error).__name__}") from None
+        self._until = self._clock.now() + timedelta(seconds=seconds) - EARLIER
+        if (replaced := answer.get("refresh_token", form["refresh_token"])) != form["refresh_token"]:
+            async with self._database.unit_of_work() as work:
+                await work.housekeeping.install("email", key, granted=str(replaced), at=self._clock.now())

@@ -16,8 +16,6 @@ from bot.adapters.markup import to_html, to_plain
 from bot.domain.errors import DeliveryRejected
 from bot.domain.message import Attachment, Outgoing
 
-LONGEST_TYPED = 30
-"""Characters of a command that a person may want to type."""
 LONGEST_TITLE = 50
 """Characters of a message that become the subject of a mail which answers none."""
 
@@ -81,7 +79,7 @@ def _ancestors(outgoing: Outgoing) -> tuple[str, str]:
     """The id of the mail that is answered, and those of all before it with it; "" where the conversation knows of none."""
     known = MESSAGE_ID.findall(f"{outgoing.thread.get('references', '')} {outgoing.thread.get('message_id', '')}")
     known = known or MESSAGE_ID.findall(outgoing.address.conversation)
-    return (known[-1] if known else ""), " ".join(dict.fromkeys(known))
+    return known[-1] if known else "", " ".join(dict.fromkeys(known))
 
 
 def _bodies(outgoing: Outgoing) -> tuple[str, str]:
@@ -101,10 +99,7 @@ def _choices(outgoing: Outgoing) -> str:
     """What would be buttons elsewhere."""
     if not outgoing.buttons:
         return ""
-    lines = [
-        f"{number}. {button.label}" + (f": `{button.command}`" if len(button.command) <= LONGEST_TYPED else "")
-        for number, button in enumerate(outgoing.buttons, start=1)
-    ]
+    lines = [f"{number}. {button.label}: `{button.command}`" for number, button in enumerate(outgoing.buttons, start=1)]
     return "\n\n" + "\n".join(lines) + "\n\nAnswer with the number alone, or with the words behind it."
 
 
