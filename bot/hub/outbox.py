@@ -137,14 +137,16 @@ class Outbox:
     async def _find_or_send(self, promised: Promised) -> Sent:
         """What the channel has already, where this may be a repeat and it can tell; else a send, marked where it may be a repeat."""
         adapter, item, mark = self._adapters[promised.conversation.channel], promised.item, ""
+        can = adapter.capabilities
         if item.recovered and item.channel_message_id is None:
-            if not adapter.capabilities.finds:
+            found = await self._bounded(adapter.find(self._outgoing(promised))) if can.finds else None
+            if found is not None and found.is_whole:
+                return found
+            if found is not None:
+                item.channel_message_id = found.channel_message_id
+            elif can.overlooks or not can.finds:
                 await outlast(lambda: self._mark_recovered(promised), what="the mark of a repeat")
                 mark = RECOVERED_MARK
-            elif (found := await self._bounded(adapter.find(self._outgoing(promised)))) is not None:
-                if found.is_whole:
-                    return found
-                item.channel_message_id = found.channel_message_id
         return await self._bounded(adapter.send(self._outgoing(promised, mark=mark)))
 
     async def _bounded(self, asking: Awaitable[T]) -> T:

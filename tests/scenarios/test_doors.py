@@ -369,6 +369,15 @@ async def test_a_strangers_mail_is_read_as_material_and_answered_once_the_owner_
     assert [(sent.address.conversation, sent.thread["subject"]) for sent in post.took] == [("eve@evil/<1@x>", "Lunch")]
 
 
+async def test_a_choice_by_mail_may_be_followed_by_a_farewell(office: House, post: FakeDoor):
+    await _said(office, post, _mail(post, "good morning", "allan@home"))
+    await office.app.front.receive(_mail(post, "lunch?", "eve@evil"))
+    await until(lambda: len(post.took) == 2)
+    await office.app.front.receive(_mail(post, "1\n\nBest,\nAllan", "allan@home"))
+    await until(lambda: len(post.took) == 4)
+    assert {sent.text.partition(" ")[0] for sent in post.took[2:]} == {"On", "re:"}
+
+
 async def test_a_draft_is_edited_and_then_sent_as_it_reads(office: House, post: FakeDoor, chat: FakeDoor):
     await office.app.front.receive(_mail(post, "lunch?", "eve@evil"))
     code = (await _notice(chat)).buttons[0].command.split()[-1]
