@@ -82,7 +82,7 @@ class Adapter(Protocol):
         """Say it: the messages it names become it by edits, what more it needs is added. Raises AdapterError."""
 
     async def find(self, outgoing: Outgoing) -> Sent | None:
-        """Which of this the channel has already; asked only where `finds`. Raises AdapterError."""
+        """Which of this the channel has already; asked only where `finds`. Raises AdapterError: DeliveryUnknown where it cannot tell."""
 
     async def show(self, outgoing: Outgoing) -> Sent:
         """Let a growing reply be seen as it is so far; asked only where `show_seconds`. Raises AdapterError.

@@ -10,6 +10,8 @@ import asyncio
 from pathlib import Path
 
 from bot.adapters.web import CONSOLE
+from bot.domain.errors import DeliveryUnknown
+from bot.domain.message import Outgoing, Sent
 from bot.hub.hub import DRAIN_SECONDS
 from bot.hub.outbox import RECOVERED_MARK
 from tests.conftest import sqlite_url
@@ -82,6 +84,19 @@ async def test_send_in_doubt_is_not_repeated_where_the_channel_can_tell(database
             await until(lambda: len(push.took) == 2)
         push.gate.set()
     assert push.texts == ["re: hello", "re: next"]
+
+
+async def test_send_in_doubt_is_marked_where_a_channel_that_can_tell_cannot_tell_of_it(database_url: str, tmp_path: Path) -> None:
+    class Secretive(FakePush):
+        async def find(self, outgoing: Outgoing) -> Sent | None:
+            raise DeliveryUnknown("seen by one person alone")
+
+    push = Secretive(finds=True)
+    push.fails_after.append(DeliveryUnknown("lost"))
+    async with open_house(database_url, tmp_path, push=push) as house:
+        await house.hears("hello")
+        await until(lambda: len(push.took) == 2)
+    assert push.texts == ["re: hello", f"{RECOVERED_MARK}re: hello"]
 
 
 async def test_stream_that_was_cut_by_death_is_replaced_and_marked(database_url: str, tmp_path: Path) -> None:
