@@ -17,7 +17,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.adapters.slack_blocks import METADATA, Part, buttons, growing, render
 from bot.adapters.slack_events import Place
 from bot.adapters.slack_wire import FormRefused, MessageGone, StreamRefused, Wire, Workspace, faults
-from bot.domain.errors import AdapterError, ChannelRefused, ChannelUnavailable, DeliveryRejected
+from bot.domain.errors import AdapterError, ChannelRefused, ChannelUnavailable, DeliveryRejected, DeliveryUnknown
 from bot.domain.message import Attachment, Outgoing, Sent
 
 log = structlog.get_logger(__name__)
@@ -67,9 +67,11 @@ class Delivery:
         return Sent(channel_message_id=",".join(done))
 
     async def find(self, outgoing: Outgoing) -> Sent | None:
-        """See `Adapter.find`; whispers cannot be found."""
+        """See `Adapter.find`; nobody can look for a whisper."""
         place, workspace = await self._whereabouts(outgoing)
-        there = {} if place.user else await self._parts(workspace, place, outgoing.id)
+        if place.user:
+            raise DeliveryUnknown("Slack does not tell of what only one person sees")
+        there = await self._parts(workspace, place, outgoing.id)
         if not there:
             return None
         is_whole = all(of == len(there) for _, of in there.values())

@@ -74,13 +74,13 @@ class Hearing:
     async def listen(self, reception: Reception, told: Callable[[], None]) -> NoReturn:
         """See `Door.listen`."""
         await self._wire.own()
-        told()
         try:
             async with asyncio.TaskGroup() as errands:
                 self._ear = _Ear(reception=reception, told=told, errands=errands)
                 errands.create_task(self._watch(), name="slack: are the tokens good")
                 if self._config.mode == "socket":
                     await Socket(address=self._wire.socket_url, take=self._take, told=told).run()
+                told()
                 await asyncio.Event().wait()
         except ExceptionGroup as group:
             raise _worst(group) from None

@@ -188,6 +188,14 @@ async def test_a_line_that_slack_will_close_is_replaced_first(slack: FakeSlack, 
         assert not task.done()
 
 
+async def test_it_is_up_when_it_hears_and_no_sooner(slack: FakeSlack, door: SlackAdapter, reception: FakeReception):
+    signs = []
+    slack.will_answer("apps.connections.open", "internal_error")
+    with pytest.raises(ChannelUnavailable):
+        await door.listen(reception, lambda: signs.append("alive"))
+    assert not signs
+
+
 async def test_a_line_that_fell_ends_listening(slack: FakeSlack, door: SlackAdapter, reception: FakeReception):
     async with listening(door, reception) as task:
         await (await slack.connected()).close()
@@ -491,6 +499,8 @@ async def test_a_whisper_is_for_one_person_and_goes_to_them_alone_where_it_is_re
     (said,) = slack.called("chat.postEphemeral")
     assert (said["channel"], said["user"]) == (CHANNEL, ALLAN)
     assert (await door.show(whisper)).channel_message_id is None
+    with pytest.raises(DeliveryUnknown):
+        await door.find(whisper)
     slack.will_answer("chat.postEphemeral", "user_not_in_channel")
     assert (await door.send(whisper)).channel_message_id.startswith(f"{DIRECT}:")
 
