@@ -1,6 +1,7 @@
 """`python -m benchmarks [NAMES]`: measures what Robbie promises, one JSON line a figure. It never fails: whoever reads it judges.
 
-NAMES are parts (turn, sustained, events, refusing, chain, silence, probes, kill, help, hub, prompt); all of them where none is named.
+NAMES are parts (turn, sustained, events, refusing, doors_ack, chain, silence, probes, kill, help, hub, prompt); all of them where none is
+named.
 `--idle-seconds N` says how long the idle hub is watched (60 by default).
 """
 
@@ -13,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import chain, doors, kill, processes, turns
+from benchmarks import chain, doors, kill, processes, slack_ack, turns
 from benchmarks.figure import Figure, progress
 
 Part = Callable[[Path], AsyncIterator[Figure]]
@@ -26,6 +27,7 @@ def parts(idle_seconds: float) -> dict[str, Part]:
         "sustained": turns.sustained,
         "events": doors.mixed_events,
         "refusing": doors.refusing_channel,
+        "doors_ack": slack_ack.slack_acknowledgement,
         "chain": chain.failing_level,
         "silence": chain.silent_level,
         "probes": chain.half_open,
