@@ -16,7 +16,7 @@ from bot.adapters.email import EmailAdapter
 from bot.config import EmailConfig, MailServerConfig, OAuthConfig
 from bot.domain.address import Address, Sender
 from bot.domain.clock import SystemClock, new_id
-from bot.domain.errors import ChannelRefused, ChannelUnavailable, DeliveryRejected, StorageUnavailable
+from bot.domain.errors import ChannelRefused, ChannelUnavailable, DeliveryRejected, DeliveryUnknown, StorageUnavailable
 from bot.domain.finding import Status
 from bot.domain.message import Attachment, Inbound, InboundKind, Outgoing, OutgoingKind
 from bot.domain.ports import Card
