@@ -26,7 +26,7 @@ from storage.database import Database
 from storage.models.messaging import InboxEvent, Message
 
 PUSH = "push"
-PATIENCE_SECONDS = 8.0
+PATIENCE_SECONDS = 20.0
 
 
 class FakeModel:
