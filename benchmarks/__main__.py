@@ -1,7 +1,8 @@
 """`python -m benchmarks [NAMES]`: measures what Robbie promises, one JSON line a figure. It never fails: whoever reads it judges.
 
-NAMES are parts (turn, sustained, chain, silence, probes, kill, help, hub, prompt); all of them where none is named. `--idle-seconds N`
-says how long the idle hub is watched (60 by default).
+NAMES are parts (turn, sustained, events, refusing, doors_ack, chain, silence, probes, kill, help, hub, prompt); all of them where none is
+named.
+`--idle-seconds N` says how long the idle hub is watched (60 by default).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import chain, kill, processes, turns
+from benchmarks import chain, doors, kill, processes, slack_ack, turns
 from benchmarks.figure import Figure, progress
 
 Part = Callable[[Path], AsyncIterator[Figure]]
@@ -24,6 +25,9 @@ def parts(idle_seconds: float) -> dict[str, Part]:
     return {
         "turn": turns.durable_turn,
         "sustained": turns.sustained,
+        "events": doors.mixed_events,
+        "refusing": doors.refusing_channel,
+        "doors_ack": slack_ack.slack_acknowledgement,
         "chain": chain.failing_level,
         "silence": chain.silent_level,
         "probes": chain.half_open,

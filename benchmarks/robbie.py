@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 from sqlalchemy import event
 
 from bot.app import App, build
 from bot.brain.chain import Rung
-from bot.config import BrainConfig, Config, RobbieConfig, WebConfig
+from bot.config import BrainConfig, Config, IdentityConfig, PersonConfig, RobbieConfig, WebConfig
 from bot.config import DatabaseConfig as DatabaseSection
 from bot.domain.address import Address, Person, Sender
 from bot.domain.clock import new_id
+from bot.domain.errors import ChannelUnavailable
 from bot.domain.message import Inbound, Outgoing, Sent
 from bot.domain.ports import Capabilities
 from bot.domain.thought import Delta, Finish, Prompt
@@ -46,18 +48,27 @@ class InstantModel:
 
 
 class InstantPush:
-    """FAKE: a channel that takes every message at once."""
+    """FAKE: a channel that takes every message at once, unless it `refuses`; `said` is what it took, with the loop's time."""
 
-    channel = PUSH
     capabilities = Capabilities()
 
-    def __init__(self) -> None:
+    def __init__(self, channel: str = PUSH) -> None:
+        self.channel = channel
         self.took: dict[str, asyncio.Event] = {}
+        self.said: list[tuple[float, Outgoing]] = []
+        self.refuses = False
 
     async def send(self, outgoing: Outgoing) -> Sent:
         """Take it."""
+        if self.refuses:
+            raise ChannelUnavailable("FAKE: refused")
+        self.said.append((asyncio.get_running_loop().time(), outgoing))
         self.took.setdefault(outgoing.reply_to or "", asyncio.Event()).set()
         return Sent(channel_message_id=str(outgoing.id))
+
+    async def show(self, outgoing: Outgoing) -> Sent:
+        """It shows nothing that grows."""
+        return Sent()
 
     async def find(self, outgoing: Outgoing) -> Sent | None:
         """It cannot tell."""
@@ -72,6 +83,19 @@ class Bench:
     owner: Person
     push: InstantPush
     commits: Callable[[], int]
+
+    async def bring(self, text: str, *, channel: str, conversation: str, external_id: str, **more: Any) -> None:
+        """Something of the owner's comes in at a door, as that door brings it."""
+        inbound = Inbound(
+            id=new_id(),
+            address=Address(channel=channel, conversation=conversation),
+            sender=Sender(channel=channel, account="1"),
+            external_id=external_id,
+            text=text,
+            at=self.app.clock.now(),
+            **more,
+        )
+        await self.app.front.receive(inbound)
 
     async def hear(self, text: str, *, conversation: str, channel: str = PULL) -> tuple[Receipt, str]:
         """Receive one message; its receipt and the channel's id of it."""
@@ -96,18 +120,20 @@ class Bench:
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[Bench]:
-    """A hub on a fresh SQLite file, while inside."""
+async def running(folder: Path, *, others: Sequence[InstantPush] = ()) -> AsyncIterator[Bench]:
+    """A hub on a fresh SQLite file, while inside; the owner has the account "1" on each channel."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    accounts = tuple(IdentityConfig(platform=each.channel, id="1") for each in others)  # type: ignore[arg-type]
     config = Config(
         robbie=RobbieConfig(owner="Allan", timezone="UTC", data_dir=folder),
         database=DatabaseSection(url=f"sqlite+aiosqlite:///{folder / 'bench.db'}"),
         web=WebConfig(port=0),
         brain=BrainConfig(),
+        people=(PersonConfig(name="Allan", role="owner", identities=accounts),),
     )
     push, count = InstantPush(), [0]
     rung = Rung(level="instant", provider=InstantModel(), context=8000, max_output_tokens=100)
-    async with build(config, environ={}, rungs=[rung], adapters=[push]) as app:
+    async with build(config, environ={}, rungs=[rung], adapters=[push, *others]) as app:
 
         @event.listens_for(app.database.engine.sync_engine, "commit")
         def committed(_: object) -> None:

@@ -175,7 +175,9 @@ class ConsoleChat:
         """Show a late answer, a notice, or what a crash kept from arriving, unless it has been seen."""
         label = _label(reply)
         if label is not None and reply["id"] not in self._seen:
-            self._write(f"{_ROBBIE}{label}{to_terminal(reply['text'], colour=True)}\n\n")
+            choices = [f"{number}. {button['label']}" for number, button in enumerate(reply.get("buttons", ()), start=1)]
+            text = "\n".join([reply["text"], *([""] if choices else []), *choices])
+            self._write(f"{_ROBBIE}{label}{to_terminal(text, colour=True)}\n\n")
         self._seen.add(reply["id"])
 
     def _miss(self) -> None:

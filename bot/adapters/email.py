@@ -25,7 +25,15 @@ from bot.adapters.mail_text import Quoting
 from bot.adapters.mail_trust import authserv_id_of
 from bot.config import EmailConfig
 from bot.domain.clock import Clock
-from bot.domain.errors import AdapterError, ChannelUnavailable, ConfigError, DeliveryRejected, StorageError, StorageUnavailable
+from bot.domain.errors import (
+    AdapterError,
+    ChannelUnavailable,
+    ConfigError,
+    DeliveryRejected,
+    DeliveryUnknown,
+    StorageError,
+    StorageUnavailable,
+)
 from bot.domain.finding import Finding, Status
 from bot.domain.message import Attachment, Inbound, Outgoing, Sent
 from bot.domain.ports import Capabilities, Reception
@@ -60,7 +68,7 @@ class EmailAdapter:
     """One mailbox; see `Door`."""
 
     channel = CHANNEL
-    capabilities = Capabilities(finds=True, overlooks=True, answers_strangers=False)
+    capabilities = Capabilities(finds=True, answers_strangers=False)
     routes: Sequence[web.RouteDef] = ()
     deaf_seconds = 20.0
 
@@ -105,10 +113,12 @@ class EmailAdapter:
         return Sent(channel_message_id=message_id)
 
     async def find(self, outgoing: Outgoing) -> Sent | None:
-        """See `Adapter.find`: what was sent lies in its folder."""
+        """See `Adapter.find`: what was sent lies in its folder; what does not may have gone all the same, before its copy was filed."""
         message_id = message_id_of(outgoing, self._config.address)
         has_it = await self._ask(lambda box: box.has_sent(message_id))
-        return Sent(channel_message_id=message_id) if has_it else None
+        if not has_it:
+            raise DeliveryUnknown("no copy of it was filed")
+        return Sent(channel_message_id=message_id)
 
     async def show(self, outgoing: Outgoing) -> Sent:
         """Nobody watches a mail grow."""

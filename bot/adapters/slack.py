@@ -39,7 +39,7 @@ class SlackAdapter:
         self._config = config
         self._public_url = public_url.rstrip("/")
         self._scopes = frozenset(slack_install.SCOPES)
-        grants = slack_install.Grants(database=database, clock=clock)
+        self._grants = grants = slack_install.Grants(database=database, clock=clock)
         self._wire = wire = slack_wire.Wire(config=config, grants=grants)
         delivery = slack_delivery.Delivery(wire=wire, api_url=config.api_url)
         hearing = slack_hearing.Hearing(config=config, database=database, clock=clock, wire=wire, watch_seconds=watch_seconds)
@@ -47,8 +47,7 @@ class SlackAdapter:
         self.listen = hearing.listen
         self.routes: list[web.RouteDef] = [web.post("/slack/events", hearing.events)] if config.mode == "http" else []
         if config.client_id:
-            pages = slack_install.Install(config=config, grants=grants, client=wire.client(""), public_url=self._public_url)
-            self.routes += pages.routes
+            self.routes += slack_install.install_routes(config=config, grants=grants, client=wire.client(""), public_url=self._public_url)
         self.deaf_seconds = 25.0 if config.mode == "socket" else 150.0
 
     async def close(self) -> None:
@@ -72,10 +71,8 @@ class SlackAdapter:
             return []
         missing = ", ".join(sorted(self._scopes - own.scopes)) if own.scopes else ""
         repair = f"add them: {APPS} → your app → OAuth & Permissions → Bot Token Scopes, then Reinstall to Workspace"
-        return [
-            _found("token", Status.OK, f"Robbie is in {own.name}"),
-            _found("scopes", Status.WARN, f"missing: {missing}", repair) if missing else _found("scopes", Status.OK, "all granted"),
-        ]
+        scopes = _found("scopes", Status.WARN, f"missing: {missing}", repair) if missing else _found("scopes", Status.OK, "all granted")
+        return [_found("token", Status.OK, f"Robbie is in {own.name}"), scopes]
 
     async def _examine_way_in(self) -> Finding:
         if self._config.mode == "http":
@@ -94,9 +91,9 @@ class SlackAdapter:
         if not self._config.client_id:
             return []
         try:
-            names = ", ".join(workspace.name for workspace in await self._wire.all())
-        except (AdapterError, StorageUnavailable) as error:
-            return [_found("workspaces", Status.WARN, str(error), "try again when Slack and the database answer")]
+            names = ", ".join(await self._grants.names())
+        except StorageUnavailable as error:
+            return [_found("workspaces", Status.WARN, str(error), "try again when the database answers")]
         return [_found("workspaces", Status.OK, names or f"none yet: {self._public_url}/slack/install")]
 
 

@@ -23,8 +23,6 @@ LARGEST_RAW = 256 * 1024
 
 _WHISPER = "~"
 _SPOKEN = ("", "file_share", "thread_broadcast", "me_message")
-_BARE_COMMANDS = ("help", "status", "notes")
-"""Slack has no slash commands in threads: there they are mentions with one of these words alone."""
 _TS = re.compile(r"\d{1,10}\.\d{1,9}")
 _ID = re.compile(r"[A-Z][A-Z0-9]{1,31}")
 _NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
@@ -52,8 +50,8 @@ class Place:
 
     @property
     def is_direct(self) -> bool:
-        """Whether only one person sees what Robbie says there. (A person's id stands for their direct channel.)"""
-        return bool(self.user) or self.channel.startswith(("D", "U", "W"))
+        """Whether only one person sees what Robbie says there."""
+        return bool(self.user) or self.channel.startswith("D")
 
     def address(self) -> Address:
         """The conversation at this place."""
@@ -129,31 +127,27 @@ class Scene:
 
     def inbound(self, place: Place | None, user: str, *, external_id: str, ts: str = "", **more: Any) -> Inbound | None:
         """What came from *user* at *place*; nothing where one of them is none."""
-        if place is None or not _ID.fullmatch(user):
+        if place is None or not _ID.fullmatch(user) or not external_id:
             return None
         raw = {key: value for key, value in self.body.items() if key not in ("token", "response_url")}  # they open doors
+        name = _text(self.body, "user_name") or _text(self.body, "user", "username") or _text(self.body, "user", "name")
         return Inbound(
             id=new_id(),
             address=place.address(),
-            sender=Sender(channel=CHANNEL, account=f"{self.team}/{user}", name=(_text(self.body, "user_name") or self._name())[:80]),
+            sender=Sender(channel=CHANNEL, account=f"{self.team}/{user}", name=name[:80]),
             external_id=external_id[:200],
             at=datetime.fromtimestamp(float(ts), UTC) if ts else self.now,
             raw=json.dumps(raw, default=str)[:LARGEST_RAW],
             **more,
         )
 
-    def _name(self) -> str:
-        return _text(self.body, "user", "username") or _text(self.body, "user", "name")
-
 
 def _event(scene: Scene, event: Any) -> Inbound | None:
     match _text(event, "type"), _text(event, "subtype"):
         case "message" | "app_mention", subtype if subtype in _SPOKEN:
             return _message(scene, event)
-        case "message", "message_changed":
-            return _edit(scene, event)
-        case "message", "message_deleted":
-            return _deletion(scene, event)
+        case "message", "message_changed" | "message_deleted":
+            return _change(scene, event)
         case "reaction_added" | "reaction_removed", _:
             return _reaction(scene, event)
     return None
@@ -164,43 +158,38 @@ def _message(scene: Scene, event: Body) -> Inbound | None:
     place = scene.place(channel, event)
     if place is None or not ts or not scene.is_persons(event) or not (place.is_direct or is_called or _ts(event, "thread_ts")):
         return None
-    text, kind = from_slack(_text(event, "text"), scene.bot), InboundKind.MESSAGE
-    if is_called and text.lower() in _BARE_COMMANDS:
-        text, kind = f"/{text.lower()}", InboundKind.COMMAND
-    quoted = [from_slack(_text(shared, "text")) for shared in _list(event, "attachments") if _dig(shared, "is_msg_unfurl")]
-    files = tuple(_attachments(event, scene.team))
-    user, name = _text(event, "user"), f"{channel}:{ts}"
-    return scene.inbound(place, user, external_id=name, ts=ts, text=text, kind=kind, quoted="\n".join(quoted), attachments=files)
+    text, quoted = (
+        from_slack(_text(event, "text"), scene.bot),
+        (each for each in _list(event, "attachments") if _dig(each, "is_msg_unfurl")),
+    )
+    return scene.inbound(
+        place,
+        _text(event, "user"),
+        external_id=f"{channel}:{ts}",
+        ts=ts,
+        text=text,
+        quoted="\n".join(from_slack(_text(shared, "text")) for shared in quoted),
+        attachments=tuple(_attachments(event, scene.team)),
+    )
 
 
-def _edit(scene: Scene, event: Body) -> Inbound | None:
-    """A changed message. Slack says so too when a link unfurls (no word changes), and when one with replies is deleted (a tombstone)."""
-    message = _dig(event, "message")
-    if _text(message, "subtype") == "tombstone":
-        return _deletion(scene, event)
-    if _text(message, "text") == _text(event, "previous_message", "text"):
+def _change(scene: Scene, event: Body) -> Inbound | None:
+    """A message that was edited or deleted. Slack says "changed" also when a link unfurls (no word changes), and when one with replies is
+    deleted (a tombstone is left).
+    """
+    before, after, channel = _dig(event, "previous_message"), _dig(event, "message"), _text(event, "channel")
+    is_gone = _text(event, "subtype") == "message_deleted" or _text(after, "subtype") == "tombstone"
+    message = before if is_gone else after
+    if not _ts(message, "ts") or not scene.is_persons(message) or (not is_gone and _text(before, "text") == _text(after, "text")):
         return None
-    return _about(scene, event, message, kind=InboundKind.EDIT, text=from_slack(_text(message, "text"), scene.bot))
-
-
-def _deletion(scene: Scene, event: Body) -> Inbound | None:
-    return _about(scene, event, _dig(event, "previous_message"), kind=InboundKind.DELETE, text="")
-
-
-def _about(scene: Scene, event: Body, message: Any, *, kind: InboundKind, text: str) -> Inbound | None:
-    """What became of an earlier *message*."""
-    channel, target, happened = _text(event, "channel"), _ts(message, "ts"), _ts(event, "event_ts") or _ts(event, "ts")
-    if not target or not scene.is_persons(message):
-        return None
-    external_id = _text(scene.body, "event_id") or f"{kind}:{channel}:{happened or target}"
     return scene.inbound(
         scene.place(channel, message),
         _text(message, "user"),
-        external_id=external_id,
-        ts=happened,
-        text=text,
-        kind=kind,
-        target=f"{channel}:{target}",
+        external_id=_text(scene.body, "event_id"),
+        ts=_ts(event, "event_ts") or _ts(event, "ts"),
+        text="" if is_gone else from_slack(_text(after, "text"), scene.bot),
+        kind=InboundKind.DELETE if is_gone else InboundKind.EDIT,
+        target=f"{channel}:{_ts(message, 'ts')}",
     )
 
 
@@ -209,23 +198,16 @@ def _reaction(scene: Scene, event: Body) -> Inbound | None:
     channel, target, name = _text(event, "item", "channel"), _ts(event, "item", "ts"), _text(event, "reaction")
     if not target or not name or not scene.is_persons(event) or _text(event, "item_user") not in ("", scene.bot):
         return None
-    happened, is_new = _ts(event, "event_ts"), _text(event, "type") == "reaction_added"
-    return scene.inbound(
-        scene.place(channel),
-        _text(event, "user"),
-        external_id=_text(scene.body, "event_id") or f"reaction:{channel}:{target}:{name}:{is_new}:{happened}",
-        ts=happened,
-        text=name if is_new else f"-{name}",
-        kind=InboundKind.REACTION,
-        target=f"{channel}:{target}",
-    )
+    text = name if _text(event, "type") == "reaction_added" else f"-{name}"
+    what = {"text": text, "kind": InboundKind.REACTION, "target": f"{channel}:{target}", "ts": _ts(event, "event_ts")}
+    return scene.inbound(scene.place(channel), _text(event, "user"), external_id=_text(scene.body, "event_id"), **what)
 
 
 def _command(scene: Scene) -> Inbound | None:
     """A slash command is answered where it was given, for its giver's eyes alone."""
     body, user = scene.body, _text(scene.body, "user_id")
     name, words, trigger = _text(body, "command").removeprefix("/"), _text(body, "text").strip(), _text(body, "trigger_id")
-    if name not in COMMANDS or not trigger:
+    if name not in COMMANDS:
         return None
     said = (words.removeprefix("/") or "help") if name == "robbie" else f"{name} {words}".strip()
     place = scene.place(_text(body, "channel_id"), user=user)
@@ -235,9 +217,9 @@ def _command(scene: Scene) -> Inbound | None:
 def _action(scene: Scene) -> Inbound | None:
     """A pressed button, under a message, a whisper (which tells no thread) or in the home tab (which tells its direct channel)."""
     body, action, user = scene.body, _dig(scene.body, "actions", 0), _text(scene.body, "user", "id")
-    channel, ts = _text(body, "container", "channel_id") or _text(body, "channel", "id"), _ts(body, "container", "message_ts")
+    channel, ts = _text(body, "container", "channel_id"), _ts(body, "container", "message_ts")
     if _text(body, "container", "type") == "view":
-        place = scene.place(_text(body, "view", "private_metadata") or user)
+        place = scene.place(_text(body, "view", "private_metadata"))
     elif _dig(body, "container", "is_ephemeral") is True:
         place = scene.place(channel, user=user)
     else:
@@ -251,18 +233,18 @@ def _action(scene: Scene) -> Inbound | None:
 
 def _submission(scene: Scene) -> Inbound | None:
     """New words for a proposal: the modal remembers which one, and in which conversation."""
-    body = scene.body
+    view = _dig(scene.body, "view")
     try:
-        kept = json.loads(_text(body, "view", "private_metadata"))
+        kept = json.loads(_text(view, "private_metadata"))
     except ValueError:
         return None
-    code, text = _text(kept, "code"), _text(body, "view", "state", "values", EDIT_VIEW, EDIT_VIEW, "value")
+    code, text = _text(kept, "code"), _text(view, "state", "values", EDIT_VIEW, EDIT_VIEW, "value")
     place = Place.of(Address(channel=CHANNEL, conversation=_text(kept, "conversation")))
-    trigger, is_ours = _text(body, "trigger_id"), _text(body, "view", "callback_id") == EDIT_VIEW and place.team == scene.team
-    if not is_ours or not _ID.fullmatch(place.channel) or not code or not text or not trigger:
+    is_ours = _text(view, "callback_id") == EDIT_VIEW and place.team == scene.team and _ID.fullmatch(place.channel)
+    if not is_ours or not code or not text:
         return None
-    said = f"/edit {code}\n{text}"
-    return scene.inbound(place, _text(body, "user", "id"), external_id=trigger, text=said, kind=InboundKind.ACTION)
+    said, trigger = f"/edit {code}\n{text}", _text(scene.body, "trigger_id")
+    return scene.inbound(place, _text(scene.body, "user", "id"), external_id=trigger, text=said, kind=InboundKind.ACTION)
 
 
 def _attachments(event: Body, team: str) -> Iterator[Attachment]:

@@ -1,9 +1,8 @@
-"""What is heard in Slack, by Socket Mode or signed HTTP: Bolt checks it, it is stored, and only then acknowledged."""
+"""What is heard in Slack, by Socket Mode or signed HTTP: Bolt tells whose it is, it is stored, and only then acknowledged."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
@@ -12,32 +11,28 @@ from weakref import WeakValueDictionary
 
 import structlog
 from aiohttp import web
-from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
-from slack_bolt.adapter.socket_mode.async_internals import run_async_bolt_app
+from slack_bolt.adapter.aiohttp import to_aiohttp_response
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.context.async_context import AsyncBoltContext
+from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 from slack_sdk.signature import SignatureVerifier
-from slack_sdk.socket_mode.request import SocketModeRequest
 
 from bot.adapters.slack_blocks import LONGEST_DRAFT, draft_modal, home, pressed
 from bot.adapters.slack_events import CHANNEL, Place, edited_code, mentions, to_inbound
 from bot.adapters.slack_socket import Socket
-from bot.adapters.slack_wire import Wire, Workspace, examined, faults
+from bot.adapters.slack_wire import Wire, Workspace, faults
 from bot.config import SlackConfig
 from bot.domain.address import Address, Sender, SessionType
 from bot.domain.clock import Clock
 from bot.domain.errors import AdapterError, ChannelRefused, ChannelUnavailable, StorageUnavailable
 from bot.domain.message import Inbound, InboundKind
 from bot.domain.ports import Reception
-from bot.hub.identity import OUTSIDE
 from bot.hub.server import open_to_all
 from storage.database import Database
 
 log = structlog.get_logger(__name__)
-
-_REVOCATIONS = ("tokens_revoked", "app_uninstalled")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,12 +48,12 @@ class Hearing:
     """Listens in the workspaces of *wire*."""
 
     def __init__(self, *, config: SlackConfig, database: Database, clock: Clock, wire: Wire, watch_seconds: float) -> None:
-        self._config = config
+        self._mode = config.mode
         self._database = database
         self._clock = clock
         self._wire = wire
         self._watch_seconds = watch_seconds
-        self._secret = config.signing_secret.get_secret_value() if config.signing_secret else ""
+        self._verifier = SignatureVerifier(config.signing_secret.get_secret_value() if config.signing_secret else "")
         self._ear: _Ear | None = None
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         logger = logging.getLogger("slack_bolt")
@@ -67,20 +62,20 @@ class Hearing:
         async def authorize(team_id: str | None) -> Any:  # Bolt's own annotation knows no refusal
             return await self._authorize(team_id or "")
 
-        self._app = AsyncApp(name="robbie", logger=logger, signing_secret=self._secret, authorize=authorize, process_before_response=True)
+        self._app = AsyncApp(name="robbie", logger=logger, authorize=authorize, request_verification_enabled=False)
         self._app.error(self._failed)
         self._app.use(self._hear)
 
     async def listen(self, reception: Reception, told: Callable[[], None]) -> NoReturn:
         """See `Door.listen`."""
         await self._wire.own()
-        told()
         try:
             async with asyncio.TaskGroup() as errands:
                 self._ear = _Ear(reception=reception, told=told, errands=errands)
-                errands.create_task(self._watch(), name="slack: are the tokens good")
-                if self._config.mode == "socket":
+                errands.create_task(self._watch(told), name="slack: is the token good")
+                if self._mode == "socket":
                     await Socket(address=self._wire.socket_url, take=self._take, told=told).run()
+                told()
                 await asyncio.Event().wait()
         except ExceptionGroup as group:
             raise _worst(group) from None
@@ -94,34 +89,27 @@ class Hearing:
         ear, body = self._ear, await request.read()
         if ear is None:
             return web.Response(status=503, headers={"Retry-After": "5"})
-        if not self._is_signed(body, request):
-            return web.Response(status=401)
         try:
-            response = await self._app.async_dispatch(await to_bolt_request(request))
-        except Exception as error:  # noqa: BLE001  Bolt chokes on what is no event of Slack's
-            response = await self._failed(error)
+            is_signed = self._verifier.is_valid_request(body, dict(request.headers))
+        except ValueError:
+            is_signed = False
+        if not is_signed:
+            return web.Response(status=401)
+        response = await self._dispatch(body=body.decode(errors="replace"), headers=dict(request.headers))
         if response.status == 200:
             ear.told()
         return await to_aiohttp_response(response)
 
-    def _is_signed(self, body: bytes, request: web.Request) -> bool:
-        """Whether Slack sent this, lately; asked before anything is read, and by Bolt again."""
-        try:
-            return SignatureVerifier(self._secret).is_valid_request(body, dict(request.headers))
-        except ValueError:
-            return False
+    async def _take(self, payload: Any) -> bool:
+        """Whether what came through a socket is kept, or done with."""
+        return (await self._dispatch(mode="socket_mode", body=payload)).status == 200
 
-    async def _take(self, envelope: dict[str, Any]) -> dict[str, Any] | None:
-        """What came through a socket; see `slack_socket.Take`."""
+    async def _dispatch(self, **request: Any) -> BoltResponse:
+        """Have Bolt read it and bring it to `_hear`."""
         try:
-            request = SocketModeRequest.from_dict(envelope)
-            response = BoltResponse(status=200) if request is None else await run_async_bolt_app(self._app, request)
-        except Exception as error:  # noqa: BLE001  as in `events`
-            response = await self._failed(error)
-        if response.status != 200:
-            return None
-        answer: dict[str, Any] = json.loads(response.body) if response.body.startswith("{") else {}
-        return answer
+            return await self._app.async_dispatch(AsyncBoltRequest(**request))
+        except Exception as error:  # noqa: BLE001  Bolt chokes on what is no event of Slack's
+            return await self._failed(error)
 
     async def _failed(self, error: Exception) -> BoltResponse:
         """What Slack is told of an event that went wrong: to send it again, or, where that would change nothing, that it is done with."""
@@ -139,35 +127,25 @@ class Hearing:
         return AuthorizeResult(enterprise_id=None, team_id=team, bot_user_id=bot, bot_id=bot_id, bot_token=token)
 
     async def _hear(self, body: dict[str, Any], context: AsyncBoltContext) -> BoltResponse:
-        """Every event: stored, then acknowledged; what could not be stored comes again, what is broken does not."""
-        if self._ear is None:
+        """Every event: stored, then acknowledged; what could not be stored comes again, what is broken does not (see `_failed`)."""
+        ear, team = self._ear, context.team_id or ""
+        if ear is None:
             return BoltResponse(status=503, body="")
-        try:
-            await self._receive(self._ear, context.team_id or "", body)
-        except Exception as error:  # noqa: BLE001  one bad event must not hold up the others
-            return await self._failed(error)
-        return BoltResponse(status=200, body="")
-
-    async def _receive(self, ear: _Ear, team: str, body: dict[str, Any]) -> None:
         event: dict[str, Any] = body["event"] if isinstance(body.get("event"), dict) else {}
-        if event.get("type") in _REVOCATIONS:
-            ear.errands.create_task(self._revoked(team, event), name="slack: revoked")
-            return
         workspace = await self._wire.find(team)
-        if workspace is None:
-            return
-        if event.get("type") == "app_home_opened":
+        if event.get("type") in ("tokens_revoked", "app_uninstalled"):
+            ear.errands.create_task(self._revoked(team, event), name="slack: revoked")
+        elif workspace is not None and event.get("type") == "app_home_opened":
             self._errand(ear, self._show_home(ear, workspace, event))
-            return
-        inbound = to_inbound(body, team=team, bot=workspace.bot_user, now=self._clock.now())
-        if inbound is not None:
-            await self._bring(ear, workspace, inbound, body)
+        elif workspace is not None:
+            inbound = to_inbound(body, team=team, bot=workspace.bot_user, now=self._clock.now())
+            if inbound is not None:
+                await self._bring(ear, workspace, inbound, body)
+        return BoltResponse(status=200, body="")
 
     async def _bring(self, ear: _Ear, workspace: Workspace, inbound: Inbound, body: dict[str, Any]) -> None:
         """Store *inbound*, if it is Robbie's business; those of one channel in the order in which they came."""
-        channel = Place.of(inbound.address).channel
-        turn = self._turns.setdefault(channel, asyncio.Lock())
-        async with turn:
+        async with self._turns.setdefault(Place.of(inbound.address).channel, asyncio.Lock()):
             placed = await self._placed(inbound, is_called=mentions(body, workspace.bot_user))
             if placed is None:
                 return
@@ -178,12 +156,11 @@ class Hearing:
                 return
             await ear.reception.receive(placed)
         if placed.kind is InboundKind.ACTION and body.get("type") == "block_actions":
-            self._errand(ear, self._mark_pressed(workspace, placed.sender, body))
+            self._errand(ear, self._mark_pressed(ear, workspace, placed.sender, body))
 
     async def _placed(self, inbound: Inbound, *, is_called: bool) -> Inbound | None:
         """*inbound* with its true conversation, as our own records have it; None where Robbie does not take part in that."""
         place, kind = Place.of(inbound.address), inbound.kind
-        direct = Place(team=place.team, channel=place.channel).address()
         async with self._database.reading() as work:
             if kind is InboundKind.REACTION:
                 said = await work.messages.find_on_channel(CHANNEL, inbound.target)
@@ -192,6 +169,7 @@ class Hearing:
                 return replace(inbound, address=Address(channel=CHANNEL, conversation=there.key, session_type=session)) if there else None
             if kind is InboundKind.COMMAND and place.channel.startswith("D"):
                 # Two people may be alone there without Robbie; where he is one of the two, something was said before.
+                direct = Place(team=place.team, channel=place.channel).address()
                 is_ours = await work.conversations.find(channel=CHANNEL, key=direct.conversation) is not None
                 return replace(inbound, address=direct) if is_ours else inbound
             if inbound.address.session_type is SessionType.PRIVATE or is_called or kind is InboundKind.ACTION:
@@ -237,40 +215,29 @@ class Hearing:
             log.warning("slack.no_modal", error=str(error))
             await ear.reception.receive(inbound)
 
-    async def _mark_pressed(self, workspace: Workspace, sender: Sender, body: dict[str, Any]) -> None:
+    async def _mark_pressed(self, ear: _Ear, workspace: Workspace, sender: Sender, body: dict[str, Any]) -> None:
         """Take the buttons away that were decided about; not at a stranger's press, and not of a whisper, which Slack does not tell."""
-        async with self._database.reading() as work:
-            user = await work.people.find_user_by_account(CHANNEL, sender.account)
-        if user is None or user.role in OUTSIDE:
+        if not await ear.reception.overview(sender):
             return
-        action, message, view, channel = body["actions"][0], body.get("message"), body.get("view"), body.get("channel") or {}
-        chosen = str((action.get("text") or {}).get("text") or "")
-        if isinstance(view, dict) and view.get("type") == "home":
-            blocks = pressed(view.get("blocks") or [], chosen=chosen, action_id=str(action.get("action_id")))
-            shown = {"type": "home", "private_metadata": view.get("private_metadata") or "", "blocks": blocks}
+        action, message, view = body["actions"][0], body.get("message") or {}, body.get("view") or {}
+        what = {"row": str(action.get("block_id")), "chosen": str(action["text"]["text"])}
+        if view.get("type") == "home":
+            shown = {"type": "home", "private_metadata": view["private_metadata"], "blocks": pressed(view["blocks"], **what)}
             await workspace.client.views_publish(user_id=body["user"]["id"], view=shown)
-        elif isinstance(message, dict) and message.get("blocks"):
-            blocks, text = pressed(message["blocks"], chosen=chosen), str(message.get("text") or chosen)[:LONGEST_DRAFT]
-            await workspace.client.chat_update(channel=channel["id"], ts=message["ts"], text=text, blocks=blocks)
+        elif message.get("blocks"):
+            where, text = {"channel": body["channel"]["id"], "ts": message["ts"]}, str(message.get("text"))[:LONGEST_DRAFT]
+            await workspace.client.chat_update(**where, text=text, blocks=pressed(message["blocks"], **what))
 
-    async def _watch(self) -> None:
-        """Ask each minute whether the tokens are good. Raises ChannelRefused where the configured one is not."""
+    async def _watch(self, told: Callable[[], None]) -> None:
+        """Ask each minute whether the configured token is good: a sign of life where there is no line. Raises ChannelRefused."""
         while True:
             await asyncio.sleep(self._watch_seconds)
             try:
-                for workspace in await self._wire.all():
-                    await self._check(workspace)
-            except (ChannelUnavailable, StorageUnavailable) as error:
+                await self._wire.own()
+            except ChannelUnavailable as error:
                 log.info("slack.unanswered", error=str(error))
-
-    async def _check(self, workspace: Workspace) -> None:
-        try:
-            await examined(workspace.client)
-        except ChannelRefused:
-            await self._revoked(workspace.team, {})
-        else:
-            if self._config.mode == "http" and self._ear is not None:
-                self._ear.told()
+            else:
+                told() if self._mode == "http" else None
 
 
 def _worst(group: ExceptionGroup[Exception]) -> Exception:

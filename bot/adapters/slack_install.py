@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import Callable
 from datetime import timedelta
 from urllib.parse import urljoin
 
 from aiohttp import web
 from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
 from slack_bolt.error import BoltError
-from slack_bolt.oauth.async_callback_options import AsyncCallbackOptions, AsyncFailureArgs, AsyncSuccessArgs
 from slack_bolt.oauth.async_oauth_flow import AsyncOAuthFlow
 from slack_bolt.oauth.async_oauth_settings import AsyncOAuthSettings
-from slack_bolt.response import BoltResponse
 from slack_sdk.oauth.installation_store import Installation
 from slack_sdk.oauth.installation_store.async_installation_store import AsyncInstallationStore
 from slack_sdk.oauth.state_store.async_state_store import AsyncOAuthStateStore
@@ -37,20 +34,11 @@ KEPT = ("team_name", "bot_token", "bot_id", "bot_user_id", "user_id")
 
 
 class Grants(AsyncInstallationStore, AsyncOAuthStateStore):
-    """What workspaces granted, one row each, and the states of installations under way: each is good once, for ten minutes.
-
-    `on_saved` is told whose grant is new.
-    """
+    """What workspaces granted, one row each, and the states of installations under way: each is good once, for ten minutes."""
 
     def __init__(self, *, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self.on_saved: Callable[[str], None] = lambda team: None
-
-    @property
-    def logger(self) -> logging.Logger:
-        """Asked for by the SDK."""
-        return logging.getLogger("slack_bolt")
 
     async def async_save(self, installation: Installation) -> None:
         """Keep a grant; a newer one takes the place of an older. Raises BoltError for that of a whole organization."""
@@ -60,7 +48,6 @@ class Grants(AsyncInstallationStore, AsyncOAuthStateStore):
         granted = json.dumps({name: getattr(installation, name) for name in KEPT})
         async with self._database.unit_of_work() as work:
             await work.housekeeping.install(CHANNEL, team, granted=granted, at=self._clock.now())
-        self.on_saved(team)
 
     async def find(self, team: str) -> Installation | None:
         """What *team* granted."""
@@ -68,10 +55,10 @@ class Grants(AsyncInstallationStore, AsyncOAuthStateStore):
             granted = await work.housekeeping.installation(CHANNEL, team)
         return None if granted is None else Installation(team_id=team, **json.loads(granted))
 
-    async def teams(self) -> list[str]:
+    async def names(self) -> list[str]:
         """Every workspace that granted something."""
         async with self._database.reading() as work:
-            return [row.key for row in await work.housekeeping.installations(CHANNEL)]
+            return [json.loads(row.granted)["team_name"] or row.key for row in await work.housekeeping.installations(CHANNEL)]
 
     async def remove(self, team: str) -> None:
         """Forget a grant."""
@@ -94,40 +81,26 @@ class Grants(AsyncInstallationStore, AsyncOAuthStateStore):
             return code is not None and await work.people.use_code(code.id, now)
 
 
-class Install:
-    """The two pages of an installation: Bolt's own flow, with our stores."""
+def install_routes(*, config: SlackConfig, grants: Grants, client: AsyncWebClient, public_url: str) -> list[web.RouteDef]:
+    """Bolt's own flow, with our stores: whoever is signed in here may begin; who comes back from Slack is known by the state."""
+    settings = AsyncOAuthSettings(
+        client_id=config.client_id,
+        client_secret=config.client_secret.get_secret_value() if config.client_secret else "",
+        scopes=SCOPES,
+        redirect_uri=f"{public_url}/slack/oauth_redirect" if public_url else None,
+        install_page_rendering_enabled=False,
+        authorization_url=urljoin(config.api_url, "/oauth/v2/authorize"),
+        installation_store=grants,
+        state_store=grants,
+        state_expiration_seconds=int(STATE_LIFE.total_seconds()),
+    )
+    flow = AsyncOAuthFlow(client=client, settings=settings, logger=logging.getLogger("slack_bolt"))
 
-    def __init__(self, *, config: SlackConfig, grants: Grants, client: AsyncWebClient, public_url: str) -> None:
-        settings = AsyncOAuthSettings(
-            client_id=config.client_id,
-            client_secret=config.client_secret.get_secret_value() if config.client_secret else "",
-            scopes=SCOPES,
-            redirect_uri=f"{public_url}/slack/oauth_redirect" if public_url else None,
-            install_page_rendering_enabled=False,
-            authorization_url=urljoin(config.api_url, "/oauth/v2/authorize"),
-            installation_store=grants,
-            state_store=grants,
-            state_expiration_seconds=int(STATE_LIFE.total_seconds()),
-            callback_options=AsyncCallbackOptions(success=_succeeded, failure=_failed),
-        )
-        self._flow = AsyncOAuthFlow(client=client, settings=settings, logger=grants.logger)
-
-    @property
-    def routes(self) -> list[web.RouteDef]:
-        """Whoever is signed in here may begin; who comes back from Slack is known by the state."""
-        return [web.get("/slack/install", self._begin), web.get("/slack/oauth_redirect", self._end)]
-
-    async def _begin(self, request: web.Request) -> web.Response:
-        return await to_aiohttp_response(await self._flow.handle_installation(await to_bolt_request(request)))
+    async def begin(request: web.Request) -> web.Response:
+        return await to_aiohttp_response(await flow.handle_installation(await to_bolt_request(request)))
 
     @open_to_all
-    async def _end(self, request: web.Request) -> web.Response:
-        return await to_aiohttp_response(await self._flow.handle_callback(await to_bolt_request(request)))
+    async def end(request: web.Request) -> web.Response:
+        return await to_aiohttp_response(await flow.handle_callback(await to_bolt_request(request)))
 
-
-async def _succeeded(args: AsyncSuccessArgs) -> BoltResponse:
-    return BoltResponse(status=200, body=f"Robbie is installed in {args.installation.team_name}. Write to him in Slack, under Apps.")
-
-
-async def _failed(args: AsyncFailureArgs) -> BoltResponse:
-    return BoltResponse(status=args.suggested_status_code, body="Robbie was not installed. Begin again at /slack/install.")
+    return [web.get("/slack/install", begin), web.get("/slack/oauth_redirect", end)]

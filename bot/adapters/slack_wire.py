@@ -1,10 +1,8 @@
-"""Slack's Web API: a client for every workspace, its waits and retries, and what its refusals mean."""
+"""Slack's Web API: a client for every workspace, its waits, and what its refusals mean."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,10 +10,8 @@ from typing import Any
 
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
-from slack_sdk.http_retry.async_handler import AsyncRetryHandler
-from slack_sdk.http_retry.request import HttpRequest
+from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
 from slack_sdk.http_retry.response import HttpResponse
-from slack_sdk.http_retry.state import RetryState
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.slack_install import Grants
@@ -26,21 +22,18 @@ CALL_SECONDS = 30
 LONGEST_WAIT = 20.0
 """Seconds of a Retry-After that are waited out here; a longer one is told to whoever called."""
 
-_READS = ("auth.test", "apps.connections.open", "conversations.history", "conversations.open", "conversations.replies", "files.info")
-"""Calls that may be made twice."""
-_REFUSED = {
-    *("invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "missing_scope", "no_permission"),
-    *("not_allowed_token_type", "access_denied", "org_login_required", "ekm_access_denied", "team_access_not_granted"),
-    *("team_not_found", "app_missing_action_url"),
-}
-_AWAY = {"service_unavailable", "team_added_to_org", "ratelimited", "rate_limited", "message_limit_exceeded"}
-_DOUBTFUL = {"internal_error", "fatal_error", "request_timeout"}
-_FORM = {
-    *("invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "block_mismatch", "invalid_attachments", "markdown_text_conflict"),
+_REFUSED = frozenset(
+    "invalid_auth not_authed account_inactive token_revoked token_expired missing_scope no_permission not_allowed_token_type "  # noqa: SIM905
+    "access_denied org_login_required ekm_access_denied team_access_not_granted team_not_found".split()
+)
+_AWAY = ("service_unavailable", "team_added_to_org", "ratelimited", "rate_limited", "message_limit_exceeded")
+_DOUBTFUL = ("internal_error", "fatal_error", "request_timeout")
+_FORM = (
+    *("invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "block_mismatch"),
     *("invalid_metadata_format", "invalid_metadata_schema", "metadata_too_large"),
-}
-_GONE = {"message_not_found", "thread_not_found", "cant_update_message", "edit_window_closed", "cant_delete_message"}
-_STREAM = {"message_not_in_streaming_state", "streaming_state_conflict", "stopped_by_user", "message_not_owned_by_app"}
+)
+_GONE = ("message_not_found", "thread_not_found", "cant_update_message", "edit_window_closed")
+_STREAM = ("message_not_in_streaming_state", "streaming_state_conflict", "stopped_by_user", "message_not_owned_by_app")
 _UNREACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 
 
@@ -53,7 +46,7 @@ class MessageGone(DeliveryRejected):
 
 
 class StreamRefused(DeliveryRejected):
-    """A message is not streaming, or still is, or streams are not to be had here."""
+    """A message is not streaming, or still is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,40 +67,33 @@ class Wire:
     def __init__(self, *, config: SlackConfig, grants: Grants) -> None:
         self._config = config
         self._grants = grants
-        grants.on_saved = self.forget
-        self._known: dict[str, Workspace] = {}
-        self._own_team = ""
+        self._own: Workspace | None = None
         self._logger = logging.getLogger("slack_sdk")
         self._logger.setLevel(logging.ERROR)  # its complaints become our errors
-        self._bare = self.client("")
 
     def client(self, token: str) -> AsyncWebClient:
         """A client for *token*; it never repeats what may have been done already."""
-        url, retries = self._config.api_url, _Retries(max_retry_count=2)
-        return AsyncWebClient(token=token, base_url=url, timeout=CALL_SECONDS, retry_handlers=[retries], logger=self._logger)
+        url, waits = self._config.api_url, _ShortWaits(max_retry_count=2)
+        return AsyncWebClient(token=token, base_url=url, timeout=CALL_SECONDS, retry_handlers=[waits], logger=self._logger)
 
     async def own(self) -> Workspace | None:
         """The workspace of the configured token, as Slack tells now; None where only installations count. Raises AdapterError."""
         token = self._config.bot_token.get_secret_value() if self._config.bot_token else ""
         if not token:
             return None
-        workspace = await examined(self.client(token))
-        self._own_team, self._known[workspace.team] = workspace.team, workspace
-        return workspace
+        self._own = await _examined(self.client(token))
+        return self._own
 
     async def find(self, team: str) -> Workspace | None:
         """The workspace *team*, if it let Robbie in. Raises AdapterError, StorageUnavailable."""
-        if team not in self._known and not self._own_team:
-            await self.own()
-        if team not in self._known and (installation := await self._grants.find(team)) is not None:
-            self._known[team] = Workspace(
-                team=team,
-                name=installation.team_name or team,
-                bot_user=installation.bot_user_id or "",
-                bot_id=installation.bot_id or "",
-                client=self.client(installation.bot_token or ""),
-            )
-        return self._known.get(team)
+        own = self._own or await self.own()
+        if own is not None and own.team == team:
+            return own
+        granted = await self._grants.find(team)
+        if granted is None:
+            return None
+        bot_user, bot_id, client = granted.bot_user_id or "", granted.bot_id or "", self.client(granted.bot_token or "")
+        return Workspace(team=team, name=granted.team_name or team, bot_user=bot_user, bot_id=bot_id, client=client)
 
     async def get(self, team: str) -> Workspace:
         """The workspace *team*. Raises AdapterError: DeliveryRejected where it did not let Robbie in."""
@@ -119,29 +105,20 @@ class Wire:
             raise DeliveryRejected(f"Slack: Robbie is not, or no longer, in the workspace {team}")
         return workspace
 
-    async def all(self) -> list[Workspace]:
-        """Every workspace that installed Robbie, and the one of the configured token."""
-        found = [await self.find(team) for team in [*filter(None, [self._own_team]), *await self._grants.teams()]]
-        return list({workspace.team: workspace for workspace in found if workspace is not None}.values())
-
     async def socket_url(self) -> str:
         """The address of a new line for Socket Mode. Raises AdapterError."""
         token = self._config.app_token.get_secret_value() if self._config.app_token else ""
+        client = self.client("")
         with faults():
-            return str((await self._bare.apps_connections_open(app_token=token))["url"])
-
-    def forget(self, team: str) -> None:
-        """Ask for the token of *team* again, the next time it is needed."""
-        self._known.pop(team, None)
+            return str((await client.apps_connections_open(app_token=token))["url"])
 
     async def uninstall(self, team: str) -> bool:
         """*team* wants Robbie no more; False where its token stands in the configuration."""
-        self.forget(team)
         await self._grants.remove(team)
-        return team != self._own_team
+        return self._own is None or team != self._own.team
 
 
-async def examined(client: AsyncWebClient) -> Workspace:
+async def _examined(client: AsyncWebClient) -> Workspace:
     """Whose token *client* shows, and what it may do. Raises AdapterError."""
     with faults():
         told = await client.auth_test()
@@ -174,37 +151,25 @@ def _meaning(error: SlackApiError, lost: type[AdapterError]) -> AdapterError:
     code, status = str(data.get("error") or "")[:80], int(getattr(response, "status_code", 0) or getattr(response, "status", 0))
     said = f"Slack: {code or f'HTTP {status}'}"
     if status == 429 or code in _AWAY:
-        seconds = _seconds(getattr(response, "headers", {}), -1.0)
-        return ChannelUnavailable(said, retry_after=seconds if seconds >= 0 else None)
+        return ChannelUnavailable(said, retry_after=_retry_after(getattr(response, "headers", {})))
     if code in _REFUSED:
         return ChannelRefused(f"{said}: needs the scope {data['needed']}" if data.get("needed") else said)
     if code in _DOUBTFUL or status >= 500 or not code:
         return ChannelUnavailable(said) if status == 503 else lost(said)
-    if code in _STREAM or code.startswith("unknown_method") or code == "channel_type_not_supported":
-        return StreamRefused(said)
-    return FormRefused(said) if code in _FORM else MessageGone(said) if code in _GONE else DeliveryRejected(said)
+    known = {FormRefused: _FORM, MessageGone: _GONE, StreamRefused: _STREAM}
+    return next((kind for kind, codes in known.items() if code in codes), DeliveryRejected)(said)
 
 
-def _seconds(headers: Mapping[str, Any], unknown: float) -> float:
-    """What Retry-After says."""
+def _retry_after(headers: Mapping[str, Any]) -> float | None:
+    """Seconds, where Slack told them."""
     found = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
     text = str(found[0] if isinstance(found, list) and found else found)
-    return float(text) if text.isdecimal() else unknown
+    return float(text) if text.isdecimal() else None
 
 
-class _Retries(AsyncRetryHandler):
-    """Waits out a short Retry-After; where the line fell it asks once more, but never says once more."""
+class _ShortWaits(AsyncRateLimitErrorRetryHandler):
+    """Waits out a short Retry-After."""
 
-    async def _can_retry_async(
-        self, *, state: RetryState, request: HttpRequest, response: HttpResponse | None = None, error: Exception | None = None
-    ) -> bool:
-        if isinstance(error, aiohttp.ClientConnectionError):
-            return not state.current_attempt and request.url.rpartition("/")[2] in _READS
-        return response is not None and response.status_code == 429 and _seconds(response.headers, math.inf) <= LONGEST_WAIT
-
-    async def prepare_for_next_attempt_async(
-        self, *, state: RetryState, request: HttpRequest, response: HttpResponse | None = None, error: Exception | None = None
-    ) -> None:
-        state.next_attempt_requested = True
-        await asyncio.sleep(_seconds(response.headers, 0.0) if response is not None else 0.0)
-        state.increment_current_attempt()
+    async def _can_retry_async(self, *, response: HttpResponse | None = None, **_: Any) -> bool:
+        seconds = _retry_after(response.headers) if response is not None and response.status_code == 429 else None
+        return seconds is not None and seconds <= LONGEST_WAIT

@@ -43,7 +43,7 @@ class Talker(Protocol):
         """One try at `ask`; what is tried again under its id is said once, and has one answer. Raises RobbieError."""
 
     async def latest_replies(self, limit: int = LATEST) -> list[dict[str, Any]]:
-        """Those among the last *limit* messages, oldest first: `id`, `kind`, `text`, `recovered`. Raises RobbieError."""
+        """Those among the last *limit* messages, oldest first: `id`, `kind`, `text`, `recovered`, `buttons`. Raises RobbieError."""
 
 
 class Talk:
@@ -82,7 +82,7 @@ class Talk:
         async with self._database.reading() as work:
             conversation = await work.conversations.find(channel=address.channel, key=address.conversation)
             messages = [] if conversation is None else await work.messages.latest(conversation.id, limit=limit)
-        return [{"id": str(m.id), "kind": m.kind, "text": m.text, "recovered": m.recovered} for m in messages if m.direction == "out"]
+        return [_unasked(message) for message in messages if message.direction == "out"]
 
     async def _wait(self, receipt: Receipt) -> Message:
         try:
@@ -216,6 +216,11 @@ async def _parse(content: aiohttp.StreamReader) -> AsyncIterator[tuple[str, dict
         elif not line and event:
             yield event, json.loads("\n".join(data))
             event, data = "", []
+
+
+def _unasked(message: Message) -> dict[str, Any]:
+    buttons = [{"label": label, "command": command} for label, command in (message.details or {}).get("buttons", ())]
+    return {"id": str(message.id), "kind": message.kind, "text": message.text, "recovered": message.recovered, "buttons": buttons}
 
 
 def _told(reply: Message) -> dict[str, Any]:

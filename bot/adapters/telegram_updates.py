@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +21,7 @@ FORWARDED = "[forwarded message]"
 
 _COMMAND = re.compile(r"/(?P<name>\w{1,32})(?:@(?P<bot>\w+))?(?=\s|$)", re.ASCII)
 _FILES = {
+    "photo": ("photo.jpg", "image/jpeg"),
     "document": ("file", "application/octet-stream"),
     "voice": ("voice.ogg", "audio/ogg"),
     "audio": ("audio.mp3", "audio/mpeg"),
@@ -30,6 +30,9 @@ _FILES = {
     "animation": ("animation.mp4", "video/mp4"),
 }
 """What a file is called, and is, where Telegram does not say."""
+_IN_WORDS = ("sticker", "venue", "location", "contact", "poll", "dice")
+_TOLD = ("emoji", "value", "title", "address", "first_name", "last_name", "phone_number", "question", "latitude", "longitude")
+"""What is neither text nor a file, and what it tells."""
 
 Fields = Mapping[str, Any]
 Reading = dict[str, Any]
@@ -37,26 +40,7 @@ Reading = dict[str, Any]
 KEPT: Reading = {"wants_reply": False}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Me:
-    """The bot itself. `reads_all`: privacy mode is off, so that it is shown everything said in its groups."""
-
-    id: int
-    username: str
-    reads_all: bool = False
-    joins_groups: bool = True
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
-    """Where something is said: a chat, perhaps a topic in it, perhaps in answer to a message."""
-
-    chat: int
-    thread: int | None = None
-    reply_to: int | None = None
-
-
-def to_inbound(update: Fields, *, me: Me, now: datetime) -> Inbound | None:
+def to_inbound(update: Fields, *, me: Fields, now: datetime) -> Inbound | None:
     """The event in *update*; None for what is not for Robbie: channels, bots, what a group says to each other."""
     kind = next((name for name in _READERS if isinstance(update.get(name), dict)), "")
     content, update_id = part(update, kind), number(update.get("update_id"))
@@ -66,7 +50,7 @@ def to_inbound(update: Fields, *, me: Me, now: datetime) -> Inbound | None:
         return None
     speaks_for = part(content, "sender_chat") or part(content, "actor_chat")
     who = speaks_for or part(content, "from") or part(content, "user")
-    if not speaks_for and (who.get("is_bot") is True or who.get("id") == me.id):
+    if not speaks_for and (who.get("is_bot") is True or who.get("id") == me["id"]):
         return None
     read = _READERS[kind](content, me)
     if read is None:
@@ -80,29 +64,10 @@ def to_inbound(update: Fields, *, me: Me, now: datetime) -> Inbound | None:
         "sender": Sender(channel=CHANNEL, account=str(number(who.get("id")) or ""), name=_name(who)),
         "external_id": f"update:{update_id}",
         "text": "",
-        "at": _time(content.get("date"), now),
+        "at": datetime.fromtimestamp(number(content.get("date")) or now.timestamp(), UTC),
         "raw": json.dumps(update)[:LONGEST_RAW],
     }
     return Inbound(**(known | read))
-
-
-def migration(update: Fields) -> tuple[str, str] | None:
-    """The old and the new id of a group that became a supergroup."""
-    message = part(update, "message")
-    here = number(part(message, "chat").get("id"))
-    old, new = number(message.get("migrate_from_chat_id")), number(message.get("migrate_to_chat_id"))
-    if here is None or (old is None and new is None):
-        return None
-    return (str(here), str(new)) if old is None else (str(old), str(here))
-
-
-def chosen(query: Fields) -> str:
-    """The label of the button that was pressed."""
-    for row in _list(part(query, "message", "reply_markup").get("inline_keyboard")):
-        for button in _list(row):
-            if isinstance(button, dict) and button.get("callback_data") == query.get("data"):
-                return word(button.get("text"))
-    return ""
 
 
 def part(content: Fields, *names: str) -> Fields:
@@ -128,24 +93,17 @@ def message_key(message: Fields) -> str:
     return f"{number(part(message, 'chat').get('id')) or 0}:{number(message.get('message_id')) or 0}"
 
 
-def where(place: Place) -> dict[str, Any]:
-    """*place*, as a method of the Bot API wants it."""
-    answering = {"message_id": place.reply_to, "allow_sending_without_reply": True}
-    told = {"chat_id": place.chat, "message_thread_id": place.thread}
-    return told if place.reply_to is None else told | {"reply_parameters": answering}
-
-
-def _message(message: Fields, me: Me) -> Reading | None:
+def _message(message: Fields, me: Fields) -> Reading | None:
     """Something somebody wrote; None where it is not said to Robbie."""
     is_forwarded = bool(part(message, "forward_origin"))
     said = "" if is_forwarded else word(message.get("text")) or word(message.get("caption"))
-    mention = re.compile(rf"(?<![\w@])@{re.escape(me.username)}(?!\w)", re.IGNORECASE | re.ASCII)
+    mention = re.compile(rf"(?<![\w@])@{re.escape(me['username'])}(?!\w)", re.IGNORECASE | re.ASCII)
     text = mention.sub("", said).strip().lstrip(",:").lstrip() or said if mention.search(said) else said
     command = _COMMAND.match(text)
-    if command and command["bot"] and command["bot"].lower() != me.username.lower():
+    if command and command["bot"] and command["bot"].lower() != me["username"].lower():
         return None
     is_private = part(message, "chat").get("type") == "private"
-    if not (is_private or text != said or command or mention.search(said) or _answers(message, me)):
+    if not (is_private or command or mention.search(said) or _answers(message, me)):
         return None
     read = {"external_id": message_key(message), "quoted": _quoted(message), "attachments": tuple(_attachments(message))}
     if command:
@@ -158,7 +116,7 @@ def _message(message: Fields, me: Me) -> Reading | None:
     return read
 
 
-def _edit(message: Fields, me: Me) -> Reading | None:
+def _edit(message: Fields, me: Fields) -> Reading | None:
     """A message that reads otherwise now; a live location, which is one by every step, is nothing of that sort."""
     read = _message(message, me)
     if read is None or not (word(message.get("text")) or word(message.get("caption"))):
@@ -166,29 +124,25 @@ def _edit(message: Fields, me: Me) -> Reading | None:
     return {"kind": InboundKind.EDIT, "text": read["text"], "target": message_key(message)}
 
 
-def _action(query: Fields, _: Me) -> Reading:
+def _action(query: Fields, _: Fields) -> Reading:
     """A button that was pressed; its time is now, and not that of the message it stands under."""
     data = word(query.get("data"))
     return {"kind": InboundKind.ACTION, "text": data, "target": message_key(part(query, "message"))} if data else KEPT
 
 
-def _reaction(event: Fields, _: Me) -> Reading | None:
+def _reaction(event: Fields, _: Fields) -> Reading | None:
     """What was added, else what was taken back."""
     old, new = (list(_reactions(event.get(name))) for name in ("old_reaction", "new_reaction"))
     changes = [each for each in new if each not in old] + [f"-{each}" for each in old if each not in new]
     return {"kind": InboundKind.REACTION, "text": changes[0], "target": message_key(event)} if changes else None
 
 
-def _kept(_: Fields, __: Me) -> Reading:
-    return KEPT
-
-
-_READERS = {
+_READERS: dict[str, Callable[[Fields, Fields], Reading | None]] = {
     "message": _message,
     "edited_message": _edit,
     "callback_query": _action,
     "message_reaction": _reaction,
-    "my_chat_member": _kept,
+    "my_chat_member": lambda *_: KEPT,
 }
 ALLOWED_UPDATES = tuple(_READERS)
 
@@ -199,10 +153,10 @@ def _conversation(place: Fields, chat_id: int) -> str:
     return str(chat_id) if thread is None else f"{chat_id}/{thread}"
 
 
-def _answers(message: Fields, me: Me) -> bool:
+def _answers(message: Fields, me: Fields) -> bool:
     """Whether it answers something the bot said; everything in a topic answers, formally, the making of the topic."""
     answered = part(message, "reply_to_message")
-    return part(answered, "from").get("id") == me.id and "forum_topic_created" not in answered
+    return part(answered, "from").get("id") == me["id"] and "forum_topic_created" not in answered
 
 
 def _quoted(message: Fields) -> str:
@@ -211,51 +165,32 @@ def _quoted(message: Fields) -> str:
 
 
 def _attachments(message: Fields) -> Iterator[Attachment]:
-    sizes = [size for size in _list(message.get("photo")) if isinstance(size, dict)]
-    if sizes:
-        yield from _attachment(max(sizes, key=lambda size: number(size.get("width")) or 0), "photo.jpg", "image/jpeg")
-    for kind, (name, media_type) in _FILES.items():
-        if kind != "animation" or "document" not in message:  # which tells the same file once more
-            yield from _attachment(part(message, kind), name, media_type)
-
-
-def _attachment(file: Fields, name: str, media_type: str) -> Iterator[Attachment]:
-    if source := word(file.get("file_id")):
-        yield Attachment(
-            name=word(file.get("file_name"))[:255] or name,
-            media_type=word(file.get("mime_type"))[:255] or media_type,
-            size=max(number(file.get("file_size")) or 0, 0),
-            source=source,
-        )
+    sizes = (size for size in _list(message.get("photo")) if isinstance(size, dict))
+    files = {kind: part(message, kind) for kind in _FILES} | {
+        "photo": max(sizes, key=lambda size: number(size.get("width")) or 0, default={}),
+    }
+    if files["document"]:
+        del files["animation"]  # which tells the same file once more
+    for kind, file in files.items():
+        if source := word(file.get("file_id")):
+            name, media_type = word(file.get("file_name"))[:255], word(file.get("mime_type"))[:255]
+            size = max(number(file.get("file_size")) or 0, 0)
+            yield Attachment(name=name or _FILES[kind][0], media_type=media_type or _FILES[kind][1], size=size, source=source)
 
 
 def _in_words(message: Fields) -> str:
     """What is neither text nor a file."""
-    told: dict[str, tuple[object, ...]] = {
-        "sticker": (part(message, "sticker").get("emoji"),),
-        "venue": (part(message, "venue").get("title"), part(message, "venue").get("address")),
-        "location": (part(message, "location").get("latitude"), part(message, "location").get("longitude")),
-        "contact": tuple(part(message, "contact").get(name) for name in ("first_name", "last_name", "phone_number")),
-        "poll": (part(message, "poll").get("question"), *(_text_of(each) for each in _list(part(message, "poll").get("options")))),
-        "dice": (part(message, "dice").get("emoji"), part(message, "dice").get("value")),
-    }
-    for name, values in told.items():
-        if part(message, name):
-            return (
-                f"[{' '.join([name, ', '.join(str(value) for value in values if isinstance(value, str | int | float) and value)]).strip()}]"
-            )
+    for kind in _IN_WORDS:
+        if content := part(message, kind):
+            told = ", ".join(str(content[name]) for name in _TOLD if isinstance(content.get(name), str | int | float))
+            return f"[{kind} {told}]" if told else f"[{kind}]"
     return ""
-
-
-def _text_of(option: Any) -> str:
-    return word(option.get("text")) if isinstance(option, dict) else ""
 
 
 def _reactions(value: Any) -> Iterator[str]:
     for each in _list(value):
         if isinstance(each, dict):
-            custom = word(each.get("custom_emoji_id"))
-            yield word(each.get("emoji")) or (f"custom:{custom}" if custom else "⭐")  # what is paid for has no emoji of its own
+            yield word(each.get("emoji")) or word(each.get("custom_emoji_id")) or "⭐"  # what is paid for has no emoji of its own
 
 
 def _list(value: Any) -> list[Any]:
@@ -263,12 +198,4 @@ def _list(value: Any) -> list[Any]:
 
 
 def _name(who: Fields) -> str:
-    full = " ".join(filter(None, (word(who.get("first_name")), word(who.get("last_name")))))
-    return (full or word(who.get("title")) or word(who.get("username")))[:255]
-
-
-def _time(value: Any, now: datetime) -> datetime:
-    try:
-        return datetime.fromtimestamp(number(value) or now.timestamp(), UTC)
-    except (ValueError, OverflowError, OSError):
-        return now
+    return (" ".join(filter(None, (word(who.get("first_name")), word(who.get("last_name"))))) or word(who.get("title")))[:255]

@@ -55,7 +55,6 @@ class Capabilities:
 
     `pulls`: readers fetch their replies from our own database, so that a recorded reply is a delivered one (web, console).
     `finds`: the channel can be asked whether it has a message already, which settles an unknown send without a repeat;
-    `overlooks`: but what it does not find may have arrived all the same (a mail whose copy was not filed yet).
     `show_seconds`: at least so much time between two showings of a growing reply; 0 where only the final text is sent.
     `buttons`: choices can be pressed; elsewhere they are numbered, and written.
     `answers_strangers`: who is not known is told how to become so; elsewhere even that would be too much (backscatter of mail).
@@ -63,7 +62,6 @@ class Capabilities:
 
     pulls: bool = False
     finds: bool = False
-    overlooks: bool = False
     show_seconds: float = 0.0
     buttons: bool = False
     answers_strangers: bool = True
@@ -84,7 +82,7 @@ class Adapter(Protocol):
         """Say it: the messages it names become it by edits, what more it needs is added. Raises AdapterError."""
 
     async def find(self, outgoing: Outgoing) -> Sent | None:
-        """Which of this the channel has already; asked only where `finds`. Raises AdapterError."""
+        """Which of this the channel has already; asked only where `finds`. Raises AdapterError: DeliveryUnknown where it cannot tell."""
 
     async def show(self, outgoing: Outgoing) -> Sent:
         """Let a growing reply be seen as it is so far; asked only where `show_seconds`. Raises AdapterError.

@@ -43,6 +43,7 @@ async def _edit(work: UnitOfWork, event: InboxEvent, text: str) -> bool:
             await work.messages.change_text(event.id, text)
         return False
     await work.messages.change_text(event.id, text)
+    await work.outbox.forget_stream(event.id, keeps_message=True)
     return await work.inbox.reopen(event.id, InboxState.RECEIVED, among=(*WAITING, InboxState.ANSWERED))
 
 
@@ -50,6 +51,7 @@ async def _delete(work: UnitOfWork, event: InboxEvent) -> bool:
     """A message that was withdrawn is not answered any more, and not spoken of."""
     await work.messages.withdraw(event.id)
     is_unseen = await _take_back(work, event)
+    await work.outbox.forget_stream(event.id, keeps_message=False)
     await work.inbox.reopen(event.id, InboxState.NOTED, among=(*WAITING, *((InboxState.ANSWERED,) if is_unseen else ())))
     return True  # what came after it may go on
 

@@ -137,17 +137,22 @@ class Outbox:
     async def _find_or_send(self, promised: Promised) -> Sent:
         """What the channel has already, where this may be a repeat and it can tell; else a send, marked where it may be a repeat."""
         adapter, item, mark = self._adapters[promised.conversation.channel], promised.item, ""
-        can = adapter.capabilities
         if item.recovered and item.channel_message_id is None:
-            found = await self._bounded(adapter.find(self._outgoing(promised))) if can.finds else None
+            try:
+                found = await self._find(adapter, promised)
+            except DeliveryUnknown:
+                await outlast(lambda: self._mark_recovered(promised), what="the mark of a repeat")
+                found, mark = None, RECOVERED_MARK
             if found is not None and found.is_whole:
                 return found
-            if found is not None:
-                item.channel_message_id = found.channel_message_id
-            elif can.overlooks or not can.finds:
-                await outlast(lambda: self._mark_recovered(promised), what="the mark of a repeat")
-                mark = RECOVERED_MARK
+            item.channel_message_id = found.channel_message_id if found is not None else None
         return await self._bounded(adapter.send(self._outgoing(promised, mark=mark)))
+
+    async def _find(self, adapter: Adapter, promised: Promised) -> Sent | None:
+        """Which of it the channel has. Raises DeliveryUnknown where it cannot tell."""
+        if not adapter.capabilities.finds:
+            raise DeliveryUnknown("this channel cannot be asked")
+        return await self._bounded(adapter.find(self._outgoing(promised)))
 
     async def _bounded(self, asking: Awaitable[T]) -> T:
         """What a channel answers. Raises DeliveryUnknown where it does not for too long: the conversation waits behind this."""

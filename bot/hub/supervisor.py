@@ -38,7 +38,10 @@ class ChannelState(StrEnum):
     REFUSED = "refused"
 
 
-SPOKEN = {ChannelState.DOWN: "out of reach", ChannelState.REFUSED: "closed to me"}
+SPOKEN = {
+    ChannelState.DOWN: "{channel} is out of reach since {at}. I try again all the time; what I owe there is kept.",
+    ChannelState.REFUSED: "{channel} is closed to me since {at}: my token or password is not accepted. `robbie doctor` tells more.",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +79,7 @@ class Supervisor:
         """What is to be said of channels that are not heard, with the time in *zone*."""
         silent = {channel: health for channel, health in self._health.items() if health.state in (ChannelState.DOWN, ChannelState.REFUSED)}
         return [
-            f"{channel.capitalize()} is {SPOKEN[health.state]} since {health.since.astimezone(ZoneInfo(zone)):%H:%M}: {health.detail}"
+            SPOKEN[health.state].format(channel=channel.capitalize(), at=f"{health.since.astimezone(ZoneInfo(zone)):%H:%M}")
             for channel, health in silent.items()
         ]
 
@@ -149,7 +152,7 @@ class Supervisor:
             async with self._database.unit_of_work() as work:
                 if await work.incidents.add_once(kind="channel", key=key, detail=str(error), now=now):
                     owner = await work.people.owner()
-                    await tell(work, owner.id, _shut_out(door, error), now=now, except_on=(door.channel,))
+                    await tell(work, owner.id, _shut_out(door), now=now, except_on=(door.channel,))
         except StorageError as trouble:
             log.warning("channel.not_told", channel=door.channel, error=str(trouble))
 
@@ -160,8 +163,8 @@ class Supervisor:
         return lambda: float(self._health[channel].state is ChannelState.UP)
 
 
-def _shut_out(door: Door, error: ChannelRefused) -> str:
+def _shut_out(door: Door) -> str:
     return (
-        f"I am shut out of **{door.channel}** ({error}). Until that is mended I neither hear nor answer there; what I owe there is kept. "
-        "`robbie init` takes a new token, `robbie doctor` looks again."
+        f"I am shut out of **{door.channel}**: it does not accept my token or password any more. Until that is mended I neither hear nor "
+        "answer there; what I owe there is kept. `robbie doctor` tells more, `robbie init` takes a new one."
     )

@@ -74,6 +74,11 @@ _VOID = (
     .values(state=OutboxState.DEAD, last_error="what it answered was changed before it was sent")
     .returning(OutboxItem.message_id)
 )
+_FORGET_STREAM = (
+    update(OutboxItem)
+    .where(ours(OutboxItem), OutboxItem.event_id == given("event"), OutboxItem.state == OutboxState.STREAMING)
+    .values(state=OutboxState.DEAD, last_error="what it answered was changed while it was shown")
+)
 _LAPSED = select(OutboxItem.id).where(_SENDING, OutboxItem.lease_until < given("now")).limit(1)
 _SETTLE_ITEM = update(OutboxItem).where(
     _SENDING, OutboxItem.id == given("item"), OutboxItem.owner == given("holder"), OutboxItem.attempts == given("attempt")
@@ -159,6 +164,11 @@ class Outbox(Repository):
     async def void(self, event_id: UUID) -> UUID | None:
         """The reply to this event is not sent any more, if nobody has begun to; its message's id."""
         return await self._value(_VOID, event=event_id)
+
+    async def forget_stream(self, event_id: UUID, *, keeps_message: bool) -> None:
+        """What was shown of an answer to this event comes to nothing; a message that shows it may be kept for the next answer."""
+        unseen = OutboxItem.channel_message_id.is_(None)
+        await self._changes(_FORGET_STREAM.where(unseen) if keeps_message else _FORGET_STREAM, event=event_id)
 
     async def claim_next(self, conversation_id: UUID, claim: Claim) -> OutboxItem | None:
         """Take the oldest unsent reply of a conversation, if it is its turn."""

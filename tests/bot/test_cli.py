@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sqlite3
@@ -13,9 +14,14 @@ from typing import get_args
 
 import pytest
 
+from bot.app import build
 from bot.brain.drill import Fault
 from bot.cli import FaultName
 from bot.commands import ASK_KEYS
+from bot.config import load_config
+from bot.domain.address import Address, Sender
+from bot.domain.clock import new_id
+from bot.domain.message import Inbound
 from tests.bot.conftest import GOOD_KEY
 
 HEAVY = ("sqlalchemy", "aiohttp", "openai", "anthropic", "ollama", "httpx", "alembic", "pydantic", "prompt_toolkit", "xllamacpp")
@@ -200,3 +206,41 @@ def test_doctor_is_content_with_one_level(robbie):
     result = robbie("doctor", "--json")
     told = json.loads(result.stdout)
     assert (result.returncode, told["ok"]) == (0, True)
+
+
+def test_a_stranger_is_listed_let_in_and_sent_away(robbie, home: Path):
+    assert robbie("pair", "list").stdout.strip() == "nobody waits, and no account is linked"
+    _meet(home)
+    waiting = json.loads(robbie("pair", "list", "--json").stdout)["waiting"]
+    assert waiting[0]["who"] == "Bob (telegram 777)"
+    assert robbie("pair", "approve", waiting[0]["code"]).stdout.strip() == "Bob is in"
+    again = robbie("pair", "approve", waiting[0]["code"])
+    assert (again.returncode, "nobody waits under the code" in again.stderr) == (1, True)
+    assert "linked   telegram:777  Bob" in robbie("pair", "list").stdout
+    assert robbie("pair", "revoke", "telegram:777").stdout.strip() == "revoked"
+    assert robbie("pair", "revoke", "telegram:777").returncode == 1
+
+
+def test_whom_config_names_only_config_sends_away(robbie, home: Path):
+    home.write_text(home.read_text() + '\n[[people]]\nname = "Allan"\nrole = "owner"\nidentities = [{ platform = "telegram", id = "1" }]\n')
+    refused = robbie("pair", "revoke", "telegram:1")
+    assert (refused.returncode, "under [[people]]" in refused.stderr) == (1, True)
+
+
+def _meet(home: Path) -> None:
+    """Somebody whom nobody knows writes on Telegram."""
+
+    async def meet() -> None:
+        async with build(load_config(home, os.environ), environ=os.environ, tends=False, listens=False) as app:
+            await app.prepare()
+            inbound = Inbound(
+                id=new_id(),
+                address=Address(channel="telegram", conversation="777"),
+                sender=Sender(channel="telegram", account="777", name="Bob"),
+                external_id="777:1",
+                text="hello",
+                at=app.clock.now(),
+            )
+            await app.pairing.meet(inbound)
+
+    asyncio.run(meet())

@@ -12,6 +12,7 @@ from bot import setup
 from bot.config import load_config
 from bot.domain.errors import ConfigError
 from bot.setup import Setup
+from tests.bot.adapters.fake_telegram import TOKEN, fake_telegram
 from tests.bot.conftest import GOOD_KEY
 
 
@@ -22,7 +23,12 @@ class Typist:
         self.answers = list(answers)
         self.screen = io.StringIO()
         self.console = Console(file=self.screen, width=200)
-        self.console.input = lambda *_, **__: self.answers.pop(0) if self.answers else ""  # type: ignore[method-assign]
+        self.asked: list[str] = []
+        self.console.input = self._type  # type: ignore[method-assign]
+
+    def _type(self, prompt: object = "", **_: object) -> str:
+        self.asked.append(str(prompt))
+        return self.answers.pop(0) if self.answers else ""
 
 
 async def test_good_key_is_saved_where_only_the_owner_reads_it(home: Path):
@@ -122,3 +128,47 @@ def test_secrets_file_replaces_only_its_own_lines(tmp_path: Path):
     file = tmp_path / "secrets.env"
     file.write_text("OTHER=1\nOPENAI_API_KEY=old\n")
     assert setup._with_secrets(file, {"OPENAI_API_KEY": "new"}) == "OTHER=1\nOPENAI_API_KEY=new\n"
+
+
+async def test_a_channel_is_kept_once_the_service_accepts_its_token(home: Path):
+    async with fake_telegram() as telegram:
+        _point_at(home, telegram.url)
+        typist = Typist("Allan", "Europe/Berlin", "", "telegram", "777:wrong", "", "y", TOKEN, "41")
+        await Setup(config_file=home, environ={}, asks=True, console=typist.console).run()
+    screen = typist.screen.getvalue()
+    assert "write /newbot to @BotFather" in screen
+    assert "nothing is saved for it" in screen
+    config = load_config(home, {})
+    assert config.telegram.enabled
+    assert config.telegram.token.get_secret_value() == TOKEN
+    assert [(each.platform, each.id) for each in config.people[0].identities] == [("telegram", "41")]
+    assert TOKEN not in screen + (home.parent / "config.local.toml").read_text()
+    assert "777:wrong" not in screen + (home.parent / "data" / "secrets.env").read_text()
+
+
+async def test_a_channel_that_is_given_up_leaves_nothing(home: Path):
+    async with fake_telegram() as telegram:
+        _point_at(home, telegram.url)
+        typist = Typist("Allan", "Europe/Berlin", "", "telegram", "777:wrong", "", "n")
+        await Setup(config_file=home, environ={}, asks=True, console=typist.console).run()
+    assert not load_config(home, {}).telegram.enabled
+    assert not (home.parent / "data" / "secrets.env").exists()
+
+
+async def test_yes_takes_a_channel_whose_token_the_environment_holds(home: Path):
+    async with fake_telegram() as telegram:
+        _point_at(home, telegram.url)
+        await Setup(config_file=home, environ={"TELEGRAM_TOKEN": TOKEN}, asks=False, console=Typist().console).run()
+    assert load_config(home, {}).telegram.enabled
+
+
+async def test_servers_of_large_providers_are_known(home: Path):
+    typist = Typist("Allan", "Europe/Berlin", "", "email", "robbie@gmail.com", "localhost", "none", "9", "", "none", "9", "pw", "a@x", "n")
+    await Setup(config_file=home, environ={}, asks=True, console=typist.console).run()
+    assert "imap.gmail.com" in "".join(typist.asked)
+    assert "smtp.gmail.com" in "".join(typist.asked)
+    assert not load_config(home, {}).email.enabled
+
+
+def _point_at(home: Path, api_url: str) -> None:
+    home.write_text(f'{home.read_text()}\n[telegram]\napi_url = "{api_url}"\n')

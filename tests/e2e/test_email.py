@@ -16,7 +16,7 @@ from bot.adapters.email import EmailAdapter
 from bot.config import EmailConfig, MailServerConfig, OAuthConfig
 from bot.domain.address import Address, Sender
 from bot.domain.clock import SystemClock, new_id
-from bot.domain.errors import ChannelRefused, ChannelUnavailable, DeliveryRejected, StorageUnavailable
+from bot.domain.errors import ChannelRefused, ChannelUnavailable, DeliveryRejected, DeliveryUnknown, StorageUnavailable
 from bot.domain.finding import Status
 from bot.domain.message import Attachment, Inbound, InboundKind, Outgoing, OutgoingKind
 from bot.domain.ports import Card
@@ -258,7 +258,8 @@ async def test_a_copy_is_kept_by_which_a_doubtful_send_is_settled(mail: MailServ
     outgoing = Outgoing(
         id=new_id(), address=Address(channel="email", conversation=f"{ALLAN}/x"), kind=OutgoingKind.NOTICE, text="News today."
     )
-    assert await door.find(outgoing) is None
+    with pytest.raises(DeliveryUnknown):
+        await door.find(outgoing)
     sent = await door.send(outgoing)
     assert await door.find(outgoing) == sent
     [copy] = mail.mailbox(ROBBIE, "Sent")

@@ -85,6 +85,7 @@ class FakePush:
         self.capabilities = Capabilities(finds=finds, show_seconds=show_seconds)
         self.showed: list[Outgoing] = []
         self.hangs_at_show = False
+        self.shows_vanish = False
         self.took: list[Outgoing] = []
         self.fails_before: deque[Exception] = deque()
         self.fails_after: deque[Exception] = deque()
@@ -112,7 +113,7 @@ class FakePush:
         self.showed.append(outgoing)
         if self.hangs_at_show:
             await asyncio.Event().wait()
-        return Sent(channel_message_id=outgoing.channel_message_id or f"s{len(self.showed)}")
+        return Sent(channel_message_id=outgoing.channel_message_id or (None if self.shows_vanish else f"s{len(self.showed)}"))
 
     async def find(self, outgoing: Outgoing) -> Sent | None:
         return next((Sent(channel_message_id="found") for took in self.took if took.id == outgoing.id), None)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bot.adapters.web import CONSOLE
 from bot.domain.errors import DeliveryUnknown
-from bot.domain.ports import Capabilities
+from bot.domain.message import Outgoing, Sent
 from bot.hub.hub import DRAIN_SECONDS
 from bot.hub.outbox import RECOVERED_MARK
 from tests.conftest import sqlite_url
@@ -86,22 +86,17 @@ async def test_send_in_doubt_is_not_repeated_where_the_channel_can_tell(database
     assert push.texts == ["re: hello", "re: next"]
 
 
-async def test_what_a_channel_may_have_overlooked_is_repeated_and_marked(database_url: str, tmp_path: Path) -> None:
-    """A mail whose copy was not filed yet when the process died."""
-    push = FakePush()
-    push.capabilities = Capabilities(finds=True, overlooks=True)
-    push.fails_after.append(DeliveryUnknown("FAKE: the line fell"))
+async def test_send_in_doubt_is_marked_where_a_channel_that_can_tell_cannot_tell_of_it(database_url: str, tmp_path: Path) -> None:
+    class Secretive(FakePush):
+        async def find(self, outgoing: Outgoing) -> Sent | None:
+            raise DeliveryUnknown("seen by one person alone")
+
+    push = Secretive(finds=True)
+    push.fails_after.append(DeliveryUnknown("lost"))
     async with open_house(database_url, tmp_path, push=push) as house:
-        await house.hears("one")
-        await until(lambda: len(push.took) == 1)
-        await house.hears("two")
-        await until(lambda: push.texts == ["re: one", "re: two"])
-    push.took.clear()
-    push.find = lambda outgoing: asyncio.sleep(0)  # type: ignore[method-assign]
-    push.fails_after.append(DeliveryUnknown("FAKE: the line fell"))
-    async with open_house(database_url, tmp_path, push=push) as house:
-        await house.hears("three")
-        await until(lambda: push.texts == ["re: three", f"{RECOVERED_MARK}re: three"])
+        await house.hears("hello")
+        await until(lambda: len(push.took) == 2)
+    assert push.texts == ["re: hello", f"{RECOVERED_MARK}re: hello"]
 
 
 async def test_stream_that_was_cut_by_death_is_replaced_and_marked(database_url: str, tmp_path: Path) -> None:

@@ -227,6 +227,36 @@ async def test_an_answer_is_seen_growing_in_one_message_which_becomes_the_final_
         assert chat.took[0].channel_message_id == "s1"
 
 
+@pytest.mark.parametrize("vanish", [True, False])
+async def test_a_question_that_changes_while_its_answer_grows_is_answered_anew_and_unmarked(
+    database_url: str, tmp_path: Path, vanish: bool
+):
+    chat = FakeDoor("telegram", show_seconds=0.02)
+    chat.shows_vanish = vanish
+    people = [PersonConfig(name="Allan", role="owner", identities=(IdentityConfig(platform="telegram", id=ALLAN),))]
+    async with open_house(database_url, tmp_path, doors=[chat], people=people) as house:
+        house.model.middle.clear()
+        await house.app.front.receive(chat.says("wath time", account=ALLAN, external_id="1"))
+        await until(lambda: bool(chat.showed))
+        await house.app.front.receive(chat.says("which tune", account=ALLAN, kind=InboundKind.EDIT, target="1"))
+        house.model.middle.set()
+        await until(lambda: chat.texts == ["re: which tune"])
+        assert chat.took[0].channel_message_id == (None if vanish else "s1")
+
+
+async def test_a_question_withdrawn_while_its_answer_grows_holds_up_nothing(database_url: str, tmp_path: Path):
+    chat = FakeDoor("slack", show_seconds=0.02)
+    people = [PersonConfig(name="Allan", role="owner", identities=(IdentityConfig(platform="slack", id=ALLAN),))]
+    async with open_house(database_url, tmp_path, doors=[chat], people=people) as house:
+        house.model.middle.clear()
+        await house.app.front.receive(chat.says("oops", account=ALLAN, external_id="1"))
+        await until(lambda: bool(chat.showed))
+        await house.app.front.receive(chat.says("", account=ALLAN, kind=InboundKind.DELETE, target="1"))
+        house.model.middle.set()
+        await house.app.front.receive(chat.says("next", account=ALLAN))
+        await until(lambda: chat.texts == ["re: next"])
+
+
 async def test_a_growing_answer_whose_showing_hangs_is_marked_as_a_possible_repeat(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

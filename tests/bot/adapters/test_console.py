@@ -72,9 +72,9 @@ class FakeTalker:
         self._check()
         return self.replies[-limit:]
 
-    def says(self, id: str, text: str, *, kind: str = "late", recovered: bool = False) -> None:
+    def says(self, id: str, text: str, *, kind: str = "late", recovered: bool = False, **more: object) -> None:
         """It stands in the conversation from now on."""
-        self.replies.append({"id": id, "kind": kind, "text": text, "recovered": recovered})
+        self.replies.append({"id": id, "kind": kind, "text": text, "recovered": recovered, **more})
 
     async def is_looked_at(self, *, times: int) -> None:
         """Return when it was looked for news so often again."""
@@ -183,6 +183,15 @@ async def test_what_is_said_unasked_is_shown_once_while_the_prompt_is_idle(tmp_p
         await person.sees("by the way")
         await talker.is_looked_at(times=3)
     assert person.shown == ("robbie › (late) the answer I owed you\n\nrobbie › (recovered) cut by a crash\n\nrobbie › by the way\n\n")
+
+
+async def test_choices_are_numbered(tmp_path):
+    talker = FakeTalker()
+    talker.says("old", "seen before")
+    async with sitting(talker, tmp_path) as person:
+        talker.says("1", "Bob wants in.", kind="notice", buttons=[{"label": "Let in"}, {"label": "Turn away"}])
+        await person.sees("Turn away")
+    assert person.shown == "robbie › Bob wants in.\n\n1. Let in\n2. Turn away\n\n"
 
 
 async def test_none_of_many_late_answers_is_missed(tmp_path):

@@ -261,7 +261,8 @@ async def test_each_refusal_is_told_as_what_it_is(house: House, verb: str, says:
 
 async def test_nobody_but_the_writer_gets_the_answer_and_a_copy_is_kept_once(house: House) -> None:
     outgoing = notice(thread={"from": ALLAN, "to": "everyone@example.com", "subject": "Hi", "message_id": "<a@b>", "references": ""})
-    assert await house.door.find(outgoing) is None
+    with pytest.raises(DeliveryUnknown):
+        await house.door.find(outgoing)
     sent = await house.door.send(outgoing)
     assert house.smtp.recipients == [ALLAN]
     assert message_from_bytes(house.smtp.taken[0])["To"] == ALLAN

@@ -7,8 +7,9 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ class FakeReception:
         self.received: list[Inbound] = []
         self.is_away = False
         self.words: str | None = "Dear Grace"
+        self.knows = True
         self._came = asyncio.Condition()
 
     async def receive(self, inbound: Inbound) -> None:
@@ -51,7 +53,8 @@ class FakeReception:
             self._came.notify_all()
 
     async def overview(self, sender: Sender) -> Sequence[Card]:
-        return [Card(text="**Today**: nothing"), Card(text="A mail waits", buttons=(Button(label="Approve", command="/approve K7"),))]
+        waiting = Card(text="A mail waits", buttons=(Button(label="Approve", command="/approve K7"),))
+        return [Card(text="**Today**: nothing"), waiting] if self.knows else []
 
     async def draft(self, sender: Sender, code: str) -> str | None:
         return self.words if code == "K7" else None
@@ -188,22 +191,19 @@ async def test_a_line_that_slack_will_close_is_replaced_first(slack: FakeSlack, 
         assert not task.done()
 
 
+async def test_it_is_up_when_it_hears_and_no_sooner(slack: FakeSlack, door: SlackAdapter, reception: FakeReception):
+    signs = []
+    slack.will_answer("apps.connections.open", "internal_error")
+    with pytest.raises(ChannelUnavailable):
+        await door.listen(reception, lambda: signs.append("alive"))
+    assert not signs
+
+
 async def test_a_line_that_fell_ends_listening(slack: FakeSlack, door: SlackAdapter, reception: FakeReception):
     async with listening(door, reception) as task:
         await (await slack.connected()).close()
         with pytest.raises(ChannelUnavailable):
             await asyncio.wait_for(task, 5)
-
-
-async def test_every_sign_of_life_is_told(slack: FakeSlack, door: SlackAdapter, reception: FakeReception):
-    signs: list[float] = []
-    async with listening(door, reception, lambda: signs.append(time.monotonic())):
-        line = await slack.connected()
-        before = len(signs)
-        await line.ping(b"Ping from applink")
-        async with asyncio.timeout(5):
-            while len(signs) <= before:
-                await asyncio.sleep(0.01)
 
 
 async def test_a_server_that_says_nothing_more_is_left_at_once(slack: FakeSlack, door: SlackAdapter, reception: FakeReception):
@@ -215,15 +215,19 @@ async def test_a_server_that_says_nothing_more_is_left_at_once(slack: FakeSlack,
         assert task.done()
 
 
-def test_pongs_prove_nothing_once_slack_pings_by_itself():
-    from bot.adapters.slack_socket import Life
-
-    life, ping, pong = Life(), aiohttp.WSMsgType.PING, aiohttp.WSMsgType.PONG
-    assert life.is_proven_by(pong, 0.0)
-    assert life.is_proven_by(ping, 1.0)
-    assert life.is_proven_by(pong, 2.0)
-    assert life.is_proven_by(ping, 6.0)
-    assert not life.is_proven_by(pong, 30.0)
+async def test_pongs_prove_nothing_once_slack_pings_by_itself(slack: FakeSlack, door: SlackAdapter, reception: FakeReception):
+    signs: list[float] = []
+    async with listening(door, reception, lambda: signs.append(time.monotonic())):
+        line = await slack.connected()
+        await line.pong()
+        await line.ping()
+        await line.ping()
+        await until(lambda: len(signs) == 4)  # the greeting was the first
+        await line.pong()
+        await line.ping()
+        await until(lambda: len(signs) == 5)
+        await asyncio.sleep(0.02)
+        assert len(signs) == 5
 
 
 @pytest.mark.parametrize("code", ["invalid_auth", "account_inactive", "token_revoked", "not_authed"])
@@ -255,23 +259,27 @@ async def test_socket_mode_that_is_switched_off_is_a_refusal(slack: FakeSlack, d
             await asyncio.wait_for(task, 5)
 
 
-async def test_pressed_buttons_vanish_for_whoever_may_press(
-    slack: FakeSlack, door: SlackAdapter, database: Database, reception: FakeReception
-):
+async def test_pressed_buttons_vanish_for_whoever_may_press(slack: FakeSlack, door: SlackAdapter, reception: FakeReception):
+    button = {"type": "button", "text": {"text": "Approve"}, "value": "/approve K7", "action_id": "choice-0"}
     press = {
         "type": "block_actions",
         "team": {"id": TEAM},
         "user": {"id": ALLAN, "team_id": TEAM},
         "container": {"type": "message", "channel_id": DIRECT, "message_ts": "1790000000.1"},
         "channel": {"id": DIRECT},
-        "message": {"ts": "1790000000.1", "text": "mail?", "blocks": [{"type": "section"}, {"type": "actions", "elements": []}]},
-        "actions": [{"type": "button", "text": {"text": "Approve"}, "value": "/approve K7", "action_id": "choice-0", "action_ts": "1.1"}],
+        "message": {
+            "ts": "1790000000.1",
+            "text": "mail?",
+            "blocks": [{"type": "section"}, {"type": "actions", "block_id": "choice-row-0"}],
+        },
+        "actions": [{**button, "block_id": "choice-row-0", "action_ts": "1.1"}],
     }
     async with listening(door, reception):
+        reception.knows = False
         await slack.sends(press, kind="interactive")
         await reception.count(1)
-        async with database.unit_of_work() as work:
-            await _know(work, f"{TEAM}/{DIRECT}", account=f"{TEAM}/{ALLAN}")
+        await slack.acknowledgements(1)
+        reception.knows = True
         press["actions"][0]["action_ts"] = "1.2"
         await slack.sends(press, kind="interactive")
         (updated,) = await _called(slack, "chat.update")
@@ -380,50 +388,38 @@ async def test_a_reply_is_blocks_with_buttons_under_the_last(slack: FakeSlack, d
     assert sent.channel_message_id == next(iter(slack.messages))
 
 
-async def test_long_replies_become_several_messages_and_are_edited_as_such(slack: FakeSlack, door: SlackAdapter):
+async def test_a_long_reply_is_one_message_of_many_sections(slack: FakeSlack, door: SlackAdapter):
     outgoing = reply(LONG)
     sent = await door.send(outgoing)
-    ids = sent.channel_message_id.split(",")
-    assert len(ids) == len(slack.called("chat.postMessage")) == 3
-    for posted in slack.called("chat.postMessage"):
-        assert all(len(block["text"]["text"]) <= 3000 for block in _blocks(posted))
-        assert sum(len(block["text"]["text"]) for block in _blocks(posted)) <= 12_000
-    shorter = await door.send(reply("short", id=outgoing.id, channel_message_id=sent.channel_message_id))
-    assert shorter.channel_message_id == ids[0]
-    assert [asked["ts"] for asked in slack.called("chat.delete")] == [each.split(":")[1] for each in ids[1:]]
-
-
-async def test_a_retry_goes_on_where_the_first_try_ended(slack: FakeSlack, door: SlackAdapter):
-    outgoing = reply(LONG)
-    slack.will_answer("chat.postMessage", {"channel": DIRECT, "ts": "1790000000.9"}, CUT)
-    with pytest.raises(DeliveryUnknown) as failed:
-        await door.send(outgoing)
-    assert failed.value.sent == f"{DIRECT}:1790000000.9"
-    await door.send(reply(outgoing.text, id=outgoing.id, channel_message_id=failed.value.sent))
-    assert len(slack.called("chat.update")) == 1
-    assert len(slack.called("chat.postMessage")) == 4
-
-
-async def test_a_part_that_arrived_in_doubt_is_not_said_again(slack: FakeSlack, door: SlackAdapter):
-    outgoing = reply(LONG)
-    sent = await door.send(outgoing)
-    first = sent.channel_message_id.split(",")[0]
-    again = await door.send(reply(outgoing.text, id=outgoing.id, channel_message_id=first))
-    assert again == sent
-    assert len(slack.called("chat.postMessage")) == 3
+    (posted,) = slack.called("chat.postMessage")
+    assert len(posted["text"]) == 3000
+    assert all(len(block["text"]["text"]) <= 3000 for block in _blocks(posted))
+    assert " ".join(block["text"]["text"] for block in _blocks(posted)).split() == LONG.split()
+    assert await door.send(reply("short", id=outgoing.id, channel_message_id=sent.channel_message_id)) == sent
 
 
 async def test_what_is_there_is_found(slack: FakeSlack, door: SlackAdapter):
-    outgoing = reply(LONG)
+    outgoing = reply()
     assert await door.find(outgoing) is None
     sent = await door.send(outgoing)
     assert await door.find(outgoing) == sent
     assert await door.find(reply()) is None
-    missing = slack.messages.pop(sent.channel_message_id.split(",")[1])
-    assert missing
-    assert not (await door.find(outgoing)).is_whole
     slack.messages[next(iter(slack.messages))]["user"] = "U0FORGER"
-    assert len((await door.find(outgoing)).channel_message_id.split(",")) == 1  # the others: one is gone, one is another's
+    assert await door.find(outgoing) is None
+
+
+async def test_a_file_that_did_not_arrive_is_sent_again_under_the_same_message(slack: FakeSlack, door: SlackAdapter, tmp_path: Path):
+    (tmp_path / "a.txt").write_bytes(b"hello")
+    outgoing = reply(attachments=(Attachment(name="a.txt", path=tmp_path / "a.txt"),))
+    slack.will_answer("files.getUploadURLExternal", CUT)
+    with pytest.raises(DeliveryUnknown) as failed:
+        await door.send(outgoing)
+    assert failed.value.sent in slack.messages
+    found = await door.find(outgoing)
+    assert (found.channel_message_id, found.is_whole) == (failed.value.sent, False)
+    await door.send(replace(outgoing, channel_message_id=failed.value.sent))
+    assert len(slack.called("chat.postMessage")) == 1
+    assert slack.called("upload")[0]["bytes"] == b"hello"
 
 
 async def test_a_short_rate_limit_is_waited_out_and_a_long_one_told(slack: FakeSlack, door: SlackAdapter, monkeypatch: pytest.MonkeyPatch):
@@ -491,6 +487,8 @@ async def test_a_whisper_is_for_one_person_and_goes_to_them_alone_where_it_is_re
     (said,) = slack.called("chat.postEphemeral")
     assert (said["channel"], said["user"]) == (CHANNEL, ALLAN)
     assert (await door.show(whisper)).channel_message_id is None
+    with pytest.raises(DeliveryUnknown):
+        await door.find(whisper)
     slack.will_answer("chat.postEphemeral", "user_not_in_channel")
     assert (await door.send(whisper)).channel_message_id.startswith(f"{DIRECT}:")
 
@@ -651,19 +649,21 @@ async def database_tokens(database: Database) -> list[str]:
         return [json.loads(row.granted)["bot_token"] for row in await work.housekeeping.installations("slack")]
 
 
-async def _know(work: Any, key: str, account: str = "") -> None:
+async def _know(work: Any, key: str) -> None:
     now = FakeClock().now()
     await work.people.ensure_organization(now)
     user = await work.people.ensure_user(name="Allan", role="owner", timezone="UTC", now=now)
     await work.conversations.ensure(channel="slack", key=key, user_id=user.id, session_type="shared", now=now)
-    if account:
-        await work.people.ensure_identity(channel="slack", account=account, user_id=user.id, now=now)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
 
 
 async def _called(slack: FakeSlack, method: str) -> list[dict[str, Any]]:
-    async with asyncio.timeout(5):
-        while not slack.called(method):
-            await asyncio.sleep(0.005)
+    await until(lambda: slack.called(method))
     return slack.called(method)
 
 
