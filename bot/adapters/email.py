@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from importlib.util import find_spec
@@ -31,12 +30,12 @@ from bot.domain.errors import (
     ConfigError,
     DeliveryRejected,
     DeliveryUnknown,
-    StorageError,
     StorageUnavailable,
 )
 from bot.domain.finding import Finding, Status
 from bot.domain.message import Attachment, Inbound, Outgoing, Sent
 from bot.domain.ports import Capabilities, Reception
+from bot.hub.owner import Lease
 from storage.database import Database
 
 log = structlog.get_logger(__name__)
@@ -44,12 +43,12 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 CURSOR = "email:inbox"
-LEASE = "email"
-LEASE_SECONDS = 12.0
+LEASE_SECONDS = 18.0
+"""Renewed when half of it is over, which may be no sooner than after one wait."""
 STANDBY_SECONDS = 3.0
 """Between two looks whether the process that reads has gone."""
 IDLE_SECONDS = POLL_SECONDS = 8.0
-"""So long the server is waited for where it tells of new mail, or left alone where it does not; shorter than the lease."""
+"""So long the server is waited for where it tells of new mail, or left alone where it does not; less than half of the lease."""
 LARGEST_MAIL = 30 << 20
 """Bytes; of a larger one only the beginning is read."""
 BEGINNING = 512 << 10
@@ -79,7 +78,8 @@ class EmailAdapter:
         assert config.imap is not None  # see `load_config`
         assert config.smtp is not None
         self._config, self._imap = config, config.imap
-        self._database, self._clock, self._owner = database, clock, owner
+        self._database, self._clock = database, clock
+        self._lease = Lease(CHANNEL, database=database, owner=owner, clock=clock, seconds=LEASE_SECONDS)
         self._reader = MailReader(address=config.address, authserv_id=config.authserv_id, quoting=Quoting.load())
         self._submission = Submission(config.smtp, address=config.address)
         self._credentials = Credentials(config, database=database, clock=clock)
@@ -87,7 +87,7 @@ class EmailAdapter:
 
     async def listen(self, reception: Reception, told: Callable[[], None]) -> None:
         """Read the mailbox, or stand by while another process does; ends where another one took it over. See `Door.listen`."""
-        while not await self._holds():
+        while not await self._lease.is_held():
             told()
             await asyncio.sleep(STANDBY_SECONDS)
         box = Mailbox(self._imap, await self._credentials.current())
@@ -97,9 +97,7 @@ class EmailAdapter:
             await self._read(box, reception, told)
         finally:
             await asyncio.to_thread(box.close)
-            with suppress(StorageError):
-                async with self._database.unit_of_work() as work:
-                    await work.housekeeping.end_lease(LEASE, owner=self._owner)
+            await self._lease.end()
 
     async def send(self, outgoing: Outgoing) -> Sent:
         """See `Adapter.send`. A mail cannot be changed afterwards."""
@@ -149,14 +147,14 @@ class EmailAdapter:
     async def _read(self, box: Mailbox, reception: Reception, told: Callable[[], None]) -> None:
         """Bring each mail as it comes; returns where another process reads now."""
         last = await self._beginning(box)
-        while await self._holds():
+        while await self._lease.is_held():
             uids = await asyncio.to_thread(box.uids, after=last)
             told()
             for uid in uids:
                 await self._bring(box, uid, reception, told)
-                if not await self._holds(read=f"{box.validity}:{uid}"):
+                if not await self._lease.is_held():
                     return
-                last = uid
+                last = await self._note(box, uid)
             if not uids:
                 await (asyncio.to_thread(box.wait, IDLE_SECONDS) if box.has_idle else asyncio.sleep(POLL_SECONDS))
                 told()
@@ -168,8 +166,7 @@ class EmailAdapter:
         newest = box.next_uid - 1 if box.next_uid else max(await asyncio.to_thread(box.uids), default=0)
         validity, _, last = kept.partition(":")
         if not kept:
-            await self._holds(read=f"{box.validity}:{newest}")
-            return newest
+            return await self._note(box, newest)
         if validity == str(box.validity) and last.isdigit():
             return min(int(last), newest)
         recent = await asyncio.to_thread(box.uids, since=(self._clock.now() - RECENT).date())
@@ -216,17 +213,14 @@ class EmailAdapter:
         while piece := await asyncio.to_thread(next, pieces, b""):
             raw += piece
             told()
-            await self._holds()
+            await self._lease.is_held()
         return Mail(source=f"{box.validity}:{uid}", at=at, size=size, raw=bytes(raw), is_whole=is_whole) if raw else None
 
-    async def _holds(self, *, read: str | None = None) -> bool:
-        """Whether this process is the one that reads, now and for some seconds; *read* is how far it came. Raises StorageUnavailable."""
-        now = self._clock.now()
+    async def _note(self, box: Mailbox, uid: int) -> int:
+        """Remember that it was read as far as *uid*. Raises StorageUnavailable."""
         async with self._database.unit_of_work() as work:
-            is_ours = await work.housekeeping.lease(LEASE, owner=self._owner, now=now, until=now + timedelta(seconds=LEASE_SECONDS))
-            if is_ours and read is not None:
-                await work.housekeeping.set_cursor(CURSOR, read)
-        return is_ours
+            await work.housekeeping.set_cursor(CURSOR, f"{box.validity}:{uid}")
+        return uid
 
     async def _ask(self, question: Callable[[Mailbox], T], *, seconds: float = ASK_SECONDS) -> T:
         """What *question* makes of a line of its own: the one that is listened on stays undisturbed. Raises AdapterError."""

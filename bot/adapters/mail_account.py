@@ -335,7 +335,7 @@ class Credentials:
             ):
                 if response.status in {400, 401, 403}:
                     raise ChannelRefused(f"{self._place}: no access token: refused with {response.status}")
-                answer = await response.json(content_type=None)
+                answer = await response.json(content_type=None) if response.status == 200 else {}
             self._token, seconds = "" + answer["access_token"], float(answer.get("expires_in", 0))
         except (aiohttp.ClientError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise ChannelUnavailable(f"{self._place}: no access token: {type(error).__name__}") from None

@@ -76,7 +76,7 @@ def make(mail: MailServer, db: Database, monkeypatch: pytest.MonkeyPatch) -> Mak
     monkeypatch.setenv("SSL_CERT_FILE", str(mail.ca))
 
     def adapter(
-        *, imap: str = "imap", smtp: str = "smtp_starttls", tls: str = "starttls", owner: str = "one", **more: object
+        *, imap: str = "imap", smtp: str = "smtp_starttls", tls: str = "starttls", owner: str = "one:1:a", **more: object
     ) -> EmailAdapter:
         config = EmailConfig(
             enabled=True,
@@ -204,12 +204,12 @@ async def test_a_mail_that_could_not_be_stored_comes_again(mail: MailServer, mak
 
 async def test_only_one_process_reads_and_another_takes_over(mail: MailServer, make: Make) -> None:
     first, second = Desk(), Desk()
-    async with listening(make(owner="one"), first), listening(make(owner="two"), second):
+    async with listening(make(owner="one:1:a"), first), listening(make(owner="two:1:a"), second):
         await mail.deliver(letter("one"))
         await first.has(1)
         await asyncio.sleep(0.5)
         assert not second.received
-    async with listening(make(owner="two"), second):
+    async with listening(make(owner="two:1:a"), second):
         await mail.deliver(letter("two"))
         assert [each.text for each in await second.has(1)] == ["two"]
 

@@ -77,7 +77,7 @@ class House:
         config = EmailConfig(
             enabled=True, address="robbie@example.org", imap=servers[0], smtp=servers[1], **{"password": SecretStr(PASSWORD), **more}
         )
-        return EmailAdapter(config=config, database=self.database, clock=self.clock, owner="one")
+        return EmailAdapter(config=config, database=self.database, clock=self.clock, owner="one:1:a")
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -203,7 +203,7 @@ async def test_a_mail_that_breaks_the_reader_is_kept_as_it_came(house: House, mo
 async def test_whoever_holds_the_lease_reads_alone(house: House) -> None:
     async with house.listening():
         waiting = asyncio.Event()
-        other = EmailAdapter(config=house.door._config, database=house.database, clock=house.clock, owner="two")
+        other = EmailAdapter(config=house.door._config, database=house.database, clock=house.clock, owner="two:1:a")
         task = asyncio.create_task(other.listen(Desk(), waiting.set))
         await asyncio.wait_for(waiting.wait(), 5)
         logins = [command for command in house.imap.said if command.startswith("LOGIN")]
