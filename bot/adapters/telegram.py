@@ -76,8 +76,7 @@ class TelegramAdapter:
         self._is_called = config.mode == "webhook"
         self._secret = config.secret_token.get_secret_value() if config.secret_token else ""
         self._url = public_url.rstrip("/") + WEBHOOK_PATH
-        token = config.token.get_secret_value() if config.token else ""
-        self._bot = TelegramBot(token=token, api_url=config.api_url, on_moved=self._move)
+        self._bot = TelegramBot(token=config.token.get_secret_value() if config.token else "", api_url=config.api_url, on_moved=self._move)
         self._me: Fields = {}
         self._reception: Reception | None = None
         self._courtesies: set[asyncio.Task[None]] = set()
@@ -107,10 +106,6 @@ class TelegramAdapter:
             await (self._serve(reception, told) if self._is_called else self._poll(reception, told))
         except DeliveryRejected as error:  # what a door needs was refused, such as the address of a webhook
             raise ChannelRefused(str(error)) from error
-        finally:
-            for task in self._courtesies:
-                task.cancel()
-            await asyncio.gather(*self._courtesies, return_exceptions=True)
 
     async def _poll(self, reception: Reception, told: Callable[[], None]) -> None:
         """Ask for updates, while no other process does."""
@@ -215,13 +210,13 @@ class TelegramAdapter:
     # ── What goes out ──
 
     async def send(self, outgoing: Outgoing) -> Sent:
-        """Say it: what stands there already is changed, file for file and text for text."""
+        """Say it; what stands there already is changed."""
         self._shown_at.pop(outgoing.address.conversation, None)
         texts = split(outgoing.text, Telegram(), limit=TEXT_LIMIT)
         files = [attachment for attachment in outgoing.attachments if attachment.path is not None]
         if not texts and not files:
             raise DeliveryRejected("there is nothing in it that could be shown")
-        old, done = _keys(outgoing) + [""] * len(texts + files), list[str]()
+        old, done = (outgoing.channel_message_id or "").split(",") + [""] * (len(texts) + len(files)), list[str]()
         try:
             for text in texts:
                 buttons = outgoing.buttons if len(done) == len(texts) - 1 else ()
@@ -249,7 +244,7 @@ class TelegramAdapter:
         if not pieces or now - self._shown_at.get(conversation, -rest) < rest:
             return shown
         self._shown_at[conversation] = now
-        first, *more = _keys(outgoing) or [""]
+        first, *more = (outgoing.channel_message_id or "").split(",")
         return Sent(channel_message_id=",".join([await self._say(pieces[0], outgoing, first), *more]))
 
     async def _say(self, text: str, outgoing: Outgoing, key: str, buttons: Sequence[Button] = (), *, is_first: bool = True) -> str:
@@ -280,14 +275,14 @@ class TelegramAdapter:
     async def _webhook(self) -> Finding:
         """Whether Telegram calls whom it should."""
         info = await self._bot.ask("getWebhookInfo")
-        url, status, detail, repair = word(info.get("url")), Status.OK, f"{info.get('pending_update_count', 0)} updates wait", ""
+        url, detail, repair = word(info.get("url")), f"{info.get('pending_update_count', 0)} updates wait", ""
         if url != (self._url if self._is_called else ""):
             detail = f"Telegram calls {urlsplit(url).hostname}" if url else "Telegram calls nobody"
-            status, repair = Status.WARN, "`robbie run` sets this right; if it comes back, another program uses this bot"
+            repair = "`robbie run` sets this right; if it comes back, another program uses this bot"
         elif self._is_called and self._clock.now().timestamp() - info.get("last_error_date", 0) < TROUBLE_SECONDS:
-            status, detail = Status.WARN, f"{info.get('last_error_message')}; {detail}"
+            detail = f"{info.get('last_error_message')}; {detail}"
             repair = f"let {self._url} lead to Robbie's web server, with a certificate that Telegram trusts"
-        return Finding(part="telegram webhook", status=status, detail=detail, repair=repair)
+        return Finding(part="telegram webhook", status=Status.WARN if repair else Status.OK, detail=detail, repair=repair)
 
 
 def _groups(me: Fields) -> Finding:
@@ -307,10 +302,6 @@ def _place(conversation: str, reply_to: str | None = None) -> Fields:
     if reply_chat != chat or not reply.isdecimal():
         return place
     return place | {"reply_parameters": {"message_id": int(reply), "allow_sending_without_reply": True}}
-
-
-def _keys(outgoing: Outgoing) -> list[str]:
-    return [key for key in (outgoing.channel_message_id or "").split(",") if key]
 
 
 def _key(key: str) -> Fields:

@@ -37,7 +37,6 @@ KINDS = {"image/jpeg": "photo", "image/png": "photo", "image/webp": "photo", "au
 
 _TAG = re.compile("<[^>]*>")
 _UNFORMATTED = ("can't parse entities", "can't parse message text", "unsupported start tag")
-_UNCHANGED = ("message is not modified",)
 _GONE = ("message to edit not found", "message can't be edited", "no text in the message to edit", "message_id_invalid")
 _NO_PREVIEW = {"is_disabled": True}
 """A model may be talked into writing an address that tells a secret: to show what is there, Telegram would ask for it."""
@@ -101,7 +100,7 @@ class TelegramBot:
         """A new message; its id."""
         fields = {**place, "reply_markup": _keyboard(buttons), "link_preview_options": _NO_PREVIEW}
         with self._errors():
-            return message_key(await self._in_chat(place, self._formatted("sendMessage", fields, html)))
+            return await self._in_chat(place, self._formatted("sendMessage", fields, html))
 
     async def change(self, html: str, key: Fields, buttons: Sequence[Button]) -> bool:
         """A message that reads otherwise now; False where it is not there any more, or cannot be changed."""
@@ -110,9 +109,9 @@ class TelegramBot:
             try:
                 await self._formatted("editMessageText", fields, html)
             except (BadRequest, ChatMigrated) as error:
-                if isinstance(error, ChatMigrated) or _says(error, _GONE):
+                if isinstance(error, ChatMigrated) or _says(error, *_GONE):
                     return False
-                if not _says(error, _UNCHANGED):
+                if not _says(error, "message is not modified"):
                     raise
         return True
 
@@ -131,14 +130,13 @@ class TelegramBot:
             content = await asyncio.to_thread(cast("Path", attachment.path).read_bytes)
         except OSError as error:
             raise DeliveryRejected(f"{attachment.name!r} is not here") from error
-        kind = KINDS.get(attachment.media_type, "document")
 
         async def put(kind: str) -> str:
-            file = InputFile(content, attachment.name)
-            return message_key(await self._in_chat(place, self._sdk.call(f"send{kind.title()}", {**place, kind: file})))
+            fields = {**place, kind: InputFile(content, attachment.name)}
+            return await self._in_chat(place, self._sdk.call(f"send{kind.title()}", fields))
 
         with self._errors():
-            if kind != "document":
+            if (kind := KINDS.get(attachment.media_type)) is not None:
                 with suppress(BadRequest):  # a picture too large or too thin, a voice of another kind: still a document
                     return await put(kind)
             return await put("document")
@@ -149,10 +147,10 @@ class TelegramBot:
             file = await self._sdk.get_file(file_id)
             await file.download_to_drive(into, read_timeout=READ_SECONDS)
 
-    async def _in_chat(self, place: Fields, sending: Awaitable[Any]) -> Any:
-        """Send; what was for a chat that has moved, the ledger sends to the new one."""
+    async def _in_chat(self, place: Fields, sending: Awaitable[Any]) -> str:
+        """The id of what is sent there; if the chat has moved, the ledger sends it to the new one."""
         try:
-            return await sending
+            return message_key(await sending)
         except ChatMigrated as error:
             await self._on_moved(place["chat_id"], error.new_chat_id)
             raise
@@ -162,7 +160,7 @@ class TelegramBot:
         try:
             return await self._sdk.call(method, {**fields, "text": html, "parse_mode": "HTML"})
         except BadRequest as error:
-            if not _says(error, _UNFORMATTED):
+            if not _says(error, *_UNFORMATTED):
                 raise
         return await self._sdk.call(method, {**fields, "text": unescape(_TAG.sub("", html))})
 
@@ -196,7 +194,7 @@ class TelegramBot:
         return ChannelUnavailable(words) if may_repeat or is_no or is_unread else DeliveryUnknown(words)
 
 
-def _says(error: TelegramError, signs: Sequence[str]) -> bool:
+def _says(error: TelegramError, *signs: str) -> bool:
     """Whether the refusal is one of these; Telegram tells them apart by their words alone."""
     return any(sign in str(error).lower() for sign in signs)
 

@@ -1,7 +1,4 @@
-"""Reads what Telegram tells, as pure functions of its JSON. Any field may be missing or of another type: nothing here trusts one.
-
-What is nobody's to answer, such as a pinned message or a bot that was thrown out, is kept as it came, and says nothing itself.
-"""
+"""Reads what Telegram tells, as pure functions of its JSON. Any field may be missing or of another type: nothing here trusts one."""
 
 from __future__ import annotations
 
@@ -38,30 +35,33 @@ Fields = Mapping[str, Any]
 Reading = dict[str, Any]
 """What of an `Inbound` an event tells."""
 KEPT: Reading = {"wants_reply": False}
+"""News that nobody is to answer, such as a pinned message, or that the bot was thrown out."""
 
 
 def to_inbound(update: Fields, *, me: Fields, now: datetime) -> Inbound | None:
-    """The event in *update*; None for what is not for Robbie: channels, bots, what a group says to each other."""
+    """The event in *update*; None for what is not for Robbie: channels, bots, anonymous administrators, what a group says to itself."""
     kind = next((name for name in _READERS if isinstance(update.get(name), dict)), "")
     content, update_id = part(update, kind), number(update.get("update_id"))
     place = part(content, "message") if kind == "callback_query" else content
     chat, chat_id = part(place, "chat"), number(part(place, "chat").get("id"))
     if chat_id is None or update_id is None or chat.get("type") == "channel":
         return None
+    who = part(content, "from") or part(content, "user")
     speaks_for = part(content, "sender_chat") or part(content, "actor_chat")
-    who = speaks_for or part(content, "from") or part(content, "user")
-    if not speaks_for and (who.get("is_bot") is True or who.get("id") == me["id"]):
+    if speaks_for or who.get("is_bot") is True or number(who.get("id")) is None:  # nobody whom Robbie could know
         return None
     read = _READERS[kind](content, me)
     if read is None:
         return None
-    if speaks_for or number(who.get("id")) is None:  # an anonymous administrator, a channel: nobody whom Robbie could know
-        read = KEPT
+    names = word(who.get("first_name")), word(who.get("last_name"))
+    # a thread that is no topic is only Telegram's way to keep answers together
+    topic = number(place.get("message_thread_id")) if place.get("is_topic_message") is True else None
+    conversation = str(chat_id) if topic is None else f"{chat_id}/{topic}"
     session = SessionType.PRIVATE if chat.get("type") == "private" else SessionType.SHARED
     known: Reading = {
         "id": new_id(),
-        "address": Address(channel=CHANNEL, conversation=_conversation(place, chat_id), session_type=session),
-        "sender": Sender(channel=CHANNEL, account=str(number(who.get("id")) or ""), name=_name(who)),
+        "address": Address(channel=CHANNEL, conversation=conversation, session_type=session),
+        "sender": Sender(channel=CHANNEL, account=str(who["id"]), name=" ".join(filter(None, names))[:255]),
         "external_id": f"update:{update_id}",
         "text": "",
         "at": datetime.fromtimestamp(number(content.get("date")) or now.timestamp(), UTC),
@@ -70,12 +70,10 @@ def to_inbound(update: Fields, *, me: Fields, now: datetime) -> Inbound | None:
     return Inbound(**(known | read))
 
 
-def part(content: Fields, *names: str) -> Fields:
-    """What stands under these names, one within the other; nothing where any is missing."""
-    for name in names:
-        inner = content.get(name)
-        content = inner if isinstance(inner, dict) else {}
-    return content
+def part(content: Fields, name: str) -> Fields:
+    """What stands under this name; nothing where it is missing."""
+    inner = content.get(name)
+    return inner if isinstance(inner, dict) else {}
 
 
 def number(value: Any) -> int | None:
@@ -102,10 +100,13 @@ def _message(message: Fields, me: Fields) -> Reading | None:
     command = _COMMAND.match(text)
     if command and command["bot"] and command["bot"].lower() != me["username"].lower():
         return None
-    is_private = part(message, "chat").get("type") == "private"
-    if not (is_private or command or mention.search(said) or _answers(message, me)):
+    answered, is_private = part(message, "reply_to_message"), part(message, "chat").get("type") == "private"
+    # everything in a topic answers, formally, the making of the topic
+    answers_me = part(answered, "from").get("id") == me["id"] and "forum_topic_created" not in answered
+    if not (is_private or command or mention.search(said) or answers_me):
         return None
-    read = {"external_id": message_key(message), "quoted": _quoted(message), "attachments": tuple(_attachments(message))}
+    quoted = word(part(message, "quote").get("text")) or word(answered.get("text")) or word(answered.get("caption"))
+    read = {"external_id": message_key(message), "quoted": quoted, "attachments": tuple(_attachments(message))}
     if command:
         return read | {"kind": InboundKind.COMMAND, "text": f"/{command['name']}{text[command.end() :]}"}
     if is_forwarded:  # somebody else's words, in which nothing is a command
@@ -147,23 +148,6 @@ _READERS: dict[str, Callable[[Fields, Fields], Reading | None]] = {
 ALLOWED_UPDATES = tuple(_READERS)
 
 
-def _conversation(place: Fields, chat_id: int) -> str:
-    """A chat, or a topic in it (a thread that is no topic is only Telegram's way to keep answers together)."""
-    thread = number(place.get("message_thread_id")) if place.get("is_topic_message") is True else None
-    return str(chat_id) if thread is None else f"{chat_id}/{thread}"
-
-
-def _answers(message: Fields, me: Fields) -> bool:
-    """Whether it answers something the bot said; everything in a topic answers, formally, the making of the topic."""
-    answered = part(message, "reply_to_message")
-    return part(answered, "from").get("id") == me["id"] and "forum_topic_created" not in answered
-
-
-def _quoted(message: Fields) -> str:
-    answered = part(message, "reply_to_message")
-    return word(part(message, "quote").get("text")) or word(answered.get("text")) or word(answered.get("caption"))
-
-
 def _attachments(message: Fields) -> Iterator[Attachment]:
     sizes = (size for size in _list(message.get("photo")) if isinstance(size, dict))
     files = {kind: part(message, kind) for kind in _FILES} | {
@@ -195,7 +179,3 @@ def _reactions(value: Any) -> Iterator[str]:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _name(who: Fields) -> str:
-    return (" ".join(filter(None, (word(who.get("first_name")), word(who.get("last_name"))))) or word(who.get("title")))[:255]
