@@ -20,6 +20,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.config import SlackConfig
 from bot.domain.clock import Clock
+from bot.domain.errors import NotAllowed
+from bot.hub.auth import visitor_of
 from bot.hub.server import open_to_all
 from storage.database import Database
 
@@ -82,7 +84,7 @@ class Grants(AsyncInstallationStore, AsyncOAuthStateStore):
 
 
 def install_routes(*, config: SlackConfig, grants: Grants, client: AsyncWebClient, public_url: str) -> list[web.RouteDef]:
-    """Bolt's own flow, with our stores: whoever is signed in here may begin; who comes back from Slack is known by the state."""
+    """Bolt's own flow, with our stores: the owner begins; who comes back from Slack is known by the state."""
     settings = AsyncOAuthSettings(
         client_id=config.client_id,
         client_secret=config.client_secret.get_secret_value() if config.client_secret else "",
@@ -97,6 +99,8 @@ def install_routes(*, config: SlackConfig, grants: Grants, client: AsyncWebClien
     flow = AsyncOAuthFlow(client=client, settings=settings, logger=logging.getLogger("slack_bolt"))
 
     async def begin(request: web.Request) -> web.Response:
+        if not visitor_of(request).person.is_owner:
+            raise NotAllowed("only the owner brings Robbie into a workspace")
         return await to_aiohttp_response(await flow.handle_installation(await to_bolt_request(request)))
 
     @open_to_all
