@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
-from collections.abc import Callable, Coroutine
+import math
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 from weakref import WeakValueDictionary
 
+import aiohttp
 import structlog
 from aiohttp import web
 from slack_bolt.adapter.aiohttp import to_aiohttp_response
@@ -21,7 +25,6 @@ from slack_sdk.signature import SignatureVerifier
 
 from bot.adapters.slack_blocks import LONGEST_DRAFT, draft_modal, home, pressed
 from bot.adapters.slack_events import CHANNEL, Place, edited_code, mentions, to_inbound
-from bot.adapters.slack_socket import Socket
 from bot.adapters.slack_wire import Wire, Workspace, faults
 from bot.config import SlackConfig
 from bot.domain.address import Address, Sender, SessionType
@@ -33,6 +36,17 @@ from bot.hub.server import open_to_all
 from storage.database import Database
 
 log = structlog.get_logger(__name__)
+
+OPEN_SECONDS = 15.0
+CLOSE_SECONDS = aiohttp.ClientWSTimeout(ws_close=1.0)
+"""A deaf line does not say farewell."""
+PING_SECONDS = 10.0
+"""How often Slack is asked for a sign of life."""
+OFTEN_SECONDS = 15.0
+"""Slack asks for one itself every few seconds; the pause that shows it to. From then on an answer to our own proves no more than that some
+server still stands.
+"""
+LARGEST_FRAME = 16 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,8 +73,12 @@ class Hearing:
         logger = logging.getLogger("slack_bolt")
         logger.setLevel(logging.ERROR)
 
-        async def authorize(team_id: str | None) -> Any:  # Bolt's own annotation knows no refusal
-            return await self._authorize(team_id or "")
+        async def authorize(team_id: str | None, context: AsyncBoltContext) -> Any:  # Bolt's own annotation knows no refusal
+            workspace = context["workspace"] = await wire.find(team_id or "")
+            if workspace is None:
+                return None  # Bolt drops what comes from one that did not let Robbie in
+            who = {"bot_user_id": workspace.bot_user, "bot_id": workspace.bot_id, "bot_token": workspace.client.token}
+            return AuthorizeResult(enterprise_id=None, team_id=team_id, **who)
 
         self._app = AsyncApp(name="robbie", logger=logger, authorize=authorize, request_verification_enabled=False)
         self._app.error(self._failed)
@@ -119,20 +137,12 @@ class Hearing:
         log.error("slack.bad_event", exc_info=error)
         return BoltResponse(status=200, body="")
 
-    async def _authorize(self, team: str) -> AuthorizeResult | None:
-        """Who Robbie is in a workspace; Bolt drops what comes from one that did not let him in."""
-        if (workspace := await self._wire.find(team)) is None:
-            return None
-        bot, bot_id, token = workspace.bot_user, workspace.bot_id, workspace.client.token
-        return AuthorizeResult(enterprise_id=None, team_id=team, bot_user_id=bot, bot_id=bot_id, bot_token=token)
-
     async def _hear(self, body: dict[str, Any], context: AsyncBoltContext) -> BoltResponse:
         """Every event: stored, then acknowledged; what could not be stored comes again, what is broken does not (see `_failed`)."""
-        ear, team = self._ear, context.team_id or ""
+        ear, team, workspace = self._ear, context.team_id or "", context.get("workspace")
         if ear is None:
             return BoltResponse(status=503, body="")
         event: dict[str, Any] = body["event"] if isinstance(body.get("event"), dict) else {}
-        workspace = await self._wire.find(team)
         if event.get("type") in ("tokens_revoked", "app_uninstalled"):
             ear.errands.create_task(self._revoked(team, event), name="slack: revoked")
         elif workspace is not None and event.get("type") == "app_home_opened":
@@ -199,8 +209,6 @@ class Hearing:
         log.warning("slack.uninstalled", team=team)
 
     async def _show_home(self, ear: _Ear, workspace: Workspace, event: dict[str, Any]) -> None:
-        if event.get("tab") not in (None, "home"):
-            return
         user = str(event.get("user") or "")
         cards = await ear.reception.overview(Sender(channel=CHANNEL, account=f"{workspace.team}/{user}"))
         await workspace.client.views_publish(user_id=user, view=home(cards, direct=str(event.get("channel") or "")))
@@ -246,3 +254,66 @@ def _worst(group: ExceptionGroup[Exception]) -> Exception:
     while isinstance(worst, ExceptionGroup):
         worst = worst.exceptions[0]
     return worst
+
+
+class Socket:
+    """A line to Slack, opened anew before Slack closes it. *address* gives one, *take* keeps an event and says whether it did.
+
+    Slack's own client would reconnect by itself for ever, so that nobody could tell a channel that fell from one that is quiet, and it
+    hides the frames by which a deaf line is known.
+    """
+
+    def __init__(self, *, address: Callable[[], Awaitable[str]], take: Callable[[Any], Awaitable[bool]], told: Callable[[], None]) -> None:
+        self._address = address
+        self._take = take
+        self._told = told
+
+    async def run(self) -> None:
+        """Listen until cancelled. Raises ChannelUnavailable where the line fell, ChannelRefused where Slack gives none."""
+        async with aiohttp.ClientSession(trust_env=True) as session, asyncio.TaskGroup() as tasks:
+            await self._listen(session, tasks)
+
+    async def _listen(self, session: aiohttp.ClientSession, tasks: asyncio.TaskGroup) -> None:
+        pinged_at, is_pinged_often, is_replaced = -math.inf, False, False
+        async with await self._open(session) as line:
+            async for frame in line:
+                if frame.type is aiohttp.WSMsgType.PING:
+                    now = asyncio.get_running_loop().time()
+                    pinged_at, is_pinged_often = now, is_pinged_often or now - pinged_at < OFTEN_SECONDS
+                    with suppress(aiohttp.ClientError, OSError):
+                        await line.pong(frame.data)
+                if frame.type is not aiohttp.WSMsgType.PONG or not is_pinged_often:
+                    self._told()
+                envelope = _envelope(frame)
+                if envelope.get("type") == "disconnect" and envelope.get("reason") == "link_disabled":
+                    raise ChannelRefused("Slack: Socket Mode was switched off for this app")
+                if envelope.get("type") == "disconnect" and not is_replaced:
+                    is_replaced = True
+                    tasks.create_task(self._listen(session, tasks), name="slack: the next line")
+                elif isinstance(envelope.get("envelope_id"), str):
+                    tasks.create_task(self._answer(line, envelope), name="slack envelope")
+        if not is_replaced:
+            raise ChannelUnavailable("Slack hung up")
+
+    async def _open(self, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
+        with faults():
+            async with asyncio.timeout(OPEN_SECONDS):
+                return await session.ws_connect(
+                    await self._address(), heartbeat=PING_SECONDS, autoping=False, timeout=CLOSE_SECONDS, max_msg_size=LARGEST_FRAME
+                )
+
+    async def _answer(self, line: aiohttp.ClientWebSocketResponse, envelope: dict[str, Any]) -> None:
+        """Keep it first, acknowledge it then; what could not be kept comes again."""
+        if await self._take(envelope.get("payload")):
+            with suppress(aiohttp.ClientError, OSError):
+                await line.send_str(json.dumps({"envelope_id": envelope["envelope_id"]}))
+
+
+def _envelope(frame: aiohttp.WSMessage) -> dict[str, Any]:
+    """What *frame* holds; nothing where it is none of Slack's JSON."""
+    try:
+        read = json.loads(frame.data) if frame.type is aiohttp.WSMsgType.TEXT else {}
+    except (ValueError, RecursionError):
+        log.warning("slack.unreadable")
+        return {}
+    return read if isinstance(read, dict) else {}
