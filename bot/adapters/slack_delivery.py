@@ -17,13 +17,12 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.adapters.slack_blocks import METADATA, buttons, clipped, render
 from bot.adapters.slack_events import Place
 from bot.adapters.slack_wire import FormRefused, MessageGone, StreamRefused, Wire, Workspace, faults
-from bot.domain.errors import AdapterError, ChannelRefused, ChannelUnavailable, DeliveryRejected, DeliveryUnknown
+from bot.domain.errors import AdapterError, ChannelRefused, DeliveryRejected, DeliveryUnknown
 from bot.domain.message import Attachment, Outgoing, Sent
 
 log = structlog.get_logger(__name__)
 
 LARGEST_FILE = 25 * 2**20
-FETCH_SECONDS = 60.0
 FALLBACK = 3_000
 """Characters of the text for notifications (Slack refuses 4,000 when it updates a message)."""
 LONGEST_STREAM = 11_000
@@ -89,15 +88,17 @@ class Delivery:
             there, own = urlsplit(url), urlsplit(self._api_url)
             if (there.scheme, there.netloc) not in (("https", "files.slack.com"), (own.scheme, own.netloc)):
                 raise DeliveryRejected("Slack: this file lies elsewhere")
-            headers, timeout = {"Authorization": f"Bearer {workspace.client.token}"}, aiohttp.ClientTimeout(total=FETCH_SECONDS)
+            headers = {"Authorization": f"Bearer {workspace.client.token}"}
             async with (
-                aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
+                aiohttp.ClientSession(trust_env=True) as session,
                 session.get(url, headers=headers, allow_redirects=False) as answer,
             ):
-                await _save(answer, attachment, into)
+                if answer.status != 200 or (answer.content_type == "text/html" and "html" not in attachment.media_type):
+                    raise DeliveryRejected(f"Slack: HTTP {answer.status} for a file, which needs the scope files:read")
+                await _save(answer, into)
 
     async def _whereabouts(self, outgoing: Outgoing) -> tuple[Place, Workspace]:
-        place = Place.of(outgoing.address)
+        place = Place.of(outgoing.address.conversation)
         return place, await self._wire.get(place.team)
 
     async def _put(self, client: AsyncWebClient, place: Place, form: dict[str, Any], old: str) -> str:
@@ -210,14 +211,8 @@ async def _in_form(method: Any, form: dict[str, Any], **where: Any) -> Any:
             return await method(**where, **form | {"blocks": [], "parse": "none"})
 
 
-async def _save(answer: aiohttp.ClientResponse, attachment: Attachment, into: Path) -> None:
-    """Write what comes to a file. Raises AdapterError where it is none, or too much."""
-    if answer.status == 429 or answer.status >= 500:
-        raise ChannelUnavailable(f"Slack: HTTP {answer.status} for a file")
-    if answer.status in (301, 302, 303, 307, 308, 401, 403) or (answer.content_type == "text/html" and "html" not in attachment.media_type):
-        raise ChannelRefused("Slack: a file is not given out: needs the scope files:read")
-    if answer.status != 200:
-        raise DeliveryRejected(f"Slack: HTTP {answer.status} for a file")
+async def _save(answer: aiohttp.ClientResponse, into: Path) -> None:
+    """Write what comes to a file. Raises DeliveryRejected where it is too much."""
     written = 0
     with await asyncio.to_thread(into.open, "wb") as file:
         async for chunk in answer.content.iter_chunked(1 << 18):

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import math
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
@@ -27,9 +27,9 @@ from bot.adapters.slack_blocks import LONGEST_DRAFT, draft_modal, home, pressed
 from bot.adapters.slack_events import CHANNEL, Place, edited_code, mentions, to_inbound
 from bot.adapters.slack_wire import Wire, Workspace, faults
 from bot.config import SlackConfig
-from bot.domain.address import Address, Sender, SessionType
+from bot.domain.address import Sender, SessionType
 from bot.domain.clock import Clock
-from bot.domain.errors import AdapterError, ChannelRefused, ChannelUnavailable, StorageUnavailable
+from bot.domain.errors import AdapterError, ChannelRefused, ChannelUnavailable, DeliveryRejected, StorageUnavailable
 from bot.domain.message import Inbound, InboundKind
 from bot.domain.ports import Reception
 from bot.hub.server import open_to_all
@@ -74,9 +74,10 @@ class Hearing:
         logger.setLevel(logging.ERROR)
 
         async def authorize(team_id: str | None, context: AsyncBoltContext) -> Any:  # Bolt's own annotation knows no refusal
-            workspace = context["workspace"] = await wire.find(team_id or "")
-            if workspace is None:
-                return None  # Bolt drops what comes from one that did not let Robbie in
+            try:
+                workspace = context["workspace"] = await wire.get(team_id or "")
+            except DeliveryRejected:
+                return None  # Bolt drops what comes from a workspace that did not let Robbie in
             who = {"bot_user_id": workspace.bot_user, "bot_id": workspace.bot_id, "bot_token": workspace.client.token}
             return AuthorizeResult(enterprise_id=None, team_id=team_id, **who)
 
@@ -88,15 +89,15 @@ class Hearing:
         """See `Door.listen`."""
         await self._wire.own()
         try:
-            async with asyncio.TaskGroup() as errands:
-                self._ear = _Ear(reception=reception, told=told, errands=errands)
-                errands.create_task(self._watch(told), name="slack: is the token good")
+            async with aiohttp.ClientSession(trust_env=True) as session, asyncio.TaskGroup() as errands:
+                self._ear = ear = _Ear(reception=reception, told=told, errands=errands)
+                errands.create_task(self._watch(ear), name="slack: is the token good")
                 if self._mode == "socket":
-                    await Socket(address=self._wire.socket_url, take=self._take, told=told).run()
-                told()
-                await asyncio.Event().wait()
-        except ExceptionGroup as group:
-            raise _worst(group) from None
+                    await self._keep_line(ear, session)
+                else:
+                    told()
+        except ExceptionGroup as group:  # of several reasons to end, a refusal says most
+            raise (group.subgroup(ChannelRefused) or group).exceptions[0] from None
         finally:
             self._ear = None
         raise AssertionError("listening has no end of its own")
@@ -118,9 +119,46 @@ class Hearing:
             ear.told()
         return await to_aiohttp_response(response)
 
-    async def _take(self, payload: Any) -> bool:
-        """Whether what came through a socket is kept, or done with."""
-        return (await self._dispatch(mode="socket_mode", body=payload)).status == 200
+    async def _keep_line(self, ear: _Ear, session: aiohttp.ClientSession) -> None:
+        """Hear by Socket Mode, on a line that is opened anew before Slack closes it. Raises ChannelUnavailable, ChannelRefused.
+
+        Slack's own client would reconnect by itself for ever, so that nobody could tell a channel that fell from one that is quiet, and
+        it hides the frames by which a deaf line is known.
+        """
+        pinged_at, is_pinged_often, is_replaced = -math.inf, False, False
+        async with await self._open_line(session) as line:
+            async for frame in line:
+                if frame.type is aiohttp.WSMsgType.PING:
+                    now = asyncio.get_running_loop().time()
+                    pinged_at, is_pinged_often = now, is_pinged_often or now - pinged_at < OFTEN_SECONDS
+                    with suppress(aiohttp.ClientError, OSError):
+                        await line.pong(frame.data)
+                if frame.type is not aiohttp.WSMsgType.PONG or not is_pinged_often:
+                    ear.told()
+                envelope = _envelope(frame)
+                if envelope.get("type") == "disconnect" and envelope.get("reason") == "link_disabled":
+                    raise ChannelRefused("Slack: Socket Mode was switched off for this app")
+                if envelope.get("type") == "disconnect" and not is_replaced:
+                    is_replaced = True
+                    ear.errands.create_task(self._keep_line(ear, session), name="slack: the next line")
+                elif isinstance(envelope.get("envelope_id"), str):
+                    ear.errands.create_task(self._answer(line, envelope), name="slack envelope")
+        if not is_replaced:
+            raise ChannelUnavailable("Slack hung up")
+
+    async def _open_line(self, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
+        with faults():
+            async with asyncio.timeout(OPEN_SECONDS):
+                url = await self._wire.socket_url()
+                return await session.ws_connect(
+                    url, heartbeat=PING_SECONDS, autoping=False, timeout=CLOSE_SECONDS, max_msg_size=LARGEST_FRAME
+                )
+
+    async def _answer(self, line: aiohttp.ClientWebSocketResponse, envelope: dict[str, Any]) -> None:
+        """Keep it first, acknowledge it then; what could not be kept comes again."""
+        if (await self._dispatch(mode="socket_mode", body=envelope.get("payload"))).status == 200:
+            with suppress(aiohttp.ClientError, OSError):
+                await line.send_json({"envelope_id": envelope["envelope_id"]})
 
     async def _dispatch(self, **request: Any) -> BoltResponse:
         """Have Bolt read it and bring it to `_hear`."""
@@ -155,7 +193,7 @@ class Hearing:
 
     async def _bring(self, ear: _Ear, workspace: Workspace, inbound: Inbound, body: dict[str, Any]) -> None:
         """Store *inbound*, if it is Robbie's business; those of one channel in the order in which they came."""
-        async with self._turns.setdefault(Place.of(inbound.address).channel, asyncio.Lock()):
+        async with self._turns.setdefault(Place.of(inbound.address.conversation).channel, asyncio.Lock()):
             placed = await self._placed(inbound, is_called=mentions(body, workspace.bot_user))
             if placed is None:
                 return
@@ -170,13 +208,12 @@ class Hearing:
 
     async def _placed(self, inbound: Inbound, *, is_called: bool) -> Inbound | None:
         """*inbound* with its true conversation, as our own records have it; None where Robbie does not take part in that."""
-        place, kind = Place.of(inbound.address), inbound.kind
+        place, kind = Place.of(inbound.address.conversation), inbound.kind
         async with self._database.reading() as work:
             if kind is InboundKind.REACTION:
                 said = await work.messages.find_on_channel(CHANNEL, inbound.target)
                 there = await work.conversations.find_by_id(said.conversation_id) if said else None
-                session = SessionType(there.session_type) if there else SessionType.SHARED
-                return replace(inbound, address=Address(channel=CHANNEL, conversation=there.key, session_type=session)) if there else None
+                return replace(inbound, address=Place.of(there.key).address()) if there else None
             if kind is InboundKind.COMMAND and place.channel.startswith("D"):
                 # Two people may be alone there without Robbie; where he is one of the two, something was said before.
                 direct = Place(team=place.team, channel=place.channel).address()
@@ -236,7 +273,7 @@ class Hearing:
             where, text = {"channel": body["channel"]["id"], "ts": message["ts"]}, str(message.get("text"))[:LONGEST_DRAFT]
             await workspace.client.chat_update(**where, text=text, blocks=pressed(message["blocks"], **what))
 
-    async def _watch(self, told: Callable[[], None]) -> None:
+    async def _watch(self, ear: _Ear) -> None:
         """Ask each minute whether the configured token is good: a sign of life where there is no line. Raises ChannelRefused."""
         while True:
             await asyncio.sleep(self._watch_seconds)
@@ -245,68 +282,7 @@ class Hearing:
             except ChannelUnavailable as error:
                 log.info("slack.unanswered", error=str(error))
             else:
-                told() if self._mode == "http" else None
-
-
-def _worst(group: ExceptionGroup[Exception]) -> Exception:
-    """The one error that says most about why several things ended: a refusal, else that Slack is away."""
-    worst: Exception = group.subgroup(ChannelRefused) or group.subgroup(AdapterError) or group
-    while isinstance(worst, ExceptionGroup):
-        worst = worst.exceptions[0]
-    return worst
-
-
-class Socket:
-    """A line to Slack, opened anew before Slack closes it. *address* gives one, *take* keeps an event and says whether it did.
-
-    Slack's own client would reconnect by itself for ever, so that nobody could tell a channel that fell from one that is quiet, and it
-    hides the frames by which a deaf line is known.
-    """
-
-    def __init__(self, *, address: Callable[[], Awaitable[str]], take: Callable[[Any], Awaitable[bool]], told: Callable[[], None]) -> None:
-        self._address = address
-        self._take = take
-        self._told = told
-
-    async def run(self) -> None:
-        """Listen until cancelled. Raises ChannelUnavailable where the line fell, ChannelRefused where Slack gives none."""
-        async with aiohttp.ClientSession(trust_env=True) as session, asyncio.TaskGroup() as tasks:
-            await self._listen(session, tasks)
-
-    async def _listen(self, session: aiohttp.ClientSession, tasks: asyncio.TaskGroup) -> None:
-        pinged_at, is_pinged_often, is_replaced = -math.inf, False, False
-        async with await self._open(session) as line:
-            async for frame in line:
-                if frame.type is aiohttp.WSMsgType.PING:
-                    now = asyncio.get_running_loop().time()
-                    pinged_at, is_pinged_often = now, is_pinged_often or now - pinged_at < OFTEN_SECONDS
-                    with suppress(aiohttp.ClientError, OSError):
-                        await line.pong(frame.data)
-                if frame.type is not aiohttp.WSMsgType.PONG or not is_pinged_often:
-                    self._told()
-                envelope = _envelope(frame)
-                if envelope.get("type") == "disconnect" and envelope.get("reason") == "link_disabled":
-                    raise ChannelRefused("Slack: Socket Mode was switched off for this app")
-                if envelope.get("type") == "disconnect" and not is_replaced:
-                    is_replaced = True
-                    tasks.create_task(self._listen(session, tasks), name="slack: the next line")
-                elif isinstance(envelope.get("envelope_id"), str):
-                    tasks.create_task(self._answer(line, envelope), name="slack envelope")
-        if not is_replaced:
-            raise ChannelUnavailable("Slack hung up")
-
-    async def _open(self, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
-        with faults():
-            async with asyncio.timeout(OPEN_SECONDS):
-                return await session.ws_connect(
-                    await self._address(), heartbeat=PING_SECONDS, autoping=False, timeout=CLOSE_SECONDS, max_msg_size=LARGEST_FRAME
-                )
-
-    async def _answer(self, line: aiohttp.ClientWebSocketResponse, envelope: dict[str, Any]) -> None:
-        """Keep it first, acknowledge it then; what could not be kept comes again."""
-        if await self._take(envelope.get("payload")):
-            with suppress(aiohttp.ClientError, OSError):
-                await line.send_str(json.dumps({"envelope_id": envelope["envelope_id"]}))
+                ear.told() if self._mode == "http" else None
 
 
 def _envelope(frame: aiohttp.WSMessage) -> dict[str, Any]:

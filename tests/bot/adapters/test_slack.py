@@ -583,7 +583,7 @@ async def test_files_are_fetched_with_the_token_from_slack_alone(slack: FakeSlac
         with pytest.raises(DeliveryRejected):
             await door.fetch(Attachment(name="a", source=f"{TEAM} F1 {elsewhere}"), into)
     slack.will_answer("file", web.Response(status=302, headers={"Location": "https://evil.example"}))
-    with pytest.raises(ChannelRefused):
+    with pytest.raises(DeliveryRejected):
         await door.fetch(file, into)
     slack.will_answer("file", b"x" * (25 * 1024 * 1024 + 1))
     with pytest.raises(DeliveryRejected):
