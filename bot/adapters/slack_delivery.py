@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import UUID
 
 import aiohttp
 import structlog
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.adapters.slack_blocks import METADATA, buttons, clipped, render
+from bot.adapters.slack_blocks import buttons, clipped, render
 from bot.adapters.slack_events import Place
 from bot.adapters.slack_wire import FormRefused, MessageGone, StreamRefused, Wire, Workspace, faults
 from bot.domain.errors import AdapterError, ChannelRefused, DeliveryRejected, DeliveryUnknown
@@ -64,11 +63,18 @@ class Delivery:
         place, workspace = await self._whereabouts(outgoing)
         if place.user:
             raise DeliveryUnknown("Slack does not tell of what only one person sees")
-        message = await self._look_for(workspace, place, outgoing.id)
-        if message is None:
-            return None
-        is_whole = bool(message["metadata"]["event_payload"].get("is_whole")) and not outgoing.attachments
-        return Sent(channel_message_id=f"{place.channel}:{message['ts']}", is_whole=is_whole)
+        client, since = workspace.client, (outgoing.id.int >> 80) / 1000 - CLOCK_SKEW  # a UUIDv7 begins with its time
+        where: dict[str, Any] = {"channel": place.channel} | ({"ts": place.thread} if place.thread else {})
+        method: Any = client.conversations_replies if place.thread else client.conversations_history
+        with faults():
+            page = await method(**where, oldest=f"{since:.6f}", limit=MOST_MESSAGES, include_all_metadata=True)
+            for message in page.get("messages") or ():
+                told = (message.get("metadata") or {}).get("event_payload") or {}
+                is_ours = workspace.bot_user == message.get("user") or workspace.bot_id == message.get("bot_id")
+                if is_ours and told.get("id") == str(outgoing.id):
+                    is_whole = bool(told.get("is_whole")) and not outgoing.attachments
+                    return Sent(channel_message_id=f"{place.channel}:{message['ts']}", is_whole=is_whole)
+        return None
 
     async def show(self, outgoing: Outgoing) -> Sent:
         """See `Adapter.show`: a stream where there may be one, else a message that is edited."""
@@ -141,20 +147,6 @@ class Delivery:
         if files:
             with faults(writes=True):
                 await client.files_upload_v2(file_uploads=files, channel=place.channel, thread_ts=place.thread or None)
-
-    async def _look_for(self, workspace: Workspace, place: Place, reply: UUID) -> dict[str, Any] | None:
-        """The message that is a *reply*, as it stands there."""
-        client = workspace.client
-        since = f"{max((reply.int >> 80) / 1000 - CLOCK_SKEW, 0):.6f}" if reply.version == 7 else "0"
-        where: dict[str, Any] = {"channel": place.channel} | ({"ts": place.thread} if place.thread else {})
-        method: Any = client.conversations_replies if place.thread else client.conversations_history
-        with faults():
-            for message in (await method(**where, oldest=since, limit=MOST_MESSAGES, include_all_metadata=True)).get("messages") or ():
-                metadata = message.get("metadata") or {}
-                is_ours = workspace.bot_user == message.get("user") or workspace.bot_id == message.get("bot_id")
-                if is_ours and metadata.get("event_type") == METADATA and metadata["event_payload"].get("id") == str(reply):
-                    return dict(message)
-        return None
 
     async def _streamed(self, client: AsyncWebClient, place: Place, outgoing: Outgoing) -> str:
         """Let a stream grow, or begin one; its id, empty where an edit must show it: Slack has streams in threads alone, wants to know

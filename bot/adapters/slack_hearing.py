@@ -105,19 +105,14 @@ class Hearing:
     @open_to_all
     async def events(self, request: web.Request) -> web.Response:
         """POST /slack/events: everything that Slack sends over HTTP, known by its signature."""
-        ear, body = self._ear, await request.read()
-        if ear is None:
-            return web.Response(status=503, headers={"Retry-After": "5"})
+        body, headers = await request.read(), dict(request.headers)
         try:
-            is_signed = self._verifier.is_valid_request(body, dict(request.headers))
+            is_signed = self._verifier.is_valid_request(body, headers)
         except ValueError:
             is_signed = False
         if not is_signed:
             return web.Response(status=401)
-        response = await self._dispatch(body=body.decode(errors="replace"), headers=dict(request.headers))
-        if response.status == 200:
-            ear.told()
-        return await to_aiohttp_response(response)
+        return await to_aiohttp_response(await self._dispatch(body=body.decode(errors="replace"), headers=headers))
 
     async def _keep_line(self, ear: _Ear, session: aiohttp.ClientSession) -> None:
         """Hear by Socket Mode, on a line that is opened anew before Slack closes it. Raises ChannelUnavailable, ChannelRefused.
