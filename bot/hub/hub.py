@@ -285,9 +285,13 @@ class Hub:
         await self._late.look()
 
     def _promised(self, to_send: ToSend) -> None:
-        """Something is to be said that nobody asked for: whoever looks at the page sees it, and the workers are woken."""
+        """Something is to be said that nobody asked for: whoever looks at the page sees it, and the workers are woken.
+
+        Those who think as well: somebody may have been let in, and be owed the answer to what they wrote first.
+        """
         self.feed.publish(to_send.conversation_id, Said(message_id=to_send.message_id))
         self._outbox.wake(to_send.channel, to_send.conversation_id)
+        self._pool.wake(to_send.conversation_id)
 
     def _recorded(self, reply: Message | None, turn: Turn, event: InboxEvent) -> None:
         """Tell whoever waits for this reply, deliver it where that is still to be done, and catch up once a model is back."""
