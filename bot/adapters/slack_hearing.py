@@ -177,7 +177,7 @@ class Hearing:
             return BoltResponse(status=503, body="")
         event: dict[str, Any] = body["event"] if isinstance(body.get("event"), dict) else {}
         if event.get("type") in ("tokens_revoked", "app_uninstalled"):
-            ear.errands.create_task(self._revoked(team, event), name="slack: revoked")
+            ear.errands.create_task(self._wire.removed(team), name="slack: removed")
         elif workspace is not None and event.get("type") == "app_home_opened":
             self._errand(ear, self._show_home(ear, workspace, event))
         elif workspace is not None:
@@ -230,15 +230,6 @@ class Hearing:
                 log.warning("slack.errand_failed", error=str(error) or type(error).__name__)
 
         ear.errands.create_task(run(), name="slack errand")
-
-    async def _revoked(self, team: str, event: dict[str, Any]) -> None:
-        """Robbie was removed from a workspace. Raises ChannelRefused where it is that of the configured token."""
-        tokens = event.get("tokens")
-        if event.get("type") == "tokens_revoked" and not (isinstance(tokens, dict) and tokens.get("bot")):
-            return
-        if not await self._wire.uninstall(team):
-            raise ChannelRefused("Slack: Robbie was removed from the workspace")
-        log.warning("slack.uninstalled", team=team)
 
     async def _show_home(self, ear: _Ear, workspace: Workspace, event: dict[str, Any]) -> None:
         user = str(event.get("user") or "")

@@ -32,6 +32,7 @@ SCOPES = (
 """What Robbie asks a workspace for, as in the manifest."""
 CHANNEL, STATE = "slack", "oauth"
 STATE_LIFE = timedelta(minutes=10)
+"""As Bolt's cookie that goes with it."""
 KEPT = ("team_name", "bot_token", "bot_id", "bot_user_id", "user_id")
 
 
@@ -94,7 +95,6 @@ def install_routes(*, config: SlackConfig, grants: Grants, client: AsyncWebClien
         authorization_url=urljoin(config.api_url, "/oauth/v2/authorize"),
         installation_store=grants,
         state_store=grants,
-        state_expiration_seconds=int(STATE_LIFE.total_seconds()),
     )
     flow = AsyncOAuthFlow(client=client, settings=settings, logger=logging.getLogger("slack_bolt"))
 

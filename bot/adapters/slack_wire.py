@@ -110,10 +110,11 @@ class Wire:
         with faults():
             return str((await client.apps_connections_open(app_token=token))["url"])
 
-    async def uninstall(self, team: str) -> bool:
-        """*team* wants Robbie no more; False where its token stands in the configuration."""
-        await self._grants.remove(team)
-        return self._own is None or team != self._own.team
+    async def removed(self, team: str) -> None:
+        """*team* wants Robbie no more, it says. Raises ChannelRefused where it is that of the configured token, and so it is."""
+        own = await self.own()
+        if own is None or own.team != team:
+            await self._grants.remove(team)
 
 
 @contextmanager

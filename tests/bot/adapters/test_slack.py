@@ -242,6 +242,7 @@ async def test_a_revoked_token_is_refused(slack: FakeSlack, door: SlackAdapter, 
 async def test_a_token_that_is_revoked_later_ends_listening(slack: FakeSlack, door: SlackAdapter, reception: FakeReception):
     async with listening(door, reception) as task:
         await slack.connected()
+        slack.will_answer("auth.test", "token_revoked")
         await slack.sends({"type": "event_callback", "team_id": TEAM, "event": {"type": "tokens_revoked", "tokens": {"bot": [BOT]}}})
         with pytest.raises(ChannelRefused):
             await asyncio.wait_for(task, 5)
