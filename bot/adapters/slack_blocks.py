@@ -16,7 +16,6 @@ SECTION = 3_000
 """Characters of a section's text."""
 LONGEST_DRAFT = 3_000
 """Characters that the text area of a modal holds."""
-METADATA = "robbie_reply"
 
 Block = dict[str, Any]
 _ROW = 5
@@ -26,7 +25,7 @@ _MOST_BLOCKS = 100
 def render(outgoing: Outgoing, *, is_whole: bool = True) -> dict[str, Any]:
     """A reply as the Web API takes it: one message, which tells by its metadata what it is, and whether it is the *whole*."""
     texts = split(outgoing.text, Slack(), limit=SECTION) or ["…"]
-    metadata = {"event_type": METADATA, "event_payload": {"id": str(outgoing.id), "is_whole": is_whole}}
+    metadata = {"event_type": "robbie_reply", "event_payload": {"id": str(outgoing.id), "is_whole": is_whole}}
     under = buttons(outgoing.buttons) if is_whole else []
     return {"text": "\n\n".join(texts), "blocks": [*map(_section, texts), *under], "metadata": metadata}
 

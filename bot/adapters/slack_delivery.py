@@ -8,22 +8,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import UUID
 
 import aiohttp
 import structlog
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.adapters.slack_blocks import METADATA, buttons, clipped, render
+from bot.adapters.slack_blocks import buttons, clipped, render
 from bot.adapters.slack_events import Place
 from bot.adapters.slack_wire import FormRefused, MessageGone, StreamRefused, Wire, Workspace, faults
-from bot.domain.errors import AdapterError, ChannelRefused, ChannelUnavailable, DeliveryRejected, DeliveryUnknown
+from bot.domain.errors import AdapterError, ChannelRefused, DeliveryRejected, DeliveryUnknown
 from bot.domain.message import Attachment, Outgoing, Sent
 
 log = structlog.get_logger(__name__)
 
 LARGEST_FILE = 25 * 2**20
-FETCH_SECONDS = 60.0
 FALLBACK = 3_000
 """Characters of the text for notifications (Slack refuses 4,000 when it updates a message)."""
 LONGEST_STREAM = 11_000
@@ -65,11 +63,18 @@ class Delivery:
         place, workspace = await self._whereabouts(outgoing)
         if place.user:
             raise DeliveryUnknown("Slack does not tell of what only one person sees")
-        message = await self._look_for(workspace, place, outgoing.id)
-        if message is None:
-            return None
-        is_whole = bool(message["metadata"]["event_payload"].get("is_whole")) and not outgoing.attachments
-        return Sent(channel_message_id=f"{place.channel}:{message['ts']}", is_whole=is_whole)
+        client, since = workspace.client, (outgoing.id.int >> 80) / 1000 - CLOCK_SKEW  # a UUIDv7 begins with its time
+        where: dict[str, Any] = {"channel": place.channel} | ({"ts": place.thread} if place.thread else {})
+        method: Any = client.conversations_replies if place.thread else client.conversations_history
+        with faults():
+            page = await method(**where, oldest=f"{since:.6f}", limit=MOST_MESSAGES, include_all_metadata=True)
+            for message in page.get("messages") or ():
+                told = (message.get("metadata") or {}).get("event_payload") or {}
+                is_ours = workspace.bot_user == message.get("user") or workspace.bot_id == message.get("bot_id")
+                if is_ours and told.get("id") == str(outgoing.id):
+                    is_whole = bool(told.get("is_whole")) and not outgoing.attachments
+                    return Sent(channel_message_id=f"{place.channel}:{message['ts']}", is_whole=is_whole)
+        return None
 
     async def show(self, outgoing: Outgoing) -> Sent:
         """See `Adapter.show`: a stream where there may be one, else a message that is edited."""
@@ -89,15 +94,17 @@ class Delivery:
             there, own = urlsplit(url), urlsplit(self._api_url)
             if (there.scheme, there.netloc) not in (("https", "files.slack.com"), (own.scheme, own.netloc)):
                 raise DeliveryRejected("Slack: this file lies elsewhere")
-            headers, timeout = {"Authorization": f"Bearer {workspace.client.token}"}, aiohttp.ClientTimeout(total=FETCH_SECONDS)
+            headers = {"Authorization": f"Bearer {workspace.client.token}"}
             async with (
-                aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
+                aiohttp.ClientSession(trust_env=True) as session,
                 session.get(url, headers=headers, allow_redirects=False) as answer,
             ):
-                await _save(answer, attachment, into)
+                if answer.status != 200 or (answer.content_type == "text/html" and "html" not in attachment.media_type):
+                    raise DeliveryRejected(f"Slack: HTTP {answer.status} for a file, which needs the scope files:read")
+                await _save(answer, into)
 
     async def _whereabouts(self, outgoing: Outgoing) -> tuple[Place, Workspace]:
-        place = Place.of(outgoing.address)
+        place = Place.of(outgoing.address.conversation)
         return place, await self._wire.get(place.team)
 
     async def _put(self, client: AsyncWebClient, place: Place, form: dict[str, Any], old: str) -> str:
@@ -140,20 +147,6 @@ class Delivery:
         if files:
             with faults(writes=True):
                 await client.files_upload_v2(file_uploads=files, channel=place.channel, thread_ts=place.thread or None)
-
-    async def _look_for(self, workspace: Workspace, place: Place, reply: UUID) -> dict[str, Any] | None:
-        """The message that is a *reply*, as it stands there."""
-        client = workspace.client
-        since = f"{max((reply.int >> 80) / 1000 - CLOCK_SKEW, 0):.6f}" if reply.version == 7 else "0"
-        where: dict[str, Any] = {"channel": place.channel} | ({"ts": place.thread} if place.thread else {})
-        method: Any = client.conversations_replies if place.thread else client.conversations_history
-        with faults():
-            for message in (await method(**where, oldest=since, limit=MOST_MESSAGES, include_all_metadata=True)).get("messages") or ():
-                metadata = message.get("metadata") or {}
-                is_ours = workspace.bot_user == message.get("user") or workspace.bot_id == message.get("bot_id")
-                if is_ours and metadata.get("event_type") == METADATA and metadata["event_payload"].get("id") == str(reply):
-                    return dict(message)
-        return None
 
     async def _streamed(self, client: AsyncWebClient, place: Place, outgoing: Outgoing) -> str:
         """Let a stream grow, or begin one; its id, empty where an edit must show it: Slack has streams in threads alone, wants to know
@@ -210,14 +203,8 @@ async def _in_form(method: Any, form: dict[str, Any], **where: Any) -> Any:
             return await method(**where, **form | {"blocks": [], "parse": "none"})
 
 
-async def _save(answer: aiohttp.ClientResponse, attachment: Attachment, into: Path) -> None:
-    """Write what comes to a file. Raises AdapterError where it is none, or too much."""
-    if answer.status == 429 or answer.status >= 500:
-        raise ChannelUnavailable(f"Slack: HTTP {answer.status} for a file")
-    if answer.status in (301, 302, 303, 307, 308, 401, 403) or (answer.content_type == "text/html" and "html" not in attachment.media_type):
-        raise ChannelRefused("Slack: a file is not given out: needs the scope files:read")
-    if answer.status != 200:
-        raise DeliveryRejected(f"Slack: HTTP {answer.status} for a file")
+async def _save(answer: aiohttp.ClientResponse, into: Path) -> None:
+    """Write what comes to a file. Raises DeliveryRejected where it is too much."""
     written = 0
     with await asyncio.to_thread(into.open, "wb") as file:
         async for chunk in answer.content.iter_chunked(1 << 18):

@@ -41,9 +41,9 @@ class Place:
     user: str = ""
 
     @classmethod
-    def of(cls, address: Address) -> Place:
-        """The place that *address* names."""
-        team, _, rest = address.conversation.partition("/")
+    def of(cls, conversation: str) -> Place:
+        """The place that the key of a *conversation* names."""
+        team, _, rest = conversation.partition("/")
         channel, _, last = rest.partition("/")
         user = last.removeprefix(_WHISPER) if last.startswith(_WHISPER) else ""
         return cls(team=team, channel=channel, thread="" if user else last, user=user)
@@ -239,7 +239,7 @@ def _submission(scene: Scene) -> Inbound | None:
     except ValueError:
         return None
     code, text = _text(kept, "code"), _text(view, "state", "values", EDIT_VIEW, EDIT_VIEW, "value")
-    place = Place.of(Address(channel=CHANNEL, conversation=_text(kept, "conversation")))
+    place = Place.of(_text(kept, "conversation"))
     is_ours = _text(view, "callback_id") == EDIT_VIEW and place.team == scene.team and _ID.fullmatch(place.channel)
     if not is_ours or not code or not text:
         return None

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import math
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 from weakref import WeakValueDictionary
 
+import aiohttp
 import structlog
 from aiohttp import web
 from slack_bolt.adapter.aiohttp import to_aiohttp_response
@@ -21,18 +25,28 @@ from slack_sdk.signature import SignatureVerifier
 
 from bot.adapters.slack_blocks import LONGEST_DRAFT, draft_modal, home, pressed
 from bot.adapters.slack_events import CHANNEL, Place, edited_code, mentions, to_inbound
-from bot.adapters.slack_socket import Socket
 from bot.adapters.slack_wire import Wire, Workspace, faults
 from bot.config import SlackConfig
-from bot.domain.address import Address, Sender, SessionType
+from bot.domain.address import Sender, SessionType
 from bot.domain.clock import Clock
-from bot.domain.errors import AdapterError, ChannelRefused, ChannelUnavailable, StorageUnavailable
+from bot.domain.errors import AdapterError, ChannelRefused, ChannelUnavailable, DeliveryRejected, StorageUnavailable
 from bot.domain.message import Inbound, InboundKind
 from bot.domain.ports import Reception
 from bot.hub.server import open_to_all
 from storage.database import Database
 
 log = structlog.get_logger(__name__)
+
+OPEN_SECONDS = 15.0
+CLOSE_SECONDS = aiohttp.ClientWSTimeout(ws_close=1.0)
+"""A deaf line does not say farewell."""
+PING_SECONDS = 10.0
+"""How often Slack is asked for a sign of life."""
+OFTEN_SECONDS = 15.0
+"""Slack asks for one itself every few seconds; the pause that shows it to. From then on an answer to our own proves no more than that some
+server still stands.
+"""
+LARGEST_FRAME = 16 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,8 +73,13 @@ class Hearing:
         logger = logging.getLogger("slack_bolt")
         logger.setLevel(logging.ERROR)
 
-        async def authorize(team_id: str | None) -> Any:  # Bolt's own annotation knows no refusal
-            return await self._authorize(team_id or "")
+        async def authorize(team_id: str | None, context: AsyncBoltContext) -> Any:  # Bolt's own annotation knows no refusal
+            try:
+                workspace = context["workspace"] = await wire.get(team_id or "")
+            except DeliveryRejected:
+                return None  # Bolt drops what comes from a workspace that did not let Robbie in
+            who = {"bot_user_id": workspace.bot_user, "bot_id": workspace.bot_id, "bot_token": workspace.client.token}
+            return AuthorizeResult(enterprise_id=None, team_id=team_id, **who)
 
         self._app = AsyncApp(name="robbie", logger=logger, authorize=authorize, request_verification_enabled=False)
         self._app.error(self._failed)
@@ -70,15 +89,15 @@ class Hearing:
         """See `Door.listen`."""
         await self._wire.own()
         try:
-            async with asyncio.TaskGroup() as errands:
-                self._ear = _Ear(reception=reception, told=told, errands=errands)
-                errands.create_task(self._watch(told), name="slack: is the token good")
+            async with aiohttp.ClientSession(trust_env=True) as session, asyncio.TaskGroup() as errands:
+                self._ear = ear = _Ear(reception=reception, told=told, errands=errands)
+                errands.create_task(self._watch(ear), name="slack: is the token good")
                 if self._mode == "socket":
-                    await Socket(address=self._wire.socket_url, take=self._take, told=told).run()
-                told()
-                await asyncio.Event().wait()
-        except ExceptionGroup as group:
-            raise _worst(group) from None
+                    await self._keep_line(ear, session)
+                else:
+                    told()
+        except ExceptionGroup as group:  # of several reasons to end, a refusal says most
+            raise (group.subgroup(ChannelRefused) or group).exceptions[0] from None
         finally:
             self._ear = None
         raise AssertionError("listening has no end of its own")
@@ -86,23 +105,55 @@ class Hearing:
     @open_to_all
     async def events(self, request: web.Request) -> web.Response:
         """POST /slack/events: everything that Slack sends over HTTP, known by its signature."""
-        ear, body = self._ear, await request.read()
-        if ear is None:
-            return web.Response(status=503, headers={"Retry-After": "5"})
+        body, headers = await request.read(), dict(request.headers)
         try:
-            is_signed = self._verifier.is_valid_request(body, dict(request.headers))
+            is_signed = self._verifier.is_valid_request(body, headers)
         except ValueError:
             is_signed = False
         if not is_signed:
             return web.Response(status=401)
-        response = await self._dispatch(body=body.decode(errors="replace"), headers=dict(request.headers))
-        if response.status == 200:
-            ear.told()
-        return await to_aiohttp_response(response)
+        return await to_aiohttp_response(await self._dispatch(body=body.decode(errors="replace"), headers=headers))
 
-    async def _take(self, payload: Any) -> bool:
-        """Whether what came through a socket is kept, or done with."""
-        return (await self._dispatch(mode="socket_mode", body=payload)).status == 200
+    async def _keep_line(self, ear: _Ear, session: aiohttp.ClientSession) -> None:
+        """Hear by Socket Mode, on a line that is opened anew before Slack closes it. Raises ChannelUnavailable, ChannelRefused.
+
+        Slack's own client would reconnect by itself for ever, so that nobody could tell a channel that fell from one that is quiet, and
+        it hides the frames by which a deaf line is known.
+        """
+        pinged_at, is_pinged_often, is_replaced = -math.inf, False, False
+        async with await self._open_line(session) as line:
+            async for frame in line:
+                if frame.type is aiohttp.WSMsgType.PING:
+                    now = asyncio.get_running_loop().time()
+                    pinged_at, is_pinged_often = now, is_pinged_often or now - pinged_at < OFTEN_SECONDS
+                    with suppress(aiohttp.ClientError, OSError):
+                        await line.pong(frame.data)
+                if frame.type is not aiohttp.WSMsgType.PONG or not is_pinged_often:
+                    ear.told()
+                envelope = _envelope(frame)
+                if envelope.get("type") == "disconnect" and envelope.get("reason") == "link_disabled":
+                    raise ChannelRefused("Slack: Socket Mode was switched off for this app")
+                if envelope.get("type") == "disconnect" and not is_replaced:
+                    is_replaced = True
+                    ear.errands.create_task(self._keep_line(ear, session), name="slack: the next line")
+                elif isinstance(envelope.get("envelope_id"), str):
+                    ear.errands.create_task(self._answer(line, envelope), name="slack envelope")
+        if not is_replaced:
+            raise ChannelUnavailable("Slack hung up")
+
+    async def _open_line(self, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
+        with faults():
+            async with asyncio.timeout(OPEN_SECONDS):
+                url = await self._wire.socket_url()
+                return await session.ws_connect(
+                    url, heartbeat=PING_SECONDS, autoping=False, timeout=CLOSE_SECONDS, max_msg_size=LARGEST_FRAME
+                )
+
+    async def _answer(self, line: aiohttp.ClientWebSocketResponse, envelope: dict[str, Any]) -> None:
+        """Keep it first, acknowledge it then; what could not be kept comes again."""
+        if (await self._dispatch(mode="socket_mode", body=envelope.get("payload"))).status == 200:
+            with suppress(aiohttp.ClientError, OSError):
+                await line.send_json({"envelope_id": envelope["envelope_id"]})
 
     async def _dispatch(self, **request: Any) -> BoltResponse:
         """Have Bolt read it and bring it to `_hear`."""
@@ -119,22 +170,14 @@ class Hearing:
         log.error("slack.bad_event", exc_info=error)
         return BoltResponse(status=200, body="")
 
-    async def _authorize(self, team: str) -> AuthorizeResult | None:
-        """Who Robbie is in a workspace; Bolt drops what comes from one that did not let him in."""
-        if (workspace := await self._wire.find(team)) is None:
-            return None
-        bot, bot_id, token = workspace.bot_user, workspace.bot_id, workspace.client.token
-        return AuthorizeResult(enterprise_id=None, team_id=team, bot_user_id=bot, bot_id=bot_id, bot_token=token)
-
     async def _hear(self, body: dict[str, Any], context: AsyncBoltContext) -> BoltResponse:
         """Every event: stored, then acknowledged; what could not be stored comes again, what is broken does not (see `_failed`)."""
-        ear, team = self._ear, context.team_id or ""
+        ear, team, workspace = self._ear, context.team_id or "", context.get("workspace")
         if ear is None:
             return BoltResponse(status=503, body="")
         event: dict[str, Any] = body["event"] if isinstance(body.get("event"), dict) else {}
-        workspace = await self._wire.find(team)
         if event.get("type") in ("tokens_revoked", "app_uninstalled"):
-            ear.errands.create_task(self._revoked(team, event), name="slack: revoked")
+            ear.errands.create_task(self._wire.removed(team), name="slack: removed")
         elif workspace is not None and event.get("type") == "app_home_opened":
             self._errand(ear, self._show_home(ear, workspace, event))
         elif workspace is not None:
@@ -145,7 +188,7 @@ class Hearing:
 
     async def _bring(self, ear: _Ear, workspace: Workspace, inbound: Inbound, body: dict[str, Any]) -> None:
         """Store *inbound*, if it is Robbie's business; those of one channel in the order in which they came."""
-        async with self._turns.setdefault(Place.of(inbound.address).channel, asyncio.Lock()):
+        async with self._turns.setdefault(Place.of(inbound.address.conversation).channel, asyncio.Lock()):
             placed = await self._placed(inbound, is_called=mentions(body, workspace.bot_user))
             if placed is None:
                 return
@@ -160,13 +203,12 @@ class Hearing:
 
     async def _placed(self, inbound: Inbound, *, is_called: bool) -> Inbound | None:
         """*inbound* with its true conversation, as our own records have it; None where Robbie does not take part in that."""
-        place, kind = Place.of(inbound.address), inbound.kind
+        place, kind = Place.of(inbound.address.conversation), inbound.kind
         async with self._database.reading() as work:
             if kind is InboundKind.REACTION:
                 said = await work.messages.find_on_channel(CHANNEL, inbound.target)
                 there = await work.conversations.find_by_id(said.conversation_id) if said else None
-                session = SessionType(there.session_type) if there else SessionType.SHARED
-                return replace(inbound, address=Address(channel=CHANNEL, conversation=there.key, session_type=session)) if there else None
+                return replace(inbound, address=Place.of(there.key).address()) if there else None
             if kind is InboundKind.COMMAND and place.channel.startswith("D"):
                 # Two people may be alone there without Robbie; where he is one of the two, something was said before.
                 direct = Place(team=place.team, channel=place.channel).address()
@@ -189,18 +231,7 @@ class Hearing:
 
         ear.errands.create_task(run(), name="slack errand")
 
-    async def _revoked(self, team: str, event: dict[str, Any]) -> None:
-        """Robbie was removed from a workspace. Raises ChannelRefused where it is that of the configured token."""
-        tokens = event.get("tokens")
-        if event.get("type") == "tokens_revoked" and not (isinstance(tokens, dict) and tokens.get("bot")):
-            return
-        if not await self._wire.uninstall(team):
-            raise ChannelRefused("Slack: Robbie was removed from the workspace")
-        log.warning("slack.uninstalled", team=team)
-
     async def _show_home(self, ear: _Ear, workspace: Workspace, event: dict[str, Any]) -> None:
-        if event.get("tab") not in (None, "home"):
-            return
         user = str(event.get("user") or "")
         cards = await ear.reception.overview(Sender(channel=CHANNEL, account=f"{workspace.team}/{user}"))
         await workspace.client.views_publish(user_id=user, view=home(cards, direct=str(event.get("channel") or "")))
@@ -228,7 +259,7 @@ class Hearing:
             where, text = {"channel": body["channel"]["id"], "ts": message["ts"]}, str(message.get("text"))[:LONGEST_DRAFT]
             await workspace.client.chat_update(**where, text=text, blocks=pressed(message["blocks"], **what))
 
-    async def _watch(self, told: Callable[[], None]) -> None:
+    async def _watch(self, ear: _Ear) -> None:
         """Ask each minute whether the configured token is good: a sign of life where there is no line. Raises ChannelRefused."""
         while True:
             await asyncio.sleep(self._watch_seconds)
@@ -237,12 +268,14 @@ class Hearing:
             except ChannelUnavailable as error:
                 log.info("slack.unanswered", error=str(error))
             else:
-                told() if self._mode == "http" else None
+                ear.told() if self._mode == "http" else None
 
 
-def _worst(group: ExceptionGroup[Exception]) -> Exception:
-    """The one error that says most about why several things ended: a refusal, else that Slack is away."""
-    worst: Exception = group.subgroup(ChannelRefused) or group.subgroup(AdapterError) or group
-    while isinstance(worst, ExceptionGroup):
-        worst = worst.exceptions[0]
-    return worst
+def _envelope(frame: aiohttp.WSMessage) -> dict[str, Any]:
+    """What *frame* holds; nothing where it is none of Slack's JSON."""
+    try:
+        read = json.loads(frame.data) if frame.type is aiohttp.WSMsgType.TEXT else {}
+    except (ValueError, RecursionError):
+        log.warning("slack.unreadable")
+        return {}
+    return read if isinstance(read, dict) else {}

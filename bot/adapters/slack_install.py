@@ -20,6 +20,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.config import SlackConfig
 from bot.domain.clock import Clock
+from bot.domain.errors import NotAllowed
+from bot.hub.auth import visitor_of
 from bot.hub.server import open_to_all
 from storage.database import Database
 
@@ -30,6 +32,7 @@ SCOPES = (
 """What Robbie asks a workspace for, as in the manifest."""
 CHANNEL, STATE = "slack", "oauth"
 STATE_LIFE = timedelta(minutes=10)
+"""As Bolt's cookie that goes with it."""
 KEPT = ("team_name", "bot_token", "bot_id", "bot_user_id", "user_id")
 
 
@@ -82,7 +85,7 @@ class Grants(AsyncInstallationStore, AsyncOAuthStateStore):
 
 
 def install_routes(*, config: SlackConfig, grants: Grants, client: AsyncWebClient, public_url: str) -> list[web.RouteDef]:
-    """Bolt's own flow, with our stores: whoever is signed in here may begin; who comes back from Slack is known by the state."""
+    """Bolt's own flow, with our stores: the owner begins; who comes back from Slack is known by the state."""
     settings = AsyncOAuthSettings(
         client_id=config.client_id,
         client_secret=config.client_secret.get_secret_value() if config.client_secret else "",
@@ -92,11 +95,12 @@ def install_routes(*, config: SlackConfig, grants: Grants, client: AsyncWebClien
         authorization_url=urljoin(config.api_url, "/oauth/v2/authorize"),
         installation_store=grants,
         state_store=grants,
-        state_expiration_seconds=int(STATE_LIFE.total_seconds()),
     )
     flow = AsyncOAuthFlow(client=client, settings=settings, logger=logging.getLogger("slack_bolt"))
 
     async def begin(request: web.Request) -> web.Response:
+        if not visitor_of(request).person.is_owner:
+            raise NotAllowed("only the owner brings Robbie into a workspace")
         return await to_aiohttp_response(await flow.handle_installation(await to_bolt_request(request)))
 
     @open_to_all

@@ -81,29 +81,27 @@ class Wire:
         token = self._config.bot_token.get_secret_value() if self._config.bot_token else ""
         if not token:
             return None
-        self._own = await _examined(self.client(token))
+        client = self.client(token)
+        with faults():
+            told = await client.auth_test()
+            team, name, user, bot = (str(told.get(key) or "") for key in ("team_id", "team", "user_id", "bot_id"))
+            scopes = frozenset(filter(None, str(told.headers.get("x-oauth-scopes") or "").replace(" ", "").split(",")))
+        self._own = Workspace(team=team, name=name, bot_user=user, bot_id=bot, client=client, scopes=scopes)
         return self._own
-
-    async def find(self, team: str) -> Workspace | None:
-        """The workspace *team*, if it let Robbie in. Raises AdapterError, StorageUnavailable."""
-        own = self._own or await self.own()
-        if own is not None and own.team == team:
-            return own
-        granted = await self._grants.find(team)
-        if granted is None:
-            return None
-        bot_user, bot_id, client = granted.bot_user_id or "", granted.bot_id or "", self.client(granted.bot_token or "")
-        return Workspace(team=team, name=granted.team_name or team, bot_user=bot_user, bot_id=bot_id, client=client)
 
     async def get(self, team: str) -> Workspace:
         """The workspace *team*. Raises AdapterError: DeliveryRejected where it did not let Robbie in."""
+        own = self._own or await self.own()
+        if own is not None and own.team == team:
+            return own
         try:
-            workspace = await self.find(team)
+            granted = await self._grants.find(team)
         except StorageUnavailable as error:
             raise ChannelUnavailable("Slack: the tokens of workspaces cannot be read") from error
-        if workspace is None:
+        if granted is None:
             raise DeliveryRejected(f"Slack: Robbie is not, or no longer, in the workspace {team}")
-        return workspace
+        bot_user, bot_id, client = granted.bot_user_id or "", granted.bot_id or "", self.client(granted.bot_token or "")
+        return Workspace(team=team, name=granted.team_name or team, bot_user=bot_user, bot_id=bot_id, client=client)
 
     async def socket_url(self) -> str:
         """The address of a new line for Socket Mode. Raises AdapterError."""
@@ -112,19 +110,11 @@ class Wire:
         with faults():
             return str((await client.apps_connections_open(app_token=token))["url"])
 
-    async def uninstall(self, team: str) -> bool:
-        """*team* wants Robbie no more; False where its token stands in the configuration."""
-        await self._grants.remove(team)
-        return self._own is None or team != self._own.team
-
-
-async def _examined(client: AsyncWebClient) -> Workspace:
-    """Whose token *client* shows, and what it may do. Raises AdapterError."""
-    with faults():
-        told = await client.auth_test()
-        team, name, user, bot = (str(told.get(key) or "") for key in ("team_id", "team", "user_id", "bot_id"))
-        scopes = frozenset(filter(None, str(told.headers.get("x-oauth-scopes") or "").replace(" ", "").split(",")))
-    return Workspace(team=team, name=name, bot_user=user, bot_id=bot, client=client, scopes=scopes)
+    async def removed(self, team: str) -> None:
+        """*team* wants Robbie no more, it says. Raises ChannelRefused where it is that of the configured token, and so it is."""
+        own = await self.own()
+        if own is None or own.team != team:
+            await self._grants.remove(team)
 
 
 @contextmanager

@@ -287,7 +287,7 @@ class Hub:
     def _promised(self, to_send: ToSend) -> None:
         """Something is to be said that nobody asked for: whoever looks at the page sees it, and the workers are woken.
 
-        Those who think too: a stranger who was let in is told so in the act by which their first words want an answer again.
+        Those who think as well: somebody may have been let in, and be owed the answer to what they wrote first.
         """
         self.feed.publish(to_send.conversation_id, Said(message_id=to_send.message_id))
         self._outbox.wake(to_send.channel, to_send.conversation_id)

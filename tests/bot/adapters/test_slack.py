@@ -16,16 +16,18 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 from pydantic import SecretStr
 
 from bot.adapters.slack import SlackAdapter
 from bot.config import SlackConfig
-from bot.domain.address import Address, Sender, SessionType
+from bot.domain.address import Address, Person, Sender, SessionType
 from bot.domain.clock import new_id
-from bot.domain.errors import ChannelRefused, ChannelUnavailable, DeliveryRejected, DeliveryUnknown, StorageUnavailable
+from bot.domain.errors import ChannelRefused, ChannelUnavailable, DeliveryRejected, DeliveryUnknown, NotAllowed, StorageUnavailable
 from bot.domain.finding import Status
 from bot.domain.message import Attachment, Button, Inbound, Outgoing, OutgoingKind
 from bot.domain.ports import Card
+from bot.hub.auth import _VISITOR, Pass, Visitor
 from storage.database import Database
 from tests.clock import FakeClock
 from tests.slack_fake import ALLAN, BOT, CHANNEL, CUT, DIRECT, TEAM, FakeSlack, fake_slack
@@ -240,6 +242,7 @@ async def test_a_revoked_token_is_refused(slack: FakeSlack, door: SlackAdapter, 
 async def test_a_token_that_is_revoked_later_ends_listening(slack: FakeSlack, door: SlackAdapter, reception: FakeReception):
     async with listening(door, reception) as task:
         await slack.connected()
+        slack.will_answer("auth.test", "token_revoked")
         await slack.sends({"type": "event_callback", "team_id": TEAM, "event": {"type": "tokens_revoked", "tokens": {"bot": [BOT]}}})
         with pytest.raises(ChannelRefused):
             await asyncio.wait_for(task, 5)
@@ -336,7 +339,12 @@ async def test_the_home_tab_shows_what_is_to_be_known(slack: FakeSlack, door: Sl
 
 @asynccontextmanager
 async def served(door: SlackAdapter) -> AsyncIterator[str]:
-    app = web.Application()
+    @web.middleware
+    async def signed_in(request: web.Request, handler: Any) -> web.StreamResponse:
+        request[_VISITOR] = Visitor(person=Person(id=new_id(), name="Allan", role="owner", timezone="UTC"), shown=Pass.SESSION)
+        return await handler(request)
+
+    app = web.Application(middlewares=[signed_in])
     app.add_routes(door.routes)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
@@ -576,7 +584,7 @@ async def test_files_are_fetched_with_the_token_from_slack_alone(slack: FakeSlac
         with pytest.raises(DeliveryRejected):
             await door.fetch(Attachment(name="a", source=f"{TEAM} F1 {elsewhere}"), into)
     slack.will_answer("file", web.Response(status=302, headers={"Location": "https://evil.example"}))
-    with pytest.raises(ChannelRefused):
+    with pytest.raises(DeliveryRejected):
         await door.fetch(file, into)
     slack.will_answer("file", b"x" * (25 * 1024 * 1024 + 1))
     with pytest.raises(DeliveryRejected):
@@ -633,6 +641,15 @@ async def test_a_workspace_installs_and_is_spoken_to_by_its_own_token(slack: Fak
         async with asyncio.timeout(5):
             while await database_tokens(database):
                 await asyncio.sleep(0.01)
+
+
+async def test_nobody_but_the_owner_brings_robbie_into_a_workspace(slack: FakeSlack, database: Database):
+    door = make(slack, database, client_id="1.2", client_secret=SecretStr("s"))
+    (begin,) = [route.handler for route in door.routes if route.path == "/slack/install"]
+    request = make_mocked_request("GET", "/slack/install")
+    request[_VISITOR] = Visitor(person=Person(id=new_id(), name="Grace", role="member", timezone="UTC"), shown=Pass.SESSION)
+    with pytest.raises(NotAllowed):
+        await begin(request)
 
 
 def test_installing_needs_sign_in_and_slack_itself_does_not(slack: FakeSlack, database: Database):
