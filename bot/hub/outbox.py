@@ -23,6 +23,7 @@ from bot.hub.workers import ConversationPool
 from storage.database import Database
 from storage.models.messaging import Conversation, Message, OutboxItem, OutboxState
 from storage.repositories.base import Claim
+from storage.repositories.inbox import Asked
 from storage.repositories.outbox import Promised
 
 log = structlog.get_logger(__name__)
@@ -73,13 +74,16 @@ class Outbox:
         adapter = self._adapters.get(channel)
         return adapter is not None and adapter.capabilities.show_seconds > 0
 
-    def showing(self, item: OutboxItem, conversation: Conversation, asked: Message) -> Showing:
-        """Lets a reply be seen on its channel while it grows; the item learns which message shows it."""
+    def showing(self, item: OutboxItem, conversation: Conversation, asked: Asked) -> Showing:
+        """Lets a reply be seen on its channel while it grows, unless somebody else answers by now; the item learns what shows it."""
         adapter, known = self._adapters[conversation.channel], item.channel_message_id
 
         async def show(text: str) -> Sent:
             nonlocal known
-            outgoing = _addressed(item, conversation, asked.details or {}, asked.external_id)
+            async with self._database.reading() as work:
+                if not await work.inbox.is_held(asked.event):
+                    raise Conflict(f"event {asked.event.id} is answered anew")
+            outgoing = _addressed(item, conversation, asked.details, asked.message.external_id)
             sent = await self._bounded(adapter.show(replace(outgoing, text=text, channel_message_id=known)))
             known = sent.channel_message_id or known
             return sent

@@ -121,7 +121,7 @@ class Pairing:
         if conversation is not None:
             told = f"{self._owner} has let you in. I am Robbie, their chief of staff; `/help` shows what I can do."
             await say(work, conversation, stranger.id, told, now=self._clock.now())
-            await work.inbox.reopen(event_id, InboxState.RECEIVED, among=(InboxState.NOTED,))
+            await work.inbox.reopen(event_id, InboxState.RECEIVED)
 
     async def reject(self, code: str) -> str | None:
         """The stranger of this code stays one, and hears nothing; who that is, None where there is no such code."""

@@ -183,6 +183,8 @@ class Thinkers:
             await work.inbox.settle(event, state, now=now, deferred_at=now if turn.queued else event.deferred_at)
             await self._record_usage(work, event.id, turn)
             if not await self._is_told(work, asked, turn):
+                if stream.is_promised or event.attempts > 1:  # what was shown of another answer stays as it is
+                    await work.outbox.void(event.id)
                 return None, await work.inbox.has_more(event.conversation_id)
             reply = _reply(asked, turn, id=new_id(), at=now)
             reply.recovered = await work.outbox.promise(
@@ -192,6 +194,7 @@ class Thinkers:
                 delivered=self._outbox.pulls(event.channel),
                 streamed=stream.is_promised,
                 retried=(event.attempts > 1 and not stream.is_open) or stream.is_doubtful,
+                shown_in=stream.shown_in,
                 now=now,
             )
             await work.messages.add(reply)
@@ -283,6 +286,11 @@ class _Stream:
         self.is_doubtful = False  # the channel may show something that is not known of
         self.begin()
 
+    @property
+    def shown_in(self) -> str | None:
+        """The channel's message that shows it, where one is known of."""
+        return None if self._channel is None else self._channel.shown_in
+
     def begin(self) -> None:
         """What comes next is the beginning of a reply: it stands in the place of whatever an earlier try has shown."""
         self._unseen, self._is_new, self._whole = "", True, ""
@@ -319,6 +327,9 @@ class _Stream:
         self.is_promised = True
         try:
             async with self._database.unit_of_work() as work:
+                if not await work.inbox.is_held(self._event):  # it was changed, or passed to somebody else
+                    self._is_barred = True
+                    return False
                 where = {"conversation_id": self._event.conversation_id, "event_id": self._event.id}
                 item = await work.outbox.open_stream(**where, claim=self._claim())
                 conversation = await work.conversations.find_by_id(self._event.conversation_id) if shows else None
@@ -327,7 +338,7 @@ class _Stream:
             self._is_barred = True
             return False
         if conversation is not None:
-            self._channel = self._outbox.showing(item, conversation, self._asked.message)
+            self._channel = self._outbox.showing(item, conversation, self._asked)
         self.is_open = True
         return True
 

@@ -62,6 +62,7 @@ _ADD_EVENT = insert_or_skip(InboxEvent)
 _EVENT = _EVENTS.where(
     InboxEvent.channel == given("channel"), InboxEvent.account == given("account"), InboxEvent.external_id == given("external_id")
 )
+_EVENT_TO_CHANGE = _EVENT.with_for_update()
 _EVENT_BY_ID = _EVENTS.where(InboxEvent.id == given("event"))
 _HEAD = _EVENT_IDS.where(InboxEvent.state.in_(WAITING)).order_by(case((InboxEvent.state == InboxState.CLAIMED, 0), else_=1), InboxEvent.id)
 _CLAIM = update(InboxEvent).where(ours(InboxEvent)).values(attempts=InboxEvent.attempts + 1).returning(InboxEvent)
@@ -70,6 +71,11 @@ _CLAIM_QUEUED = _CLAIM.where(InboxEvent.id == given("event"), InboxEvent.state =
 _UNCLAIMED = _EVENT_IDS.where(InboxEvent.state == InboxState.RECEIVED)
 _SETTLE_EVENT = update(InboxEvent).where(
     _HELD, InboxEvent.id == given("event"), InboxEvent.owner == given("holder"), InboxEvent.attempts == given("attempt")
+)
+_IS_HELD = (
+    select(InboxEvent.id)
+    .where(_HELD, InboxEvent.id == given("event"), InboxEvent.owner == given("holder"), InboxEvent.attempts == given("attempt"))
+    .with_for_update()
 )
 _ASKED = (
     select(Message, User)
@@ -94,7 +100,7 @@ _QUEUED = (
 )
 _REOPEN = (
     update(InboxEvent)
-    .where(ours(InboxEvent), InboxEvent.id == given("event"), InboxEvent.state.in_(given("states", expanding=True)))
+    .where(ours(InboxEvent), InboxEvent.id == given("event"))
     .values(owner=None, lease_until=None, answered_at=None, next_attempt_at=None)
 )
 _ANSWERED_SINCE = select(func.count()).where(
@@ -117,6 +123,10 @@ class Inbox(Repository):
     async def find(self, *, channel: str, account: str, external_id: str) -> InboxEvent | None:
         """The event which a channel gave this id."""
         return await self._first(InboxEvent, _EVENT, channel=channel, account=account, external_id=external_id)
+
+    async def find_to_change(self, *, channel: str, account: str, external_id: str) -> InboxEvent | None:
+        """As `find`; nobody else can change it before this act ends."""
+        return await self._first(InboxEvent, _EVENT_TO_CHANGE, channel=channel, account=account, external_id=external_id)
 
     async def find_by_id(self, event_id: UUID) -> InboxEvent | None:
         """The event of this id."""
@@ -147,9 +157,13 @@ class Inbox(Repository):
         message, user = split((await self._execute(_ASKED, event=event.id)).one(), Message, User)
         return Asked(event=event, message=message, user=user)
 
-    async def reopen(self, event_id: UUID, state: InboxState, *, among: Collection[InboxState]) -> bool:
-        """An event gets another state, whoever holds it, if it is in one of those; whether it was."""
-        return await self._changes(_REOPEN, event=event_id, states=list(among), state=state)
+    async def reopen(self, event_id: UUID, state: InboxState) -> None:
+        """An event gets another state, whoever holds it: that claim is void."""
+        await self._changes(_REOPEN, event=event_id, state=state)
+
+    async def is_held(self, event: InboxEvent) -> bool:
+        """Whether a claim still counts; it does at least until this act ends."""
+        return await self._value(_IS_HELD, event=event.id, holder=event.owner, attempt=event.attempts) is not None
 
     async def asked_since(self, channel: str, account: str, since: datetime) -> int:
         """How much an account has asked since a moment, without what wants no answer."""

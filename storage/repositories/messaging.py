@@ -90,7 +90,7 @@ _ON_CHANNEL = (
 _MARK_RECOVERED = update(Message).where(ours(Message), Message.id == given("message")).values(recovered=True)
 _OF_CONVERSATION = select(Message).where(ours(Message), Message.conversation_id == given("conversation")).limit(given("limit"))
 _LATEST = _OF_CONVERSATION.where(Message.id < given("before")).order_by(Message.id.desc())
-_LAST_SAID = _LATEST.where(Message.direction == "out")
+_LAST_SAID = _LATEST.where(Message.direction == "out", Message.kind != DELETED)
 _SINCE = _OF_CONVERSATION.where(Message.id > given("after")).order_by(Message.id)
 _SAID_BY = (
     select(Message)
@@ -163,9 +163,9 @@ class Messages(Repository):
         """What Robbie said in the message which the channel gave this id."""
         return await self._first(Message, _ON_CHANNEL, channel=channel, shown=f",{channel_message_id},")
 
-    async def change_text(self, message_id: UUID, text: str) -> None:
+    async def change_text(self, message_id: UUID, text: str, digest: str) -> None:
         """A message reads so from now on."""
-        await self._changes(_CHANGE_TEXT, message=message_id, text=text)
+        await self._changes(_CHANGE_TEXT, message=message_id, text=text, digest=digest)
 
     async def withdraw(self, message_id: UUID) -> None:
         """Nobody is told of a message again."""
