@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,8 @@ import pytest
 from bot.config import IdentityConfig, PersonConfig
 from bot.domain.errors import ChannelUnavailable
 from bot.domain.message import Inbound, InboundKind, OutgoingKind, Sent
-from tests.scenarios.house import FakeDoor, House, open_house, until
+from bot.domain.thought import Delta, Finish, Prompt
+from tests.scenarios.house import FakeDoor, FakeModel, House, open_house, until
 
 ALLAN = "allan"
 
@@ -184,12 +185,22 @@ async def test_an_edit_that_meets_the_end_of_a_turn_is_answered_once(postgres_ur
         assert chat.texts == ["re: two"]
 
 
+class Slow(FakeModel):
+    """FAKE: it has said all, and does not end."""
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish]:
+        async for piece in super().stream(prompt):
+            if isinstance(piece, Finish):
+                await asyncio.sleep(0.2)
+            yield piece
+
+
 async def test_an_edit_at_another_hub_ends_the_showing_of_the_old_answer(postgres_url: str, tmp_path: Path):
     """One hub is in the middle of an answer when the edit comes in at the other, which answers it."""
     people = [PersonConfig(name="Allan", role="owner", identities=(IdentityConfig(platform="slack", id=ALLAN),))]
     here, there = FakeDoor("slack", show_seconds=0.01), FakeDoor("slack", show_seconds=0.01)
     async with (
-        open_house(postgres_url, tmp_path, doors=[here], people=people) as first,
+        open_house(postgres_url, tmp_path, model=Slow(), doors=[here], people=people) as first,
         open_house(postgres_url, tmp_path, doors=[there], people=people) as second,
     ):
         await _half_said(first, here)
