@@ -141,8 +141,9 @@ class Outbox:
     async def _find_or_send(self, promised: Promised) -> Sent:
         """What the channel has already, where this may be a repeat and it can tell; else a send, marked where it may be a repeat."""
         adapter, item, mark = self._adapters[promised.conversation.channel], promised.item, ""
-        if item.recovered and item.channel_message_id is None:
-            if not adapter.capabilities.finds:
+        finds = adapter.capabilities.finds
+        if item.recovered and (item.channel_message_id is None or (item.attempts > 1 and not finds)):  # of several parts, one is in doubt
+            if not finds:
                 await outlast(lambda: self._mark_recovered(promised), what="the mark of a repeat")
                 mark = RECOVERED_MARK
             elif (found := await self._bounded(adapter.find(self._outgoing(promised)))) is not None:
