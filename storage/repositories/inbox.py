@@ -17,7 +17,7 @@ from bot.domain.errors import Conflict
 from storage.dialects import insert_or_skip, lock_until_commit
 from storage.models.messaging import InboxEvent, InboxState, Message
 from storage.models.people import User
-from storage.repositories.base import Claim, Repository, due, ours, split
+from storage.repositories.base import Claim, Repository, due, first_id_at, ours, split
 
 WAITING = (InboxState.RECEIVED, InboxState.CLAIMED)
 HELD = (InboxState.CLAIMED, InboxState.QUEUED)
@@ -36,6 +36,11 @@ class Asked:
     def details(self) -> Mapping[str, Any]:
         """The rest of what is known of the message."""
         return self.message.details or {}
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the answer waits for the owner's yes."""
+        return bool(self.details.get("is_held"))
 
     @property
     def is_by_stranger(self) -> bool:
@@ -110,6 +115,13 @@ _ANSWERED_SINCE = select(func.count()).where(
     InboxEvent.received_at > given("since"),
     InboxEvent.state != InboxState.NOTED,
 )
+_STRANGERS_SINCE = (
+    select(func.count())
+    .select_from(InboxEvent)
+    .join(Message, and_(Message.organization_id == InboxEvent.organization_id, Message.id == InboxEvent.id))
+    .where(ours(InboxEvent), InboxEvent.id >= given("first"), InboxEvent.received_at > given("since"))
+    .where(InboxEvent.channel == given("channel"), InboxEvent.state != InboxState.NOTED, Message.digest.is_(None))
+)
 _EVENT_COUNTS = select(InboxEvent.state, func.count()).where(ours(InboxEvent)).group_by(InboxEvent.state)
 
 
@@ -168,6 +180,10 @@ class Inbox(Repository):
     async def asked_since(self, channel: str, account: str, since: datetime) -> int:
         """How much an account has asked since a moment, without what wants no answer."""
         return await self._value(_ANSWERED_SINCE, channel=channel, account=account, since=since) or 0
+
+    async def strangers_since(self, channel: str, since: datetime) -> int:
+        """How much all those together have asked since a moment for whom nobody vouches (no words of theirs are found again)."""
+        return await self._value(_STRANGERS_SINCE, channel=channel, since=since, first=first_id_at(since)) or 0
 
     async def renew(self, event_ids: Collection[UUID], claim: Claim) -> None:
         """Hold these events for longer."""
