@@ -153,7 +153,7 @@ class Thinkers:
         stream.begin()
         if question.writer:
             return await self._brain.answer(question)
-        is_shown = not question.is_late and not asked.details.get("is_held")
+        is_shown = not question.is_late and not asked.is_held
         return await self._commands.run(question) or await self._brain.answer(question, stream if is_shown else None)
 
     async def _record(self, asked: Asked, turn: Turn, *, stream: _Stream, state: InboxState = InboxState.ANSWERED) -> _Outcome:
@@ -205,10 +205,10 @@ class Thinkers:
 
         Somebody outside gets an answer or nothing: makeshifts are made of what is private.
         """
-        if asked.is_by_stranger or asked.details.get("is_held"):
+        if asked.is_by_stranger or asked.is_held:
             if turn.kind not in (OutgoingKind.ANSWER, OutgoingKind.LATE):
                 return False
-            if asked.details.get("is_held"):
+            if asked.is_held:
                 await self._propose(work, asked, turn)
                 return False
         return bool(turn.text)
@@ -220,8 +220,8 @@ class Thinkers:
         await self._approvals.propose_reply(work, **where, asked=message.text, about=about, text=turn.text)
 
     async def _with_notice(self, work: UnitOfWork, turn: Turn, asked: Asked) -> Turn:
-        """Say once a day that the allowance is used up."""
-        if not turn.over_budget:
+        """Say once a day that the allowance is used up, to somebody whom that concerns."""
+        if not turn.over_budget or asked.is_by_stranger or asked.is_held:
             return turn
         day = self._clock.now().astimezone(ZoneInfo(asked.user.timezone)).date()
         is_news = await work.incidents.add_once(
@@ -337,7 +337,10 @@ class _Stream:
             log.warning("stream.not_shown", error=str(error))
             self._is_barred = True
             return False
-        if conversation is not None:
+        is_lost = (
+            item.recovered and item.channel_message_id is None
+        )  # a crash may have left a message that nobody can change: no second one
+        if conversation is not None and not is_lost:
             self._channel = self._outbox.showing(item, conversation, self._asked)
         self.is_open = True
         return True
@@ -365,6 +368,7 @@ def _is_outage(turn: Turn) -> bool:
 
 
 def _question(asked: Asked) -> Question:
+    """What is to be answered; the owner reads along where the answer is held, so that it is not private."""
     user = asked.user
     return Question(
         id=asked.event.id,
@@ -372,7 +376,7 @@ def _question(asked: Asked) -> Question:
         person=Person(id=user.id, name=user.name, role=user.role, timezone=user.timezone),
         text=asked.message.text,
         asked_at=asked.message.at,
-        session_type=SessionType(asked.message.session_type),
+        session_type=SessionType.SHARED if asked.is_held else SessionType(asked.message.session_type),
         is_late=_is_late(asked.event),
         quoted=asked.details.get("quoted", ""),
         writer=_writer(asked) if asked.is_by_stranger else "",
