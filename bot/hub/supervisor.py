@@ -123,7 +123,7 @@ class Supervisor:
             while not listening.done() and loop.time() < latest + door.deaf_seconds:
                 await asyncio.wait([listening], timeout=latest + door.deaf_seconds - loop.time())
             if listening.done():
-                error = listening.exception()
+                error = None if listening.cancelled() else listening.exception()
                 return error if isinstance(error, Exception) else RobbieError("it stopped listening")
             return RobbieError(f"no sign of life for {door.deaf_seconds:g} s")
         finally:
@@ -143,10 +143,9 @@ class Supervisor:
 
     async def _refused(self, door: Door, error: ChannelRefused) -> None:
         """Only the owner can mend that, and hears of it on another channel; once a day at most."""
-        if self._health[door.channel].state is ChannelState.REFUSED:
-            return
-        log.error("channel.refused", channel=door.channel, error=str(error))
-        self._set(door, ChannelState.REFUSED, str(error))
+        if self._health[door.channel].state is not ChannelState.REFUSED:
+            log.error("channel.refused", channel=door.channel, error=str(error))
+            self._set(door, ChannelState.REFUSED, str(error))
         now, key = self._clock.now(), f"{door.channel}/{self._clock.now():%Y-%m-%d}"
         try:
             async with self._database.unit_of_work() as work:

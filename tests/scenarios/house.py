@@ -274,21 +274,22 @@ async def open_house(
     doors: Sequence[FakeDoor] = (),
     people: Sequence[PersonConfig] = (),
     replies: str = "approve",
+    owner: str = "Allan",
     tends: bool = True,
     **brain: object,
 ) -> AsyncIterator[House]:
     """A hub that runs while inside, and stops as SIGTERM stops it. Its supervisor is not begun."""
     model, push = model or FakeModel(), push or FakePush()
     rungs = rungs or [rung_of(model)]
-    config = config_of(url, folder, **brain).model_copy(
-        update={"people": tuple(people), "email": EmailConfig.model_validate({"replies": replies})}
-    )
+    config = config_of(url, folder, **brain)
+    email, robbie = EmailConfig.model_validate({"replies": replies}), config.robbie.model_copy(update={"owner": owner})
+    config = config.model_copy(update={"people": tuple(people), "email": email, "robbie": robbie})
     clock = clock or SystemClock()
     parts: dict[str, Any] = {"rungs": rungs, "adapters": [push], "doors": doors, "clock": clock, "database": database, "tends": tends}
     async with build(config, environ={}, **parts) as app:
-        owner = await app.prepare()
+        person = await app.prepare()
         async with app.hub:
-            yield House(app=app, owner=owner, model=model, push=push)
+            yield House(app=app, owner=person, model=model, push=push)
 
 
 def rung_of(model: FakeModel, level: str = "first") -> Rung:

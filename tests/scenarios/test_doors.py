@@ -349,7 +349,7 @@ async def test_a_forged_mail_of_the_owner_is_nobodys(office: House, post: FakeDo
     await office.app.front.receive(_mail(post, "/note plums", "allan@home", is_verified=False))
     notice = await _notice(chat)
     assert "cannot tell whether it really comes" in notice.text
-    assert office.model.asked[-1].startswith("From: Allan@Home <allan@home>, about: Lunch")
+    assert office.model.asked[-1].startswith("<mail>\nFrom: Allan@Home <allan@home>, about: Lunch")
     assert post.took == []
 
 
@@ -382,7 +382,7 @@ async def test_a_choice_by_mail_may_be_followed_by_a_farewell(office: House, pos
 async def test_a_draft_is_edited_and_then_sent_as_it_reads(office: House, post: FakeDoor, chat: FakeDoor):
     await office.app.front.receive(_mail(post, "lunch?", "eve@evil"))
     code = (await _notice(chat)).buttons[0].command.split()[-1]
-    assert (await office.app.front.draft(chat.says("", account=ALLAN).sender, code)).startswith("re: From: ")
+    assert (await office.app.front.draft(chat.says("", account=ALLAN).sender, code)).startswith("re: <mail>")
     await office.app.front.receive(chat.says(f"/edit {code}\nNo, thank you.\nAllan", account=ALLAN, kind=InboundKind.ACTION))
     await until(lambda: "I would now answer" in chat.texts[-1])
     await office.app.front.receive(chat.says("1", account=ALLAN))
