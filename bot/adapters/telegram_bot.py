@@ -186,6 +186,8 @@ class TelegramBot:
                 return ChannelUnavailable(words, retry_after=0.0)
             case BadRequest() | Forbidden():
                 return DeliveryRejected(words)
+            case NetworkError() if _says(error, "entity too large"):
+                return DeliveryRejected(words)
             case Conflict():
                 return ChannelUnavailable("another program asks for the updates of this bot (409)")
         cause = error.__cause__  # of a request that nobody can have read, or that somebody did read and said no to

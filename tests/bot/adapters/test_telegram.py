@@ -422,6 +422,7 @@ async def test_rest_that_telegram_asks_for_is_for_the_ledger_to_take(door: Teleg
     [
         (refusal(403, "Forbidden: bot was blocked by the user"), DeliveryRejected),
         (refusal(400, "Bad Request: chat not found"), DeliveryRejected),
+        (refusal(413, "Request Entity Too Large"), DeliveryRejected),
         (refusal(401, "Unauthorized"), ChannelRefused),
         (refusal(502, "Bad Gateway"), ChannelUnavailable),
         (refusal(500, "Internal Server Error"), ChannelUnavailable),
