@@ -139,7 +139,7 @@ async def test_question_that_no_level_can_answer_holds_up_nobody_and_is_set_asid
         clock.advance(seconds=60)
         for blames in range(1, CRASHES_ALLOWED + 1):
             assert (await house.asks("are you awake")).text == "re: are you awake"
-            await _until(house, poison, lambda event, blames=blames: event.crashes == blames and event.owner is None)
+            await _until(house, poison, lambda event, blames=blames: event.crashes >= blames and event.owner is None)
         assert [outgoing.text.rsplit("\n", 1)[-1] for outgoing in push.took if outgoing.kind == "late"] == ["re: one"]
         await house.asks("and now")
         await until(lambda: push.took[-1].kind == "notice")
