@@ -100,15 +100,7 @@ class Stage:
         reply = self.message(text, direction="out", kind="answer", reply_to=event_id, **values)
         async with self.database.unit_of_work() as work:
             await work.messages.add(reply)
-            await work.outbox.promise(
-                conversation_id=reply.conversation_id,
-                event_id=event_id,
-                message_id=reply.id,
-                delivered=delivered,
-                streamed=False,
-                retried=False,
-                now=self.clock.now(),
-            )
+            await work.outbox.promise(reply, delivered=delivered, now=self.clock.now())
         return reply
 
     async def takes(self, owner: str = "here:1:a") -> OutboxItem | None:

@@ -163,14 +163,10 @@ class _Html:
         return '<div class="table" tabindex="0"><table>' if token.nesting > 0 else "</table></div>"
 
     def _th(self, token: Token) -> str:
-        return self._cell(token)
-
-    def _td(self, token: Token) -> str:
-        return self._cell(token)
-
-    def _cell(self, token: Token) -> str:
         side = str(token.attrs.get("style", "")).removeprefix("text-align:")
         return f"</{token.tag}>" if token.nesting < 0 else f'<{token.tag} class="{side}">' if side else f"<{token.tag}>"
+
+    _td = _th
 
     def _code_inline(self, token: Token) -> str:
         return f"<code>{escape(token.content)}</code>"
@@ -178,14 +174,12 @@ class _Html:
     def _code_block(self, token: Token) -> str:
         return f'<pre tabindex="0"><code>{escape(token.content)}</code></pre>'
 
-    def _fence(self, token: Token) -> str:
-        return self._code_block(token)
+    _fence = _code_block
 
     def _softbreak(self, _: Token) -> str:
         return "<br>"
 
-    def _hardbreak(self, _: Token) -> str:
-        return "<br>"
+    _hardbreak = _softbreak
 
     def _hr(self, _: Token) -> str:
         return "<hr>"

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from bot.brain.brain import reactive_turn
 from bot.brain.reactive import IN_PRIVATE, Intent, Reactive
-from bot.domain.address import SessionType
+from bot.domain.address import Person, SessionType
 from bot.domain.clock import Clock
 from bot.domain.ports import Card
 from bot.domain.thought import Question, Turn
@@ -48,9 +48,9 @@ class Commands:
             "status": self._says(Intent.STATUS),
             "notes": self._says(Intent.NOTES),
             "note": self._note,
-            "approve": self._approve,
-            "edit": self._edit,
-            "reject": self._reject,
+            "approve": self._decides(approvals.approve),
+            "edit": self._decides(approvals.edit),
+            "reject": self._decides(approvals.reject),
             "pair": self._pair,
             "link": self._link,
             "rate": self._rate,
@@ -97,17 +97,12 @@ class Commands:
         await self._notes.keep(person_id=question.person.id, text=words, source_id=question.id)
         return "Noted. `/notes` shows what you keep."
 
-    async def _approve(self, question: Question, words: str) -> str:
-        code, text = _first_word(words)
-        return await self._approvals.approve(question.person, code, text) if code else await self._waiting(question)
+    def _decides(self, decide: Callable[[Person, str, str], Awaitable[str]]) -> Command:
+        async def decided(question: Question, words: str) -> str:
+            code, text = _first_word(words)
+            return await decide(question.person, code, text) if code else await self._waiting(question)
 
-    async def _edit(self, question: Question, words: str) -> str:
-        code, text = _first_word(words)
-        return await self._approvals.edit(question.person, code, text) if code else await self._waiting(question)
-
-    async def _reject(self, question: Question, words: str) -> str:
-        code, _ = _first_word(words)
-        return await self._approvals.reject(question.person, code) if code else await self._waiting(question)
+        return decided
 
     async def _waiting(self, question: Question) -> str:
         cards = await self._cards(question)

@@ -127,16 +127,14 @@ class Hub:
                 is_asked = await changes.apply(work, inbound, clock=self._clock)
         if not is_new:
             return await self._known(inbound)
-        if not is_message:
-            await self._changed(inbound) if is_asked else None
-            return Receipt(event_id=inbound.id, conversation_id=conversation_id, is_new=True)
-        if terms.is_noted:
-            return Receipt(event_id=inbound.id, conversation_id=conversation_id, is_new=True)
-        if len(self._unanswered) >= KNOWN_CONVERSATIONS:
-            self._unanswered.clear()
-        self._unanswered.add(inbound.id)
-        self.feed.publish(conversation_id, Said(message_id=inbound.id))
-        self._pool.wake(conversation_id)
+        if is_asked and not is_message:
+            await self._changed(inbound)
+        elif is_asked:
+            if len(self._unanswered) >= KNOWN_CONVERSATIONS:
+                self._unanswered.clear()
+            self._unanswered.add(inbound.id)
+            self.feed.publish(conversation_id, Said(message_id=inbound.id))
+            self._pool.wake(conversation_id)
         return Receipt(event_id=inbound.id, conversation_id=conversation_id, is_new=True)
 
     async def _changed(self, inbound: Inbound) -> None:

@@ -21,22 +21,17 @@ Shown = Callable[[Sent], Awaitable[None]]
 
 
 class Showing:
-    """One growing reply. `show` lets a text be seen, `shown` keeps the news of which message shows it; `known` is one that does already."""
+    """One growing reply. `show` lets a text be seen, `shown` keeps the news of which message shows it; `known` is which does, by now."""
 
     def __init__(self, *, show: Show, shown: Shown, seconds: float, known: str | None) -> None:
         self._show = show
         self._shown = shown
         self._seconds = seconds
-        self._known = known
+        self.known = known
         self._text, self._seen = "", ""
         self._task: asyncio.Task[None] | None = None
         self._over = asyncio.Event()
         self._is_doubtful = False
-
-    @property
-    def shown_in(self) -> str | None:
-        """The channel's message that shows it, where one is known of."""
-        return self._known
 
     def grow(self, text: str) -> None:
         """The reply reads so by now."""
@@ -52,7 +47,7 @@ class Showing:
             for task in late:
                 task.cancel()
             self._is_doubtful = self._is_doubtful or bool(late)
-        return self._known is not None or not self._is_doubtful
+        return self.known is not None or not self._is_doubtful
 
     async def _run(self) -> None:
         """Show what is new, rest, and look again; where a channel will not have it, the whole answer comes at its end."""
@@ -75,6 +70,6 @@ class Showing:
     async def _show_now(self, text: str) -> None:
         sent = await self._show(text)
         self._seen = text
-        if sent.channel_message_id not in (None, self._known):
-            self._known = sent.channel_message_id
+        if sent.channel_message_id not in (None, self.known):
+            self.known = sent.channel_message_id
             await self._shown(sent)

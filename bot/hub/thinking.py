@@ -188,9 +188,7 @@ class Thinkers:
                 return None, await work.inbox.has_more(event.conversation_id)
             reply = _reply(asked, turn, id=new_id(), at=now)
             reply.recovered = await work.outbox.promise(
-                conversation_id=event.conversation_id,
-                event_id=event.id,
-                message_id=reply.id,
+                reply,
                 delivered=self._outbox.pulls(event.channel),
                 streamed=stream.is_promised,
                 retried=(event.attempts > 1 and not stream.is_open) or stream.is_doubtful,
@@ -283,13 +281,9 @@ class _Stream:
         self._is_barred = False
         self.is_open = False
         self.is_promised = False  # perhaps: the news that a commit arrived can be lost
+        self.shown_in: str | None = None  # the channel's message, where one is known of
         self.is_doubtful = False  # the channel may show something that is not known of
         self.begin()
-
-    @property
-    def shown_in(self) -> str | None:
-        """The channel's message that shows it, where one is known of."""
-        return None if self._channel is None else self._channel.shown_in
 
     def begin(self) -> None:
         """What comes next is the beginning of a reply: it stands in the place of whatever an earlier try has shown."""
@@ -299,6 +293,7 @@ class _Stream:
         """Let nothing more be seen of it on its channel; may be called twice."""
         if self._channel is not None:
             self.is_doubtful = not await self._channel.end()
+            self.shown_in = self._channel.known
 
     async def token(self, text: str) -> None:
         """Show more text, if anybody looks."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -24,6 +24,7 @@ CODE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 EXCERPT = 700
 """Characters of what somebody wrote that are shown to whoever decides about the answer."""
 LONGEST_NAME = 200
+TOO_LATE = "That was decided a moment ago."
 
 
 def make_code(length: int) -> str:
@@ -47,16 +48,10 @@ class Approvals:
         """
         now, owner = self._clock.now(), await work.people.owner()
         title = f"Mail from {_writer(about)}: {bare_line(about.get('subject', ''), LONGEST_NAME) or '(no subject)'}"
-        values = {
-            "kind": REPLY,
-            "user_id": owner.id,
-            "conversation_id": conversation_id,
-            "event_id": event_id,
-            "title": title,
-            "text": text,
-        }
+        what = {"kind": REPLY, "user_id": owner.id, "title": title, "text": text}
+        values = {**what, "conversation_id": conversation_id, "event_id": event_id, "details": about}
         code = make_code(4)
-        while not await work.proposals.add_once(**values, code=code, details=about, created_at=now, expires_at=now + WAITS):
+        while not await work.proposals.add_once(**values, code=code, created_at=now, expires_at=now + WAITS):
             code = make_code(6)
         doubt = "" if about.get("is_verified") else "\n\n*I cannot tell whether it really comes from that address.*"
         notice = f"**{title}**{doubt}\n\n{_quoted(asked[:EXCERPT])}\n\nI would answer:\n\n{_quoted(text)}"
@@ -76,42 +71,42 @@ class Approvals:
 
     async def approve(self, person: Person, code: str, text: str = "") -> str:
         """Do it, with other words where some are given; what there is to say about it."""
-        async with self._database.unit_of_work() as work:
-            found = await work.proposals.find(code.upper())
-            if (why_not := self._why_not(found, person)) is not None or found is None:
-                return why_not or ""
-            return await self._send(work, found, text or found.text)
+        return await self._decided(person, code, lambda work, found: self._send(work, found, text or found.text))
 
     async def edit(self, person: Person, code: str, text: str) -> str:
         """Give a proposal other words; it goes on waiting."""
-        now = self._clock.now()
-        async with self._database.unit_of_work() as work:
-            found = await work.proposals.find(code.upper())
-            if (why_not := self._why_not(found, person)) is not None or found is None:
-                return why_not or ""
+
+        async def edited(work: UnitOfWork, found: Proposal) -> str:
             if not text:
                 return f"Write the words that I shall send instead: `/edit {found.code} Dear Bob, …`"
+            now, told = self._clock.now(), f"**{found.title}**\n\nI would now answer:\n\n{_quoted(text)}"
             await work.proposals.change(found.id, now=now, text=text)
-            await tell(
-                work, person.id, f"**{found.title}**\n\nI would now answer:\n\n{_quoted(text)}", now=now, buttons=choices(found.code)
-            )
+            await tell(work, person.id, told, now=now, buttons=choices(found.code))
             return ""
 
-    async def reject(self, person: Person, code: str) -> str:
+        return await self._decided(person, code, edited)
+
+    async def reject(self, person: Person, code: str, _: str = "") -> str:
         """It will not be done."""
-        now = self._clock.now()
+
+        async def rejected(work: UnitOfWork, found: Proposal) -> str:
+            now = self._clock.now()
+            is_done = await work.proposals.change(found.id, now=now, state=ProposalState.REJECTED, decided_at=now)
+            return f"Left unsent: {found.title}." if is_done else TOO_LATE
+
+        return await self._decided(person, code, rejected)
+
+    async def _decided(self, person: Person, code: str, decide: Callable[[UnitOfWork, Proposal], Awaitable[str]]) -> str:
+        """What comes of a decision about what waits under *code*, or why it cannot be decided by this person, or now."""
         async with self._database.unit_of_work() as work:
             found = await work.proposals.find(code.upper())
-            if (why_not := self._why_not(found, person)) is not None or found is None:
-                return why_not or ""
-            await work.proposals.change(found.id, now=now, state=ProposalState.REJECTED, decided_at=now)
-        return f"Left unsent: {found.title}."
+            why_not = self._why_not(found, person)
+            return await decide(work, found) if found is not None and why_not is None else why_not or ""
 
     async def _send(self, work: UnitOfWork, proposal: Proposal, text: str) -> str:
         now = self._clock.now()
-        decided = {"state": ProposalState.APPROVED, "decided_at": now, "text": text}
-        if not await work.proposals.change(proposal.id, now=now, **decided):
-            return "That was decided a moment ago."
+        if not await work.proposals.change(proposal.id, now=now, state=ProposalState.APPROVED, decided_at=now, text=text):
+            return TOO_LATE
         conversation = await work.conversations.find_by_id(proposal.conversation_id)
         asked = await work.messages.find_by_id(proposal.event_id) if proposal.event_id else None
         assert conversation is not None

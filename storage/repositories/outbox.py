@@ -140,39 +140,27 @@ class Outbox(Repository):
         await self._changes(_SHOW, item=item_id, channel_message_id=channel_message_id)
 
     async def promise(
-        self,
-        *,
-        conversation_id: UUID,
-        event_id: UUID,
-        message_id: UUID,
-        delivered: bool,
-        streamed: bool,
-        retried: bool,
-        shown_in: str | None = None,
-        now: datetime,
+        self, reply: Message, *, delivered: bool, streamed: bool = False, retried: bool = False, shown_in: str | None = None, now: datetime
     ) -> bool:
         """The recorded reply will be delivered (or is, where recording delivers). Says whether it takes the place of a crashed stream.
 
         `streamed`: this attempt showed it while it grew, or tried to; `retried`: what an earlier one may have shown was not taken up by it.
         `shown_in`: the channel's message that shows it.
         """
-        values: dict[str, Any] = {"message_id": message_id, "state": OutboxState.SENT if delivered else OutboxState.READY}
+        values: dict[str, Any] = {"message_id": reply.id, "state": OutboxState.SENT if delivered else OutboxState.READY}
         values |= {"owner": None, "lease_until": None, "sent_at": now if delivered else None}
         values |= {"channel_message_id": shown_in} if shown_in else {}
         if streamed or retried:
             seen = {"recovered": True} if retried else {}
-            if (recovered := await self._value(_FINISH_STREAM, event=event_id, **values, **seen)) is not None:
+            if (recovered := await self._value(_FINISH_STREAM, event=reply.reply_to, **values, **seen)) is not None:
                 return recovered
-        row = {"id": new_id(), "conversation_id": conversation_id, "event_id": event_id, "created_at": now}
+        row = {"id": new_id(), "conversation_id": reply.conversation_id, "event_id": reply.reply_to, "created_at": now}
         await self._insert(_ADD_ITEM, attempts=0, recovered=False, **row, **values)
         return False
 
     async def say(self, message: Message, *, channel: str, delivered: bool, now: datetime) -> None:
         """A recorded message will be delivered though nobody asked for it; the workers are woken by the commit."""
-        row = {"id": new_id(), "conversation_id": message.conversation_id, "event_id": message.reply_to, "created_at": now}
-        state = OutboxState.SENT if delivered else OutboxState.READY
-        values = {"message_id": message.id, "state": state, "owner": None, "lease_until": None, "sent_at": now if delivered else None}
-        await self._insert(_ADD_ITEM, attempts=0, recovered=False, **row, **values)
+        await self.promise(message, delivered=delivered, now=now)
         self.to_send.append(ToSend(channel=channel, conversation_id=message.conversation_id, message_id=message.id))
 
     async def void(self, event_id: UUID, *, keeps: bool = False) -> UUID | None:

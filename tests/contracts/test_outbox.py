@@ -201,15 +201,7 @@ async def _open_stream(stage: Stage, event_id: object, owner: str = "here:1:a") 
 async def _promise(stage: Stage, event_id: object, *, streamed: bool, retried: bool = False) -> bool:
     reply = await stage.says("hi", direction="out", kind="answer", reply_to=event_id)
     async with stage.database.unit_of_work() as work:
-        return await work.outbox.promise(
-            conversation_id=stage.conversation.id,
-            event_id=event_id,
-            message_id=reply.id,
-            delivered=False,
-            streamed=streamed,
-            retried=retried,
-            now=stage.clock.now(),
-        )
+        return await work.outbox.promise(reply, delivered=False, streamed=streamed, retried=retried, now=stage.clock.now())
 
 
 async def _settle(stage: Stage, item: OutboxItem, state: OutboxState, **changes: object) -> None:
