@@ -14,7 +14,7 @@ from aiohttp import web
 from bot.adapters.slack_events import CHANNEL
 from bot.config import SlackConfig
 from bot.domain.clock import Clock
-from bot.domain.errors import AdapterError, ConfigError
+from bot.domain.errors import AdapterError, ConfigError, StorageError
 from bot.domain.finding import Finding, Status
 from bot.domain.ports import Capabilities
 from storage.database import Database
@@ -55,8 +55,11 @@ class SlackAdapter:
         """See `Door.examine`."""
         findings = [*await self._examine_token(), await self._examine_way_in()]
         if self._config.client_id:
-            names = ", ".join(await self._grants.names()) or f"none yet: {self._public_url}/slack/install"
-            findings.append(_found("workspaces", Status.OK, names))
+            try:
+                names = ", ".join(await self._grants.names()) or f"none yet: {self._public_url}/slack/install"
+                findings.append(_found("workspaces", Status.OK, names))
+            except StorageError as error:  # `robbie init` asks before there is a database
+                findings.append(_found("workspaces", Status.WARN, str(error), "try again when the database answers"))
         return findings
 
     async def _examine_token(self) -> list[Finding]:
