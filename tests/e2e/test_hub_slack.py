@@ -215,8 +215,8 @@ async def test_a_stranger_is_let_in(both: House):
     asked = (await both.sees("would like to talk with me"))[-1]
     code = both.rows("SELECT code FROM link_codes WHERE kind = 'pair'")[0][0]
     assert code in _text(told)
-    assert code in await both.hub.command("pair", "list")
     if both.mode == "http":
+        assert code in await both.hub.command("pair", "list")
         await both.hub.command("pair", "approve", code)
     else:
         await slack.press(asked, _button(asked, "Let in"))
