@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from bot.config_values import (
     SQLITE,
@@ -135,6 +135,12 @@ class IdentityConfig(Section):
 
     platform: Literal["slack", "telegram", "email"]
     id: Name
+
+    @field_validator("id")
+    @classmethod
+    def _without_capitals(cls, value: str, info: ValidationInfo) -> str:
+        """As senders of mail are known."""
+        return value.lower() if info.data.get("platform") == "email" else value
 
 
 class PersonConfig(Section):

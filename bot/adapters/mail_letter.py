@@ -9,14 +9,13 @@ from email.message import EmailMessage
 from email.policy import EmailPolicy
 from email.utils import format_datetime
 from html import escape
+from textwrap import shorten
 
 from bot.adapters.mail import ADDRESS, LONGEST_SUBJECT, MESSAGE_ID
 from bot.adapters.markup import to_html, to_plain
 from bot.domain.errors import DeliveryRejected
 from bot.domain.message import Attachment, Outgoing
 
-LONGEST_TYPED = 30
-"""Characters of a command that a person may want to type."""
 LONGEST_TITLE = 50
 """Characters of a message that become the subject of a mail which answers none."""
 
@@ -58,7 +57,8 @@ def write(outgoing: Outgoing, *, address: str, at: datetime, files: Sequence[tup
     plain, page = _bodies(outgoing)
     letter["From"] = address
     letter["To"] = reader_of(outgoing)
-    letter["Subject"] = f"Re: {_ANSWERS.sub('', _one_line(thread.get('subject', '')), count=1)}" if thread else f"Robbie: {_title(plain)}"
+    answer = f"Re: {_ANSWERS.sub('', _one_line(thread.get('subject', '')), count=1)}"
+    letter["Subject"] = answer if thread else f"Robbie: {shorten(_one_line(plain), LONGEST_TITLE, placeholder=' ...')}"
     letter["Date"] = format_datetime(at)
     letter["Message-ID"] = message_id_of(outgoing, address)
     if answered:
@@ -79,7 +79,7 @@ def _ancestors(outgoing: Outgoing) -> tuple[str, str]:
     """The id of the mail that is answered, and those of all before it with it; "" where the conversation knows of none."""
     known = MESSAGE_ID.findall(f"{outgoing.thread.get('references', '')} {outgoing.thread.get('message_id', '')}")
     known = known or MESSAGE_ID.findall(outgoing.address.conversation)
-    return (known[-1] if known else ""), " ".join(dict.fromkeys(known))
+    return known[-1] if known else "", " ".join(dict.fromkeys(known))
 
 
 def _bodies(outgoing: Outgoing) -> tuple[str, str]:
@@ -92,29 +92,16 @@ def _bodies(outgoing: Outgoing) -> tuple[str, str]:
         plain += f"\n\n{head}\n" + "\n".join(f"> {line}".rstrip() for line in quoted.splitlines())
         lines = "<br>".join(escape(line) for line in quoted.splitlines())
         page += f'<p>{escape(head)}</p><blockquote type="cite" style="{_QUOTATION}">{lines}</blockquote>'
-    return _text(plain) + "\n", _text(f"<!doctype html><html><body>{page}</body></html>\n")
+    return f"{plain}\n", f"<!doctype html><html><body>{page}</body></html>\n"
 
 
 def _choices(outgoing: Outgoing) -> str:
     """What would be buttons elsewhere."""
     if not outgoing.buttons:
         return ""
-    lines = [
-        f"{number}. {button.label}" + (f": `{button.command}`" if len(button.command) <= LONGEST_TYPED else "")
-        for number, button in enumerate(outgoing.buttons, start=1)
-    ]
+    lines = [f"{number}. {button.label}: `{button.command}`" for number, button in enumerate(outgoing.buttons, start=1)]
     return "\n\n" + "\n".join(lines) + "\n\nAnswer with the number alone, or with the words behind it."
-
-
-def _title(plain: str) -> str:
-    """The first words of a message."""
-    line = _one_line(plain)
-    return line if len(line) <= LONGEST_TITLE else line[: LONGEST_TITLE + 1].rpartition(" ")[0] + " ..."
 
 
 def _one_line(text: str) -> str:
     return _NOT_IN_HEADERS.sub(" ", text).strip()[:LONGEST_SUBJECT]
-
-
-def _text(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()

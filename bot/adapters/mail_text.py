@@ -1,10 +1,11 @@
-"""The words of a mail: which of them are new, and which it quotes. Mail programs differ in how they quote; nothing is lost."""
+"""The words of a mail: which are new, and which it quotes (mail programs differ; nothing is lost); and HTML as lines of plain text."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from html.parser import HTMLParser
 from itertools import compress
 from typing import Self
 
@@ -19,6 +20,19 @@ _NOTHING = re.compile(r"[\s_-]*")
 _MARKED = re.compile(r"\s*>")
 _ANNOUNCES = re.compile(r"(?=.*[\d@]).*[:：]|[-_]{5}.*")
 """In languages that are not known: a line with a date or an address, and a colon at its end; in all, what looks like a rule."""
+
+LONGEST_HTML = 300_000
+"""Characters that are read; what a person wrote stands at the top."""
+DEEPEST = 100
+"""Tags within tags that are told apart."""
+
+_BLOCK = re.compile(r"address|article|blockquote|body|center|d[dlt]|div|footer|form|h[1-6]|header|li|ol|p|pre|section|table|tr|ul")
+_UNSEEN = re.compile(r"head|noscript|script|select|style|svg|template|textarea|title")
+_EMPTY = re.compile(r"area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr")
+_HIDING = re.compile(r"display:none|visibility:hidden|(?:font-size|opacity|max-height):0(?!\.?[1-9])")
+_COMMENT = re.compile(r"<!--(?:.*?-->|.*)", re.DOTALL)
+_LONE = re.compile(r"<(?=[^<>]*(?:<|\Z))")
+"""Begins no tag; for each of these, Python's parser reads all that follows (minutes, for a mail that is made so)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,3 +86,68 @@ class Quoting:
         while end and (_NOTHING.fullmatch(lines[end - 1]) or self.phones.match(lines[end - 1][:LONGEST_LINE])):
             end -= 1
         return lines[:end]
+
+
+def html_to_text(html: str) -> str:
+    """*html*, however broken, as text: quotations marked by ">", links with where they lead, and nothing that a reader would not see."""
+    reader = _Reader()
+    reader.feed(_LONE.sub("&lt;", _COMMENT.sub("", html[:LONGEST_HTML])))
+    reader.close()
+    return re.sub(r"\n(?:>* ?\n){3,}", "\n\n", "\n".join(line.rstrip() for line in reader.lines)).strip("\n")
+
+
+class _Reader(HTMLParser):
+    """Writes lines while it reads tags. Of each that is open: its name, whether what is in it is hidden, how deep in quotations it is."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.lines, self._link = [""], ""
+        self._open = [("", False, 0)]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """A tag opens; a paragraph ends the one before it."""
+        if tag == "p" == self._open[-1][0]:
+            self._open.pop()
+        said, (_, is_hidden, quotes) = {name: value or "" for name, value in attrs}, self._open[-1]
+        if not _EMPTY.fullmatch(tag) and len(self._open) < DEEPEST:
+            is_unseen = "hidden" in said or _UNSEEN.fullmatch(tag) or _HIDING.search("".join(said.get("style", "").lower().split()))
+            self._open.append((tag, is_hidden or bool(is_unseen), quotes + (tag == "blockquote")))
+        self._break(tag)
+        if tag == "li":
+            self.handle_data("- ")
+        if tag == "a":
+            self._link = said.get("href", "")[:300]
+
+    def handle_endtag(self, tag: str) -> None:
+        """A tag closes, with all that was left open in it."""
+        if tag == "a" and self._link.startswith(("http://", "https://")) and not self.lines[-1].endswith(self._link):
+            self.handle_data(f" <{self._link}>")
+        if depth := max(number for number, (name, *_) in enumerate(self._open) if number == 0 or name == tag):
+            del self._open[depth:]
+        self._break(tag)
+        if tag in {"td", "th"}:
+            self.handle_data(" ")
+
+    def handle_data(self, data: str) -> None:
+        """Text, whose spaces do not count."""
+        if not self._open[-1][1]:
+            said = re.sub(r"\s+", " ", data)
+            self.lines[-1] += said.lstrip(" ") if self.lines[-1] == self._margin() else said
+
+    def _break(self, tag: str) -> None:
+        """Begin a line, and leave one empty, where *tag* asks for it."""
+        is_begun = bool(self.lines[-1].strip("> "))
+        if tag == "br" or (is_begun and _BLOCK.fullmatch(tag)):
+            self._begin_line()
+        if is_begun and tag in {"p", "blockquote"}:
+            self._begin_line()
+        if not is_begun and _BLOCK.fullmatch(tag):
+            self.lines[-1] = self._margin()
+
+    def _begin_line(self) -> None:
+        if not self._open[-1][1]:
+            self.lines.append(self._margin())
+
+    def _margin(self) -> str:
+        quotes = self._open[-1][2]
+        return ">" * quotes + " " * bool(quotes)

@@ -11,50 +11,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 LONGEST = 5_000
 """Characters of a header; a longer one is not believed."""
 
-_QUOTED = r'"(?:[^"\\]|\\.)*"'
-_STRING = re.compile(_QUOTED, re.DOTALL)
-_ID = re.compile(rf"\s*({_QUOTED}|[^\s;\"=]+)(?:\s+\d+)?\s*")
-_PROPERTY = rf"([a-z][\w.-]*)\s*=\s*({_QUOTED}|[^\s\"]+)"
-_PROPERTIES = re.compile(_PROPERTY, re.IGNORECASE)
-_TEST = re.compile(rf"\s*([a-z][\w-]*)(?:\s*/\s*\d+)?\s*=\s*([a-z]+)((?:\s+{_PROPERTY})*)\s*", re.IGNORECASE)
+_QUOTED_OR_COMMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*\))*\)', re.DOTALL)
+_MEANS_SOMETHING = re.compile(r'[\s"();=\\]')
+_ID = re.compile(r"\s*([^\s=]+)(?:\s+\d+)?\s*")
+_PROPERTY = re.compile(r"\s+([a-z][\w.-]*)\s*=\s*(\S+)")
+_TEST = re.compile(rf"\s*([a-z][\w-]*)(?:\s*/\s*\d+)?\s*=\s*([a-z]+)((?:{_PROPERTY.pattern})*)\s*")
 _ROBOT = re.compile(r"(?:mailer-daemon|postmaster|no-?reply|do-?not-?reply|bounces?)(?:[+_.-].*)?")
 _BULK = frozenset({"bulk", "list", "junk", "auto_reply"})
 _OF_ROBOTS = ("list-id", "list-unsubscribe", "x-robbie", "x-autoreply", "x-autorespond")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Tested:
-    """One test that a server made of a mail: dmarc, pass, ((header.from, example.com),)."""
-
-    method: str
-    result: str
-    properties: tuple[tuple[str, str], ...]
-
-    def only(self, name: str) -> str:
-        """The one property of this name; "" where there are none or several."""
-        values = [value for each, value in self.properties if each == name]
-        return values[0] if len(values) == 1 else ""
 
 
 def is_vouched_for(results: Sequence[str], *, authserv_id: str, domain: str) -> bool:
     """Whether the server *authserv_id* vouches for a From of *domain*; *results* are a mail's headers of that name, the topmost first."""
     ours = [header for header in results if authserv_id and authserv_id_of(header) == authserv_id.lower()]
     tests = _read(ours[0]) if ours and domain else []
-    dmarc = [test for test in tests if test.method == "dmarc"]
-    if any(test.result != "none" for test in dmarc):
-        return len(dmarc) == 1 and dmarc[0].result == "pass" and dmarc[0].only("header.from") == domain
-    return any(_signed_for(domain, test) for test in tests if test.method == "dkim" and test.result == "pass")
+    dmarc = [(result, told.get("header.from")) for method, result, told in tests if method == "dmarc"]
+    if any(result != "none" for result, _ in dmarc):
+        return dmarc == [("pass", domain)]
+    return any(_signed_for(domain, told) for method, result, told in tests if (method, result) == ("dkim", "pass"))
 
 
 def authserv_id_of(header: str) -> str:
     """Whose results these are, in lower case; "" where that cannot be read."""
     found = _ID.fullmatch(_sections(header)[0])
-    return found.group(1).strip('"').lower() if found else ""
+    return found[1] if found else ""
 
 
 def is_answerable(headers: Mapping[str, str], *, content_type: str) -> bool:
@@ -75,37 +59,23 @@ def is_robot(account: str) -> bool:
     return _ROBOT.fullmatch(account.partition("@")[0]) is not None
 
 
-def _signed_for(domain: str, test: _Tested) -> bool:
-    signer = test.only("header.d") or test.only("header.i").rpartition("@")[2]
+def _signed_for(domain: str, told: Mapping[str, str]) -> bool:
+    signer = told.get("header.d") or told.get("header.i", "").rpartition("@")[2]
     return "." in signer and (domain == signer or domain.endswith(f".{signer}"))
 
 
-def _read(header: str) -> list[_Tested]:
-    """The tests in a header, in lower case; none where any of them cannot be read."""
-    tests = []
-    for section in _sections(header)[1:]:
-        test = _TEST.fullmatch(section)
-        if test is not None:
-            method, result, properties = (text.lower() for text in test.groups()[:3])
-            pairs = tuple((name, value.strip('"')) for name, value in _PROPERTIES.findall(properties))
-            tests.append(_Tested(method=method, result=result, properties=pairs))
-        elif section.strip().lower() not in {"", "none"}:
-            return []
-    return tests
+def _read(header: str) -> list[tuple[str, str, Mapping[str, str]]]:
+    """The tests in a header: method, result, and what is told once of it; none where any of them cannot be read."""
+    sections = [section for section in _sections(header)[1:] if section.strip() not in {"", "none"}]
+    tests = [found.groups() for section in sections if (found := _TEST.fullmatch(section))]
+    if len(tests) < len(sections):
+        return []
+    told = [_PROPERTY.findall(properties) for _, _, properties, *_ in tests]
+    once = [{name: value for name, value in pairs if [each for each, _ in pairs].count(name) == 1} for pairs in told]
+    return [(test[0], test[1], properties) for test, properties in zip(tests, once, strict=True)]
 
 
 def _sections(header: str) -> list[str]:
-    """What stands between semicolons, a space for each comment; one empty section where comments or quotes do not end."""
-    sections, depth, at = [""], 0, 0
-    while at < len(header) <= LONGEST:
-        string = _STRING.match(header, at) if depth == 0 else None
-        piece = string.group() if string else header[at : at + 2] if header[at] == "\\" else header[at]
-        at += len(piece)
-        depth += {"(": 1, ")": -1}.get(piece, 0)
-        if depth < 0 or (depth == 0 and piece[0] in '"\\' and not string):
-            return [""]
-        if piece == ";" and depth == 0:
-            sections.append("")
-        elif depth == 0:
-            sections[-1] += " " if piece == ")" else piece
-    return [""] if depth else sections
+    """What stands between semicolons, in lower case, comments left out; one empty section where comments or quotes do not end."""
+    plain = _QUOTED_OR_COMMENT.sub(lambda found: _MEANS_SOMETHING.sub("_", found[1]) if found[1] else " ", header[:LONGEST])
+    return [""] if len(header) > LONGEST or re.search(r'["()\\]', plain) else plain.lower().split(";")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
@@ -17,35 +16,15 @@ from aiohttp import web
 
 from bot.adapters.dialects import Telegram
 from bot.adapters.markup import split
-from bot.adapters.telegram_updates import (
-    ALLOWED_UPDATES,
-    CHANNEL,
-    Fields,
-    Me,
-    Place,
-    chosen,
-    migration,
-    number,
-    part,
-    to_inbound,
-    where,
-    word,
-)
+from bot.adapters.telegram_updates import ALLOWED_UPDATES, CHANNEL, Fields, number, part, to_inbound, word
 from bot.config import TelegramConfig
 from bot.domain.address import SessionType
 from bot.domain.clock import Clock
-from bot.domain.errors import (
-    AdapterError,
-    ChannelRefused,
-    ChannelUnavailable,
-    ConfigError,
-    DeliveryRejected,
-    StorageError,
-    StorageUnavailable,
-)
+from bot.domain.errors import AdapterError, ChannelRefused, ConfigError, DeliveryRejected, StorageUnavailable
 from bot.domain.finding import Finding, Status
-from bot.domain.message import ASKING, Attachment, Inbound, Outgoing, Sent
+from bot.domain.message import ASKING, Attachment, Button, Inbound, InboundKind, Outgoing, Sent
 from bot.domain.ports import Capabilities, Reception
+from bot.hub.owner import Lease
 from bot.hub.server import open_to_all
 from storage.database import Database
 
@@ -59,31 +38,27 @@ LOOK_SECONDS = 2.0
 WATCH_SECONDS = 10.0
 GROUP_SHOW_SECONDS = 4.0
 """In a group a bot may say or change 20 things a minute."""
-BEGIN_SECONDS = 10.0
-"""A further part is begun only so long after the first: the ledger waits a minute for the whole."""
-SHOW_SECONDS = 4.0
 COURTESY_SECONDS = 5.0
-FRESH_SECONDS = 30.0
 EXAMINE_SECONDS = 8.0
 TROUBLE_SECONDS = 3600.0
 """How long a call that failed is worth telling."""
 WEBHOOK_PATH = "/telegram/webhook"
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"
-MENU = (
-    ("help", "what I can do"),
-    ("note", "keep a note"),
-    ("notes", "your notes"),
-    ("status", "how I am"),
-    ("rate", "say how good an answer was"),
-    ("link", "join your accounts"),
-    ("approve", "say yes to what waits"),
-    ("reject", "say no to what waits"),
-    ("pair", "let somebody in"),
-)
+MENU = {
+    "help": "what I can do",
+    "note": "keep a note",
+    "notes": "your notes",
+    "status": "how I am",
+    "rate": "say how good an answer was",
+    "link": "join your accounts",
+    "approve": "say yes to what waits",
+    "reject": "say no to what waits",
+    "pair": "let somebody in",
+}
 
 
 class TelegramAdapter:
-    """One bot on Telegram."""
+    """One bot on Telegram; see `Door`."""
 
     channel = CHANNEL
     capabilities = Capabilities(buttons=True, show_seconds=1.0)
@@ -97,16 +72,14 @@ class TelegramAdapter:
 
         self._database = database
         self._clock = clock
-        self._owner = owner
+        self._lease = Lease(CHANNEL, database=database, owner=owner, clock=clock, seconds=LEASE_SECONDS)
         self._is_called = config.mode == "webhook"
         self._secret = config.secret_token.get_secret_value() if config.secret_token else ""
         self._url = public_url.rstrip("/") + WEBHOOK_PATH
-        token = config.token.get_secret_value() if config.token else ""
-        self._bot = TelegramBot(token=token, api_url=config.api_url, on_moved=self._on_moved)
-        self._me = Me(id=0, username="")
+        self._bot = TelegramBot(token=config.token.get_secret_value() if config.token else "", api_url=config.api_url, on_moved=self._move)
+        self._me: Fields = {}
         self._reception: Reception | None = None
         self._courtesies: set[asyncio.Task[None]] = set()
-        self._lease_until = datetime.min.replace(tzinfo=UTC)
         self._look_seconds, self._watch_seconds = LOOK_SECONDS, WATCH_SECONDS
         self._offset = 0
         self._has_drafts = True
@@ -117,51 +90,35 @@ class TelegramAdapter:
         """Where Telegram calls, if it does."""
         return [web.post(WEBHOOK_PATH, self._called)] if self._is_called else []
 
-    async def listen(self, reception: Reception, told: Callable[[], None]) -> None:
-        """Bring what is heard; see `Door.listen`."""
-        try:
-            self._me = await self._bot.me()
-            told()
-            await (self._serve(reception, told) if self._is_called else self._poll(reception, told))
-        except DeliveryRejected as error:  # what a door needs was refused, such as the address of a webhook
-            raise ChannelRefused(str(error)) from error
-        finally:
-            for task in self._courtesies:
-                task.cancel()
-            await asyncio.gather(*self._courtesies, return_exceptions=True)
-
     async def close(self) -> None:
         """Let go of the connections; may be called twice."""
         await self._bot.close()
 
-    def to_inbound(self, update: Fields) -> Inbound | None:
-        """What *update* tells, if it is for Robbie."""
-        return to_inbound(update, me=self._me, now=self._clock.now())
-
     # ── What comes in ──
+
+    async def listen(self, reception: Reception, told: Callable[[], None]) -> None:
+        """Bring what is heard."""
+        try:
+            self._me = await self._bot.me()
+            told()
+            with suppress(AdapterError):
+                await self._bot.ask("setMyCommands", commands=[{"command": name, "description": words} for name, words in MENU.items()])
+            await (self._serve(reception, told) if self._is_called else self._poll(reception, told))
+        except DeliveryRejected as error:  # what a door needs was refused, such as the address of a webhook
+            raise ChannelRefused(str(error)) from error
 
     async def _poll(self, reception: Reception, told: Callable[[], None]) -> None:
         """Ask for updates, while no other process does."""
-        is_prepared = is_away = False
         try:
             while True:
-                try:
-                    if await self._has_lease():
-                        if not is_prepared:
-                            await self._bot.ask("deleteWebhook")
-                            await self._offer_menu()
-                        await self._take_all(reception, told)
-                        is_prepared, is_away = True, False
-                        continue
-                    is_prepared = False
-                except StorageUnavailable as error:  # what was not kept was not confirmed: it comes again
-                    if not is_away:
-                        log.warning("telegram.cannot_keep", error=str(error))
-                    is_away = True
-                told()
-                await asyncio.sleep(self._look_seconds)
+                while not await self._lease.is_held():
+                    told()
+                    await asyncio.sleep(self._look_seconds)
+                await self._bot.ask("deleteWebhook")
+                while await self._lease.is_held():
+                    await self._take_all(reception, told)
         finally:
-            await self._end_lease()
+            await self._lease.end()
 
     async def _take_all(self, reception: Reception, told: Callable[[], None]) -> None:
         """Keep the updates that wait; asking for more confirms those which are kept."""
@@ -169,48 +126,25 @@ class TelegramAdapter:
         told()
         if not updates:
             self._offset = 0  # all is confirmed; and after a quiet week Telegram begins to count anew, anywhere
-        for update in updates:
-            if (update_id := number(update.get("update_id"))) is None:
-                raise ChannelUnavailable("Telegram's updates have no ids, and so cannot be confirmed")
-            if not await self._has_lease():
-                return
-            await self._take(update, reception)
-            self._offset = update_id + 1
-            told()
-
-    async def _has_lease(self) -> bool:
-        """Whether this process is the one that polls; the lease is renewed when half of it is over."""
-        now = self._clock.now()
-        if self._lease_until - now > timedelta(seconds=LEASE_SECONDS / 2):
-            return True
-        until = now + timedelta(seconds=LEASE_SECONDS)
-        async with self._database.unit_of_work() as work:
-            has_it = await work.housekeeping.lease(CHANNEL, owner=self._owner, now=now, until=until)
-        self._lease_until = until if has_it else now
-        return has_it
-
-    async def _end_lease(self) -> None:
-        """Another process may begin at once."""
-        self._lease_until = datetime.min.replace(tzinfo=UTC)
-        with suppress(StorageError, TimeoutError):
-            async with asyncio.timeout(2), self._database.unit_of_work() as work:
-                await work.housekeeping.end_lease(CHANNEL, owner=self._owner)
+        try:
+            for update in updates:
+                await self._take(update, reception)
+                self._offset = update["update_id"] + 1
+                told()
+        except StorageUnavailable as error:  # what was not kept was not confirmed: it comes again
+            log.warning("telegram.cannot_keep", error=str(error))
+            await asyncio.sleep(self._look_seconds)
 
     async def _serve(self, reception: Reception, told: Callable[[], None]) -> None:
         """Be called, and see to it that Telegram knows where."""
-        await self._offer_menu()
-        self._reception, url, known_trouble = reception, "", 0
+        self._reception, url = reception, ""
         try:
             while True:
                 if url != self._url:
                     await self._bot.ask("setWebhook", url=self._url, secret_token=self._secret, allowed_updates=ALLOWED_UPDATES)
                 told()
                 await asyncio.sleep(self._watch_seconds)
-                info = await self._bot.webhook()
-                url, at = word(info.get("url")), number(info.get("last_error_date")) or 0
-                if at > known_trouble:
-                    log.warning("telegram.webhook_trouble", error=word(info.get("last_error_message")))
-                    known_trouble = at
+                url = (await self._bot.ask("getWebhookInfo"))["url"]
         finally:
             self._reception = None
 
@@ -223,8 +157,7 @@ class TelegramAdapter:
         if self._reception is None:
             return web.Response(status=503)
         try:
-            update = json.loads(await request.read())
-            await self._take(update if isinstance(update, dict) else {}, self._reception)
+            await self._take(await request.json(), self._reception)
         except (ValueError, RecursionError):
             log.warning("telegram.unreadable")
         except StorageUnavailable as error:
@@ -235,93 +168,63 @@ class TelegramAdapter:
     async def _take(self, update: Fields, reception: Reception) -> None:
         """Keep one update; one that makes trouble is passed by, so that the next can come. Raises StorageUnavailable."""
         try:
-            if (moved := migration(update)) is not None:
-                async with self._database.unit_of_work() as work:
-                    await work.conversations.move(CHANNEL, *moved)
-            inbound = self.to_inbound(update)
-            if inbound is None:
-                return
-            await reception.receive(inbound)
+            message = part(update, "message")
+            if (new := number(message.get("migrate_to_chat_id"))) is not None:
+                await self._move(message["chat"]["id"], new)
+            inbound = to_inbound(update, me=self._me, now=self._clock.now())
+            if inbound is not None:
+                await reception.receive(inbound)
+                self._be_polite(update, inbound)
         except StorageUnavailable:
             raise
         except Exception:  # an edge that must survive: asked for again, it would make the same trouble for ever
-            log.exception("telegram.passed_by", update=number(update.get("update_id")))
-            return
-        self._be_polite(update, inbound)
+            log.exception("telegram.passed_by")
+
+    async def _move(self, old: int, new: int) -> None:
+        """A group became a supergroup, and has another id."""
+        async with self._database.unit_of_work() as work:
+            await work.conversations.move(CHANNEL, str(old), str(new))
 
     def _be_polite(self, update: Fields, inbound: Inbound) -> None:
-        """Let it be seen that somebody was heard."""
-        age = (self._clock.now() - inbound.at).total_seconds()
+        """Let it be seen that somebody was heard: a button that was pressed goes, but in a group others may have to choose yet."""
         is_private = inbound.address.session_type is SessionType.PRIVATE
-        if "callback_query" in update:
-            query, key = part(update, "callback_query"), inbound.target
-            label = chosen(query)
-            self._in_passing(lambda: self._bot.ask("answerCallbackQuery", callback_query_id=query.get("id"), text=f"✓ {label}"[:200]))
-            if is_private and key:  # in a group others may have to choose yet
-                self._in_passing(lambda: self._close_choice(part(query, "message"), key, label))
-        elif is_private and inbound.wants_reply and inbound.kind in ASKING and age < FRESH_SECONDS:  # a group has 20 a minute for all
-            place = _place(inbound.address.conversation)
-            self._in_passing(lambda: self._bot.ask("sendChatAction", **where(place), action="typing"))
+        if inbound.kind is InboundKind.ACTION:
+            self._in_passing("answerCallbackQuery", callback_query_id=update["callback_query"]["id"], text="✓")
+            if is_private:
+                self._in_passing("editMessageReplyMarkup", **_key(inbound.target))
+        elif is_private and inbound.wants_reply and inbound.kind in ASKING:  # a group has 20 a minute for all
+            self._in_passing("sendChatAction", **_place(inbound.address.conversation), action="typing")
 
-    async def _close_choice(self, message: Fields, key: str, label: str) -> None:
-        """What was chosen stays to be read, and cannot be chosen again."""
-        text, entities = word(message.get("text")), message.get("entities")
-        noted = f"{text}\n\n✓ {label}" if text and label else ""
-        if Telegram().length(noted) > TEXT_LIMIT:
-            noted = ""
-        chat, message_id = _ids(key)
-        if noted:
-            await self._bot.ask("editMessageText", chat_id=chat, message_id=message_id, text=noted, entities=entities)
-        else:
-            await self._bot.ask("editMessageReplyMarkup", chat_id=chat, message_id=message_id)
-
-    def _in_passing(self, courtesy: Callable[[], Awaitable[object]]) -> None:
+    def _in_passing(self, method: str, **fields: Any) -> None:
         """Do it beside the listening; that it fails is nobody's trouble."""
 
         async def do() -> None:
-            try:
+            with suppress(AdapterError, TimeoutError):
                 async with asyncio.timeout(COURTESY_SECONDS):
-                    await courtesy()
-            except (AdapterError, TimeoutError) as error:
-                log.info("telegram.courtesy_failed", error=str(error))
+                    await self._bot.ask(method, **fields)
 
         task = asyncio.create_task(do(), name="telegram courtesy")
         self._courtesies.add(task)
         task.add_done_callback(self._courtesies.discard)
 
-    async def _offer_menu(self) -> None:
-        with suppress(AdapterError):
-            await self._bot.ask("setMyCommands", commands=[{"command": name, "description": told} for name, told in MENU])
-
-    async def _on_moved(self, old: int, new: int) -> None:
-        """A group became a supergroup, and has another id."""
-        try:
-            async with self._database.unit_of_work() as work:
-                await work.conversations.move(CHANNEL, str(old), str(new))
-        except StorageError as error:
-            log.warning("telegram.cannot_move", error=str(error))
-
     # ── What goes out ──
 
     async def send(self, outgoing: Outgoing) -> Sent:
-        """Say it; see `Adapter.send`."""
+        """Say it; what stands there already is changed."""
         self._shown_at.pop(outgoing.address.conversation, None)
-        texts: list[str | Attachment] = list(split(outgoing.text, Telegram(), limit=TEXT_LIMIT))
-        parts = texts + [attachment for attachment in outgoing.attachments if attachment.path is not None]
-        if not parts:
+        texts = split(outgoing.text, Telegram(), limit=TEXT_LIMIT)
+        files = [attachment for attachment in outgoing.attachments if attachment.path is not None]
+        if not texts and not files:
             raise DeliveryRejected("there is nothing in it that could be shown")
-        old, done = _keys(outgoing.channel_message_id), []
-        begun = asyncio.get_running_loop().time()
+        old, done = (outgoing.channel_message_id or "").split(",") + [""] * (len(texts) + len(files)), list[str]()
         try:
-            for index, each in enumerate(parts):
-                if index and asyncio.get_running_loop().time() > begun + BEGIN_SECONDS:
-                    raise ChannelUnavailable("Telegram takes its time: the rest comes later", retry_after=0.0)
-                is_last = index == len(texts) - 1
-                done.append(await self._put(each, outgoing, old[index] if index < len(old) else "", is_last=is_last, is_first=not index))
-            for surplus in old[len(parts) :]:
-                await self._bot.remove(*_ids(surplus))
+            for text in texts:
+                buttons = outgoing.buttons if len(done) == len(texts) - 1 else ()
+                done.append(await self._say(text, outgoing, old[len(done)], buttons, is_first=not done))
+            for file in files:
+                done.append(old[len(done)] or await self._bot.put(file, _place(outgoing.address.conversation)))
         except AdapterError as error:
-            error.sent = ",".join(done + old[len(done) :])
+            error.sent = ",".join(filter(None, done + old[len(done) :]))
             raise
         return Sent(channel_message_id=",".join(done))
 
@@ -330,95 +233,78 @@ class TelegramAdapter:
         return None
 
     async def show(self, outgoing: Outgoing) -> Sent:
-        """A growing text: in private as a draft, which vanishes by itself; elsewhere, and where there are none, by edits."""
-        pieces = split(outgoing.text, Telegram(), limit=TEXT_LIMIT)
-        try:
-            async with asyncio.timeout(SHOW_SECONDS):
-                return Sent(channel_message_id=await self._show(outgoing, pieces) if pieces else outgoing.channel_message_id)
-        except TimeoutError:
-            raise ChannelUnavailable("Telegram takes its time: the growing answer is not shown") from None
-
-    async def _show(self, outgoing: Outgoing, pieces: Sequence[str]) -> str | None:
-        """Show the end of it as a draft, or else its beginning by edits, not too often; the message that shows it, if one does."""
+        """A growing text: in private its end as a draft, which vanishes by itself; elsewhere its beginning, by edits, not too often."""
         conversation, is_private = outgoing.address.conversation, outgoing.address.session_type is SessionType.PRIVATE
-        shown = outgoing.channel_message_id
-        if is_private and self._has_drafts and not shown:
+        pieces, shown = split(outgoing.text, Telegram(), limit=TEXT_LIMIT), Sent(channel_message_id=outgoing.channel_message_id)
+        if pieces and is_private and self._has_drafts and not outgoing.channel_message_id:
             self._has_drafts = await self._bot.draft(pieces[-1], _place(conversation), outgoing.id.int % (1 << 31) or 1)
             if self._has_drafts:
-                return None
+                return shown
         now, rest = asyncio.get_running_loop().time(), 0.0 if is_private else GROUP_SHOW_SECONDS
-        if now - self._shown_at.get(conversation, -rest) < rest:
+        if not pieces or now - self._shown_at.get(conversation, -rest) < rest:
             return shown
         self._shown_at[conversation] = now
-        first, *more = _keys(shown) or [""]
-        return ",".join([await self._put(pieces[0], outgoing, first), *more])
+        first, *more = (outgoing.channel_message_id or "").split(",")
+        return Sent(channel_message_id=",".join([await self._say(pieces[0], outgoing, first), *more]))
+
+    async def _say(self, text: str, outgoing: Outgoing, key: str, buttons: Sequence[Button] = (), *, is_first: bool = True) -> str:
+        """One text, in place of the message *key* where there is one that can be changed; its id."""
+        if key and await self._bot.change(text, _key(key), buttons):
+            return key
+        answers = is_first and outgoing.address.session_type is SessionType.SHARED
+        return await self._bot.say(text, _place(outgoing.address.conversation, outgoing.reply_to if answers else None), buttons)
 
     async def fetch(self, attachment: Attachment, into: Path) -> None:
-        """Write the file to *into*; see `Door.fetch`."""
+        """Write the file to *into*."""
         await self._bot.download(attachment.source, into)
-
-    async def _put(self, what: str | Attachment, outgoing: Outgoing, key: str, *, is_last: bool = False, is_first: bool = True) -> str:
-        """One part, in place of the message *key* where there is one that can be changed; its id."""
-        answers = is_first and outgoing.address.session_type is SessionType.SHARED
-        place = _place(outgoing.address.conversation, outgoing.reply_to if answers else None)
-        if isinstance(what, Attachment):
-            return key or await self._bot.put(what, place)
-        buttons = outgoing.buttons if is_last else ()
-        if key and await self._bot.change(what, *_ids(key), buttons):
-            return key
-        return await self._bot.say(what, place, buttons)
 
     # ── How it is ──
 
     async def examine(self) -> Sequence[Finding]:
-        """What Telegram says of the bot; see `Door.examine`."""
+        """What Telegram says of the bot."""
         try:
             async with asyncio.timeout(EXAMINE_SECONDS):
                 me = await self._bot.me()
-                return [Finding(part="telegram token", status=Status.OK, detail=f"@{me.username}"), _groups(me), await self._webhook()]
+                return [Finding(part="telegram token", status=Status.OK, detail=f"@{me['username']}"), _groups(me), await self._webhook()]
         except ChannelRefused as error:
-            repair = "ask @BotFather for it (/mybots, API Token), then `robbie init`"
-            return [Finding(part="telegram token", status=Status.FAIL, detail=str(error), repair=repair)]
+            detail, repair = str(error), "ask @BotFather for it (/mybots, API Token), then `robbie init`"
         except (AdapterError, TimeoutError) as error:
             detail, repair = str(error) or "no answer", "is this machine on the network, and telegram.api_url right?"
-            return [Finding(part="telegram token", status=Status.FAIL, detail=detail, repair=repair)]
+        return [Finding(part="telegram token", status=Status.FAIL, detail=detail, repair=repair)]
 
     async def _webhook(self) -> Finding:
         """Whether Telegram calls whom it should."""
-        info = await self._bot.webhook()
-        url, trouble, at = word(info.get("url")), word(info.get("last_error_message")), number(info.get("last_error_date")) or 0
-        status, detail, repair = Status.OK, f"{number(info.get('pending_update_count')) or 0} updates wait", ""
+        info = await self._bot.ask("getWebhookInfo")
+        url, detail, repair = word(info.get("url")), f"{info.get('pending_update_count', 0)} updates wait", ""
         if url != (self._url if self._is_called else ""):
             detail = f"Telegram calls {urlsplit(url).hostname}" if url else "Telegram calls nobody"
-            status, repair = Status.WARN, "`robbie run` sets this right; if it comes back, another program uses this bot"
-        elif self._is_called and self._clock.now().timestamp() - at < TROUBLE_SECONDS:
-            status, detail = Status.WARN, f"{trouble}; {detail}"
+            repair = "`robbie run` sets this right; if it comes back, another program uses this bot"
+        elif self._is_called and self._clock.now().timestamp() - info.get("last_error_date", 0) < TROUBLE_SECONDS:
+            detail = f"{info.get('last_error_message')}; {detail}"
             repair = f"let {self._url} lead to Robbie's web server, with a certificate that Telegram trusts"
-        return Finding(part="telegram webhook", status=status, detail=detail, repair=repair)
+        return Finding(part="telegram webhook", status=Status.WARN if repair else Status.OK, detail=detail, repair=repair)
 
 
-def _groups(me: Me) -> Finding:
+def _groups(me: Fields) -> Finding:
     """What the bot is shown in groups."""
-    detail, repair = "privacy mode is on: it is shown only what is said to it, and answers that", ""
-    if me.reads_all:
-        detail, repair = "privacy mode is off: it is shown all, and answers what is said to it", "for less: @BotFather, /setprivacy, Enable"
-    if not me.joins_groups:
-        detail, repair = "it cannot be added to groups", "to change that: @BotFather, /setjoingroups, Enable"
-    return Finding(part="telegram groups", status=Status.OK, detail=detail, repair=repair)
+    mode = "off: it is shown all" if me.get("can_read_all_group_messages") else "on: it is shown only what is said to it"
+    detail = f"privacy mode is {mode}, and answers what is said to it (@BotFather, /setprivacy)"
+    if me.get("can_join_groups") is False:
+        detail = "it cannot be added to groups (@BotFather, /setjoingroups)"
+    return Finding(part="telegram groups", status=Status.OK, detail=detail)
 
 
-def _place(conversation: str, reply_to: str | None = None) -> Place:
-    """A conversation's key, and the id of a message in it, as Telegram wants them."""
+def _place(conversation: str, reply_to: str | None = None) -> Fields:
+    """A conversation's key, and the id of a message in it that is answered, as the Bot API wants them."""
     chat, _, thread = conversation.partition("/")
+    place = {"chat_id": int(chat), "message_thread_id": int(thread) if thread else None}
     reply_chat, _, reply = (reply_to or "").partition(":")
-    answers = reply_chat == chat and reply.isdecimal()
-    return Place(chat=int(chat), thread=int(thread) if thread else None, reply_to=int(reply) if answers else None)
+    if reply_chat != chat or not reply.isdecimal():
+        return place
+    return place | {"reply_parameters": {"message_id": int(reply), "allow_sending_without_reply": True}}
 
 
-def _keys(channel_message_id: str | None) -> list[str]:
-    return [key for key in (channel_message_id or "").split(",") if key]
-
-
-def _ids(key: str) -> tuple[int, int]:
+def _key(key: str) -> Fields:
+    """The id of a message, as the Bot API wants it."""
     chat, _, message = key.partition(":")
-    return int(chat), int(message)
+    return {"chat_id": int(chat), "message_id": int(message)}

@@ -1,14 +1,10 @@
-"""Reads what Telegram tells, as pure functions of its JSON. Any field may be missing or of another type: nothing here trusts one.
-
-What is nobody's to answer, such as a pinned message or a bot that was thrown out, is kept as it came, and says nothing itself.
-"""
+"""Reads what Telegram tells, as pure functions of its JSON. Any field may be missing or of another type: nothing here trusts one."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +18,7 @@ FORWARDED = "[forwarded message]"
 
 _COMMAND = re.compile(r"/(?P<name>\w{1,32})(?:@(?P<bot>\w+))?(?=\s|$)", re.ASCII)
 _FILES = {
+    "photo": ("photo.jpg", "image/jpeg"),
     "document": ("file", "application/octet-stream"),
     "voice": ("voice.ogg", "audio/ogg"),
     "audio": ("audio.mp3", "audio/mpeg"),
@@ -30,87 +27,53 @@ _FILES = {
     "animation": ("animation.mp4", "video/mp4"),
 }
 """What a file is called, and is, where Telegram does not say."""
+_IN_WORDS = ("sticker", "venue", "location", "contact", "poll", "dice")
+_TOLD = ("emoji", "value", "title", "address", "first_name", "last_name", "phone_number", "question", "latitude", "longitude")
+"""What is neither text nor a file, and what it tells."""
 
 Fields = Mapping[str, Any]
 Reading = dict[str, Any]
 """What of an `Inbound` an event tells."""
 KEPT: Reading = {"wants_reply": False}
+"""News that nobody is to answer, such as a pinned message, or that the bot was thrown out."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Me:
-    """The bot itself. `reads_all`: privacy mode is off, so that it is shown everything said in its groups."""
-
-    id: int
-    username: str
-    reads_all: bool = False
-    joins_groups: bool = True
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
-    """Where something is said: a chat, perhaps a topic in it, perhaps in answer to a message."""
-
-    chat: int
-    thread: int | None = None
-    reply_to: int | None = None
-
-
-def to_inbound(update: Fields, *, me: Me, now: datetime) -> Inbound | None:
-    """The event in *update*; None for what is not for Robbie: channels, bots, what a group says to each other."""
+def to_inbound(update: Fields, *, me: Fields, now: datetime) -> Inbound | None:
+    """The event in *update*; None for what is not for Robbie: channels, bots, anonymous administrators, what a group says to itself."""
     kind = next((name for name in _READERS if isinstance(update.get(name), dict)), "")
     content, update_id = part(update, kind), number(update.get("update_id"))
     place = part(content, "message") if kind == "callback_query" else content
     chat, chat_id = part(place, "chat"), number(part(place, "chat").get("id"))
     if chat_id is None or update_id is None or chat.get("type") == "channel":
         return None
+    who = part(content, "from") or part(content, "user")
     speaks_for = part(content, "sender_chat") or part(content, "actor_chat")
-    who = speaks_for or part(content, "from") or part(content, "user")
-    if not speaks_for and (who.get("is_bot") is True or who.get("id") == me.id):
+    if speaks_for or who.get("is_bot") is True or number(who.get("id")) is None:  # nobody whom Robbie could know
         return None
     read = _READERS[kind](content, me)
     if read is None:
         return None
-    if speaks_for or number(who.get("id")) is None:  # an anonymous administrator, a channel: nobody whom Robbie could know
-        read = KEPT
+    names = word(who.get("first_name")), word(who.get("last_name"))
+    # a thread that is no topic is only Telegram's way to keep answers together
+    topic = number(place.get("message_thread_id")) if place.get("is_topic_message") is True else None
+    conversation = str(chat_id) if topic is None else f"{chat_id}/{topic}"
     session = SessionType.PRIVATE if chat.get("type") == "private" else SessionType.SHARED
     known: Reading = {
         "id": new_id(),
-        "address": Address(channel=CHANNEL, conversation=_conversation(place, chat_id), session_type=session),
-        "sender": Sender(channel=CHANNEL, account=str(number(who.get("id")) or ""), name=_name(who)),
+        "address": Address(channel=CHANNEL, conversation=conversation, session_type=session),
+        "sender": Sender(channel=CHANNEL, account=str(who["id"]), name=" ".join(filter(None, names))[:255]),
         "external_id": f"update:{update_id}",
         "text": "",
-        "at": _time(content.get("date"), now),
+        "at": datetime.fromtimestamp(number(content.get("date")) or now.timestamp(), UTC),
         "raw": json.dumps(update)[:LONGEST_RAW],
     }
     return Inbound(**(known | read))
 
 
-def migration(update: Fields) -> tuple[str, str] | None:
-    """The old and the new id of a group that became a supergroup."""
-    message = part(update, "message")
-    here = number(part(message, "chat").get("id"))
-    old, new = number(message.get("migrate_from_chat_id")), number(message.get("migrate_to_chat_id"))
-    if here is None or (old is None and new is None):
-        return None
-    return (str(here), str(new)) if old is None else (str(old), str(here))
-
-
-def chosen(query: Fields) -> str:
-    """The label of the button that was pressed."""
-    for row in _list(part(query, "message", "reply_markup").get("inline_keyboard")):
-        for button in _list(row):
-            if isinstance(button, dict) and button.get("callback_data") == query.get("data"):
-                return word(button.get("text"))
-    return ""
-
-
-def part(content: Fields, *names: str) -> Fields:
-    """What stands under these names, one within the other; nothing where any is missing."""
-    for name in names:
-        inner = content.get(name)
-        content = inner if isinstance(inner, dict) else {}
-    return content
+def part(content: Fields, name: str) -> Fields:
+    """What stands under this name; nothing where it is missing."""
+    inner = content.get(name)
+    return inner if isinstance(inner, dict) else {}
 
 
 def number(value: Any) -> int | None:
@@ -128,26 +91,22 @@ def message_key(message: Fields) -> str:
     return f"{number(part(message, 'chat').get('id')) or 0}:{number(message.get('message_id')) or 0}"
 
 
-def where(place: Place) -> dict[str, Any]:
-    """*place*, as a method of the Bot API wants it."""
-    answering = {"message_id": place.reply_to, "allow_sending_without_reply": True}
-    told = {"chat_id": place.chat, "message_thread_id": place.thread}
-    return told if place.reply_to is None else told | {"reply_parameters": answering}
-
-
-def _message(message: Fields, me: Me) -> Reading | None:
+def _message(message: Fields, me: Fields) -> Reading | None:
     """Something somebody wrote; None where it is not said to Robbie."""
     is_forwarded = bool(part(message, "forward_origin"))
     said = "" if is_forwarded else word(message.get("text")) or word(message.get("caption"))
-    mention = re.compile(rf"(?<![\w@])@{re.escape(me.username)}(?!\w)", re.IGNORECASE | re.ASCII)
+    mention = re.compile(rf"(?<![\w@])@{re.escape(me['username'])}(?!\w)", re.IGNORECASE | re.ASCII)
     text = mention.sub("", said).strip().lstrip(",:").lstrip() or said if mention.search(said) else said
     command = _COMMAND.match(text)
-    if command and command["bot"] and command["bot"].lower() != me.username.lower():
+    if command and command["bot"] and command["bot"].lower() != me["username"].lower():
         return None
-    is_private = part(message, "chat").get("type") == "private"
-    if not (is_private or text != said or command or mention.search(said) or _answers(message, me)):
+    answered, is_private = part(message, "reply_to_message"), part(message, "chat").get("type") == "private"
+    # everything in a topic answers, formally, the making of the topic
+    answers_me = part(answered, "from").get("id") == me["id"] and "forum_topic_created" not in answered
+    if not (is_private or command or mention.search(said) or answers_me):
         return None
-    read = {"external_id": message_key(message), "quoted": _quoted(message), "attachments": tuple(_attachments(message))}
+    quoted = word(part(message, "quote").get("text")) or word(answered.get("text")) or word(answered.get("caption"))
+    read = {"external_id": message_key(message), "quoted": quoted, "attachments": tuple(_attachments(message))}
     if command:
         return read | {"kind": InboundKind.COMMAND, "text": f"/{command['name']}{text[command.end() :]}"}
     if is_forwarded:  # somebody else's words, in which nothing is a command
@@ -158,7 +117,7 @@ def _message(message: Fields, me: Me) -> Reading | None:
     return read
 
 
-def _edit(message: Fields, me: Me) -> Reading | None:
+def _edit(message: Fields, me: Fields) -> Reading | None:
     """A message that reads otherwise now; a live location, which is one by every step, is nothing of that sort."""
     read = _message(message, me)
     if read is None or not (word(message.get("text")) or word(message.get("caption"))):
@@ -166,109 +125,57 @@ def _edit(message: Fields, me: Me) -> Reading | None:
     return {"kind": InboundKind.EDIT, "text": read["text"], "target": message_key(message)}
 
 
-def _action(query: Fields, _: Me) -> Reading:
+def _action(query: Fields, _: Fields) -> Reading:
     """A button that was pressed; its time is now, and not that of the message it stands under."""
     data = word(query.get("data"))
     return {"kind": InboundKind.ACTION, "text": data, "target": message_key(part(query, "message"))} if data else KEPT
 
 
-def _reaction(event: Fields, _: Me) -> Reading | None:
+def _reaction(event: Fields, _: Fields) -> Reading | None:
     """What was added, else what was taken back."""
     old, new = (list(_reactions(event.get(name))) for name in ("old_reaction", "new_reaction"))
     changes = [each for each in new if each not in old] + [f"-{each}" for each in old if each not in new]
     return {"kind": InboundKind.REACTION, "text": changes[0], "target": message_key(event)} if changes else None
 
 
-def _kept(_: Fields, __: Me) -> Reading:
-    return KEPT
-
-
-_READERS = {
+_READERS: dict[str, Callable[[Fields, Fields], Reading | None]] = {
     "message": _message,
     "edited_message": _edit,
     "callback_query": _action,
     "message_reaction": _reaction,
-    "my_chat_member": _kept,
+    "my_chat_member": lambda *_: KEPT,
 }
 ALLOWED_UPDATES = tuple(_READERS)
 
 
-def _conversation(place: Fields, chat_id: int) -> str:
-    """A chat, or a topic in it (a thread that is no topic is only Telegram's way to keep answers together)."""
-    thread = number(place.get("message_thread_id")) if place.get("is_topic_message") is True else None
-    return str(chat_id) if thread is None else f"{chat_id}/{thread}"
-
-
-def _answers(message: Fields, me: Me) -> bool:
-    """Whether it answers something the bot said; everything in a topic answers, formally, the making of the topic."""
-    answered = part(message, "reply_to_message")
-    return part(answered, "from").get("id") == me.id and "forum_topic_created" not in answered
-
-
-def _quoted(message: Fields) -> str:
-    answered = part(message, "reply_to_message")
-    return word(part(message, "quote").get("text")) or word(answered.get("text")) or word(answered.get("caption"))
-
-
 def _attachments(message: Fields) -> Iterator[Attachment]:
-    sizes = [size for size in _list(message.get("photo")) if isinstance(size, dict)]
-    if sizes:
-        yield from _attachment(max(sizes, key=lambda size: number(size.get("width")) or 0), "photo.jpg", "image/jpeg")
-    for kind, (name, media_type) in _FILES.items():
-        if kind != "animation" or "document" not in message:  # which tells the same file once more
-            yield from _attachment(part(message, kind), name, media_type)
-
-
-def _attachment(file: Fields, name: str, media_type: str) -> Iterator[Attachment]:
-    if source := word(file.get("file_id")):
-        yield Attachment(
-            name=word(file.get("file_name"))[:255] or name,
-            media_type=word(file.get("mime_type"))[:255] or media_type,
-            size=max(number(file.get("file_size")) or 0, 0),
-            source=source,
-        )
+    sizes = (size for size in _list(message.get("photo")) if isinstance(size, dict))
+    files = {kind: part(message, kind) for kind in _FILES} | {
+        "photo": max(sizes, key=lambda size: number(size.get("width")) or 0, default={}),
+    }
+    if files["document"]:
+        del files["animation"]  # which tells the same file once more
+    for kind, file in files.items():
+        if source := word(file.get("file_id")):
+            name, media_type = word(file.get("file_name"))[:255], word(file.get("mime_type"))[:255]
+            size = max(number(file.get("file_size")) or 0, 0)
+            yield Attachment(name=name or _FILES[kind][0], media_type=media_type or _FILES[kind][1], size=size, source=source)
 
 
 def _in_words(message: Fields) -> str:
     """What is neither text nor a file."""
-    told: dict[str, tuple[object, ...]] = {
-        "sticker": (part(message, "sticker").get("emoji"),),
-        "venue": (part(message, "venue").get("title"), part(message, "venue").get("address")),
-        "location": (part(message, "location").get("latitude"), part(message, "location").get("longitude")),
-        "contact": tuple(part(message, "contact").get(name) for name in ("first_name", "last_name", "phone_number")),
-        "poll": (part(message, "poll").get("question"), *(_text_of(each) for each in _list(part(message, "poll").get("options")))),
-        "dice": (part(message, "dice").get("emoji"), part(message, "dice").get("value")),
-    }
-    for name, values in told.items():
-        if part(message, name):
-            return (
-                f"[{' '.join([name, ', '.join(str(value) for value in values if isinstance(value, str | int | float) and value)]).strip()}]"
-            )
+    for kind in _IN_WORDS:
+        if content := part(message, kind):
+            told = ", ".join(str(content[name]) for name in _TOLD if isinstance(content.get(name), str | int | float))
+            return f"[{kind} {told}]" if told else f"[{kind}]"
     return ""
-
-
-def _text_of(option: Any) -> str:
-    return word(option.get("text")) if isinstance(option, dict) else ""
 
 
 def _reactions(value: Any) -> Iterator[str]:
     for each in _list(value):
         if isinstance(each, dict):
-            custom = word(each.get("custom_emoji_id"))
-            yield word(each.get("emoji")) or (f"custom:{custom}" if custom else "⭐")  # what is paid for has no emoji of its own
+            yield word(each.get("emoji")) or word(each.get("custom_emoji_id")) or "⭐"  # what is paid for has no emoji of its own
 
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _name(who: Fields) -> str:
-    full = " ".join(filter(None, (word(who.get("first_name")), word(who.get("last_name")))))
-    return (full or word(who.get("title")) or word(who.get("username")))[:255]
-
-
-def _time(value: Any, now: datetime) -> datetime:
-    try:
-        return datetime.fromtimestamp(number(value) or now.timestamp(), UTC)
-    except (ValueError, OverflowError, OSError):
-        return now

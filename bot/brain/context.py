@@ -45,7 +45,8 @@ class ContextBuilder:
             return self._for_stranger(question)
         elsewhere: list[Exchange] = []
         async with self._database.reading() as work:
-            exchanges = await work.messages.exchanges(question.conversation_id, limit=HISTORY_EXCHANGES, before=question.id)
+            where = question.conversation_id, question.session_type
+            exchanges = await work.messages.exchanges(*where, limit=HISTORY_EXCHANGES, before=question.id)
             if question.session_type is SessionType.PRIVATE:  # nothing private is said where others read along
                 elsewhere = await work.messages.exchanges_elsewhere(
                     question.person.id,
@@ -63,7 +64,8 @@ class ContextBuilder:
     def _for_stranger(self, question: Question) -> Prompt:
         """What somebody wrote for whom nobody vouches, as material; nothing else is told to who reads it."""
         system = self._fill(self._stranger, question)
-        text = f"From: {question.writer}\n\n<mail>\n{_inert(_with_material(question))}\n</mail>\n\nDraft the reply to this mail."
+        mail = _inert(f"From: {question.writer}\n\n{_with_material(question)}")
+        text = f"<mail>\n{mail}\n</mail>\n\nDraft the reply to this mail."
         return Prompt(system=system, brief_system=system, lines=(Line(role=Role.USER, text=text),))
 
     def _fill(self, words: str, question: Question) -> str:
@@ -92,9 +94,8 @@ def _with_material(question: Question) -> str:
 def _described(attachment: Attachment) -> str:
     """A file by its name and size; of a text also the beginning."""
     name = _inert(" ".join(cleaned(attachment.name).split())[:120])
-    about = (
-        f"[Attached file “{name}”, {attachment.media_type}, {attachment.size} bytes{f', {attachment.trouble}' * bool(attachment.trouble)}]"
-    )
+    kind = re.sub(r"[^\w/+.-]", "", attachment.media_type)[:60]
+    about = f"[Attached file “{name}”, {kind}, {attachment.size} bytes{f', {attachment.trouble}' * bool(attachment.trouble)}]"
     if attachment.path is None or not attachment.media_type.startswith(READABLE):
         return about
     try:
@@ -108,7 +109,7 @@ def _described(attachment: Attachment) -> str:
 
 def _inert(text: str) -> str:
     """*text* that cannot end the frame it is put into."""
-    return re.sub(r"</?\s*(mail|file)\b", lambda found: found.group().replace("<", "‹"), text, flags=re.I)
+    return re.sub(r"<\s*/?\s*(mail|file)\b", lambda found: found.group().replace("<", "‹"), text, flags=re.I)
 
 
 def printable(text: str) -> str:

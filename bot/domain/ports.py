@@ -54,7 +54,7 @@ class Capabilities:
     """What a channel can do, and so what stands in for what it cannot.
 
     `pulls`: readers fetch their replies from our own database, so that a recorded reply is a delivered one (web, console).
-    `finds`: the channel can be asked whether it has a message already, which settles an unknown send without a repeat.
+    `finds`: the channel can be asked whether it has a message already, which settles an unknown send without a repeat;
     `show_seconds`: at least so much time between two showings of a growing reply; 0 where only the final text is sent.
     `buttons`: choices can be pressed; elsewhere they are numbered, and written.
     `answers_strangers`: who is not known is told how to become so; elsewhere even that would be too much (backscatter of mail).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bot.brain.providers.offline import digest
 from bot.domain.clock import Clock
 from bot.domain.message import Inbound, InboundKind
 from storage.database import UnitOfWork
@@ -30,35 +31,35 @@ async def apply(work: UnitOfWork, inbound: Inbound, *, clock: Clock) -> bool:
             value, words = value_of(inbound.text), inbound.text[:64]
             await work.feedback.give(user_id=person.id, message_id=said.id, value=value, source="reaction", detail=words, at=now)
         return False
-    event = await work.inbox.find(channel=inbound.sender.channel, account=inbound.sender.account, external_id=inbound.target)
+    event = await work.inbox.find_to_change(channel=inbound.sender.channel, account=inbound.sender.account, external_id=inbound.target)
     if event is None:
         return False
     return await _edit(work, event, inbound.text) if inbound.kind is InboundKind.EDIT else await _delete(work, event)
 
 
 async def _edit(work: UnitOfWork, event: InboxEvent, text: str) -> bool:
-    """A message whose answer nobody has seen is answered as it reads now; of any other, the edit is only kept."""
-    if not await _take_back(work, event):
-        if event.state == InboxState.QUEUED:  # the real answer is still to come
-            await work.messages.change_text(event.id, text)
+    """A message whose answer nobody has seen, or is still owed, is answered as it reads now; of any other, the edit is only kept."""
+    is_unsent = await _take_back(work, event, keeps=True)
+    if not is_unsent and event.state != InboxState.QUEUED:
         return False
-    await work.messages.change_text(event.id, text)
-    return await work.inbox.reopen(event.id, InboxState.RECEIVED, among=(*WAITING, InboxState.ANSWERED))
+    await work.messages.change_text(event.id, text, digest(text))
+    await work.inbox.reopen(event.id, InboxState.RECEIVED if is_unsent else InboxState.QUEUED)
+    return True
 
 
 async def _delete(work: UnitOfWork, event: InboxEvent) -> bool:
     """A message that was withdrawn is not answered any more, and not spoken of."""
     await work.messages.withdraw(event.id)
-    is_unseen = await _take_back(work, event)
-    await work.inbox.reopen(event.id, InboxState.NOTED, among=(*WAITING, *((InboxState.ANSWERED,) if is_unseen else ())))
+    if await _take_back(work, event) or event.state == InboxState.QUEUED:
+        await work.inbox.reopen(event.id, InboxState.NOTED)
     return True  # what came after it may go on
 
 
-async def _take_back(work: UnitOfWork, event: InboxEvent) -> bool:
-    """Whether the answer was not yet sent; one that was only promised is void now."""
-    if event.state in WAITING:
-        return True
-    void = await work.outbox.void(event.id) if event.state == InboxState.ANSWERED else None
+async def _take_back(work: UnitOfWork, event: InboxEvent, *, keeps: bool = False) -> bool:
+    """Whether the answer was not yet sent; what was promised of it is void now. `keeps`: see `Outbox.void`."""
+    if event.state not in (*WAITING, InboxState.ANSWERED):
+        return False
+    void = await work.outbox.void(event.id, keeps=keeps)
     if void is not None:
         await work.messages.withdraw(void)
-    return void is not None
+    return void is not None or event.state in WAITING

@@ -69,9 +69,8 @@ class Files:
         if len(text) <= LONGEST_SAID:
             return text, ()
         path = self._folder / "out" / f"{message_id}.md"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8", errors="replace")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", errors="replace")  # also where it is there: a crash may have cut it
         whole = Attachment(name="answer.md", media_type="text/markdown", size=path.stat().st_size, path=path)
         return f"{_beginning(text)}\n\n*It goes on; the whole of it is in the file.*", (whole,)
 

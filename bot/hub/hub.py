@@ -6,25 +6,25 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Self
 from uuid import UUID
 from weakref import WeakValueDictionary
 
 import structlog
 
 from bot.brain.brain import Brain
-from bot.brain.providers.offline import digest
 from bot.domain.address import Address, Person
 from bot.domain.clock import Clock
 from bot.domain.errors import StorageError, StorageUnavailable
-from bot.domain.message import ASKING, Attachment, Inbound, OutgoingKind
+from bot.domain.message import ASKING, Inbound, OutgoingKind
 from bot.domain.ports import Adapter
 from bot.domain.thought import Turn
 from bot.hub import changes
 from bot.hub.commands import Commands
 from bot.hub.feed import Feed, Said
 from bot.hub.files import Files
+from bot.hub.keeping import AS_USUAL, Terms, keep
 from bot.hub.late import LateAnswers
 from bot.hub.metrics import TurnMetrics
 from bot.hub.outbox import Outbox
@@ -49,20 +49,6 @@ DRAIN_SECONDS = 2.0
 KNOWN_CONVERSATIONS = 10_000
 """Addresses whose conversation is remembered; any other is looked up."""
 REPLIES = (OutgoingKind.ANSWER, OutgoingKind.OFFLINE, OutgoingKind.NOTICE)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Terms:
-    """On which a message is received. Noted: kept and never answered; held: an answer waits for the owner's yes; stranger: not to be
-    obeyed, and answered by somebody who knows nothing that is private.
-    """
-
-    is_noted: bool = False
-    is_held: bool = False
-    is_stranger: bool = False
-
-
-AS_USUAL = Terms()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,23 +120,10 @@ class Hub:
     async def _store(self, inbound: Inbound, person: Person, terms: Terms) -> Receipt:
         conversation_id = await self._conversation(inbound, person)
         is_asked, is_message = inbound.kind in ASKING and not terms.is_noted, inbound.kind in ASKING
+        state = InboxState.RECEIVED if is_asked else InboxState.NOTED
         async with self._database.unit_of_work() as work:
-            is_new = await work.inbox.add_once(
-                id=inbound.id,
-                channel=inbound.sender.channel,
-                account=inbound.sender.account,
-                external_id=inbound.external_id,
-                conversation_id=conversation_id,
-                kind=inbound.kind,
-                raw=inbound.raw,
-                received_at=self._clock.now(),
-                state=InboxState.RECEIVED if is_asked else InboxState.NOTED,
-            )
-            if is_new and is_message:
-                await work.messages.add(_message(inbound, person, conversation_id, self._database.organization, terms))
-                for attachment in inbound.attachments:
-                    await work.attachments.add(message_id=inbound.id, **_columns(attachment))
-            elif is_new:
+            is_new = await keep(work, inbound, person.id, conversation_id, terms=terms, state=state, now=self._clock.now())
+            if is_new and not is_message:
                 is_asked = await changes.apply(work, inbound, clock=self._clock)
         if not is_new:
             return await self._known(inbound)
@@ -332,39 +305,3 @@ class Hub:
     async def _find_reply(self, event_id: UUID) -> Message | None:
         async with self._database.reading() as work:
             return await work.messages.find_reply(event_id, REPLIES)
-
-
-def _columns(attachment: Attachment) -> dict[str, Any]:
-    """A file as its row wants it."""
-    return {**asdict(attachment), "path": None if attachment.path is None else str(attachment.path)}
-
-
-def _details(inbound: Inbound, terms: Terms) -> dict[str, Any]:
-    """The rest of what the channel told, and on which terms it was received."""
-    sender = {"account": inbound.sender.account, "name": inbound.sender.name, "is_verified": inbound.is_verified}
-    told = {
-        "thread": dict(inbound.thread),
-        "quoted": inbound.quoted,
-        "files": len(inbound.attachments),
-        "is_held": terms.is_held,
-        "is_stranger": terms.is_stranger,
-    }
-    return {"sender": sender} | {name: value for name, value in told.items() if value}
-
-
-def _message(inbound: Inbound, person: Person, conversation_id: UUID, organization: str, terms: Terms) -> Message:
-    """The row of what a person wrote, verbatim."""
-    return Message(
-        organization_id=organization,
-        id=inbound.id,
-        conversation_id=conversation_id,
-        user_id=person.id,
-        direction="in",
-        kind=inbound.kind,
-        text=inbound.text,
-        at=inbound.at,
-        session_type=inbound.address.session_type,
-        external_id=inbound.external_id,
-        digest=None if terms.is_stranger else digest(inbound.text),
-        details=_details(inbound, terms),
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -19,9 +19,8 @@ STRANGER = "stranger"
 """The role of someone who wrote and has not been let in."""
 OUTSIDE = (FORMER, STRANGER)
 
-
-CONFIG = "config"
-"""Where someone comes from whom config names; whom the owner let in comes from a pairing."""
+CONFIG, PAIRING = "config", "pairing"
+"""Where someone comes from whom config names, and whom the owner let in."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +67,7 @@ class Directory:
     async def _write(self, work: UnitOfWork) -> None:
         now, wanted = self._clock.now(), self._wanted()
         await work.people.ensure_organization(now)
+        await self._move_namesakes_aside(work, wanted)
         await self._rename_owner(work)
         ids = {
             name: (await work.people.ensure_user(name=name, role=role, timezone=zone, now=now)).id for name, (role, zone) in wanted.items()
@@ -76,6 +76,18 @@ class Directory:
             for identity in person.identities:
                 await work.people.ensure_identity(channel=identity.platform, account=identity.id, user_id=ids[person.name], now=now)
         await work.people.retire(except_for=wanted)
+
+    async def _move_namesakes_aside(self, work: UnitOfWork, wanted: Collection[str]) -> None:
+        """Whoever was let in chose their name themselves: they are whom config names so only if config names an account of theirs."""
+        users, identities = await work.people.users(), await work.people.identities()
+        named: dict[tuple[str, str], str] = {
+            (each.platform, each.id): person.name.casefold() for person in self._people for each in person.identities
+        }
+        for user in users:
+            accounts = [(row.channel, row.account) for row in identities if row.user_id == user.id]
+            is_namesake = user.name.casefold() in {name.casefold() for name in wanted}
+            if user.origin == PAIRING and is_namesake and all(named.get(each) != user.name.casefold() for each in accounts):
+                await work.people.rename(user.id, f"{user.name} ({user.id})")
 
     async def _rename_owner(self, work: UnitOfWork) -> None:
         """The owner stays the same person under a new name; somebody who is known by that name already is somebody else."""

@@ -85,14 +85,15 @@ class LateAnswers:
         for event_id in questions:
             if self._is_closing:
                 return
-            is_settled = await self._thinkers.step_late(event_id, others_answered=self._has_thought)
-            if is_settled:
-                failures = 0
-            elif is_settled is not None:
-                self._has_thought, failures = False, failures + 1
+            has_thought, self._has_thought = self._has_thought, False
+            is_settled = await self._thinkers.step_late(event_id, others_answered=has_thought)
+            if is_settled is None:
+                self._has_thought |= has_thought
+            else:
+                failures = 0 if is_settled else failures + 1
             if failures == FAILURES_PER_ROUND:
                 break
-        if failures:
+        if failures and not self._has_thought:  # else a model answered while this one tried in vain
             rest = max(self._rest, min(REST_FOR_EACH_SECOND * (time.monotonic() - began), LONGEST_BUSY_REST_SECONDS))
             self._rest_for(rest)
             self._rest = min(self._rest * 2, LONGEST_REST_SECONDS)

@@ -23,6 +23,7 @@ from bot.hub.workers import ConversationPool
 from storage.database import Database
 from storage.models.messaging import Conversation, Message, OutboxItem, OutboxState
 from storage.repositories.base import Claim
+from storage.repositories.inbox import Asked
 from storage.repositories.outbox import Promised
 
 log = structlog.get_logger(__name__)
@@ -73,13 +74,16 @@ class Outbox:
         adapter = self._adapters.get(channel)
         return adapter is not None and adapter.capabilities.show_seconds > 0
 
-    def showing(self, item: OutboxItem, conversation: Conversation, asked: Message) -> Showing:
-        """Lets a reply be seen on its channel while it grows; the item learns which message shows it."""
+    def showing(self, item: OutboxItem, conversation: Conversation, asked: Asked) -> Showing:
+        """Lets a reply be seen on its channel while it grows, unless somebody else answers by now; the item learns what shows it."""
         adapter, known = self._adapters[conversation.channel], item.channel_message_id
 
         async def show(text: str) -> Sent:
             nonlocal known
-            outgoing = _addressed(item, conversation, asked.details or {}, asked.external_id)
+            async with self._database.reading() as work:
+                if not await work.inbox.is_held(asked.event):
+                    raise Conflict(f"event {asked.event.id} is answered anew")
+            outgoing = _addressed(item, conversation, asked.details, asked.message.external_id)
             sent = await self._bounded(adapter.show(replace(outgoing, text=text, channel_message_id=known)))
             known = sent.channel_message_id or known
             return sent
@@ -137,7 +141,8 @@ class Outbox:
     async def _find_or_send(self, promised: Promised) -> Sent:
         """What the channel has already, where this may be a repeat and it can tell; else a send, marked where it may be a repeat."""
         adapter, item, mark = self._adapters[promised.conversation.channel], promised.item, ""
-        if item.recovered and item.channel_message_id is None:
+        finds = adapter.capabilities.finds
+        if item.recovered and (item.channel_message_id is None or (item.attempts > 1 and not finds)):  # of several parts, one is in doubt
             try:
                 found = await self._find(adapter, promised)
             except DeliveryUnknown:
@@ -145,7 +150,8 @@ class Outbox:
                 found, mark = None, RECOVERED_MARK
             if found is not None and found.is_whole:
                 return found
-            item.channel_message_id = found.channel_message_id if found is not None else None
+            if found is not None:
+                item.channel_message_id = found.channel_message_id
         return await self._bounded(adapter.send(self._outgoing(promised, mark=mark)))
 
     async def _find(self, adapter: Adapter, promised: Promised) -> Sent | None:

@@ -1,11 +1,20 @@
-"""Names this process in the ledger, and tells which of the other names there belong to processes that are dead."""
+"""Names this process in the ledger, tells which of the other names there belong to dead processes, and holds leases under its own."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import socket
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from bot.domain.clock import Clock
+from bot.domain.errors import StorageError
+from storage.database import Database
+
+END_SECONDS = 2.0
 
 
 def name_myself() -> str:
@@ -20,6 +29,39 @@ def is_dead(owner: str, me: str) -> bool:
     if owner == me or host != my_host:
         return False
     return pid == my_pid or not _is_running(int(pid))
+
+
+class Lease:
+    """What one process alone may do at a time, while it holds this; whoever is certainly dead holds nothing."""
+
+    def __init__(self, name: str, *, database: Database, owner: str, clock: Clock, seconds: float) -> None:
+        self._name = name
+        self._database = database
+        self._owner = owner
+        self._clock = clock
+        self._life = timedelta(seconds=seconds)
+        self._until = datetime.min.replace(tzinfo=UTC)
+
+    async def is_held(self) -> bool:
+        """Whether this process holds it; it is renewed when half of it is over. Raises StorageUnavailable."""
+        now = self._clock.now()
+        if self._until - now > self._life / 2:
+            return True
+        until = now + self._life
+        async with self._database.unit_of_work() as work:
+            holder = await work.housekeeping.holder(self._name)
+            if holder is not None and is_dead(holder, self._owner):
+                await work.housekeeping.end_lease(self._name, owner=holder)
+            is_held = await work.housekeeping.lease(self._name, owner=self._owner, now=now, until=until)
+        self._until = until if is_held else now
+        return is_held
+
+    async def end(self) -> None:
+        """Another may begin at once."""
+        self._until = datetime.min.replace(tzinfo=UTC)
+        with suppress(StorageError, TimeoutError):
+            async with asyncio.timeout(END_SECONDS), self._database.unit_of_work() as work:
+                await work.housekeeping.end_lease(self._name, owner=self._owner)
 
 
 def _is_running(pid: int) -> bool:

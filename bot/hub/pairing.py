@@ -11,11 +11,12 @@ from bot.domain.address import Person
 from bot.domain.clock import Clock
 from bot.domain.message import Button, Inbound
 from bot.domain.ports import Card
-from bot.hub.identity import OUTSIDE
+from bot.hub.identity import OUTSIDE, PAIRING, STRANGER
+from bot.hub.keeping import keep
 from bot.services.approvals import make_code
-from bot.services.notices import say, tell
+from bot.services.notices import bare_line, say, tell
 from storage.database import Database, UnitOfWork
-from storage.models.messaging import InboxState, Message
+from storage.models.messaging import InboxState
 from storage.models.people import LinkCode, User
 
 PAIR, LINK = "pair", "link"
@@ -36,44 +37,44 @@ class Pairing:
         self._clock = clock
 
     async def meet(self, inbound: Inbound) -> None:
-        """A stranger wrote: the first time they are told a code, and the owner is asked; after that there is silence."""
+        """A stranger wrote: they are told a code, and the owner is asked; after that there is silence, unless nobody used it in time."""
         sender, now = inbound.sender, self._clock.now()
         async with self._database.unit_of_work() as work:
-            if await work.people.find_user_by_account(sender.channel, sender.account) is not None:
-                return
-            if sum(_is_open(code, now) for code in await work.people.open_codes(PAIR)) >= MOST_STRANGERS:
-                return
-            named = f"{sender.name[:60] or 'Somebody'} ({sender.channel} {sender.account})"
-            stranger = await work.people.add_stranger(name=named, timezone=self._timezone, now=now)
-            if stranger is None:
-                return
-            await work.people.ensure_identity(channel=sender.channel, account=sender.account, user_id=stranger.id, now=now)
-            await self._begin(work, inbound, stranger)
+            stranger = await self._newcomer(work, inbound)
+            if stranger is not None:
+                await work.people.ensure_identity(channel=sender.channel, account=sender.account, user_id=stranger.id, now=now)
+                await self._begin(work, inbound, stranger)
+
+    async def _newcomer(self, work: UnitOfWork, inbound: Inbound) -> User | None:
+        """The stranger, if they may be told a code: who never was, whose code ran out unnoticed, or whose account was taken away."""
+        sender, now = inbound.sender, self._clock.now()
+        codes = await work.people.open_codes(PAIR)
+        where = {"channel": sender.channel, "account": sender.account}
+        is_known = await work.inbox.find(**where, external_id=inbound.external_id) is not None
+        if is_known or sum(_is_open(code, now) for code in codes) >= MOST_STRANGERS:
+            return None
+        user = await work.people.find_user_by_account(**where)
+        if user is not None:
+            lapsed = [code for code in codes if code.user_id == user.id and user.role == STRANGER]
+            is_lapsed = bool(lapsed) and not any(_is_open(code, now) for code in lapsed)
+            return user if is_lapsed and all([await work.people.use_code(code.id, now) for code in lapsed]) else None
+        name = f"{bare_line(sender.name, 60) or 'Somebody'} ({sender.channel} {sender.account})"
+        if (stranger := await work.people.add_stranger(name=name, timezone=self._timezone, now=now)) is not None:
+            return stranger
+        user = await work.people.find_user(name)
+        if user is None or user.origin != PAIRING or user.role not in OUTSIDE:
+            return None
+        await work.people.set_role(user.id, STRANGER)
+        return user
 
     async def _begin(self, work: UnitOfWork, inbound: Inbound, stranger: User) -> None:
         """Keep what they wrote, tell them their code, and ask the owner; all of it or nothing."""
-        sender, address, now = inbound.sender, inbound.address, self._clock.now()
+        address, now = inbound.address, self._clock.now()
+        where = {"channel": inbound.sender.channel, "account": inbound.sender.account}
         conversation = await work.conversations.ensure(
             channel=address.channel, key=address.conversation, user_id=stranger.id, session_type=address.session_type, now=now
         )
-        where = {"channel": sender.channel, "account": sender.account}
-        event = {"id": inbound.id, "external_id": inbound.external_id, "conversation_id": conversation.id, "kind": inbound.kind}
-        await work.inbox.add_once(**where, **event, raw=inbound.raw, received_at=now, state=InboxState.NOTED)
-        await work.messages.add(
-            Message(
-                organization_id=work.organization,
-                id=inbound.id,
-                conversation_id=conversation.id,
-                user_id=stranger.id,
-                direction="in",
-                kind=inbound.kind,
-                text=inbound.text,
-                at=inbound.at,
-                session_type=address.session_type,
-                external_id=inbound.external_id,
-                details={"sender": {"account": sender.account, "name": sender.name}, "thread": dict(inbound.thread)},
-            )
-        )
+        await keep(work, inbound, stranger.id, conversation.id, state=InboxState.NOTED, now=now)
         code = make_code(6)
         while not await work.people.add_code(
             kind=PAIR, code=code, user_id=stranger.id, created_at=now, **where, event_id=inbound.id, expires_at=now + PAIR_LIFE
@@ -121,7 +122,7 @@ class Pairing:
         if conversation is not None:
             told = f"{self._owner} has let you in. I am Robbie, their chief of staff; `/help` shows what I can do."
             await say(work, conversation, stranger.id, told, now=self._clock.now())
-            await work.inbox.reopen(event_id, InboxState.RECEIVED, among=(InboxState.NOTED,))
+            await work.inbox.reopen(event_id, InboxState.RECEIVED)
 
     async def reject(self, code: str) -> str | None:
         """The stranger of this code stays one, and hears nothing; who that is, None where there is no such code."""
@@ -136,7 +137,7 @@ class Pairing:
             user = await work.people.find_user_by_account(channel, account)
             if user is None or not await work.people.end_identity(channel, account):
                 return False
-            if user.origin == "pairing" and all(row.user_id != user.id for row in await work.people.identities()):
+            if user.origin == PAIRING and all(row.user_id != user.id for row in await work.people.identities()):
                 await work.people.set_role(user.id, "former")
             return True
 

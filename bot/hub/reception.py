@@ -14,8 +14,9 @@ from bot.domain.clock import Clock, new_id
 from bot.domain.message import ASKING, Inbound
 from bot.domain.ports import Adapter, Card
 from bot.domain.thought import Question
-from bot.hub.hub import AS_USUAL, Hub, Terms
+from bot.hub.hub import Hub
 from bot.hub.identity import Directory
+from bot.hub.keeping import Terms
 from bot.hub.pairing import Pairing
 from bot.services.approvals import Approvals
 from storage.database import Database
@@ -24,6 +25,8 @@ Replies = Literal["approve", "known", "all"]
 
 REPLIES_PER_HOUR = 10
 """To one sender of mail who is not the owner: whoever answers Robbie by a machine ends no mailbox."""
+STRANGERS_PER_HOUR = 30
+"""Mails of all strangers together that are read for the owner: senders are easily invented."""
 _LINK = re.compile(r"\s*/?link\s+([a-z0-9]{6,16})\s*", re.I)
 
 
@@ -55,7 +58,7 @@ class Front:
 
     async def receive(self, inbound: Inbound) -> None:
         """Keep it, once, however often it is repeated: when this returns, the channel may be told. Raises StorageUnavailable."""
-        person = await self._person(inbound)
+        person, inbound = await self._recognised(inbound)
         if not self._adapters[inbound.address.channel].capabilities.answers_strangers:
             await self._receive_mail(inbound, person)
         elif person is not None:
@@ -82,16 +85,20 @@ class Front:
         person = await self._directory.by_account(sender.channel, sender.account)
         return None if person is None else await self._approvals.draft(person, code)
 
-    async def _person(self, inbound: Inbound) -> Person | None:
-        """Whose account it is, where the channel vouches for it; a code told in private makes it somebody's."""
+    async def _recognised(self, inbound: Inbound) -> tuple[Person | None, Inbound]:
+        """Whose account it is, where the channel vouches for it; a code told in private makes it somebody's, and is a command then."""
         if not inbound.is_verified:
-            return None
+            return None, inbound
         known = await self._directory.by_account(inbound.sender.channel, inbound.sender.account)
         found = _LINK.fullmatch(inbound.text) if inbound.kind in ASKING and inbound.address.session_type is SessionType.PRIVATE else None
         if known is not None or found is None:
-            return known
+            return known, inbound
         person_id = await self._pairing.redeem(inbound, found.group(1))
-        return None if person_id is None else await self._directory.by_id(person_id)
+        return (
+            (None, inbound)
+            if person_id is None
+            else (await self._directory.by_id(person_id), replace(inbound, text=f"/link {found.group(1)}"))
+        )
 
     async def _receive_mail(self, inbound: Inbound, person: Person | None) -> None:
         """A person's mail is theirs; anybody else's is read for the owner, by someone without hands, and answered if the owner wants."""
@@ -104,10 +111,12 @@ class Front:
         if person is not None and person.is_owner:
             return Terms(is_noted=not inbound.wants_reply)
         is_held = self._replies == "approve" or (person is None and (self._replies == "known" or not inbound.is_verified))
-        is_noted = not inbound.wants_reply or await self._is_too_much(inbound.sender)
-        return replace(AS_USUAL, is_noted=is_noted, is_held=is_held, is_stranger=person is None)
+        is_noted = not inbound.wants_reply or await self._is_too_much(inbound.sender, is_stranger=person is None)
+        return Terms(is_noted=is_noted, is_held=is_held, is_stranger=person is None)
 
-    async def _is_too_much(self, sender: Sender) -> bool:
+    async def _is_too_much(self, sender: Sender, *, is_stranger: bool) -> bool:
         since = self._clock.now() - timedelta(hours=1)
         async with self._database.reading() as work:
+            if is_stranger and await work.inbox.strangers_since(sender.channel, since) >= STRANGERS_PER_HOUR:
+                return True
             return await work.inbox.asked_since(sender.channel, sender.account, since) >= REPLIES_PER_HOUR

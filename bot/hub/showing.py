@@ -33,6 +33,11 @@ class Showing:
         self._over = asyncio.Event()
         self._is_doubtful = False
 
+    @property
+    def shown_in(self) -> str | None:
+        """The channel's message that shows it, where one is known of."""
+        return self._known
+
     def grow(self, text: str) -> None:
         """The reply reads so by now."""
         self._text = text

@@ -38,7 +38,10 @@ class ChannelState(StrEnum):
     REFUSED = "refused"
 
 
-SPOKEN = {ChannelState.DOWN: "out of reach", ChannelState.REFUSED: "closed to me"}
+SPOKEN = {
+    ChannelState.DOWN: "{channel} is out of reach since {at}. I try again all the time; what I owe there is kept.",
+    ChannelState.REFUSED: "{channel} is closed to me since {at}: my token or password is not accepted. `robbie doctor` tells more.",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +79,7 @@ class Supervisor:
         """What is to be said of channels that are not heard, with the time in *zone*."""
         silent = {channel: health for channel, health in self._health.items() if health.state in (ChannelState.DOWN, ChannelState.REFUSED)}
         return [
-            f"{channel.capitalize()} is {SPOKEN[health.state]} since {health.since.astimezone(ZoneInfo(zone)):%H:%M}: {health.detail}"
+            SPOKEN[health.state].format(channel=channel.capitalize(), at=f"{health.since.astimezone(ZoneInfo(zone)):%H:%M}")
             for channel, health in silent.items()
         ]
 
@@ -120,7 +123,7 @@ class Supervisor:
             while not listening.done() and loop.time() < latest + door.deaf_seconds:
                 await asyncio.wait([listening], timeout=latest + door.deaf_seconds - loop.time())
             if listening.done():
-                error = listening.exception()
+                error = None if listening.cancelled() else listening.exception()
                 return error if isinstance(error, Exception) else RobbieError("it stopped listening")
             return RobbieError(f"no sign of life for {door.deaf_seconds:g} s")
         finally:
@@ -140,16 +143,15 @@ class Supervisor:
 
     async def _refused(self, door: Door, error: ChannelRefused) -> None:
         """Only the owner can mend that, and hears of it on another channel; once a day at most."""
-        if self._health[door.channel].state is ChannelState.REFUSED:
-            return
-        log.error("channel.refused", channel=door.channel, error=str(error))
-        self._set(door, ChannelState.REFUSED, str(error))
+        if self._health[door.channel].state is not ChannelState.REFUSED:
+            log.error("channel.refused", channel=door.channel, error=str(error))
+            self._set(door, ChannelState.REFUSED, str(error))
         now, key = self._clock.now(), f"{door.channel}/{self._clock.now():%Y-%m-%d}"
         try:
             async with self._database.unit_of_work() as work:
                 if await work.incidents.add_once(kind="channel", key=key, detail=str(error), now=now):
                     owner = await work.people.owner()
-                    await tell(work, owner.id, _shut_out(door, error), now=now, except_on=(door.channel,))
+                    await tell(work, owner.id, _shut_out(door), now=now, except_on=(door.channel,))
         except StorageError as trouble:
             log.warning("channel.not_told", channel=door.channel, error=str(trouble))
 
@@ -160,8 +162,8 @@ class Supervisor:
         return lambda: float(self._health[channel].state is ChannelState.UP)
 
 
-def _shut_out(door: Door, error: ChannelRefused) -> str:
+def _shut_out(door: Door) -> str:
     return (
-        f"I am shut out of **{door.channel}** ({error}). Until that is mended I neither hear nor answer there; what I owe there is kept. "
-        "`robbie init` takes a new token, `robbie doctor` looks again."
+        f"I am shut out of **{door.channel}**: it does not accept my token or password any more. Until that is mended I neither hear nor "
+        "answer there; what I owe there is kept. `robbie doctor` tells more, `robbie init` takes a new one."
     )

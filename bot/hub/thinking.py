@@ -153,7 +153,7 @@ class Thinkers:
         stream.begin()
         if question.writer:
             return await self._brain.answer(question)
-        is_shown = not question.is_late and not asked.details.get("is_held")
+        is_shown = not question.is_late and not asked.is_held
         return await self._commands.run(question) or await self._brain.answer(question, stream if is_shown else None)
 
     async def _record(self, asked: Asked, turn: Turn, *, stream: _Stream, state: InboxState = InboxState.ANSWERED) -> _Outcome:
@@ -183,6 +183,8 @@ class Thinkers:
             await work.inbox.settle(event, state, now=now, deferred_at=now if turn.queued else event.deferred_at)
             await self._record_usage(work, event.id, turn)
             if not await self._is_told(work, asked, turn):
+                if stream.is_promised or event.attempts > 1:  # what was shown of another answer stays as it is
+                    await work.outbox.void(event.id)
                 return None, await work.inbox.has_more(event.conversation_id)
             reply = _reply(asked, turn, id=new_id(), at=now)
             reply.recovered = await work.outbox.promise(
@@ -192,6 +194,7 @@ class Thinkers:
                 delivered=self._outbox.pulls(event.channel),
                 streamed=stream.is_promised,
                 retried=(event.attempts > 1 and not stream.is_open) or stream.is_doubtful,
+                shown_in=stream.shown_in,
                 now=now,
             )
             await work.messages.add(reply)
@@ -202,10 +205,10 @@ class Thinkers:
 
         Somebody outside gets an answer or nothing: makeshifts are made of what is private.
         """
-        if asked.is_by_stranger or asked.details.get("is_held"):
+        if asked.is_by_stranger or asked.is_held:
             if turn.kind not in (OutgoingKind.ANSWER, OutgoingKind.LATE):
                 return False
-            if asked.details.get("is_held"):
+            if asked.is_held:
                 await self._propose(work, asked, turn)
                 return False
         return bool(turn.text)
@@ -217,8 +220,8 @@ class Thinkers:
         await self._approvals.propose_reply(work, **where, asked=message.text, about=about, text=turn.text)
 
     async def _with_notice(self, work: UnitOfWork, turn: Turn, asked: Asked) -> Turn:
-        """Say once a day that the allowance is used up."""
-        if not turn.over_budget:
+        """Say once a day that the allowance is used up, to somebody whom that concerns."""
+        if not turn.over_budget or asked.is_by_stranger or asked.is_held:
             return turn
         day = self._clock.now().astimezone(ZoneInfo(asked.user.timezone)).date()
         is_news = await work.incidents.add_once(
@@ -283,6 +286,11 @@ class _Stream:
         self.is_doubtful = False  # the channel may show something that is not known of
         self.begin()
 
+    @property
+    def shown_in(self) -> str | None:
+        """The channel's message that shows it, where one is known of."""
+        return None if self._channel is None else self._channel.shown_in
+
     def begin(self) -> None:
         """What comes next is the beginning of a reply: it stands in the place of whatever an earlier try has shown."""
         self._unseen, self._is_new, self._whole = "", True, ""
@@ -319,6 +327,9 @@ class _Stream:
         self.is_promised = True
         try:
             async with self._database.unit_of_work() as work:
+                if not await work.inbox.is_held(self._event):  # it was changed, or passed to somebody else
+                    self._is_barred = True
+                    return False
                 where = {"conversation_id": self._event.conversation_id, "event_id": self._event.id}
                 item = await work.outbox.open_stream(**where, claim=self._claim())
                 conversation = await work.conversations.find_by_id(self._event.conversation_id) if shows else None
@@ -326,8 +337,11 @@ class _Stream:
             log.warning("stream.not_shown", error=str(error))
             self._is_barred = True
             return False
-        if conversation is not None:
-            self._channel = self._outbox.showing(item, conversation, self._asked.message)
+        is_lost = (
+            item.recovered and item.channel_message_id is None
+        )  # a crash may have left a message that nobody can change: no second one
+        if conversation is not None and not is_lost:
+            self._channel = self._outbox.showing(item, conversation, self._asked)
         self.is_open = True
         return True
 
@@ -354,6 +368,7 @@ def _is_outage(turn: Turn) -> bool:
 
 
 def _question(asked: Asked) -> Question:
+    """What is to be answered; the owner reads along where the answer is held, so that it is not private."""
     user = asked.user
     return Question(
         id=asked.event.id,
@@ -361,7 +376,7 @@ def _question(asked: Asked) -> Question:
         person=Person(id=user.id, name=user.name, role=user.role, timezone=user.timezone),
         text=asked.message.text,
         asked_at=asked.message.at,
-        session_type=SessionType(asked.message.session_type),
+        session_type=SessionType.SHARED if asked.is_held else SessionType(asked.message.session_type),
         is_late=_is_late(asked.event),
         quoted=asked.details.get("quoted", ""),
         writer=_writer(asked) if asked.is_by_stranger else "",

@@ -12,7 +12,7 @@ from bot.domain.address import Person
 from bot.domain.clock import Clock
 from bot.domain.message import Button, OutgoingKind
 from bot.domain.ports import Card
-from bot.services.notices import say, tell
+from bot.services.notices import bare_line, say, tell
 from storage.database import Database, UnitOfWork
 from storage.models.decisions import Proposal, ProposalState
 
@@ -23,6 +23,7 @@ CODE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """Without those that are taken for one another."""
 EXCERPT = 700
 """Characters of what somebody wrote that are shown to whoever decides about the answer."""
+LONGEST_NAME = 200
 
 
 def make_code(length: int) -> str:
@@ -45,7 +46,7 @@ class Approvals:
         `about` is what is known of the writer: `name`, `account`, `subject`, and `is_verified`.
         """
         now, owner = self._clock.now(), await work.people.owner()
-        title = f"Mail from {_writer(about)}: {about.get('subject') or '(no subject)'}"
+        title = f"Mail from {_writer(about)}: {bare_line(about.get('subject', ''), LONGEST_NAME) or '(no subject)'}"
         values = {
             "kind": REPLY,
             "user_id": owner.id,
@@ -137,7 +138,8 @@ def choices(code: str) -> tuple[Button, ...]:
 
 
 def _writer(about: dict[str, Any]) -> str:
-    name, account = about.get("name") or "", about.get("account") or "somebody"
+    name, account = (bare_line(about.get(key) or "", LONGEST_NAME) for key in ("name", "account"))
+    account = account or "somebody"
     return f"{name} ({account})" if name and name != account else account
 
 

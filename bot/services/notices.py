@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
@@ -13,6 +14,14 @@ from storage.models.messaging import Conversation, Message
 
 PULLED = ("web", "console")
 """Channels whose readers look into the ledger themselves."""
+
+
+_SIGNS = re.compile(r"[\[\]*`~<>|]")
+
+
+def bare_line(text: str, longest: int) -> str:
+    """What somebody calls themselves or their mail, in one line and without signs of Markdown: it can pretend to be nothing else."""
+    return " ".join(_SIGNS.sub("", text).split())[:longest].strip()
 
 
 async def tell(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -26,6 +26,14 @@ Other = TypeVar("Other", bound=Base)
 
 FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
 """Ids before and after all others."""
+
+
+CLOCK_SKEW = timedelta(minutes=5)
+
+
+def first_id_at(moment: datetime) -> UUID:
+    """An id before all that were made from *moment* on, also by a clock that is somewhat behind: ids are UUIDv7, and found by an index."""
+    return UUID(int=int((moment - CLOCK_SKEW).timestamp() * 1000) << 80)
 
 
 def ours(table: Any) -> ColumnElement[bool]:

@@ -64,6 +64,7 @@ class Credentials(Repository):
 
 
 _ADD_LEASE = insert_or_skip(Lease)
+_HOLDER = select(Lease.owner).where(ours(Lease), Lease.name == given("what"))
 _TAKE_LEASE = update(Lease).where(ours(Lease), Lease.name == given("what"), or_(Lease.owner == given("holder"), Lease.until < given("now")))
 _END_LEASE = delete(Lease).where(ours(Lease), Lease.name == given("what"), Lease.owner == given("holder"))
 _CURSOR = select(Cursor.value).where(ours(Cursor), Cursor.name == given("name"))
@@ -84,6 +85,10 @@ class Housekeeping(Repository):
         if await self._insert(_ADD_LEASE, name=name, owner=owner, until=until):
             return True
         return await self._changes(_TAKE_LEASE, what=name, holder=owner, now=now, owner=owner, until=until)
+
+    async def holder(self, name: str) -> str | None:
+        """Who took a lease last."""
+        return await self._value(_HOLDER, what=name)
 
     async def end_lease(self, name: str, *, owner: str) -> None:
         """Let go, so that another may begin at once."""

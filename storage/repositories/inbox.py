@@ -17,7 +17,7 @@ from bot.domain.errors import Conflict
 from storage.dialects import insert_or_skip, lock_until_commit
 from storage.models.messaging import InboxEvent, InboxState, Message
 from storage.models.people import User
-from storage.repositories.base import Claim, Repository, due, ours, split
+from storage.repositories.base import Claim, Repository, due, first_id_at, ours, split
 
 WAITING = (InboxState.RECEIVED, InboxState.CLAIMED)
 HELD = (InboxState.CLAIMED, InboxState.QUEUED)
@@ -36,6 +36,11 @@ class Asked:
     def details(self) -> Mapping[str, Any]:
         """The rest of what is known of the message."""
         return self.message.details or {}
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the answer waits for the owner's yes."""
+        return bool(self.details.get("is_held"))
 
     @property
     def is_by_stranger(self) -> bool:
@@ -62,6 +67,7 @@ _ADD_EVENT = insert_or_skip(InboxEvent)
 _EVENT = _EVENTS.where(
     InboxEvent.channel == given("channel"), InboxEvent.account == given("account"), InboxEvent.external_id == given("external_id")
 )
+_EVENT_TO_CHANGE = _EVENT.with_for_update()
 _EVENT_BY_ID = _EVENTS.where(InboxEvent.id == given("event"))
 _HEAD = _EVENT_IDS.where(InboxEvent.state.in_(WAITING)).order_by(case((InboxEvent.state == InboxState.CLAIMED, 0), else_=1), InboxEvent.id)
 _CLAIM = update(InboxEvent).where(ours(InboxEvent)).values(attempts=InboxEvent.attempts + 1).returning(InboxEvent)
@@ -70,6 +76,11 @@ _CLAIM_QUEUED = _CLAIM.where(InboxEvent.id == given("event"), InboxEvent.state =
 _UNCLAIMED = _EVENT_IDS.where(InboxEvent.state == InboxState.RECEIVED)
 _SETTLE_EVENT = update(InboxEvent).where(
     _HELD, InboxEvent.id == given("event"), InboxEvent.owner == given("holder"), InboxEvent.attempts == given("attempt")
+)
+_IS_HELD = (
+    select(InboxEvent.id)
+    .where(_HELD, InboxEvent.id == given("event"), InboxEvent.owner == given("holder"), InboxEvent.attempts == given("attempt"))
+    .with_for_update()
 )
 _ASKED = (
     select(Message, User)
@@ -94,7 +105,7 @@ _QUEUED = (
 )
 _REOPEN = (
     update(InboxEvent)
-    .where(ours(InboxEvent), InboxEvent.id == given("event"), InboxEvent.state.in_(given("states", expanding=True)))
+    .where(ours(InboxEvent), InboxEvent.id == given("event"))
     .values(owner=None, lease_until=None, answered_at=None, next_attempt_at=None)
 )
 _ANSWERED_SINCE = select(func.count()).where(
@@ -103,6 +114,13 @@ _ANSWERED_SINCE = select(func.count()).where(
     InboxEvent.account == given("account"),
     InboxEvent.received_at > given("since"),
     InboxEvent.state != InboxState.NOTED,
+)
+_STRANGERS_SINCE = (
+    select(func.count())
+    .select_from(InboxEvent)
+    .join(Message, and_(Message.organization_id == InboxEvent.organization_id, Message.id == InboxEvent.id))
+    .where(ours(InboxEvent), InboxEvent.id >= given("first"), InboxEvent.received_at > given("since"))
+    .where(InboxEvent.channel == given("channel"), InboxEvent.state != InboxState.NOTED, Message.digest.is_(None))
 )
 _EVENT_COUNTS = select(InboxEvent.state, func.count()).where(ours(InboxEvent)).group_by(InboxEvent.state)
 
@@ -117,6 +135,10 @@ class Inbox(Repository):
     async def find(self, *, channel: str, account: str, external_id: str) -> InboxEvent | None:
         """The event which a channel gave this id."""
         return await self._first(InboxEvent, _EVENT, channel=channel, account=account, external_id=external_id)
+
+    async def find_to_change(self, *, channel: str, account: str, external_id: str) -> InboxEvent | None:
+        """As `find`; nobody else can change it before this act ends."""
+        return await self._first(InboxEvent, _EVENT_TO_CHANGE, channel=channel, account=account, external_id=external_id)
 
     async def find_by_id(self, event_id: UUID) -> InboxEvent | None:
         """The event of this id."""
@@ -147,13 +169,21 @@ class Inbox(Repository):
         message, user = split((await self._execute(_ASKED, event=event.id)).one(), Message, User)
         return Asked(event=event, message=message, user=user)
 
-    async def reopen(self, event_id: UUID, state: InboxState, *, among: Collection[InboxState]) -> bool:
-        """An event gets another state, whoever holds it, if it is in one of those; whether it was."""
-        return await self._changes(_REOPEN, event=event_id, states=list(among), state=state)
+    async def reopen(self, event_id: UUID, state: InboxState) -> None:
+        """An event gets another state, whoever holds it: that claim is void."""
+        await self._changes(_REOPEN, event=event_id, state=state)
+
+    async def is_held(self, event: InboxEvent) -> bool:
+        """Whether a claim still counts; it does at least until this act ends."""
+        return await self._value(_IS_HELD, event=event.id, holder=event.owner, attempt=event.attempts) is not None
 
     async def asked_since(self, channel: str, account: str, since: datetime) -> int:
         """How much an account has asked since a moment, without what wants no answer."""
         return await self._value(_ANSWERED_SINCE, channel=channel, account=account, since=since) or 0
+
+    async def strangers_since(self, channel: str, since: datetime) -> int:
+        """How much all those together have asked since a moment for whom nobody vouches (no words of theirs are found again)."""
+        return await self._value(_STRANGERS_SINCE, channel=channel, since=since, first=first_id_at(since)) or 0
 
     async def renew(self, event_ids: Collection[UUID], claim: Claim) -> None:
         """Hold these events for longer."""

@@ -8,14 +8,15 @@ from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import and_, case, insert, literal, select, update
+from sqlalchemy import and_, case, exists, insert, literal, or_, select, update
 from sqlalchemy import bindparam as given
 from sqlalchemy.orm import aliased
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_skip
-from storage.models.messaging import Conversation, Message, OutboxItem, StoredAttachment
-from storage.repositories.base import FIRST_ID, LAST_ID, Repository, ours, values_of
+from storage.models.messaging import Conversation, InboxEvent, Message, OutboxItem, StoredAttachment
+from storage.models.people import Identity
+from storage.repositories.base import FIRST_ID, LAST_ID, Repository, first_id_at, ours, values_of
 
 DELETED = "deleted"
 """The kind of a message that its sender withdrew, or of a reply that became void unsent: nobody is told of it again."""
@@ -58,13 +59,21 @@ class Conversations(Repository):
                 await self._changes(_REKEY, conversation=conversation_id, key=moved)
 
     async def last_private(self, user_id: UUID, *, except_on: Sequence[str] = ()) -> Conversation | None:
-        """Where this person was last heard in private, on any channel but these."""
-        return await self._first(Conversation, _LAST_PRIVATE, user=user_id, channels=list(except_on))
+        """Where this person was last heard in private, on any channel but these, by an account that is still theirs."""
+        return await self._first(Conversation, _LAST_PRIVATE, user=user_id, own=str(user_id), channels=list(except_on))
 
 
+_IS_THEIRS = exists().where(
+    Identity.organization_id == InboxEvent.organization_id,
+    Identity.channel == InboxEvent.channel,
+    Identity.account == InboxEvent.account,
+    Identity.user_id == Message.user_id,
+)
 _LAST_PRIVATE = (
     select(Conversation)
     .join(Message, and_(Message.organization_id == Conversation.organization_id, Message.conversation_id == Conversation.id))
+    .join(InboxEvent, and_(InboxEvent.organization_id == Message.organization_id, InboxEvent.id == Message.id))
+    .where(or_(InboxEvent.account == given("own"), _IS_THEIRS))
     .where(ours(Conversation), Message.user_id == given("user"), Message.direction == "in", Message.session_type == "private")
     .where(Conversation.channel.not_in(given("channels", expanding=True)))
     .order_by(Message.id.desc())
@@ -90,7 +99,7 @@ _ON_CHANNEL = (
 _MARK_RECOVERED = update(Message).where(ours(Message), Message.id == given("message")).values(recovered=True)
 _OF_CONVERSATION = select(Message).where(ours(Message), Message.conversation_id == given("conversation")).limit(given("limit"))
 _LATEST = _OF_CONVERSATION.where(Message.id < given("before")).order_by(Message.id.desc())
-_LAST_SAID = _LATEST.where(Message.direction == "out")
+_LAST_SAID = _LATEST.where(Message.direction == "out", Message.kind != DELETED)
 _SINCE = _OF_CONVERSATION.where(Message.id > given("after")).order_by(Message.id)
 _SAID_BY = (
     select(Message)
@@ -118,7 +127,7 @@ _EARLIER_ANSWER = (
 _ANSWERED = (
     select(_question.id, _question.text, Message.text)
     .join(_question, and_(_question.organization_id == Message.organization_id, _question.id == Message.reply_to))
-    .where(ours(Message), Message.kind.in_(("answer", "late")), _IS_EARLIER)
+    .where(ours(Message), Message.kind.in_(("answer", "late")), _IS_EARLIER, _question.session_type == given("session"))
     .where(_question.kind != DELETED, ~_question.text.startswith("/"))
     .order_by(Message.id.desc())
     .limit(given("limit"))
@@ -127,7 +136,8 @@ _EXCHANGES = _ANSWERED.where(Message.conversation_id == given("conversation"))
 _EXCHANGES_ELSEWHERE = _ANSWERED.where(
     Message.user_id == given("user"),
     Message.conversation_id != given("conversation"),
-    Message.session_type == "private",
+    Message.session_type == given("session"),
+    Message.id >= given("first"),
     Message.at > given("since"),
 )
 _LATEST_ID = select(Message.id).where(ours(Message)).order_by(Message.id.desc()).limit(1)
@@ -163,9 +173,9 @@ class Messages(Repository):
         """What Robbie said in the message which the channel gave this id."""
         return await self._first(Message, _ON_CHANNEL, channel=channel, shown=f",{channel_message_id},")
 
-    async def change_text(self, message_id: UUID, text: str) -> None:
+    async def change_text(self, message_id: UUID, text: str, digest: str) -> None:
         """A message reads so from now on."""
-        await self._changes(_CHANGE_TEXT, message=message_id, text=text)
+        await self._changes(_CHANGE_TEXT, message=message_id, text=text, digest=digest)
 
     async def withdraw(self, message_id: UUID) -> None:
         """Nobody is told of a message again."""
@@ -184,17 +194,20 @@ class Messages(Repository):
         newest_first = await self._all(Message, _LATEST, conversation=conversation_id, limit=limit, before=before or LAST_ID)
         return newest_first[::-1]
 
-    async def exchanges(self, conversation_id: UUID, *, limit: int, before: UUID) -> list[Exchange]:
-        """The last *limit* answers to what was asked in a conversation before a message, in the order of their questions."""
-        rows = await self._execute(_EXCHANGES, conversation=conversation_id, limit=limit, before=before)
+    async def exchanges(self, conversation_id: UUID, session_type: str, *, limit: int, before: UUID) -> list[Exchange]:
+        """The last *limit* answers to what was asked in a conversation before a message, in the order of their questions.
+
+        Of a private one (`session_type`) that is without what somebody wrote for whom nobody vouches, and the other way round.
+        """
+        rows = await self._execute(_EXCHANGES, conversation=conversation_id, session=session_type, limit=limit, before=before)
         return sorted((Exchange(*row) for row in rows.all()[::-1]), key=attrgetter("question_id"))
 
     async def exchanges_elsewhere(
         self, user_id: UUID, conversation_id: UUID, *, limit: int, since: datetime, before: UUID
     ) -> list[Exchange]:
         """As `exchanges`, of what was said with this person in private in any other conversation since a moment."""
-        which = {"user": user_id, "conversation": conversation_id, "since": since, "before": before, "limit": limit}
-        rows = await self._execute(_EXCHANGES_ELSEWHERE, **which)
+        which = {"user": user_id, "conversation": conversation_id, "session": "private", "before": before, "limit": limit}
+        rows = await self._execute(_EXCHANGES_ELSEWHERE, **which, since=since, first=first_id_at(since))
         return sorted((Exchange(*row) for row in rows.all()[::-1]), key=attrgetter("question_id"))
 
     async def since(self, conversation_id: UUID, after: UUID | None, *, limit: int) -> Sequence[Message]:

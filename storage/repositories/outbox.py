@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, case, func, insert, or_, select, update
+from sqlalchemy import Boolean, and_, case, func, insert, or_, select, update
 from sqlalchemy import bindparam as given
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
@@ -49,7 +49,7 @@ _STREAMING = and_(ours(OutboxItem), OutboxItem.event_id == given("event"), Outbo
 _ADD_ITEM = insert(OutboxItem)
 _TAKE_UP_STREAM = update(OutboxItem).where(_STREAMING).values(recovered=True).returning(OutboxItem)
 _FINISH_STREAM = update(OutboxItem).where(_STREAMING).returning(OutboxItem.recovered)
-_SHOW = update(OutboxItem).where(ours(OutboxItem), OutboxItem.id == given("item"))
+_SHOW = update(OutboxItem).where(ours(OutboxItem), OutboxItem.id == given("item"), OutboxItem.state == OutboxState.STREAMING)
 _UNSENT_HEAD = (
     select(OutboxItem.id)
     .where(ours(OutboxItem), OutboxItem.conversation_id == given("conversation"), OutboxItem.state.in_(UNSENT))
@@ -70,8 +70,16 @@ _PROMISED = (
 )
 _VOID = (
     update(OutboxItem)
-    .where(ours(OutboxItem), OutboxItem.event_id == given("event"), OutboxItem.state == OutboxState.READY)
-    .values(state=OutboxState.DEAD, last_error="what it answered was changed before it was sent")
+    .where(ours(OutboxItem), OutboxItem.event_id == given("event"))
+    .where(OutboxItem.state.in_((OutboxState.STREAMING, OutboxState.READY)))
+    .values(
+        state=case(
+            (and_(given("keeps", type_=Boolean), OutboxItem.channel_message_id.is_not(None)), OutboxState.STREAMING), else_=OutboxState.DEAD
+        ),
+        attempts=0,
+        next_attempt_at=None,
+        last_error="what it answered was changed before it was sent",
+    )
     .returning(OutboxItem.message_id)
 )
 _LAPSED = select(OutboxItem.id).where(_SENDING, OutboxItem.lease_until < given("now")).limit(1)
@@ -132,14 +140,25 @@ class Outbox(Repository):
         await self._changes(_SHOW, item=item_id, channel_message_id=channel_message_id)
 
     async def promise(
-        self, *, conversation_id: UUID, event_id: UUID, message_id: UUID, delivered: bool, streamed: bool, retried: bool, now: datetime
+        self,
+        *,
+        conversation_id: UUID,
+        event_id: UUID,
+        message_id: UUID,
+        delivered: bool,
+        streamed: bool,
+        retried: bool,
+        shown_in: str | None = None,
+        now: datetime,
     ) -> bool:
         """The recorded reply will be delivered (or is, where recording delivers). Says whether it takes the place of a crashed stream.
 
         `streamed`: this attempt showed it while it grew, or tried to; `retried`: what an earlier one may have shown was not taken up by it.
+        `shown_in`: the channel's message that shows it.
         """
         values: dict[str, Any] = {"message_id": message_id, "state": OutboxState.SENT if delivered else OutboxState.READY}
         values |= {"owner": None, "lease_until": None, "sent_at": now if delivered else None}
+        values |= {"channel_message_id": shown_in} if shown_in else {}
         if streamed or retried:
             seen = {"recovered": True} if retried else {}
             if (recovered := await self._value(_FINISH_STREAM, event=event_id, **values, **seen)) is not None:
@@ -156,9 +175,12 @@ class Outbox(Repository):
         await self._insert(_ADD_ITEM, attempts=0, recovered=False, **row, **values)
         self.to_send.append(ToSend(channel=channel, conversation_id=message.conversation_id, message_id=message.id))
 
-    async def void(self, event_id: UUID) -> UUID | None:
-        """The reply to this event is not sent any more, if nobody has begun to; its message's id."""
-        return await self._value(_VOID, event=event_id)
+    async def void(self, event_id: UUID, *, keeps: bool = False) -> UUID | None:
+        """The reply to this event is not sent any more, if it is not on its way; its message's id.
+
+        `keeps`: another reply is to take the place of what the channel shows of this one already.
+        """
+        return await self._value(_VOID, event=event_id, keeps=keeps)
 
     async def claim_next(self, conversation_id: UUID, claim: Claim) -> OutboxItem | None:
         """Take the oldest unsent reply of a conversation, if it is its turn."""

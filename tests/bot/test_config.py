@@ -423,6 +423,12 @@ def test_missing_file_and_folder_are_told_apart(tmp_path: Path):
         load_config(tmp_path, {})
 
 
+def test_capitals_in_a_mail_address_tell_nobody_apart(load: Loader):
+    ids = '[{ platform = "email", id = "Allan@Example.com" }, { platform = "slack", id = "T1/U1" }]'
+    [allan] = load(f'[[people]]\nname = "Allan"\nrole = "owner"\nidentities = {ids}\n').people
+    assert [identity.id for identity in allan.identities] == ["allan@example.com", "T1/U1"]
+
+
 # A section built by hand, as tests do
 
 

@@ -182,7 +182,7 @@ class TelegramStand(PushStand):
         super().__init__()
         self._fake, self.cut = fake, stop
         config = TelegramConfig(enabled=True, token=SecretStr(TOKEN), api_url=fake.url)
-        self.door = TelegramAdapter(config=config, database=database, clock=SystemClock(), owner="here", public_url="")
+        self.door = TelegramAdapter(config=config, database=database, clock=SystemClock(), owner="here:1:a", public_url="")
         self.address = Address(channel="telegram", conversation="41")
 
     async def hear(self, text: str, *, number: int = 1) -> None:

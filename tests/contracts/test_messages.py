@@ -191,7 +191,9 @@ async def test_exchanges_are_the_last_answers_in_the_order_of_their_questions(st
     async with stage.database.reading() as work:
 
         async def told(limit: int, before: Message) -> list[tuple[str, str]]:
-            return [exchange[1:] for exchange in await work.messages.exchanges(stage.conversation.id, limit=limit, before=before.id)]
+            return [
+                exchange[1:] for exchange in await work.messages.exchanges(stage.conversation.id, "private", limit=limit, before=before.id)
+            ]
 
         assert await told(10, later) == [("one", "1"), ("one", "1b"), ("two", "2"), ("three", "3")]
         assert await told(2, later) == [("one", "1b"), ("two", "2")]

@@ -67,14 +67,14 @@ class Hub:
             self.process.send_signal(signal.SIGTERM)
         await self.process.communicate()
 
-    async def command(self, *words: str) -> str:
-        """What a command beside it prints."""
+    async def command(self, *words: str, status: int = 0) -> str:
+        """What a command beside it prints, which is to end with this status."""
         command = [sys.executable, "-m", "bot", "--config", str(self.config), *words]
         process = await asyncio.create_subprocess_exec(
             *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self._environ
         )
         said, complaints = await process.communicate()
-        assert process.returncode == 0, complaints.decode()
+        assert process.returncode == status, complaints.decode()
         return said.decode()
 
     @property

@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import re
 import shutil
 import signal
 import smtplib
@@ -29,6 +30,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from email.utils import make_msgid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -221,7 +223,7 @@ class MailServer:
     def mailbox(self, user: str, folder: str = "INBOX") -> list[EmailMessage]:
         """All that lies in a folder, oldest first."""
         maildir = self.folder / "mail" / user / ("" if folder == "INBOX" else f".{folder}")
-        files = sorted((file for part in ("new", "cur") for file in (maildir / part).glob("*")), key=lambda file: file.name)
+        files = sorted((file for part in ("new", "cur") for file in (maildir / part).glob("*")), key=_came)
         return [message_from_bytes(file.read_bytes(), policy=policy.default) for file in files]
 
     async def mail(self, user: str, folder: str = "INBOX", *, count: int = 1, seconds: float = 10) -> list[EmailMessage]:
@@ -244,6 +246,18 @@ class MailServer:
         """End every IMAP connection of somebody ("*": of all): each hears BYE, and may come again at once."""
         kick: list[str | Path] = ["doveadm", "-c", self.folder / "dovecot/dovecot.conf", "kick", user]
         subprocess.run(kick, check=False, capture_output=True)  # it fails where there was none
+
+    @contextmanager
+    def other_passwords(self) -> Iterator[None]:
+        """While inside, nobody's password is good any more."""
+        users = self.folder / "dovecot/users"
+        before = users.read_text()
+        users.write_text(before.replace("password-of", "another-of"))
+        time.sleep(1.1)  # Dovecot looks at the file once a second
+        try:
+            yield
+        finally:
+            users.write_text(before)
 
     def stop(self) -> None:
         """Stop both servers; connections hear BYE, the mail stays."""
@@ -313,6 +327,11 @@ class MailServer:
             line.sendmail(sender, list(to), raw if isinstance(raw, bytes) else raw.as_bytes(policy=policy.SMTP))
 
 
+def _came(file: Path) -> list[int]:
+    """When a mail was laid there, by its name: seconds, and microseconds that are not padded."""
+    return [int(number) for number in re.findall(r"\d+", file.name)[:2]]
+
+
 def end(process_id: int, seconds: float = 20) -> None:
     """Ask a daemon and all its children to end, and wait until it has."""
     deadline = time.monotonic() + seconds
@@ -360,3 +379,18 @@ def token_endpoint(tokens: dict[str, str]) -> Iterator[int]:
             yield endpoint.server_port
         finally:
             endpoint.shutdown()
+
+
+def letter(text: str = "Hello", *, sender: str = f"Allan <{ALLAN}>", **headers: str) -> EmailMessage:
+    """A mail of somebody to Robbie."""
+    message = EmailMessage(policy=policy.SMTP)
+    named = {"from": sender, "to": ROBBIE, "subject": "Lunch", "message-id": make_msgid(domain="test.local")}
+    for name, value in {**named, **{key.replace("_", "-"): value for key, value in headers.items()}}.items():
+        message[name] = value
+    message.set_content(text)
+    return message
+
+
+def vouched(message: EmailMessage, domain: str = "test.local") -> bytes:
+    """As our own server would pass it on, had it checked it."""
+    return f"Authentication-Results: mx.test.local; dmarc=pass header.from={domain}\r\n".encode() + message.as_bytes()

@@ -25,7 +25,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Fault:
     """What becomes of the next `times` requests whose path ends in `path`: they are answered with `status`, or (0) their line is cut.
 
-    `done`: the emulator does what was asked before that.
+    `done`: the emulator does what was asked before that. `hangs`: nothing is answered until the other end gives up.
     """
 
     path: str
@@ -33,6 +33,7 @@ class Fault:
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     done: bool = False
+    hangs: bool = False
     times: int = 1
 
 
@@ -64,6 +65,8 @@ class Faults(list[Fault]):
             return await handler(request)
         if met.done:
             await handler(request)
+        if met.hangs:
+            await asyncio.Event().wait()
         if met.status:
             return web.json_response(met.body, status=met.status, headers=met.headers)
         assert request.transport is not None

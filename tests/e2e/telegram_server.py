@@ -147,6 +147,8 @@ class CallingTelegram(BotApi):
     def __init__(self, url: str, emulator: Emulator) -> None:
         super().__init__(url, emulator)
         self.webhook = ""
+        self.gateway = ("", "")
+        """A public address, and the one of this machine that it leads to."""
         self.deliveries: list[tuple[Fields, int]] = []
         """Every update that was delivered, and the status it was answered with."""
         self._secret: str | None = None
@@ -162,7 +164,7 @@ class CallingTelegram(BotApi):
 
     async def inject(self, update: Fields, *, secret: str | None = None) -> int:
         """Any other update, whole, with its id; *secret* instead of the one that the bot set."""
-        status = await post_update(self.webhook, update, secret if secret is not None else self._secret)
+        status = await post_update(self.webhook.replace(*self.gateway), update, secret if secret is not None else self._secret)
         self.deliveries.append((update, status))
         return status
 

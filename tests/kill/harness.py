@@ -114,16 +114,18 @@ def _finish(hubs: Nursery, plan: Plan) -> None:
 async def judge(plan: Plan) -> Verdict:
     """Compare what was acknowledged with the ledger and with what the channel took."""
     acked = [tuple(key) for key in read_lines(plan.acked)]
-    pushed = read_lines(plan.pushed)
+    lines = read_lines(plan.pushed)
+    pushed = [line for line in lines if "edits" not in line]
+    finals = [line["reply_to"] for line in lines if "reply_to" in line and not line.get("shows")]
     replies, in_order = await _replies(plan)
     sends = Counter(line["reply_to"] for line in pushed if "reply_to" in line)
-    firsts = list(dict.fromkeys(line["reply_to"] for line in pushed if "reply_to" in line))
+    firsts = list(dict.fromkeys(finals))
     ids = {external_id for _, external_id in acked}
     to_push = {external_id for external_id in ids if not _is_read(external_id)}
     return Verdict(
         kills=sum("killed" in line for line in pushed),
         acknowledged=len(ids),
-        lost=len(ids - replies.keys()) + len(to_push - sends.keys()) + plan.conversations * plan.messages - len(ids),
+        lost=len(ids - replies.keys()) + len(to_push - set(finals)) + plan.conversations * plan.messages - len(ids),
         answered_twice=sum(count > 1 for count in replies.values()),
         repeats=sum(sends.values()) - len(sends),
         unmarked=sum(sends.values()) - len(sends) - sum(bool(line.get("recovered")) for line in _repeats(pushed)),

@@ -36,8 +36,19 @@ async def test_killed_at_each_state_of_a_turn(state: str, database_url: str, tmp
 
 
 @pytest.mark.slow
-async def test_killed_at_random_moments_under_load(sqlite_file: Path, tmp_path: Path, hubs: Nursery) -> None:
-    plan = Plan(url=sqlite_url(sqlite_file), folder=tmp_path, conversations=6, messages=20 + 4 * KILLS, delay_seconds=0.04)
+@pytest.mark.parametrize("state", ["shown", "completed", "recorded", "sending", "sent"])
+async def test_killed_while_or_after_an_answer_is_seen_growing(state: str, database_url: str, tmp_path: Path, hubs: Nursery) -> None:
+    plan = Plan(url=database_url, folder=tmp_path, conversations=4, messages=5, delay_seconds=0.1, shows=True)
+    kill_at(hubs, plan, state, number=3)
+    verdict = await judge(plan)
+    assert verdict.is_good, verdict
+    assert (verdict.acknowledged, verdict.kills) == (20, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shows", [False, True])
+async def test_killed_at_random_moments_under_load(shows: bool, sqlite_file: Path, tmp_path: Path, hubs: Nursery) -> None:
+    plan = Plan(url=sqlite_url(sqlite_file), folder=tmp_path, conversations=6, messages=20 + 4 * KILLS, delay_seconds=0.04, shows=shows)
     kill_at_random(hubs, plan, kills=KILLS, seed=2026)
     verdict = await judge(plan)
     assert verdict.is_good, verdict

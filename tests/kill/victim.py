@@ -1,7 +1,7 @@
 """The process that is killed: a real hub (`bot.app.build`) with a FAKE model and a FAKE push channel, fed through its real receive path.
 
 Everything that kills on purpose is inside these fakes; the product has no hook for it. `KILL_AT` names one state of a turn:
-received, claimed, model, streaming, completed, recorded, sending, sent.
+received, claimed, model, streaming, shown, completed, recorded, sending, sent.
 
 `python -m tests.kill.victim` imports all that once and forks a hub for each plan whose path it reads; it tells the pid, and how it ended.
 """
@@ -49,6 +49,7 @@ class Plan:
     delay_seconds: float = 0.0
     kill_at: str = ""
     kill_number: int = 0
+    shows: bool = False
 
     @property
     def acked(self) -> Path:
@@ -106,29 +107,38 @@ class FakeModel:
 
 
 class FakePush:
-    """FAKE: a channel that takes a message by a line in a file, on the disk before it says so. It cannot be asked what it took."""
+    """FAKE: a channel that takes a message by a line in a file, on the disk before it says so. It cannot be asked what it took.
+
+    A line that `edits` is no further message; one that `shows` is not the whole of it yet.
+    """
 
     channel = PUSH
-    capabilities = Capabilities()
 
     def __init__(self, plan: Plan, trigger: Trigger) -> None:
+        self.capabilities = Capabilities(show_seconds=0.002 if plan.shows else 0.0)
         self._plan = plan
         self._trigger = trigger
 
     async def send(self, outgoing: Outgoing) -> Sent:
         self._trigger.reached("sending")
         await asyncio.sleep(self._plan.delay_seconds / 4)
-        line = {"conversation": outgoing.address.conversation, "reply_to": outgoing.reply_to, "recovered": outgoing.recovered}
-        append(self._plan.pushed, line)
+        append(self._plan.pushed, _line(outgoing))
         self._trigger.reached("sent")
         await asyncio.sleep(self._plan.delay_seconds / 4)
-        return Sent(channel_message_id=str(outgoing.id))
+        return Sent(channel_message_id=outgoing.channel_message_id or str(outgoing.id))
 
     async def show(self, outgoing: Outgoing) -> Sent:
-        raise AssertionError("never asked: it shows nothing that grows")
+        append(self._plan.pushed, _line(outgoing) | {"shows": True})
+        self._trigger.reached("shown")
+        return Sent(channel_message_id=outgoing.channel_message_id or str(outgoing.id))
 
     async def find(self, outgoing: Outgoing) -> Sent | None:
         raise AssertionError("never asked: it said that it cannot tell")
+
+
+def _line(outgoing: Outgoing) -> dict[str, object]:
+    line = {"conversation": outgoing.address.conversation, "reply_to": outgoing.reply_to, "recovered": outgoing.recovered}
+    return line | ({"edits": outgoing.channel_message_id} if outgoing.channel_message_id else {})
 
 
 class DyingDatabase(Database):

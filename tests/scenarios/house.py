@@ -26,7 +26,7 @@ from storage.database import Database
 from storage.models.messaging import InboxEvent, Message
 
 PUSH = "push"
-PATIENCE_SECONDS = 8.0
+PATIENCE_SECONDS = 20.0
 
 
 class FakeModel:
@@ -85,6 +85,7 @@ class FakePush:
         self.capabilities = Capabilities(finds=finds, show_seconds=show_seconds)
         self.showed: list[Outgoing] = []
         self.hangs_at_show = False
+        self.shows_vanish = False
         self.took: list[Outgoing] = []
         self.fails_before: deque[Exception] = deque()
         self.fails_after: deque[Exception] = deque()
@@ -112,7 +113,7 @@ class FakePush:
         self.showed.append(outgoing)
         if self.hangs_at_show:
             await asyncio.Event().wait()
-        return Sent(channel_message_id=outgoing.channel_message_id or f"s{len(self.showed)}")
+        return Sent(channel_message_id=outgoing.channel_message_id or (None if self.shows_vanish else f"s{len(self.showed)}"))
 
     async def find(self, outgoing: Outgoing) -> Sent | None:
         return next((Sent(channel_message_id="found") for took in self.took if took.id == outgoing.id), None)
@@ -273,21 +274,22 @@ async def open_house(
     doors: Sequence[FakeDoor] = (),
     people: Sequence[PersonConfig] = (),
     replies: str = "approve",
+    owner: str = "Allan",
     tends: bool = True,
     **brain: object,
 ) -> AsyncIterator[House]:
     """A hub that runs while inside, and stops as SIGTERM stops it. Its supervisor is not begun."""
     model, push = model or FakeModel(), push or FakePush()
     rungs = rungs or [rung_of(model)]
-    config = config_of(url, folder, **brain).model_copy(
-        update={"people": tuple(people), "email": EmailConfig.model_validate({"replies": replies})}
-    )
+    config = config_of(url, folder, **brain)
+    email, robbie = EmailConfig.model_validate({"replies": replies}), config.robbie.model_copy(update={"owner": owner})
+    config = config.model_copy(update={"people": tuple(people), "email": email, "robbie": robbie})
     clock = clock or SystemClock()
     parts: dict[str, Any] = {"rungs": rungs, "adapters": [push], "doors": doors, "clock": clock, "database": database, "tends": tends}
     async with build(config, environ={}, **parts) as app:
-        owner = await app.prepare()
+        person = await app.prepare()
         async with app.hub:
-            yield House(app=app, owner=owner, model=model, push=push)
+            yield House(app=app, owner=person, model=model, push=push)
 
 
 def rung_of(model: FakeModel, level: str = "first") -> Rung:

@@ -228,6 +228,36 @@ async def test_an_answer_is_seen_growing_in_one_message_which_becomes_the_final_
         assert chat.took[0].channel_message_id == "s1"
 
 
+@pytest.mark.parametrize("vanish", [True, False])
+async def test_a_question_that_changes_while_its_answer_grows_is_answered_anew_and_unmarked(
+    database_url: str, tmp_path: Path, vanish: bool
+):
+    chat = FakeDoor("telegram", show_seconds=0.02)
+    chat.shows_vanish = vanish
+    people = [PersonConfig(name="Allan", role="owner", identities=(IdentityConfig(platform="telegram", id=ALLAN),))]
+    async with open_house(database_url, tmp_path, doors=[chat], people=people) as house:
+        house.model.middle.clear()
+        await house.app.front.receive(chat.says("wath time", account=ALLAN, external_id="1"))
+        await until(lambda: bool(chat.showed))
+        await house.app.front.receive(chat.says("which tune", account=ALLAN, kind=InboundKind.EDIT, target="1"))
+        house.model.middle.set()
+        await until(lambda: chat.texts == ["re: which tune"])
+        assert chat.took[0].channel_message_id == (None if vanish else "s1")
+
+
+async def test_a_question_withdrawn_while_its_answer_grows_holds_up_nothing(database_url: str, tmp_path: Path):
+    chat = FakeDoor("slack", show_seconds=0.02)
+    people = [PersonConfig(name="Allan", role="owner", identities=(IdentityConfig(platform="slack", id=ALLAN),))]
+    async with open_house(database_url, tmp_path, doors=[chat], people=people) as house:
+        house.model.middle.clear()
+        await house.app.front.receive(chat.says("oops", account=ALLAN, external_id="1"))
+        await until(lambda: bool(chat.showed))
+        await house.app.front.receive(chat.says("", account=ALLAN, kind=InboundKind.DELETE, target="1"))
+        house.model.middle.set()
+        await house.app.front.receive(chat.says("next", account=ALLAN))
+        await until(lambda: chat.texts == ["re: next"])
+
+
 async def test_a_growing_answer_whose_showing_hangs_is_marked_as_a_possible_repeat(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -319,7 +349,7 @@ async def test_a_forged_mail_of_the_owner_is_nobodys(office: House, post: FakeDo
     await office.app.front.receive(_mail(post, "/note plums", "allan@home", is_verified=False))
     notice = await _notice(chat)
     assert "cannot tell whether it really comes" in notice.text
-    assert office.model.asked[-1].startswith("From: Allan@Home <allan@home>, about: Lunch")
+    assert office.model.asked[-1].startswith("<mail>\nFrom: Allan@Home <allan@home>, about: Lunch")
     assert post.took == []
 
 
@@ -340,10 +370,19 @@ async def test_a_strangers_mail_is_read_as_material_and_answered_once_the_owner_
     assert [(sent.address.conversation, sent.thread["subject"]) for sent in post.took] == [("eve@evil/<1@x>", "Lunch")]
 
 
+async def test_a_choice_by_mail_may_be_followed_by_a_farewell(office: House, post: FakeDoor):
+    await _said(office, post, _mail(post, "good morning", "allan@home"))
+    await office.app.front.receive(_mail(post, "lunch?", "eve@evil"))
+    await until(lambda: len(post.took) == 2)
+    await office.app.front.receive(_mail(post, "1\n\nBest,\nAllan", "allan@home"))
+    await until(lambda: len(post.took) == 4)
+    assert {sent.text.partition(" ")[0] for sent in post.took[2:]} == {"On", "re:"}
+
+
 async def test_a_draft_is_edited_and_then_sent_as_it_reads(office: House, post: FakeDoor, chat: FakeDoor):
     await office.app.front.receive(_mail(post, "lunch?", "eve@evil"))
     code = (await _notice(chat)).buttons[0].command.split()[-1]
-    assert (await office.app.front.draft(chat.says("", account=ALLAN).sender, code)).startswith("re: From: ")
+    assert (await office.app.front.draft(chat.says("", account=ALLAN).sender, code)).startswith("re: <mail>")
     await office.app.front.receive(chat.says(f"/edit {code}\nNo, thank you.\nAllan", account=ALLAN, kind=InboundKind.ACTION))
     await until(lambda: "I would now answer" in chat.texts[-1])
     await office.app.front.receive(chat.says("1", account=ALLAN))

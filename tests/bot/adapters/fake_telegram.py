@@ -115,7 +115,7 @@ class FakeTelegram:
             case "setWebhook":
                 self.webhook["url"] = fields["url"]
             case "getFile":
-                return {"file_id": fields["file_id"], "file_path": f"files/{fields['file_id']}"}
+                return {"file_id": fields["file_id"], "file_unique_id": "U", "file_path": f"files/{fields['file_id']}"}
         return True
 
 

@@ -141,6 +141,6 @@ class FakeImap:
             return [b'* 1 FETCH (UID %d INTERNALDATE "22-Nov-2026 12:00:00 +0000" RFC822.SIZE %d)' % (uid, size)]
         if found := re.match(r"UID FETCH (\d+) \(UID BODY\.PEEK\[\]<(\d+)\.(\d+)>\)", command):
             uid, start, length = map(int, found.groups())
-            piece = self.mails[uid][start : start + length] if uid not in self.refused else None
+            piece = self.mails[uid][start : start + length] if uid in self.mails.keys() - self.refused else None
             return [] if piece is None else [b"* 1 FETCH (UID %d BODY[]<%d> {%d}\r\n%s)" % (uid, start, len(piece), piece)]
         return []

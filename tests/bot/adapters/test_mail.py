@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.adapters.mail import LONGEST_RAW, Mail, MailReader
-from bot.adapters.mail_parts import content_of, files_of, parse
+from bot.adapters.mail import LONGEST_RAW, Mail, MailReader, content_of, files_of, parse
 from bot.adapters.mail_text import Quoting
 from bot.domain.address import SessionType
 from bot.domain.message import Inbound, InboundKind
@@ -67,6 +66,8 @@ def test_a_command_counts_from_its_verified_sender_and_unquoted() -> None:
     assert read("/approve K7F2").kind is InboundKind.MESSAGE
     assert read("> /approve K7F2\nNo!", **GOOD).text == "No!"
     assert read("Please /approve K7F2", **GOOD).kind is InboundKind.MESSAGE
+    letter = "/edit K7F2 Dear Bob,\n\ngladly."
+    assert read(letter, **GOOD).text == letter, "what somebody is to be written may have paragraphs"
 
 
 @pytest.mark.parametrize(

@@ -101,9 +101,9 @@ def test_a_notice_goes_to_whose_conversation_it_is() -> None:
 
 
 def test_choices_are_numbered() -> None:
-    buttons = (Button(label="Approve", command="/approve K7F2"), Button(label="👍", command=f"/rate up {ID}"))
+    buttons = (Button(label="Approve", command="/approve K7F2"), Button(label="Reject", command="/reject K7F2"))
     plain = letter("Shall I?", buttons=buttons).get_body(("plain",)).get_content()
-    assert plain.splitlines()[2:5] == ["1. Approve: /approve K7F2", "2. 👍", ""]
+    assert plain.splitlines()[2:5] == ["1. Approve: /approve K7F2", "2. Reject: /reject K7F2", ""]
     assert "Answer with the number" in plain
 
 

@@ -10,8 +10,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
-from bot.adapters.mail_oauth import AccessTokens
-from bot.config import OAuthConfig
+from bot.adapters.mail_account import Credentials
+from bot.config import EmailConfig, OAuthConfig
 from bot.domain.errors import ChannelRefused, ChannelUnavailable
 from storage.database import Database
 from tests.clock import FakeClock
@@ -22,11 +22,13 @@ class Provider:
     """FAKE: answers with what it is told."""
 
     def __init__(self) -> None:
-        self.status, self.answer, self.asked = 200, "", list[str]()
+        self.status, self.answer, self.asked, self.secrets = 200, "", list[str](), list[str]()
         self.url = ""
 
     async def serve(self, request: web.Request) -> web.Response:
-        self.asked.append(str((await request.post())["refresh_token"]))
+        form = await request.post()
+        self.asked.append(str(form["refresh_token"]))
+        self.secrets.append(str(form["client_secret"]))
         given = f'{{"access_token": "token-{len(self.asked)}", "expires_in": 3600}}'
         return web.Response(status=self.status, text=self.answer or given, content_type="application/json")
 
@@ -41,19 +43,21 @@ async def provider() -> AsyncIterator[Provider]:
 
 
 @pytest.fixture
-async def tokens(provider: Provider, sqlite_file: Path, clock: FakeClock) -> AsyncIterator[AccessTokens]:
-    config = OAuthConfig(provider=provider.url, client_id="robbie", refresh_token=SecretStr("first"))
+async def tokens(provider: Provider, sqlite_file: Path, clock: FakeClock) -> AsyncIterator[Credentials]:
+    oauth = OAuthConfig(provider=provider.url, client_id="robbie", client_secret=SecretStr("hush"), refresh_token=SecretStr("first"))
+    config = EmailConfig(address="robbie@example.org", oauth=oauth)
     async with Database(sqlite_url(sqlite_file), organization=ORGANIZATION) as database:
-        yield AccessTokens(config=config, database=database, clock=clock)
+        yield Credentials(config, database=database, clock=clock)
 
 
-async def test_a_token_is_used_until_shortly_before_its_end(tokens: AccessTokens, clock: FakeClock) -> None:
-    assert [await tokens.current(), await tokens.current()] == ["token-1", "token-1"]
+async def test_a_token_is_used_until_shortly_before_its_end(tokens: Credentials, provider: Provider, clock: FakeClock) -> None:
+    assert [(await tokens.current()).token, (await tokens.current()).token] == ["token-1", "token-1"]
     clock.advance(seconds=3_541)
-    assert await tokens.current() == "token-2"
+    assert (await tokens.current()).token == "token-2"
+    assert provider.secrets == ["hush", "hush"]
 
 
-async def test_a_replaced_refresh_token_is_the_one_that_counts(tokens: AccessTokens, provider: Provider) -> None:
+async def test_a_replaced_refresh_token_is_the_one_that_counts(tokens: Credentials, provider: Provider) -> None:
     provider.answer = '{"access_token": "short", "expires_in": 0, "refresh_token": "second"}'
     await tokens.current()
     await tokens.current()
@@ -67,12 +71,14 @@ async def test_a_replaced_refresh_token_is_the_one_that_counts(tokens: AccessTok
         (401, "nonsense", ChannelRefused),
         (500, "", ChannelUnavailable),
         (200, '{"expires_in": 5}', ChannelUnavailable),
+        (200, '{"access_token": null}', ChannelUnavailable),
         (200, "[]", ChannelUnavailable),
         (302, "", ChannelUnavailable),
     ],
 )
-async def test_a_refusal_is_no_outage(tokens: AccessTokens, provider: Provider, status: int, answer: str, error: type[Exception]) -> None:
+async def test_a_refusal_is_no_outage(tokens: Credentials, provider: Provider, status: int, answer: str, error: type[Exception]) -> None:
     provider.status, provider.answer = status, answer
     with pytest.raises(error) as raised:
         await tokens.current()
     assert "first" not in str(raised.value)
+    assert "hush" not in str(raised.value)

@@ -1,0 +1,85 @@
+"""Writes what came in into the ledger, with all that its channel told of it, and the terms on which it was received."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from bot.brain.providers.offline import digest
+from bot.domain.message import ASKING, Attachment, Inbound
+from storage.database import UnitOfWork
+from storage.models.messaging import InboxState, Message
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """On which a message is received. Noted: kept and never answered; held: an answer waits for the owner's yes; stranger: not to be
+    obeyed, and answered by somebody who knows nothing that is private.
+    """
+
+    is_noted: bool = False
+    is_held: bool = False
+    is_stranger: bool = False
+
+
+AS_USUAL = Terms()
+
+
+async def keep(
+    work: UnitOfWork, inbound: Inbound, user_id: UUID, conversation_id: UUID, *, terms: Terms = AS_USUAL, state: InboxState, now: datetime
+) -> bool:
+    """Keep an event, the message it brought and its files, unless it is known already; whether it was new."""
+    is_new = await work.inbox.add_once(
+        id=inbound.id,
+        channel=inbound.sender.channel,
+        account=inbound.sender.account,
+        external_id=inbound.external_id,
+        conversation_id=conversation_id,
+        kind=inbound.kind,
+        raw=inbound.raw,
+        received_at=now,
+        state=state,
+    )
+    if is_new and inbound.kind in ASKING:
+        await work.messages.add(_message(inbound, user_id, conversation_id, work.organization, terms))
+        for attachment in inbound.attachments:
+            await work.attachments.add(message_id=inbound.id, **_columns(attachment))
+    return is_new
+
+
+def _columns(attachment: Attachment) -> dict[str, Any]:
+    """A file as its row wants it."""
+    return {**asdict(attachment), "path": None if attachment.path is None else str(attachment.path)}
+
+
+def _details(inbound: Inbound, terms: Terms) -> dict[str, Any]:
+    """The rest of what the channel told, and on which terms it was received."""
+    sender = {"account": inbound.sender.account, "name": inbound.sender.name, "is_verified": inbound.is_verified}
+    told = {
+        "thread": dict(inbound.thread),
+        "quoted": inbound.quoted,
+        "files": len(inbound.attachments),
+        "is_held": terms.is_held,
+        "is_stranger": terms.is_stranger,
+    }
+    return {"sender": sender} | {name: value for name, value in told.items() if value}
+
+
+def _message(inbound: Inbound, user_id: UUID, conversation_id: UUID, organization: str, terms: Terms) -> Message:
+    """The row of what a person wrote, verbatim."""
+    return Message(
+        organization_id=organization,
+        id=inbound.id,
+        conversation_id=conversation_id,
+        user_id=user_id,
+        direction="in",
+        kind=inbound.kind,
+        text=inbound.text,
+        at=inbound.at,
+        session_type=inbound.address.session_type,
+        external_id=inbound.external_id,
+        digest=None if terms.is_stranger else digest(inbound.text),
+        details=_details(inbound, terms),
+    )
