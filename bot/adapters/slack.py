@@ -14,7 +14,7 @@ from aiohttp import web
 from bot.adapters.slack_events import CHANNEL
 from bot.config import SlackConfig
 from bot.domain.clock import Clock
-from bot.domain.errors import AdapterError, ConfigError
+from bot.domain.errors import AdapterError, ConfigError, StorageError
 from bot.domain.finding import Finding, Status
 from bot.domain.ports import Capabilities
 from storage.database import Database
@@ -53,7 +53,14 @@ class SlackAdapter:
 
     async def examine(self) -> Sequence[Finding]:
         """See `Door.examine`."""
-        return [*await self._examine_token(), await self._examine_way_in(), *await self._examine_workspaces()]
+        findings = [*await self._examine_token(), await self._examine_way_in()]
+        if self._config.client_id:
+            try:
+                names = ", ".join(await self._grants.names()) or f"none yet: {self._public_url}/slack/install"
+                findings.append(_found("workspaces", Status.OK, names))
+            except StorageError as error:  # `robbie init` asks before there is a database
+                findings.append(_found("workspaces", Status.WARN, str(error), "try again when the database answers"))
+        return findings
 
     async def _examine_token(self) -> list[Finding]:
         try:
@@ -80,12 +87,6 @@ class SlackAdapter:
             repair = f"switch Socket Mode on and copy an App-Level Token (xapp-…, connections:write) anew: {APPS} → your app"
             return _found("socket", Status.FAIL, str(error), repair)
         return _found("socket", Status.OK, "Socket Mode is on")
-
-    async def _examine_workspaces(self) -> list[Finding]:
-        if not self._config.client_id:
-            return []
-        names = ", ".join(await self._grants.names()) or f"none yet: {self._public_url}/slack/install"
-        return [_found("workspaces", Status.OK, names)]
 
 
 def _found(part: str, status: Status, detail: str, repair: str = "") -> Finding:

@@ -613,6 +613,12 @@ async def test_doctor_names_the_address_that_slack_needs(slack: FakeSlack, datab
     assert "https://robbie.example/slack/events" in findings["slack address"].detail
 
 
+async def test_doctor_looks_at_slack_before_there_is_a_database(slack: FakeSlack, tmp_path: Path):
+    async with Database(f"sqlite+aiosqlite:///{tmp_path / 'none.db'}", organization="default") as empty:
+        findings = {finding.part: finding.status for finding in await make(slack, empty, client_id="1.2").examine()}
+    assert (findings["slack token"], findings["slack workspaces"]) == (Status.OK, Status.WARN)
+
+
 # Several workspaces
 
 
