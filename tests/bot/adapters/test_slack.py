@@ -121,6 +121,12 @@ def event(number: int = 1, **fields: Any) -> dict[str, Any]:
 # What is heard
 
 
+async def test_socket_mode_needs_no_signing_secret(slack: FakeSlack, database: Database, reception: FakeReception):
+    door = make(slack, database, signing_secret=None)
+    assert door.routes == []
+    assert {finding.status for finding in await door.examine()} == {Status.OK}
+
+
 async def test_what_came_is_stored_and_then_acknowledged(slack: FakeSlack, door: SlackAdapter, reception: FakeReception):
     async with listening(door, reception):
         for number in range(20):
