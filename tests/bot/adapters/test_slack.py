@@ -614,6 +614,11 @@ async def test_doctor_tells_what_is_missing(slack: FakeSlack, door: SlackAdapter
     assert all(finding.repair for finding in failed.values())
 
 
+async def test_doctor_blames_no_token_for_a_slack_that_is_away(slack: FakeSlack, database: Database):
+    findings = await make(slack, database, api_url="http://127.0.0.1:9/api/").examine()
+    assert {finding.repair for finding in findings} == {"is this machine on the network, and slack.api_url right?"}
+
+
 async def test_doctor_names_the_address_that_slack_needs(slack: FakeSlack, database: Database):
     findings = {finding.part: finding for finding in await make(slack, database, mode="http").examine()}
     assert "https://robbie.example/slack/events" in findings["slack address"].detail
