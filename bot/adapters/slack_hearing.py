@@ -108,7 +108,7 @@ class Hearing:
         body, headers = await request.read(), dict(request.headers)
         try:
             is_signed = SignatureVerifier(self._signing_secret).is_valid_request(body, headers)
-        except ValueError:  # also where there is no secret, without which nothing is signed
+        except (TypeError, ValueError):  # not ASCII; or there is no secret, without which nothing is signed
             is_signed = False
         if not is_signed:
             return web.Response(status=401)

@@ -369,6 +369,13 @@ async def post(url: str, body: str, *, secret: str = SECRET, at: float | None = 
         return answer.status, await answer.text()
 
 
+async def test_a_signature_that_is_not_even_ascii_is_refused(slack: FakeSlack, database: Database):
+    async with served(make(slack, database, mode="http")) as url, aiohttp.ClientSession() as session:
+        headers = {"X-Slack-Request-Timestamp": str(int(time.time())), "X-Slack-Signature": "v0=\u00e9"}
+        async with session.post(f"{url}/slack/events", data="{}", headers=headers) as answer:
+            assert answer.status == 401
+
+
 async def test_signed_http_is_heard_and_nothing_else(slack: FakeSlack, database: Database, reception: FakeReception):
     door = make(slack, database, mode="http")
     async with served(door) as url:
