@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -27,11 +28,12 @@ EXAMINE_SECONDS = 30.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Guide:
-    """What a channel needs: where it is to be had, the secrets (config key: variable and hint), and how to find one's own id there."""
+    """What a channel needs: where to get it, the secrets (config key: variable and hint), how to find one's own id, and its shape."""
 
     where: str
     secrets: Mapping[str, tuple[str, str]]
     own_id: str
+    id_shape: str
 
 
 @dataclass(kw_only=True, slots=True)
@@ -72,8 +74,11 @@ class ChannelSetup:
             return [channel for channel, is_so in has_all.items() if is_so]
         asked = "\nOn which channels shall Robbie be? The web page and the terminal always work."
         self._console.print(f"{asked} There are: {', '.join(GUIDES)}")
-        answer = Prompt.ask("Names, or Enter for none now", default="", show_default=False, console=self._console)
-        return [channel for channel in GUIDES if channel in answer.lower()]
+        while True:
+            named = self._read("Names, or Enter for none now", "").lower().replace(",", " ").split()
+            if set(named) <= set(GUIDES):
+                return [channel for channel in GUIDES if channel in named]
+            self._console.print(f"There are: {', '.join(GUIDES)}")
 
     async def _one(self, channel: str, config: Config) -> Answers | None:
         guide = GUIDES[channel]
@@ -107,7 +112,9 @@ class ChannelSetup:
                 answers.secrets[variable] = typed or held
         if self._asks:
             self._console.print(f"{escape(guide.own_id)}. Enter leaves it for later: `/link` on the web page joins the account then.")
-            answers.own_id = self._read("Your own id there", "")
+            while (own_id := self._read("Your own id there", "")) and not re.fullmatch(guide.id_shape, own_id):
+                self._console.print(f"That is none. {escape(guide.own_id)}")
+            answers.own_id = own_id
         return answers
 
     def _ask_for_servers(self, answers: Answers, config: Config) -> None:

@@ -14,7 +14,7 @@ from aiohttp import web
 from bot.adapters.slack_events import CHANNEL
 from bot.config import SlackConfig
 from bot.domain.clock import Clock
-from bot.domain.errors import AdapterError, ConfigError, StorageError
+from bot.domain.errors import AdapterError, ChannelUnavailable, ConfigError, StorageError
 from bot.domain.finding import Finding, Status
 from bot.domain.ports import Capabilities
 from storage.database import Database
@@ -67,7 +67,7 @@ class SlackAdapter:
             own = await self._wire.own()
         except AdapterError as error:
             repair = f"copy the Bot User OAuth Token (xoxb-…) anew: {APPS} → your app → OAuth & Permissions"
-            return [_found("token", Status.FAIL, str(error), repair)]
+            return [_failed("token", error, repair)]
         if own is None:
             return []
         missing = ", ".join(sorted(self._scopes - own.scopes)) if own.scopes else ""
@@ -85,9 +85,15 @@ class SlackAdapter:
             await self._wire.socket_url()
         except AdapterError as error:
             repair = f"switch Socket Mode on and copy an App-Level Token (xapp-…, connections:write) anew: {APPS} → your app"
-            return _found("socket", Status.FAIL, str(error), repair)
+            return _failed("socket", error, repair)
         return _found("socket", Status.OK, "Socket Mode is on")
 
 
 def _found(part: str, status: Status, detail: str, repair: str = "") -> Finding:
     return Finding(part=f"slack {part}", status=status, detail=detail, repair=repair)
+
+
+def _failed(part: str, error: AdapterError, repair: str) -> Finding:
+    """A token is no worse for a Slack that is away."""
+    is_away = isinstance(error, ChannelUnavailable)
+    return _found(part, Status.FAIL, str(error), "is this machine on the network, and slack.api_url right?" if is_away else repair)

@@ -67,7 +67,7 @@ class Hearing:
         self._clock = clock
         self._wire = wire
         self._watch_seconds = watch_seconds
-        self._verifier = SignatureVerifier(config.signing_secret.get_secret_value() if config.signing_secret else "")
+        self._signing_secret = config.signing_secret.get_secret_value() if config.signing_secret else ""
         self._ear: _Ear | None = None
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         logger = logging.getLogger("slack_bolt")
@@ -107,8 +107,8 @@ class Hearing:
         """POST /slack/events: everything that Slack sends over HTTP, known by its signature."""
         body, headers = await request.read(), dict(request.headers)
         try:
-            is_signed = self._verifier.is_valid_request(body, headers)
-        except ValueError:
+            is_signed = SignatureVerifier(self._signing_secret).is_valid_request(body, headers)
+        except (TypeError, ValueError):  # not ASCII; or there is no secret, without which nothing is signed
             is_signed = False
         if not is_signed:
             return web.Response(status=401)

@@ -53,15 +53,14 @@ class Approvals:
         code = make_code(4)
         while not await work.proposals.add_once(**values, code=code, created_at=now, expires_at=now + WAITS):
             code = make_code(6)
-        doubt = "" if about.get("is_verified") else "\n\n*I cannot tell whether it really comes from that address.*"
-        notice = f"**{title}**{doubt}\n\n{_quoted(asked[:EXCERPT])}\n\nI would answer:\n\n{_quoted(text)}"
+        notice = f"{_headed(title, about)}\n\n{_quoted(asked[:EXCERPT])}\n\nI would answer:\n\n{_quoted(text)}"
         await tell(work, owner.id, notice, now=now, buttons=choices(code))
 
     async def waiting(self, person: Person) -> Sequence[Card]:
         """What this person has to decide."""
         async with self._database.reading() as work:
             proposals = await work.proposals.waiting(person.id, self._clock.now())
-        return [Card(text=f"**{p.title}**\n\n{_quoted(p.text[:EXCERPT])}", buttons=choices(p.code)) for p in proposals]
+        return [Card(text=f"{_headed(p.title, p.details)}\n\n{_quoted(p.text[:EXCERPT])}", buttons=choices(p.code)) for p in proposals]
 
     async def draft(self, person: Person, code: str) -> str | None:
         """The words that wait under *code* for this person's decision."""
@@ -79,7 +78,7 @@ class Approvals:
         async def edited(work: UnitOfWork, found: Proposal) -> str:
             if not text:
                 return f"Write the words that I shall send instead: `/edit {found.code} Dear Bob, …`"
-            now, told = self._clock.now(), f"**{found.title}**\n\nI would now answer:\n\n{_quoted(text)}"
+            now, told = self._clock.now(), f"{_headed(found.title, found.details)}\n\nI would now answer:\n\n{_quoted(text)}"
             await work.proposals.change(found.id, now=now, text=text)
             await tell(work, person.id, told, now=now, buttons=choices(found.code))
             return ""
@@ -130,6 +129,11 @@ def choices(code: str) -> tuple[Button, ...]:
         Button(label="Edit", command=f"/edit {code}"),
         Button(label="Reject", command=f"/reject {code}"),
     )
+
+
+def _headed(title: str, about: dict[str, Any]) -> str:
+    """The title, and the doubt about who wrote, wherever somebody is to decide."""
+    return f"**{title}**" + ("" if about.get("is_verified") else "\n\n*I cannot tell whether it really comes from that address.*")
 
 
 def _writer(about: dict[str, Any]) -> str:

@@ -155,6 +155,16 @@ async def test_a_channel_that_is_given_up_leaves_nothing(home: Path):
     assert not (home.parent / "data" / "secrets.env").exists()
 
 
+async def test_a_channel_or_an_id_that_cannot_be_is_asked_again(home: Path):
+    async with fake_telegram() as telegram:
+        _point_at(home, telegram.url)
+        typist = Typist("Allan", "Europe/Berlin", "", "telegramm", "telegram", TOKEN, "@allan", "41")
+        await Setup(config_file=home, environ={}, asks=True, console=typist.console).run()
+    assert typist.screen.getvalue().count("There are: slack, telegram, email") == 2
+    assert typist.screen.getvalue().count("which @userinfobot tells you") == 2
+    assert [each.id for each in load_config(home, {}).people[0].identities] == ["41"]
+
+
 async def test_yes_takes_a_channel_whose_token_the_environment_holds(home: Path):
     async with fake_telegram() as telegram:
         _point_at(home, telegram.url)

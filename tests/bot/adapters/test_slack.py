@@ -121,6 +121,12 @@ def event(number: int = 1, **fields: Any) -> dict[str, Any]:
 # What is heard
 
 
+async def test_socket_mode_needs_no_signing_secret(slack: FakeSlack, database: Database, reception: FakeReception):
+    door = make(slack, database, signing_secret=None)
+    assert door.routes == []
+    assert {finding.status for finding in await door.examine()} == {Status.OK}
+
+
 async def test_what_came_is_stored_and_then_acknowledged(slack: FakeSlack, door: SlackAdapter, reception: FakeReception):
     async with listening(door, reception):
         for number in range(20):
@@ -361,6 +367,13 @@ async def post(url: str, body: str, *, secret: str = SECRET, at: float | None = 
     headers = {"Content-Type": "application/json", "X-Slack-Request-Timestamp": sent_at, "X-Slack-Signature": signature}
     async with aiohttp.ClientSession() as session, session.post(f"{url}/slack/events", data=body, headers=headers) as answer:
         return answer.status, await answer.text()
+
+
+async def test_a_signature_that_is_not_even_ascii_is_refused(slack: FakeSlack, database: Database):
+    async with served(make(slack, database, mode="http")) as url, aiohttp.ClientSession() as session:
+        headers = {"X-Slack-Request-Timestamp": str(int(time.time())), "X-Slack-Signature": "v0=\u00e9"}
+        async with session.post(f"{url}/slack/events", data="{}", headers=headers) as answer:
+            assert answer.status == 401
 
 
 async def test_signed_http_is_heard_and_nothing_else(slack: FakeSlack, database: Database, reception: FakeReception):
@@ -606,6 +619,11 @@ async def test_doctor_tells_what_is_missing(slack: FakeSlack, door: SlackAdapter
     failed = {finding.part: finding for finding in await door.examine()}
     assert failed["slack token"].status is failed["slack socket"].status is Status.FAIL
     assert all(finding.repair for finding in failed.values())
+
+
+async def test_doctor_blames_no_token_for_a_slack_that_is_away(slack: FakeSlack, database: Database):
+    findings = await make(slack, database, api_url="http://127.0.0.1:9/api/").examine()
+    assert {finding.repair for finding in findings} == {"is this machine on the network, and slack.api_url right?"}
 
 
 async def test_doctor_names_the_address_that_slack_needs(slack: FakeSlack, database: Database):
