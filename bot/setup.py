@@ -64,8 +64,10 @@ class Setup:
         for level in config.brain.levels:
             if level.provider == "ollama" and level.nodes:
                 await self._look_at_nodes(level, config)
-        await self._ask_about_channels(config)
-        self._save(config)
+        try:
+            await self._ask_about_channels(config)
+        finally:  # what was accepted is kept, also where whoever types leaves in the middle
+            self._save(config)
 
     def _ask_about_robbie(self, config: Config) -> None:
         if not self._asks:
@@ -137,7 +139,7 @@ class Setup:
 
     async def _ask_about_channels(self, config: Config) -> None:
         channels = ChannelSetup(config_file=self._file, environ=self._environ, asks=self._asks, console=self._console)
-        for channel, answers in (await channels.run(config)).items():
+        async for channel, answers in channels.run(config):
             self._settings[channel] = answers.settings
             self._secrets |= answers.secrets
             if answers.own_id:

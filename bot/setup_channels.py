@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.prompt import Confirm, Prompt
 
 from bot.app import make_doors
-from bot.config import VARIABLE_PREFIX, Config, MailServerConfig, load_config
+from bot.config import VARIABLE_PREFIX, Config, EmailConfig, MailServerConfig, load_config
 from bot.domain.clock import SystemClock
 from bot.domain.errors import RobbieError
 from bot.domain.finding import Finding, Status
@@ -59,14 +59,11 @@ class ChannelSetup:
         self._asks = asks
         self._console = console
 
-    async def run(self, config: Config) -> dict[str, Answers]:
-        """What is to be kept, by channel: those alone that the service itself accepted."""
-        kept = {}
+    async def run(self, config: Config) -> AsyncIterator[tuple[str, Answers]]:
+        """What is to be kept, channel by channel: those alone that the service itself accepted."""
         for channel in self._wanted(config):
-            answers = await self._one(channel, config)
-            if answers is not None:
-                kept[channel] = answers
-        return kept
+            if (answers := await self._one(channel, config)) is not None:
+                yield channel, answers
 
     def _wanted(self, config: Config) -> list[str]:
         if not self._asks:
@@ -84,8 +81,9 @@ class ChannelSetup:
         guide = GUIDES[channel]
         if self._asks:
             self._console.print(f"\n[bold]{channel}[/]: {escape(guide.where)}")
+        answers = Answers()
         while True:
-            answers = self._ask(channel, guide, config)
+            answers = self._ask(channel, guide, config, answers)
             findings = await self._try(channel, answers)
             for finding in findings:
                 mark = {Status.OK: "[green]ok[/]", Status.WARN: "[yellow]warn[/]", Status.FAIL: "[red]fail[/]"}[finding.status]
@@ -97,10 +95,11 @@ class ChannelSetup:
             if not self._asks or not Confirm.ask("Try again?", default=True, console=self._console):
                 return None
 
-    def _ask(self, channel: str, guide: Guide, config: Config) -> Answers:
+    def _ask(self, channel: str, guide: Guide, config: Config, before: Answers) -> Answers:
+        """What is typed; *before* is what was typed last time, where that was not accepted."""
         answers = Answers(settings={"enabled": True})
         if channel == "email":
-            self._ask_for_servers(answers, config)
+            self._ask_for_servers(answers, EmailConfig.model_validate(config.email.model_dump() | before.settings))
         for key, (variable, hint) in guide.secrets.items():
             held = self._held(config, channel, key)
             typed = ""
@@ -117,19 +116,20 @@ class ChannelSetup:
             answers.own_id = own_id
         return answers
 
-    def _ask_for_servers(self, answers: Answers, config: Config) -> None:
+    def _ask_for_servers(self, answers: Answers, email: EmailConfig) -> None:
         """The mailbox's address and servers; those of the large providers are known."""
         if not self._asks:
             return
-        address = self._read("The mailbox's address", config.email.address)
+        address = self._read("The mailbox's address", email.address)
         imap, smtp = _WORDS["mail"].get(address.rpartition("@")[2].lower(), ("", ""))
         answers.settings |= {
             "address": address,
-            "imap": self._ask_for_server("imap", config.email.imap, imap, "tls"),
-            "smtp": self._ask_for_server("smtp", config.email.smtp, smtp, "starttls"),
+            "imap": self._ask_for_server("imap", email.imap, imap, "tls"),
+            "smtp": self._ask_for_server("smtp", email.smtp, smtp, "starttls"),
         }
 
     def _ask_for_server(self, kind: str, present: MailServerConfig | None, host: str, tls: str) -> dict[str, Any]:
+        present = None if present and present.host.endswith("example.com") else present  # as the shipped file has it
         host = self._read(f"{kind.upper()} server", present.host if present else host)
         ways, tls = ["tls", "starttls", "none"], present.tls if present else tls
         chosen = Prompt.ask("How is the line secured?", choices=ways, default=tls, console=self._console)

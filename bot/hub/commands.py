@@ -149,7 +149,8 @@ class Commands:
         """What is rated: a thing said to this person, or where they take part."""
         async with self._database.reading() as work:
             if not which:
-                return await work.messages.last_said(question.conversation_id, before=question.id)
+                said = await work.messages.latest(question.conversation_id, limit=20, before=question.id)
+                return next((message for message in reversed(said) if (message.details or {}).get("model")), None)
             found = await work.messages.find_by_id(UUID(which)) if _is_uuid(which) else None
         is_theirs = found is not None and (found.user_id == question.person.id or found.conversation_id == question.conversation_id)
         return found if is_theirs and found is not None and found.direction == "out" else None

@@ -46,21 +46,20 @@ class Approvals:
 
         `about` is what is known of the writer: `name`, `account`, `subject`, and `is_verified`.
         """
-        now, owner = self._clock.now(), await work.people.owner()
+        now, owner, about = self._clock.now(), await work.people.owner(), about | {"asked": asked[:EXCERPT]}
         title = f"Mail from {_writer(about)}: {bare_line(about.get('subject', ''), LONGEST_NAME) or '(no subject)'}"
         what = {"kind": REPLY, "user_id": owner.id, "title": title, "text": text}
         values = {**what, "conversation_id": conversation_id, "event_id": event_id, "details": about}
         code = make_code(4)
         while not await work.proposals.add_once(**values, code=code, created_at=now, expires_at=now + WAITS):
             code = make_code(6)
-        notice = f"{_headed(title, about)}\n\n{_quoted(asked[:EXCERPT])}\n\nI would answer:\n\n{_quoted(text)}"
-        await tell(work, owner.id, notice, now=now, buttons=choices(code))
+        await tell(work, owner.id, _told(title, about, text), now=now, buttons=choices(code))
 
     async def waiting(self, person: Person) -> Sequence[Card]:
         """What this person has to decide."""
         async with self._database.reading() as work:
             proposals = await work.proposals.waiting(person.id, self._clock.now())
-        return [Card(text=f"{_headed(p.title, p.details)}\n\n{_quoted(p.text[:EXCERPT])}", buttons=choices(p.code)) for p in proposals]
+        return [Card(text=_told(p.title, p.details, p.text[:EXCERPT]), buttons=choices(p.code)) for p in proposals]
 
     async def draft(self, person: Person, code: str) -> str | None:
         """The words that wait under *code* for this person's decision."""
@@ -129,6 +128,11 @@ def choices(code: str) -> tuple[Button, ...]:
         Button(label="Edit", command=f"/edit {code}"),
         Button(label="Reject", command=f"/reject {code}"),
     )
+
+
+def _told(title: str, about: dict[str, Any], text: str) -> str:
+    """A proposal as whoever decides about it reads it: who wrote what, and what the answer would be."""
+    return f"{_headed(title, about)}\n\n{_quoted(about.get('asked', ''))}\n\nI would answer:\n\n{_quoted(text)}"
 
 
 def _headed(title: str, about: dict[str, Any]) -> str:

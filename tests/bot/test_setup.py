@@ -24,10 +24,13 @@ class Typist:
         self.screen = io.StringIO()
         self.console = Console(file=self.screen, width=200)
         self.asked: list[str] = []
+        self.ends = False
         self.console.input = self._type  # type: ignore[method-assign]
 
     def _type(self, prompt: object = "", **_: object) -> str:
         self.asked.append(str(prompt))
+        if self.ends and not self.answers:
+            raise EOFError
         return self.answers.pop(0) if self.answers else ""
 
 
@@ -163,6 +166,17 @@ async def test_a_channel_or_an_id_that_cannot_be_is_asked_again(home: Path):
     assert typist.screen.getvalue().count("There are: slack, telegram, email") == 2
     assert typist.screen.getvalue().count("which @userinfobot tells you") == 2
     assert [each.id for each in load_config(home, {}).people[0].identities] == ["41"]
+
+
+async def test_who_leaves_in_the_middle_keeps_what_was_accepted(home: Path):
+    async with fake_telegram() as telegram:
+        _point_at(home, telegram.url)
+        typist = Typist("Allan", "Europe/Berlin", "", "telegram email", TOKEN, "41")
+        typist.ends = True
+        with pytest.raises(EOFError):
+            await Setup(config_file=home, environ={}, asks=True, console=typist.console).run()
+    config = load_config(home, {})
+    assert (config.telegram.enabled, config.email.enabled) == (True, False)
 
 
 async def test_yes_takes_a_channel_whose_token_the_environment_holds(home: Path):

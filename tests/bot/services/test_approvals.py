@@ -74,7 +74,8 @@ async def test_a_draft_is_told_with_what_it_answers_and_its_choices(stage: Stage
     (card,) = await approvals.waiting(person(stage.allan))
     assert [button.command for button in card.buttons] == [f"/approve {code}", f"/edit {code}", f"/reject {code}"]
     assert "*I cannot tell whether it really comes from that address.*" in card.text, "nobody vouched for it"
-    assert all(line.startswith((">", "**", "*I cannot")) or not line for line in card.text.splitlines())
+    assert all(line.startswith((">", "**", "*I cannot tell", "I would answer:")) or not line for line in card.text.splitlines())
+    assert "> lunch?" in card.text
 
 
 async def test_an_edit_without_words_asks_for_them(stage: Stage, approvals: Approvals):
