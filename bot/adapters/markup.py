@@ -13,7 +13,7 @@ from typing import ClassVar
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from bot.adapters.dialects import WEB_ADDRESS, Ansi, Plain, Slack, Telegram
+from bot.adapters.dialects import WEB_ADDRESS, Ansi, Plain
 from bot.adapters.lines import NOT_TEXT, Layout, Line, verbatim
 from bot.adapters.split import pieces
 
@@ -47,19 +47,14 @@ def to_terminal(text: str, *, colour: bool) -> str:
     return text if tokens is None else dialect.write(Layout(fenced=dialect.FENCED, links=dialect.LINKS).lines(tokens))
 
 
+def write(text: str, dialect: Plain) -> str:
+    """*text* in a *dialect*, in one piece."""
+    return dialect.write(_lines(text, dialect))
+
+
 def to_plain(text: str) -> str:
     """*text* without any signs of a channel's, for one that refused them and for the plain part of an email."""
-    return Plain().write(_lines(text, Plain()))
-
-
-def to_slack(text: str) -> str:
-    """*text* as Slack's mrkdwn; nothing in it mentions or summons anybody, where the message is sent `verbatim`, without `link_names`."""
-    return Slack().write(_lines(text, Slack()))
-
-
-def to_telegram(text: str) -> str:
-    """*text* as the HTML that Telegram takes (`parse_mode="HTML"`)."""
-    return Telegram().write(_lines(text, Telegram()))
+    return write(text, Plain())
 
 
 def split(text: str, dialect: Plain, *, limit: int) -> list[str]:

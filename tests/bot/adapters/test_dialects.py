@@ -11,7 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.adapters.markup import LONGEST, to_plain, to_slack, to_telegram
+from bot.adapters.dialects import Slack, Telegram
+from bot.adapters.markup import LONGEST, to_plain, write
+
+
+def to_slack(text: str) -> str:
+    return write(text, Slack())
+
+
+def to_telegram(text: str) -> str:
+    return write(text, Telegram())
+
 
 HANGING_SECONDS = 60
 GAP = "\u200b"
