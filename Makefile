@@ -42,7 +42,7 @@ run: $(VENV)/run.stamp ## start Robbie: web chat and, on a terminal, console cha
 
 test: $(VENV)/test.stamp ## every test that needs nothing but Python's registry; ARGS="-k name" goes to pytest
 	@$(BIN)/robbie model fetch >/dev/null || echo "Tests of the embedded model will be skipped."
-	@$(BIN)/python -m pytest tests --ignore=tests/e2e -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=term $(ARGS)
+	@$(BIN)/python -m pytest tests --ignore=tests/e2e -n auto --maxprocesses 4 --max-worker-restart 0 --dist loadfile --cov --cov-report=term $(ARGS)
 
 install: $(VENV)/install.stamp ## the environment with every extra
 
