@@ -218,7 +218,8 @@ class LocalProvider:
         key = secrets.token_urlsafe(24)
         settings = {"path": str(self._path), "context": self._context, "key": key}
         process.stdin.write(json.dumps(settings).encode() + b"\n")
-        await process.stdin.drain()
+        with suppress(ConnectionError):  # it died first: its own last words say more
+            await process.stdin.drain()
         line = await process.stdout.readline()
         told = json.loads(line) if line else {"error": "the model server died"}
         child = _Child(process=process, address=told.get("address", ""), key=key, log=log)
