@@ -26,6 +26,7 @@ from bot.config import EmailConfig
 from bot.domain.clock import Clock
 from bot.domain.errors import (
     AdapterError,
+    ChannelRefused,
     ChannelUnavailable,
     ConfigError,
     DeliveryRejected,
@@ -84,10 +85,15 @@ class EmailAdapter:
         self._submission = Submission(config.smtp, address=config.address)
         self._credentials = Credentials(config, database=database, clock=clock)
         self._lines = asyncio.Semaphore(MOST_LINES)
+        self._shut_out: ChannelRefused | None = None
+        """What the server that sends said of the password; listening ends by it, since that is what the owner is told of."""
 
     async def listen(self, reception: Reception, told: Callable[[], None]) -> None:
         """Read the mailbox, or stand by while another process does; ends where another one took it over. See `Door.listen`."""
-        while not await self._lease.is_held():
+        if self._shut_out:
+            async with self._submission.line(await self._credentials.current()):
+                self._shut_out = None
+        while not await self._may_read():
             told()
             await asyncio.sleep(STANDBY_SECONDS)
         box = Mailbox(self._imap, await self._credentials.current())
@@ -103,7 +109,11 @@ class EmailAdapter:
         """See `Adapter.send`. A mail cannot be changed afterwards."""
         message_id, to = message_id_of(outgoing, self._config.address), reader_of(outgoing)
         raw = await asyncio.to_thread(self._write, outgoing)
-        await self._submission.send(raw, to=to, sign_in=await self._credentials.current())
+        try:
+            await self._submission.send(raw, to=to, sign_in=await self._credentials.current())
+        except ChannelRefused as error:
+            self._shut_out = error
+            raise
         try:
             await self._ask(lambda box: box.has_sent(message_id, else_keep=raw), seconds=KEEP_SECONDS)
         except AdapterError as error:
@@ -147,7 +157,7 @@ class EmailAdapter:
     async def _read(self, box: Mailbox, reception: Reception, told: Callable[[], None]) -> None:
         """Bring each mail as it comes; returns where another process reads now."""
         last = await self._beginning(box)
-        while await self._lease.is_held():
+        while await self._may_read():
             uids = await asyncio.to_thread(box.uids, after=last)
             told()
             for uid in uids:
@@ -158,6 +168,12 @@ class EmailAdapter:
             if not uids:
                 await (asyncio.to_thread(box.wait, IDLE_SECONDS) if box.has_idle else asyncio.sleep(POLL_SECONDS))
                 told()
+
+    async def _may_read(self) -> bool:
+        """Whether no other process reads. Raises ChannelRefused where this one may not send."""
+        if self._shut_out:
+            raise self._shut_out
+        return await self._lease.is_held()
 
     async def _beginning(self, box: Mailbox) -> int:
         """The last UID that was read: at first all that lies there already, and some days less where the server counts anew."""

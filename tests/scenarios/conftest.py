@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from tests.scenarios.house import House, open_house
+from tests.scenarios.house import FakeDoor, House, open_house
 
 
 @pytest.fixture(autouse=True)
@@ -23,3 +23,15 @@ def _quiet() -> Iterator[None]:
 async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
     async with open_house(database_url, tmp_path) as opened:
         yield opened
+
+
+@pytest.fixture
+def chat() -> FakeDoor:
+    """A channel that Allan has an account on."""
+    return FakeDoor("slack")
+
+
+@pytest.fixture
+def phone() -> FakeDoor:
+    """A channel on which he has none yet."""
+    return FakeDoor("telegram")

@@ -17,16 +17,6 @@ ALLAN = "allan"
 
 
 @pytest.fixture
-def chat() -> FakeDoor:
-    return FakeDoor("slack")
-
-
-@pytest.fixture
-def phone() -> FakeDoor:
-    return FakeDoor("telegram")
-
-
-@pytest.fixture
 async def house(database_url: str, tmp_path: Path, chat: FakeDoor, phone: FakeDoor) -> AsyncIterator[House]:
     """Allan has an account on Slack; nobody has one on Telegram."""
     people = [PersonConfig(name="Allan", role="owner", identities=(IdentityConfig(platform="slack", id=ALLAN),))]

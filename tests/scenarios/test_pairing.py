@@ -15,11 +15,6 @@ from tests.scenarios.house import FakeDoor, House, open_house, until
 
 
 @pytest.fixture
-def phone() -> FakeDoor:
-    return FakeDoor("telegram")
-
-
-@pytest.fixture
 async def house(database_url: str, tmp_path: Path, phone: FakeDoor, clock: FakeClock) -> AsyncIterator[House]:
     async with open_house(database_url, tmp_path, doors=[phone], clock=clock) as opened:
         yield opened

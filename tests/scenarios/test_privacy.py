@@ -17,16 +17,6 @@ ALLAN = "allan"
 
 
 @pytest.fixture
-def chat() -> FakeDoor:
-    return FakeDoor("slack")
-
-
-@pytest.fixture
-def phone() -> FakeDoor:
-    return FakeDoor("telegram")
-
-
-@pytest.fixture
 def post() -> FakeDoor:
     return FakeDoor("email", answers_strangers=False)
 

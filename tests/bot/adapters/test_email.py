@@ -80,8 +80,8 @@ class House:
         return EmailAdapter(config=config, database=self.database, clock=self.clock, owner="one:1:a")
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator[None]:
-        """While the mailbox is read."""
+    async def listening(self) -> AsyncIterator[asyncio.Task[None]]:
+        """While the mailbox is read; gives what reads it."""
         alive = asyncio.Event()
         task = asyncio.create_task(self.door.listen(self.desk, alive.set))
         try:
@@ -90,7 +90,7 @@ class House:
                     await asyncio.sleep(0.01)
                     if task.done():
                         await task
-            yield
+            yield task
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError, AdapterError, StorageError):
@@ -221,6 +221,23 @@ async def test_a_wrong_password_is_no_outage_and_too_many_lines_are(house: House
     house.imap.refuses = "NO [ALERT] Too many simultaneous connections. (Failure)"
     with pytest.raises(ChannelUnavailable):
         await house.door.listen(house.desk, lambda: None)
+
+
+async def test_a_password_refused_for_sending_alone_ends_listening_until_it_is_taken(house: House) -> None:
+    """So the owner hears of it; what comes meanwhile lies in the mailbox."""
+    house.smtp.answers["AUTH"] = "535 wrong"
+    async with house.listening() as ended:
+        with pytest.raises(ChannelRefused):
+            await house.door.send(notice())
+        house.imap.comes(mail("read before it ends"))
+        with pytest.raises(ChannelRefused):
+            await asyncio.wait_for(ended, 10)
+    with pytest.raises(ChannelRefused):
+        await house.door.listen(house.desk, lambda: None)
+    house.imap.comes(mail("meanwhile"))
+    del house.smtp.answers["AUTH"]
+    async with house.listening():
+        assert await house.desk.has(2) == ["read before it ends", "meanwhile"]
 
 
 async def test_cancelling_ends_at_once_though_the_server_is_silent(house: House) -> None:
