@@ -49,6 +49,7 @@ from bot.hub.pairing import Pairing
 from bot.hub.reception import Front
 from bot.hub.server import Readiness, Server
 from bot.hub.supervisor import Supervisor
+from bot.hub.timekeeper import Timekeeper
 from bot.palace.api import Api
 from bot.palace.assets import Assets
 from bot.palace.operations import Operations
@@ -56,6 +57,7 @@ from bot.palace.pages import Pages
 from bot.palace.transcript import Transcripts
 from bot.palace.view import View
 from bot.services.approvals import Approvals
+from bot.services.journal import Journal
 from bot.services.notes import Notes
 from storage.database import Database
 from storage.schema import Progress, SchemaStatus, upgrade
@@ -78,6 +80,7 @@ class App:
     hub: Hub
     front: Front
     supervisor: Supervisor
+    timekeeper: Timekeeper
     doors: Sequence[Door]
     pairing: Pairing
     auth: Auth
@@ -116,7 +119,7 @@ class App:
                     log.info("hub.started", url=server.url)
                     base = self.config.web.public_url.rstrip("/") or server.url
                     try:
-                        async with self.supervisor:
+                        async with self.supervisor, self.timekeeper:
                             yield base + await self.auth.create_link(owner.id)
                     finally:
                         await self.hub.finish()
@@ -179,10 +182,19 @@ def build(
     approvals = Approvals(database=database, clock=clock)
     pairing = Pairing(database=database, owner=config.robbie.owner, timezone=config.robbie.timezone, clock=clock)
     notes = Notes(database=database, clock=clock)
+    commands = Commands(
+        database=database,
+        reactive=reactive,
+        notes=notes,
+        approvals=approvals,
+        pairing=pairing,
+        journal=Journal(database=database, clock=clock),
+        clock=clock,
+    )
     hub = Hub(
         database=database,
         brain=brain_over(chain),
-        commands=Commands(database=database, reactive=reactive, notes=notes, approvals=approvals, pairing=pairing, clock=clock),
+        commands=commands,
         adapters=channels,
         feed=Feed(),
         clock=clock,
@@ -231,6 +243,7 @@ def build(
         hub=hub,
         front=front,
         supervisor=supervisor,
+        timekeeper=Timekeeper(rounds=(), clock=clock),
         doors=doors,
         pairing=pairing,
         auth=auth,

@@ -18,13 +18,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.domain.errors import Conflict, StorageError, StorageUnavailable
 from storage.dialects import SQLITE_BUSY_SECONDS, enter_organization, is_sqlite, make_postgres_engine, make_sqlite_engine
+from storage.repositories.affairs import Activities, Contacts, Deals, Tasks
 from storage.repositories.decisions import Feedbacks, Proposals
 from storage.repositories.housekeeping import Credentials, Housekeeping
 from storage.repositories.inbox import Inbox
+from storage.repositories.manners import Briefs, Settings
 from storage.repositories.memory import StickyNotes
 from storage.repositories.messaging import Attachments, Conversations, Messages
 from storage.repositories.models import ModelHealths, ModelUsages
-from storage.repositories.operations import Incidents
+from storage.repositories.operations import Incidents, JobRuns
 from storage.repositories.outbox import Outbox, ToSend
 from storage.repositories.people import People
 from storage.shared_commit import SharedCommit
@@ -55,6 +57,13 @@ class UnitOfWork:
         self.housekeeping = Housekeeping(connection, organization)
         self.proposals = Proposals(connection, organization)
         self.feedback = Feedbacks(connection, organization)
+        self.contacts = Contacts(connection, organization)
+        self.deals = Deals(connection, organization)
+        self.tasks = Tasks(connection, organization)
+        self.activities = Activities(connection, organization)
+        self.settings = Settings(connection, organization)
+        self.briefs = Briefs(connection, organization)
+        self.job_runs = JobRuns(connection, organization)
 
 
 class Database:

@@ -13,7 +13,7 @@ from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive, one_line
 from bot.brain.router import classify
 from bot.domain.errors import AllLevelsFailed, BudgetExhausted, ContextTooLong, RequestRejected
-from bot.domain.message import OutgoingKind
+from bot.domain.message import Button, OutgoingKind
 from bot.domain.ports import Listener
 from bot.domain.thought import Attempt, Completion, Question, TaskType, Tier, Turn
 
@@ -114,7 +114,7 @@ class _Watch:
             await self._listener.replace(text)
 
 
-def reactive_turn(text: str, *, why: str, kind: OutgoingKind = OutgoingKind.ANSWER) -> Turn:
+def reactive_turn(text: str, *, why: str, kind: OutgoingKind = OutgoingKind.ANSWER, buttons: tuple[Button, ...] = ()) -> Turn:
     """A turn that needed no model."""
     return Turn(
         text=text,
@@ -126,6 +126,7 @@ def reactive_turn(text: str, *, why: str, kind: OutgoingKind = OutgoingKind.ANSW
         task_type=TaskType.QUICK,
         why=why,
         latency_ms=0.0,
+        buttons=buttons,
     )
 
 

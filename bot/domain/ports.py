@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +12,7 @@ from aiohttp import web
 from bot.domain.address import Sender
 from bot.domain.finding import Finding
 from bot.domain.message import Attachment, Button, Inbound, Outgoing, Sent
-from bot.domain.thought import Delta, Finish, Prompt
+from bot.domain.thought import Delta, Finish, Prompt, Question
 
 
 class Provider(Protocol):
@@ -97,6 +97,10 @@ class Card:
 
     text: str
     buttons: tuple[Button, ...] = ()
+
+
+Command = Callable[[Question, str], Awaitable[str | Card]]
+"""Does what a slash command asks, given the words after its name; returns what to say, or nothing where nothing needs saying."""
 
 
 class Reception(Protocol):

@@ -11,7 +11,7 @@ from uuid import UUID
 from zlib import crc32
 
 from bot.domain.address import Person, SessionType
-from bot.domain.message import Attachment, OutgoingKind
+from bot.domain.message import Attachment, Button, OutgoingKind
 
 CHARACTERS_PER_TOKEN = 3.5
 """A cautious rule of thumb for ASCII (English runs nearer 4), used only where no tokenizer of the model is at hand."""
@@ -236,7 +236,7 @@ class Completion:
 class Turn:
     """One answered message. `queued` asks the hub to answer again, for real, when a level is back.
 
-    `over_budget` says that the day's allowance ruled out a level which would have been asked.
+    `over_budget` says that the day's allowance ruled out a level which would have been asked; `buttons` stand under the text.
     """
 
     text: str
@@ -253,6 +253,7 @@ class Turn:
     attempts: tuple[Attempt, ...] = ()
     queued: bool = False
     over_budget: bool = False
+    buttons: tuple[Button, ...] = ()
 
     @property
     def offline(self) -> bool:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from uuid import UUID
 
 from bot.brain.brain import reactive_turn
 from bot.brain.reactive import IN_PRIVATE, Intent, Reactive
 from bot.domain.address import Person, SessionType
 from bot.domain.clock import Clock
-from bot.domain.ports import Card
+from bot.domain.ports import Card, Command
 from bot.domain.thought import Question, Turn
 from bot.hub.pairing import Pairing
 from bot.services.approvals import Approvals
+from bot.services.journal import Journal
 from bot.services.notes import Notes
 from storage.database import Database
 from storage.models.messaging import Message
@@ -24,24 +25,41 @@ _CHOICE = re.compile(r"\s*(\d|approve|edit|reject|let in|turn away)\s*(?:[.:)]\s
 """The choice, and the words that go with it; below an empty line, a mail's farewell."""
 CONTROL = ("approve", "edit", "reject", "pair", "link")
 """What is decided in private alone."""
+LONGEST_PLAIN = 300
+"""Characters; what is longer is no order in plain words."""
 ONLY_OWNER = "Only the owner can do that."
 
-Command = Callable[[Question, str], Awaitable[str]]
-"""Does what was asked, given the words after the command's name; returns what to say, or nothing where nothing needs saying."""
+Plain = Callable[[str], str]
+"""The command that a sentence in plain words stands for; empty where it stands for none, or where that is not sure."""
 
 
 class Commands:
-    """Answers messages that begin with a slash and a word, or choose among what was offered last."""
+    """Answers messages that begin with a slash and a word, choose among what was offered last, or say the same in plain words.
+
+    Other rooms of the hub bring commands of their own (`families`), and `plain` words for them.
+    """
 
     def __init__(
-        self, *, database: Database, reactive: Reactive, notes: Notes, approvals: Approvals, pairing: Pairing, clock: Clock
+        self,
+        *,
+        database: Database,
+        reactive: Reactive,
+        notes: Notes,
+        approvals: Approvals,
+        pairing: Pairing,
+        journal: Journal,
+        clock: Clock,
+        families: Sequence[Mapping[str, Command]] = (),
+        plain: Sequence[Plain] = (),
     ) -> None:
         self._database = database
         self._reactive = reactive
         self._notes = notes
         self._approvals = approvals
         self._pairing = pairing
+        self._journal = journal
         self._clock = clock
+        self._plain = plain
         self._table: dict[str, Command] = {
             "start": self._says(Intent.HELP),
             "help": self._says(Intent.HELP),
@@ -54,20 +72,34 @@ class Commands:
             "pair": self._pair,
             "link": self._link,
             "rate": self._rate,
+            "undo": self._undo,
         }
+        for family in families:
+            self._table |= family
 
     async def run(self, question: Question) -> Turn | None:
         """The turn of a command; None where the message is none. Raises StorageUnavailable."""
-        found = _COMMAND.fullmatch(question.text) or _COMMAND.fullmatch(await self._chosen(question))
+        found = _COMMAND.fullmatch(question.text) or _COMMAND.fullmatch(await self._chosen(question) or self._meant(question))
         if found is None:
             return None
         name, words = found.group(1).lower(), (found.group(2) or "").strip()
         command = self._table.get(name)
         if command is not None and name in CONTROL and question.session_type is not SessionType.PRIVATE:
-            text = IN_PRIVATE
+            said: str | Card = IN_PRIVATE
         else:
-            text = self._unknown(name) if command is None else await command(question, words)
-        return reactive_turn(text, why=f"the command /{name}")
+            said = self._unknown(name) if command is None else await command(question, words)
+        card = Card(text=said) if isinstance(said, str) else said
+        return reactive_turn(card.text, why=f"the command /{name}", buttons=card.buttons)
+
+    def _meant(self, question: Question) -> str:
+        """The command that plain words stand for; what quotes or brings something else along may be about that."""
+        if question.quoted or question.attachments or len(question.text) > LONGEST_PLAIN:
+            return ""
+        text = question.text.strip()
+        return next((command for plain in self._plain if (command := plain(text))), "")
+
+    async def _undo(self, question: Question, words: str) -> str:
+        return await self._journal.undo(question.person)
 
     async def _chosen(self, question: Question) -> str:
         """The command of the choice that a number or a word names, if choices were the last thing Robbie offered here."""
@@ -86,7 +118,7 @@ class Commands:
         return f"{command} {more}" if is_clear else "/approve" if command else ""
 
     def _says(self, intent: Intent) -> Command:
-        async def say(question: Question, words: str) -> str:
+        async def say(question: Question, words: str) -> str | Card:
             return await self._reactive.say(intent, question)
 
         return say
@@ -98,7 +130,7 @@ class Commands:
         return "Noted. `/notes` shows what you keep."
 
     def _decides(self, decide: Callable[[Person, str, str], Awaitable[str]]) -> Command:
-        async def decided(question: Question, words: str) -> str:
+        async def decided(question: Question, words: str) -> str | Card:
             code, text = _first_word(words)
             return await decide(question.person, code, text) if code else await self._waiting(question)
 

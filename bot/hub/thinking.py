@@ -409,5 +409,6 @@ def _reply(asked: Asked, turn: Turn, *, id: UUID, at: datetime) -> Message:
             "latency_ms": round(turn.latency_ms, 1),
             "cost_usd": turn.cost_usd,
             "offline": turn.offline,
-        },
+        }
+        | ({"buttons": [[button.label, button.command] for button in turn.buttons]} if turn.buttons else {}),
     )

@@ -58,6 +58,7 @@ class Message(Base):
 
     `digest` is the fingerprint of what was asked, for finding it asked again. `details` of an answer is what `ask --json` tells, with the
     `buttons` under it; of what a person wrote it is the rest of what the channel told: `sender`, `thread`, `quoted`, `trust`.
+    `personality` is how Robbie was set when he wrote it.
     """
 
     __tablename__ = "messages"
@@ -84,6 +85,7 @@ class Message(Base):
     digest: Mapped[str | None] = mapped_column(default=None)
     recovered: Mapped[bool] = mapped_column(default=False)
     details: Mapped[dict[str, Any] | None] = mapped_column(default=None)
+    personality: Mapped[str | None] = mapped_column(default=None)
 
 
 class StoredAttachment(Base):

@@ -23,6 +23,8 @@ class Organization(Base):
 class User(Base):
     """A person. `role` is owner, member, stranger (asked for, not let in) or former; `timezone` an IANA name.
 
+    It is where they are; `home_timezone` is what config says of them, so that a journey outlasts a restart.
+
     `origin` is config for whom config.toml names, and pairing for whom the owner let in.
     """
 
@@ -36,6 +38,7 @@ class User(Base):
     timezone: Mapped[str]
     created_at: Mapped[datetime]
     origin: Mapped[str] = mapped_column(default="config")
+    home_timezone: Mapped[str] = mapped_column(default="")
 
 
 class Identity(Base):

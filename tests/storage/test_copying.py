@@ -5,8 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Table, insert, select
@@ -15,9 +17,11 @@ from bot.domain.clock import new_id
 from bot.domain.errors import Conflict, StorageError, StorageUnavailable
 from storage import copying
 from storage.copying import copy_everything
-from storage.database import Database
+from storage.database import Database, UnitOfWork
+from storage.models.affairs import Contact, Deal, Task
 from storage.models.base import Base
 from storage.models.messaging import InboxState
+from storage.repositories.affairs import new_activity
 from storage.schema import upgrade
 from tests.stage import Stage
 
@@ -105,6 +109,7 @@ async def _fill(stage: Stage) -> None:
         await work.notes.add(user_id=stage.allan.id, text="milk", now=now, source_id=event_id)
         await work.incidents.add_once(kind="k", key="k", detail="d", now=now)
         await work.usage.add(at=now, level="l", provider="p", model="m", outcome="ok", cost_usd=0.1 + 0.2, first_token_ms=1 / 3)
+        await _fill_affairs(work, stage.allan.id, now)
         row = {"rung": "r", "state": "open", "openings": 3, "outcomes": [True, False], "retry_at": now, "updated_at": now}
         await work.health.save([row])
         await work.attachments.add(
@@ -128,3 +133,18 @@ async def _content(database: Database) -> dict[str, list[dict[str, Any]]]:
 async def _rows(connection: Any, table: Table) -> list[dict[str, Any]]:
     found = (await connection.execute(select(table))).mappings().all()
     return sorted((dict(row) for row in found), key=lambda row: [str(row[column.name]) for column in table.primary_key])
+
+
+async def _fill_affairs(work: UnitOfWork, user_id: UUID, now: datetime) -> None:
+    """A row in every table of affairs and manners."""
+    mine, later = {"organization_id": "default", "user_id": user_id, "created_at": now}, now + timedelta(days=1)
+    dana, deal = new_id(), new_id()
+    await work.contacts.add(Contact(**mine, id=dana, code="C1", name="Dana", tags=["vip"], next_step_on=now.date(), last_heard_at=now))
+    await work.deals.add(Deal(**mine, id=deal, code="D1", title="Acme", contact_id=dana, value_cents=2**40, changed_at=now))
+    await work.tasks.add(Task(**mine, id=new_id(), code="T1", title="call", due_on=now.date(), remind_at=later, deal_id=deal))
+    await work.activities.record(new_activity("default", user_id=user_id, actor="robbie", kind="k", text="t", undo={"id": "1"}, at=now))
+    setting = {"context": "*", "name": "gandhi", "value": "3", "source": "cli"}
+    await work.settings.add(user_id=user_id, **setting, at=now, expires_at=later)
+    about = {"user_id": user_id, "slot": "morning", "day": now.date(), "state": "sent", "zone": "Europe/Berlin"}
+    await work.briefs.add_once(**about, due_at=now, sections=[{"title": "ż"}], text="t", message_id=None, composed_at=now)
+    await work.job_runs.claim("crew", "1", owner="me", now=now, until=later)

@@ -1,0 +1,110 @@
+"""The journal: one line for every act, who, what and why; it makes an act happen once, and takes it back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from bot.domain.address import Person
+from bot.domain.clock import Clock
+from bot.domain.errand import Errand
+from storage.database import Database, UnitOfWork
+from storage.repositories.affairs import new_activity
+
+UNDOABLE_FOR = timedelta(days=1)
+"""What was done longer ago is not meant by a bare /undo."""
+NOTHING_TO_UNDO = "There is nothing of the last day to take back."
+CHANGED_SINCE = "That was changed again since, so I left it as it is: {text}"
+
+
+async def record(
+    work: UnitOfWork, errand: Errand, kind: str, text: str, *, now: datetime, undo: Mapping[str, Any] | None = None, **about: UUID | None
+) -> bool:
+    """Write what is done in the act of *work*; False where the errand was done before: then nothing else may be done in that act.
+
+    `undo` is made by `added` or `changed`; *about* names what it is about: contact_id, deal_id, task_id.
+    """
+    return await work.activities.record(
+        new_activity(
+            work.organization,
+            user_id=errand.person.id,
+            actor=errand.actor,
+            kind=kind,
+            text=text,
+            why=errand.why,
+            key=errand.key,
+            source_id=errand.source_id,
+            undo=None if undo is None else dict(undo),
+            at=now,
+            **about,
+        )
+    )
+
+
+def added(table: str, row_id: UUID) -> dict[str, Any]:
+    """How to take back that a row was added to *table*, which is the name of a repository of the unit of work."""
+    return {"table": table, "id": str(row_id), "before": None}
+
+
+def changed(table: str, row: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """How to take back that *row* of *table* was given these values; it is left alone if they have changed again meanwhile."""
+    before = {name: _frozen(getattr(row, name)) for name in values}
+    return {"table": table, "id": str(row.id), "before": before, "after": {name: _frozen(value) for name, value in values.items()}}
+
+
+class Journal:
+    """Reads the journal, and takes back what it tells of."""
+
+    def __init__(self, *, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def undo(self, person: Person) -> str:
+        """Take back the last thing that can be; what there is to say about it. Raises StorageUnavailable."""
+        now = self._clock.now()
+        async with self._database.unit_of_work() as work:
+            last = await work.activities.last_to_undo(person.id, since=now - UNDOABLE_FOR)
+            if last is None or last.undo is None or not await work.activities.mark_undone(last.id, now):
+                return NOTHING_TO_UNDO
+            is_done = await _take_back(work, last.undo, now)
+        return f"Taken back: {last.text}" if is_done else CHANGED_SINCE.format(text=last.text)
+
+
+async def _take_back(work: UnitOfWork, undo: Mapping[str, Any], now: datetime) -> bool:
+    """Whether it could be: a row that has changed again is left as it is."""
+    which = UUID(undo["id"])
+    if undo["table"] == "settings":
+        return await work.settings.void(which, now)
+    rows: Any = {"tasks": work.tasks, "contacts": work.contacts, "deals": work.deals}[undo["table"]]
+    row = await rows.find_by_id(which)
+    if row is None:
+        return False
+    if undo["before"] is None:
+        return bool(await rows.remove(which))
+    if any(_frozen(getattr(row, name)) != value for name, value in undo["after"].items()):
+        return False
+    thawed = {name: _thawed(value) for name, value in undo["before"].items()}
+    return bool(await rows.change(which, **thawed))
+
+
+def _frozen(value: Any) -> Any:
+    """A column's value as JSON can hold it."""
+    if isinstance(value, datetime):
+        return {"moment": value.isoformat()}
+    if isinstance(value, date):
+        return {"day": value.isoformat()}
+    return {"id": str(value)} if isinstance(value, UUID) else value
+
+
+def _thawed(value: Any) -> Any:
+    """What `_frozen` was given."""
+    match value:
+        case {"moment": str(text)}:
+            return datetime.fromisoformat(text)
+        case {"day": str(text)}:
+            return date.fromisoformat(text)
+        case {"id": str(text)}:
+            return UUID(text)
+    return value

@@ -1,0 +1,85 @@
+"""What manners need: people, deals, tasks and what happened to them; how somebody wants to be spoken to; briefs; timed work."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from storage.migrations.building import belongs_to, dates, documents, ids, index, moments, numbers, secure_rows, table, texts, unique
+from storage.types import AnyText
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+NEW_TABLES = ("contacts", "deals", "tasks", "activities", "personality_settings", "briefs", "job_runs")
+
+
+def upgrade() -> None:
+    """Go forward; there is no way back but a backup."""
+    table(
+        "contacts",
+        *(*ids("id", "user_id"), *texts("code", "name", "email", "phone", "company", "role", "detail"), *documents("tags")),
+        *(*texts("next_step"), *dates("next_step_on", nullable=True), *moments("last_heard_at", "last_written_at", nullable=True)),
+        *(*texts("do_not_write"), *moments("follow_up_at", nullable=True), *numbers("follow_ups")),
+        *(*moments("created_at"), *moments("archived_at", nullable=True)),
+        *(belongs_to("contacts", "users", "user_id"), unique("contacts", "code")),
+        key=["id"],
+    )
+    index("contacts", "user_id", "email")
+    table(
+        "deals",
+        *(*ids("id", "user_id"), *texts("code", "title"), *ids("contact_id", nullable=True), *texts("company", "stage")),
+        *(sa.Column("value_cents", sa.BigInteger(), nullable=False), *texts("currency"), *numbers("probability")),
+        *(*texts("next_step"), *dates("next_step_on", nullable=True), *texts("detail")),
+        *(*moments("created_at", "changed_at"), *moments("closed_at", nullable=True)),
+        *(belongs_to("deals", "users", "user_id"), belongs_to("deals", "contacts", "contact_id"), unique("deals", "code")),
+        key=["id"],
+    )
+    index("deals", "user_id", "stage")
+    table(
+        "tasks",
+        *(*ids("id", "user_id"), *texts("code", "kind", "title", "detail", "state"), *numbers("priority")),
+        *(*dates("due_on", nullable=True), *moments("due_at", "remind_at", nullable=True), *texts("rule")),
+        *(*ids("contact_id", "deal_id", "source_id", nullable=True), *moments("created_at"), *moments("done_at", nullable=True)),
+        *(belongs_to("tasks", "users", "user_id"), belongs_to("tasks", "contacts", "contact_id")),
+        *(belongs_to("tasks", "deals", "deal_id"), unique("tasks", "code")),
+        key=["id"],
+    )
+    index("tasks", "remind_at")
+    index("tasks", "user_id", "state", "due_on")
+    table(
+        "activities",
+        *(*ids("id", "user_id"), *texts("actor", "kind", "text", "why"), *texts("key", nullable=True)),
+        *(*ids("contact_id", "deal_id", "task_id", "source_id", nullable=True), *documents("undo", nullable=True)),
+        *(*moments("at"), *moments("undone_at", nullable=True)),
+        *(belongs_to("activities", "users", "user_id"), unique("activities", "key")),
+        key=["id"],
+    )
+    index("activities", "user_id", "id")
+    index("activities", "contact_id", "id")
+    table(
+        "personality_settings",
+        *(*ids("id", "user_id"), *texts("context", "name", "value", "source"), *ids("source_id", nullable=True)),
+        *(*moments("at"), *moments("expires_at", "void_at", nullable=True)),
+        belongs_to("personality_settings", "users", "user_id"),
+        key=["id"],
+    )
+    index("personality_settings", "user_id", "id")
+    table(
+        "briefs",
+        *(*ids("id", "user_id"), *texts("slot"), *dates("day"), *texts("state", "zone"), *moments("due_at")),
+        *(*documents("sections"), *texts("text"), *ids("message_id", nullable=True), *moments("composed_at")),
+        *(belongs_to("briefs", "users", "user_id"), unique("briefs", "user_id", "slot", "day")),
+        key=["id"],
+    )
+    table(
+        "job_runs",
+        *(*texts("job", "slot", "state", "owner"), *moments("lease_until"), *numbers("attempts"), *documents("details")),
+        *(*moments("started_at"), *moments("finished_at", nullable=True)),
+        key=["job", "slot"],
+    )
+    op.add_column("messages", sa.Column("personality", AnyText(), nullable=True))
+    op.add_column("users", sa.Column("home_timezone", AnyText(), nullable=False, server_default=""))
+    secure_rows(NEW_TABLES)

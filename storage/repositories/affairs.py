@@ -1,0 +1,150 @@
+"""Questions about a person's affairs: contacts, deals, tasks, and the journal of what happened to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from sqlalchemy import bindparam as given
+from sqlalchemy import delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.domain.clock import new_id
+from storage.dialects import insert_or_skip
+from storage.models.affairs import Activity, Contact, Deal, Task, TaskState
+from storage.repositories.base import Repository, ours, values_of
+
+Affair = TypeVar("Affair", Contact, Deal, Task)
+
+
+class Affairs(Repository, Generic[Affair]):
+    """What the tables of affairs have in common: a row belongs to a person, has a code people name it by, and may change."""
+
+    table: type[Affair]
+
+    def __init__(self, connection: AsyncConnection, organization: str) -> None:
+        super().__init__(connection, organization)
+        table: Any = self.table
+        self._add = insert_or_skip(table)
+        self._by_id = select(table).where(ours(table), table.id == given("which"))
+        self._by_code = select(table).where(ours(table), table.user_id == given("user"), table.code == given("the_code"))
+        self._of_person = select(table).where(ours(table), table.user_id == given("user")).order_by(table.id)
+        self._change = update(table).where(ours(table), table.id == given("which"))
+        self._delete = delete(table).where(ours(table), table.id == given("which"))
+
+    async def add(self, row: Affair) -> bool:
+        """Keep a row; False where its code is taken."""
+        return await self._insert(self._add, **{name: value for name, value in values_of(row).items() if name != "organization_id"})
+
+    async def find_by_id(self, which: UUID) -> Affair | None:
+        """The row of this id, whosever it is."""
+        return await self._first(self.table, self._by_id, which=which)
+
+    async def find(self, user_id: UUID, code: str) -> Affair | None:
+        """A person's row of this code."""
+        return await self._first(self.table, self._by_code, user=user_id, the_code=code.upper())
+
+    async def of(self, user_id: UUID) -> list[Affair]:
+        """Everything of a person's, oldest first."""
+        return await self._all(self.table, self._of_person, user=user_id)
+
+    async def change(self, which: UUID, **values: Any) -> bool:
+        """Give a row these values; whether it is there."""
+        return await self._changes(self._change, which=which, **values)
+
+    async def remove(self, which: UUID) -> bool:
+        """Delete a row; whether it was there."""
+        return await self._changes(self._delete, which=which)
+
+
+_OPEN_TASKS = (
+    select(Task)
+    .where(ours(Task), Task.user_id == given("user"), Task.state == TaskState.OPEN)
+    .order_by(Task.due_on, Task.priority, Task.id)
+)
+_DUE = select(Task).where(ours(Task), Task.remind_at <= given("now"), Task.state == TaskState.OPEN).order_by(Task.remind_at, Task.id)
+_NEXT_REMINDER = select(Task.remind_at).where(ours(Task), Task.remind_at.is_not(None), Task.state == TaskState.OPEN)
+_MOVE_REMINDER = update(Task).where(ours(Task), Task.id == given("which"), Task.remind_at == given("was"), Task.state == TaskState.OPEN)
+
+
+class Contacts(Affairs[Contact]):
+    """People somebody has to do with."""
+
+    table = Contact
+
+
+class Deals(Affairs[Deal]):
+    """What may be sold."""
+
+    table = Deal
+
+
+class Tasks(Affairs[Task]):
+    """Things to be done, and their reminders."""
+
+    table = Task
+
+    async def open(self, user_id: UUID) -> list[Task]:
+        """What a person has still to do, the most pressing first; what has no day comes first or last, as the database orders it."""
+        return await self._all(Task, _OPEN_TASKS, user=user_id)
+
+    async def to_remind(self, now: datetime, *, limit: int) -> list[Task]:
+        """Whose reminder is due, the oldest first."""
+        return await self._all(Task, _DUE.limit(limit), now=now)
+
+    async def next_reminder(self) -> datetime | None:
+        """When the next reminder of anybody is due."""
+        return await self._value(_NEXT_REMINDER.order_by(Task.remind_at).limit(1))
+
+    async def fire(self, task: Task, *, next_at: datetime | None) -> bool:
+        """Take a task's reminder, so that nobody else fires it, and set when it comes again; whether it was still there to be taken."""
+        return await self._changes(_MOVE_REMINDER, which=task.id, was=task.remind_at, remind_at=next_at)
+
+
+_RECORD = insert_or_skip(Activity)
+_LATEST = select(Activity).where(ours(Activity), Activity.user_id == given("user")).order_by(Activity.id.desc()).limit(given("limit"))
+_TO_UNDO = (
+    select(Activity)
+    .where(ours(Activity), Activity.user_id == given("user"), Activity.undone_at.is_(None), Activity.undo.is_not(None))
+    .where(Activity.at > given("since"))
+    .order_by(Activity.id.desc())
+    .limit(1)
+)
+_BY_KEY = select(Activity).where(ours(Activity), Activity.key == given("the_key"))
+_UNDO = update(Activity).where(ours(Activity), Activity.id == given("which"), Activity.undone_at.is_(None))
+_ABOUT = select(Activity).where(ours(Activity), Activity.contact_id == given("contact")).order_by(Activity.id.desc()).limit(given("limit"))
+
+
+class Activities(Repository):
+    """The journal."""
+
+    async def record(self, row: Activity) -> bool:
+        """Write a line; False where its key is known: the same was done before."""
+        return await self._insert(_RECORD, **{name: value for name, value in values_of(row).items() if name != "organization_id"})
+
+    async def find_by_key(self, key: str) -> Activity | None:
+        """The line of this key."""
+        return await self._first(Activity, _BY_KEY, the_key=key)
+
+    async def latest(self, user_id: UUID, *, limit: int) -> Sequence[Activity]:
+        """A person's last lines, newest first."""
+        return await self._all(Activity, _LATEST, user=user_id, limit=limit)
+
+    async def about(self, contact_id: UUID, *, limit: int) -> Sequence[Activity]:
+        """The last lines about a contact, newest first."""
+        return await self._all(Activity, _ABOUT, contact=contact_id, limit=limit)
+
+    async def last_to_undo(self, user_id: UUID, *, since: datetime) -> Activity | None:
+        """The last line of a person's that can be taken back and has not been."""
+        return await self._first(Activity, _TO_UNDO, user=user_id, since=since)
+
+    async def mark_undone(self, activity_id: UUID, now: datetime) -> bool:
+        """A line is taken back; False where it was already."""
+        return await self._changes(_UNDO, which=activity_id, undone_at=now)
+
+
+def new_activity(organization: str, **values: Any) -> Activity:
+    """A line with an id of its own."""
+    return Activity(organization_id=organization, id=new_id(), **values)

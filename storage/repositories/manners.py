@@ -1,0 +1,83 @@
+"""Questions about how a person wants Robbie to be, and the briefs they got."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam as given
+from sqlalchemy import insert, or_, select, update
+
+from bot.domain.clock import new_id
+from storage.dialects import insert_or_skip
+from storage.models.manners import PersonalitySetting, StoredBrief
+from storage.repositories.base import Repository, ours
+
+_ADD = insert(PersonalitySetting)
+_HISTORY = (
+    select(PersonalitySetting)
+    .where(ours(PersonalitySetting), PersonalitySetting.user_id == given("user"))
+    .order_by(PersonalitySetting.id.desc())
+    .limit(given("limit"))
+)
+_HOLDING = (
+    select(PersonalitySetting)
+    .where(ours(PersonalitySetting), PersonalitySetting.user_id == given("user"), PersonalitySetting.void_at.is_(None))
+    .where(or_(PersonalitySetting.expires_at.is_(None), PersonalitySetting.expires_at > given("now")))
+    .order_by(PersonalitySetting.id)
+)
+_VOID = update(PersonalitySetting).where(
+    ours(PersonalitySetting), PersonalitySetting.id == given("which"), PersonalitySetting.void_at.is_(None)
+)
+
+
+class Settings(Repository):
+    """Sliders, moods and habits: every change is a row of its own."""
+
+    async def add(self, **values: Any) -> UUID:
+        """Keep a change; the values are the columns of `PersonalitySetting`. Returns its id."""
+        made = new_id()
+        await self._insert(_ADD, id=made, **values)
+        return made
+
+    async def holding(self, user_id: UUID, now: datetime) -> Sequence[PersonalitySetting]:
+        """What is neither void nor expired, oldest first: the last of a name and context holds."""
+        return await self._all(PersonalitySetting, _HOLDING, user=user_id, now=now)
+
+    async def history(self, user_id: UUID, *, limit: int) -> Sequence[PersonalitySetting]:
+        """The last changes, newest first, void ones among them."""
+        return await self._all(PersonalitySetting, _HISTORY, user=user_id, limit=limit)
+
+    async def void(self, setting_id: UUID, now: datetime) -> bool:
+        """A change holds no more; whether it did."""
+        return await self._changes(_VOID, which=setting_id, void_at=now)
+
+
+_ADD_BRIEF = insert_or_skip(StoredBrief)
+_BRIEF = select(StoredBrief).where(
+    ours(StoredBrief), StoredBrief.user_id == given("user"), StoredBrief.slot == given("the_slot"), StoredBrief.day == given("on")
+)
+_LAST_BRIEFS = (
+    select(StoredBrief)
+    .where(ours(StoredBrief), StoredBrief.user_id == given("user"))
+    .order_by(StoredBrief.due_at.desc())
+    .limit(given("limit"))
+)
+
+
+class Briefs(Repository):
+    """The briefs that came, and those that did not."""
+
+    async def add_once(self, **values: Any) -> bool:
+        """Keep the brief of a person, slot and day; False where there is one. The values are the columns of `StoredBrief`."""
+        return await self._insert(_ADD_BRIEF, id=new_id(), **values)
+
+    async def find(self, user_id: UUID, slot: str, day: date) -> StoredBrief | None:
+        """The brief of a person, slot and day."""
+        return await self._first(StoredBrief, _BRIEF, user=user_id, the_slot=slot, on=day)
+
+    async def latest(self, user_id: UUID, *, limit: int) -> Sequence[StoredBrief]:
+        """A person's last briefs by the time they were due, newest first."""
+        return await self._all(StoredBrief, _LAST_BRIEFS, user=user_id, limit=limit)
