@@ -64,3 +64,10 @@ class Tool(Protocol):
 
     async def run(self, arguments: Any, errand: Errand) -> str:
         """Do it, once for the errand's key, and say what was done or found. Raises NotAllowed, StorageUnavailable, ToolFailed."""
+
+
+class Gate(Protocol):
+    """Where every action passes: by its risk, the ladder of autonomy and who asked, it is done, done and told, or proposed."""
+
+    async def run(self, tool: Tool, arguments: BaseModel, errand: Errand) -> str:
+        """Have it done or proposed; what came of it, for whoever asked. Raises what the tool raises."""

@@ -18,6 +18,7 @@ RobbieError
 │   └── AllLevelsFailed(attempts)
 ├── BudgetExhausted
 ├── NotAllowed
+├── ToolFailed                  a tool cannot do this as asked: its text says why, and what would be right
 ├── AlreadyRunning              another hub holds this home
 ├── ModelFileError              the embedded model's file is missing or is not the one that was promised
 └── StorageError
@@ -125,6 +126,10 @@ class BudgetExhausted(RobbieError):
 
 class NotAllowed(RobbieError):
     """The sender may not do this."""
+
+
+class ToolFailed(RobbieError):
+    """A tool cannot do what was asked; the one error whose text is meant to be told: what was wrong, and the nearest right form."""
 
 
 class AlreadyRunning(RobbieError):
