@@ -31,6 +31,7 @@ from bot.brain.levels import Gap, find_gaps, make_rungs
 from bot.brain.pricing import Prices, Rate
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
+from bot.brain.tools import CautiousGate, Toolbox
 from bot.config import BrainConfig, Config
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
@@ -170,8 +171,10 @@ def build(
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
     offline = OfflineRung(database=database)
 
-    def brain_over(chain: FallbackChain) -> Brain:
-        return Brain(reactive=reactive, context=context, chain=chain, offline=offline)
+    toolbox = Toolbox(tools=(), gate=CautiousGate(), database=database)
+
+    def brain_over(chain: FallbackChain, toolbox: Toolbox | None = None) -> Brain:
+        return Brain(reactive=reactive, context=context, chain=chain, offline=offline, toolbox=toolbox)
 
     door = WebAdapter()
     registry = CollectorRegistry()
@@ -193,7 +196,7 @@ def build(
     )
     hub = Hub(
         database=database,
-        brain=brain_over(chain),
+        brain=brain_over(chain, toolbox),
         commands=commands,
         adapters=channels,
         feed=Feed(),

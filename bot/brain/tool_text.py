@@ -40,7 +40,8 @@ class ToolTalk:
             try:
                 async with aclosing(provider.stream(prompt)) as stream:
                     async for piece in stream:
-                        yield piece
+                        if prompt.tools or not isinstance(piece, ToolCall):  # nobody calls what was not offered
+                            yield piece
                 return
             except ToolsRefused as error:
                 if not prompt.tools:

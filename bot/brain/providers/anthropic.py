@@ -130,8 +130,10 @@ def _messages(prompt: Prompt) -> list[MessageParam]:
 
 
 def _message(line: Line) -> MessageParam:
+    if line.role is not Role.ASSISTANT:
+        return {"role": "user", "content": line.text}
     if not line.calls:
-        return {"role": "assistant" if line.role is Role.ASSISTANT else "user", "content": line.text}
+        return {"role": "assistant", "content": line.text}
     # What it thought before a call is not sent back: from Claude 5 on it may be left out, and another model's would be refused.
     text: list[Any] = [{"type": "text", "text": line.text}] if line.text.strip() else []
     return {

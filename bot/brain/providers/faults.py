@@ -69,9 +69,8 @@ def from_status(
         return ProviderUnavailable(said)
     if status == 413 or words & _CONTEXT_CODES or _CONTEXT_WORDS.search(text):
         return ContextTooLong(said)
-    if status in (400, 422, 451):
-        return RequestRejected(said)
-    return ProviderUnavailable(said)  # a redirect, a proxy that wants a password, an address where no model lives
+    # Else a redirect, a proxy that wants a password, an address where no model lives.
+    return RequestRejected(said) if status in (400, 422, 451) else ProviderUnavailable(said)
 
 
 def from_event(who: str, *, codes: Iterable[str | None] = (), text: str = "", secret: str = "") -> ProviderError:

@@ -73,7 +73,9 @@ class OllamaProvider:
         options = {"num_predict": prompt.max_output_tokens}
         if self._context:
             options["num_ctx"] = self._context  # else the server cuts the prompt to its own default, silently
-        return cast("AsyncGenerator[ChatResponse, None]", await self._client.chat(self.model, messages, tools=tools, stream=True, options=options))
+        return cast(
+            "AsyncGenerator[ChatResponse, None]", await self._client.chat(self.model, messages, tools=tools, stream=True, options=options)
+        )
 
     def _errors(self) -> tuple[type[Exception], ...]:
         """What the SDK lets out: its own error, httpx's, the built-in ConnectionError, and what malformed frames raise."""

@@ -63,8 +63,8 @@ class OpenAIProvider:
                         if choice.delta.content:
                             yield Delta(text=choice.delta.content)
                         for piece in choice.delta.tool_calls or ():
-                            told = piece.function
-                            calls.add(piece.index or 0, id=piece.id, name=told and told.name, arguments=told and told.arguments)
+                            if told := piece.function:
+                                calls.add(piece.index or 0, id=piece.id, name=told.name, arguments=told.arguments)
         for call in calls.whole() if reason else ():
             yield call
         yield ending(self._who, reason="refusal" if reason and is_refused else reason, usage=usage)
