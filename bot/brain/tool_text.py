@@ -42,12 +42,13 @@ class ToolTalk:
                     async for piece in stream:
                         if prompt.tools or not isinstance(piece, ToolCall):  # nobody calls what was not offered
                             yield piece
-                return
             except ToolsRefused as error:
                 if not prompt.tools:
                     raise
                 self._in_text.add(rung)
                 log.info("level.tools_in_text", rung=rung, error=str(error))
+            else:
+                return
         async with aclosing(_heard(provider.stream(in_text(prompt)))) as stream:
             async for piece in stream:
                 yield piece

@@ -127,6 +127,7 @@ def _message(line: Line) -> ChatCompletionMessageParam:
         return {"role": "user", "content": line.text}
     if not line.calls:
         return {"role": "assistant", "content": line.text}
-    functions = [(call.id, {"name": call.name, "arguments": json.dumps(call.values)}) for call in line.calls]
-    calls: Any = [{"id": id, "type": "function", "function": function} for id, function in functions]
+    calls: Any = [
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": json.dumps(call.values)}} for call in line.calls
+    ]
     return {"role": "assistant", "content": line.text or None, "tool_calls": calls}
