@@ -28,6 +28,7 @@ from bot.brain.context import ContextBuilder
 from bot.brain.drill import Drill
 from bot.brain.health import BreakerState, HealthBoard
 from bot.brain.levels import Gap, find_gaps, make_rungs
+from bot.brain.mcp_tools import McpTools
 from bot.brain.pricing import Prices, Rate
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
@@ -35,6 +36,7 @@ from bot.brain.tools import CautiousGate, Toolbox
 from bot.config import BrainConfig, Config
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
+from bot.domain.errand import Tool
 from bot.domain.ports import Adapter, Card, Door, Provider
 from bot.hub.auth import Auth
 from bot.hub.commands import Commands
@@ -82,6 +84,7 @@ class App:
     front: Front
     supervisor: Supervisor
     timekeeper: Timekeeper
+    mcp: McpTools
     doors: Sequence[Door]
     pairing: Pairing
     auth: Auth
@@ -135,7 +138,7 @@ class App:
 
     async def __aexit__(self, *_: object) -> None:
         """Let go of models, channels and data."""
-        closing: list[Provider | Door] = [*(rung.provider for rung in self.chain.rungs), *self.doors]
+        closing: list[Provider | Door | McpTools] = [*(rung.provider for rung in self.chain.rungs), *self.doors, self.mcp]
         await asyncio.gather(*(each.close() for each in closing), return_exceptions=True)
         await self.database.close()
 
@@ -149,6 +152,7 @@ def build(
     doors: Sequence[Door] | None = None,
     clock: Clock | None = None,
     database: Database | None = None,
+    tools: Sequence[Tool] = (),
     tends: bool = True,
     listens: bool = True,
 ) -> App:
@@ -171,7 +175,8 @@ def build(
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
     offline = OfflineRung(database=database)
 
-    toolbox = Toolbox(tools=(), gate=CautiousGate(), database=database)
+    mcp = McpTools(config.tools.mcp)
+    toolbox = Toolbox(tools=tools, gate=CautiousGate(), database=database, foreign=mcp)
 
     def brain_over(chain: FallbackChain, toolbox: Toolbox | None = None) -> Brain:
         return Brain(reactive=reactive, context=context, chain=chain, offline=offline, toolbox=toolbox)
@@ -247,11 +252,12 @@ def build(
         front=front,
         supervisor=supervisor,
         timekeeper=Timekeeper(rounds=(), clock=clock),
+        mcp=mcp,
         doors=doors,
         pairing=pairing,
         auth=auth,
         server=server,
-        doctor=Doctor(config=config, database=database, rungs=rungs, prices=prices, environ=environ, clock=clock, doors=doors),
+        doctor=Doctor(config=config, database=database, rungs=rungs, prices=prices, environ=environ, clock=clock, doors=doors, mcp=mcp),
         drill=drill,
         hub_token=hub_token,
         clock=clock,

@@ -74,10 +74,11 @@ class Toolbox:
         """The tools for this question. Raises StorageUnavailable."""
         is_private = question.session_type is SessionType.PRIVATE
         own = self._tools if is_private and not question.writer else ()
-        foreign: Sequence[Tool] = ()
+        others: Sequence[Tool] = ()
         if self._foreign is not None and not question.writer:
-            foreign = await self._foreign.offered(is_owner=question.person.is_owner and is_private)
-        tools = {tool.name: tool for tool in (*foreign, *own)}  # nobody takes the name of one of ours
+            others = await self._foreign.offered(is_owner=question.person.is_owner and is_private)
+        foreign = [tool for tool in others if tool.name not in {each.name for each in self._tools}]  # nobody takes the name of one of ours
+        tools = {tool.name: tool for tool in (*own, *foreign)}
         done = await self._done_before(question) if tools else ()
         return Kit(question=question, tools=tools, gate=self._gate, foreign={tool.name for tool in foreign}, done=done)
 
@@ -265,7 +266,8 @@ async def answer_with(
 def spec_of(tool: Tool) -> ToolSpec:
     """A tool as a model is told of it."""
     schema = tool.arguments.model_json_schema()
-    return ToolSpec(name=tool.name, description=tool.description, parameters=_plain(schema, schema.get("$defs", {})))
+    parameters = _plain({**schema, "description": tool.description}, schema.get("$defs", {}))
+    return ToolSpec(name=tool.name, description=parameters.pop("description"), parameters=parameters)
 
 
 _KEPT = ("type", "description", "enum", "required", "minimum", "maximum", "format")
