@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -76,6 +78,34 @@ async def test_its_process_gets_nothing_of_robbies_environment(make: Make, monke
     told = await run(tools["other_environment"], PERSON)
     assert "GIVEN" in told
     assert "OPENAI_API_KEY" not in told
+
+
+async def test_a_server_behind_a_url_is_spoken_to_as_well(unused_tcp_port: int):
+    with subprocess.Popen([sys.executable, SERVERS / "tame.py", "http", str(unused_tcp_port)], stderr=subprocess.DEVNULL) as process:
+        config = {"name": "web", "url": f"http://127.0.0.1:{unused_tcp_port}/mcp", "allow": ("weather",), "safe": ("weather",)}
+        try:
+            for _ in range(100):
+                tools = McpTools([McpConfig(**config)])  # type: ignore[arg-type]
+                if weather := (await offered(tools)).get("web_weather"):
+                    break
+                await tools.close()
+                await asyncio.sleep(0.1)
+            assert weather
+            assert "Oslo" in await run(weather, PERSON, city="Oslo")
+            process.kill()
+            process.wait()
+            with pytest.raises(ToolFailed):
+                await run(weather, PERSON, city="Oslo")
+            await tools.close()
+        finally:
+            process.kill()
+
+
+async def test_what_is_known_without_starting_anything():
+    tools = McpTools([McpConfig(name="other", command="/no/such", allow=("look", "act"), safe=("look",))])
+    assert tools.kinds() == {"mcp.other.look": Risk.LOOK, "mcp.other.act": Risk.OUTWARD}
+    assert tools.find("other_look") is None
+    await tools.close()
 
 
 async def test_others_than_the_owner_get_only_what_is_for_everyone(make: Make):
