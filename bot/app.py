@@ -176,7 +176,7 @@ def build(
     offline = OfflineRung(database=database)
 
     mcp = McpTools(config.tools.mcp)
-    toolbox = Toolbox(tools=tools, gate=CautiousGate(), database=database, foreign=mcp)
+    toolbox = Toolbox(tools=tools, gate=CautiousGate(), database=database, mcp=mcp)
 
     def brain_over(chain: FallbackChain, toolbox: Toolbox | None = None) -> Brain:
         return Brain(reactive=reactive, context=context, chain=chain, offline=offline, toolbox=toolbox)

@@ -23,7 +23,7 @@ LATE_PATIENCE = 4
 
 
 REFUSED = "This is one that I cannot answer as it stands: it was turned down wherever I asked. In other, or fewer, words I may be able to."
-ACTED = "My models fell silent before I could answer, but this much I did:\n\n{done}\n\nAsk me again about the rest."
+ACTED = "My models fell silent before I could answer. This is what came of it so far:\n\n{done}\n\nAsk me again about the rest."
 CUT_MARK = " …"
 """Ends an answer that its level's `max_output_tokens` ended, so that nobody takes it for whole."""
 

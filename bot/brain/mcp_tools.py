@@ -32,8 +32,8 @@ log = structlog.get_logger(__name__)
 
 PATIENCE_SECONDS = 3.0
 """How long the question waits that has a server begun; it goes on without its tools, and a later one finds them."""
-FIRST_REST_SECONDS = 5.0
-LONGEST_REST_SECONDS = 300.0
+REST_SECONDS = 30.0
+"""Before a server that fell is begun anew."""
 LONGEST_LINE = 2**20
 MOST_UNASKED = 4 * 2**20
 """Bytes that a server may send between two calls; one that sends more floods, and is ended."""
@@ -51,21 +51,22 @@ class McpTools:
         if servers and find_spec("mcp") is None:
             raise ConfigError("MCP is not installed", key="tools.mcp", repair="pip install 'robbie[mcp]', or remove the servers")
         logging.getLogger("mcp").setLevel(logging.CRITICAL)  # it logs what servers send
+        self._configs = servers
         self._servers = [_Server(config) for config in servers]
 
     async def offered(self, *, is_owner: bool) -> Sequence[Tool]:
-        """What the servers offer now; see `Foreign.offered`."""
+        """What may be used now: all for the owner in private, elsewhere only what is meant for everyone."""
         servers = [server for server in self._servers if is_owner or server.config.everyone]
         await asyncio.gather(*(server.begin(PATIENCE_SECONDS) for server in servers))
         return [tool for server in servers for tool in server.tools]
 
-    def find(self, name: str) -> Tool | None:
-        """The tool of this name, if it is offered now."""
-        return next((tool for server in self._servers for tool in server.tools if tool.name == name), None)
+    async def find(self, name: str) -> Tool | None:
+        """The owner's tool of this name, if it can be had now."""
+        return next((tool for tool in await self.offered(is_owner=True) if tool.name == name), None)
 
     def kinds(self) -> Mapping[str, Risk]:
         """What the ladder knows the allowed tools by."""
-        return {_kind(server.config, name): _risk(server.config, name) for server in self._servers for name in server.config.allow}
+        return {f"mcp.{config.name}.{name}": _risk(config, name) for config in self._configs for name in config.allow}
 
     async def examine(self) -> Sequence[Finding]:
         """What each server offers, or what is wrong with it."""
@@ -86,7 +87,7 @@ class McpTool:
         config = server.config
         self.name = re.sub(r"\W", "_", f"{config.name}_{told.name}", flags=re.ASCII)[:64]
         self.description = f"{config.name}, another's tool, says of it: “{_inert(told.description or told.name, 200)}”"
-        self.kind, self.risk = _kind(config, told.name), _risk(config, told.name)
+        self.kind, self.risk = f"mcp.{config.name}.{told.name}", _risk(config, told.name)
         self.arguments = _model_of(told.input_schema)
         self.its_name = told.name
         self._server = server
@@ -109,7 +110,6 @@ class _Server:
         self._task: asyncio.Task[None] | None = None
         self._known = asyncio.Event()
         self._over = asyncio.Event()
-        self._falls = 0
         self._rests_until = 0.0
         self._heard = 0
 
@@ -177,7 +177,7 @@ class _Server:
         try:
             async with asyncio.timeout(3 * self.config.seconds) as bound, self._connection() as client:
                 self.tools = await self._offers(client)
-                self._client, self._trouble, self._falls = client, "", 0
+                self._client, self._trouble = client, ""
                 bound.reschedule(None)
                 self._known.set()
                 await self._over.wait()
@@ -187,8 +187,7 @@ class _Server:
             log.warning("mcp.fell", server=self.config.name, error=self._trouble)
         finally:
             self._end()
-            rest = min(FIRST_REST_SECONDS * 2.0 ** min(self._falls, 8), LONGEST_REST_SECONDS)
-            self._falls, self._rests_until = self._falls + 1, time.monotonic() + rest
+            self._rests_until = time.monotonic() + REST_SECONDS
             self._known.set()
 
     @asynccontextmanager
@@ -278,10 +277,6 @@ async def _pipes(config: McpConfig, is_bearable: Callable[[bytes], bool], fell: 
             os.killpg(process.pid, signal.SIGKILL)  # with whatever it started
         with suppress(TimeoutError):
             await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
-
-
-def _kind(config: McpConfig, name: str) -> str:
-    return f"mcp.{config.name}.{name}"
 
 
 def _risk(config: McpConfig, name: str) -> Risk:

@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from pydantic import BaseModel, ValidationError
 
 from bot.brain.chain import FallbackChain, explain
+from bot.brain.mcp_tools import McpTools
 from bot.brain.reactive import one_line
 from bot.brain.tool_text import UNREADABLE
 from bot.config_values import nearest
@@ -44,13 +45,6 @@ NOT_YOURS = "That is not allowed here. Say so."
 NEEDS_YES = "That needs the person's yes first, which cannot be asked for here. Tell them so; it is not done."
 
 
-class Foreign(Protocol):
-    """Tools of others, which may come and go; what they bring is material from outside."""
-
-    async def offered(self, *, is_owner: bool) -> Sequence[Tool]:
-        """Those that may be used now: all for the owner in private, elsewhere only what is meant for everyone."""
-
-
 class CautiousGate:
     """Stands where nobody can be asked: what looks, or changes the person's own lists at their own wish, is done; nothing else."""
 
@@ -64,19 +58,19 @@ class CautiousGate:
 class Toolbox:
     """All tools there are, and who may have which: strangers none; where others read along, none that knows anything personal."""
 
-    def __init__(self, *, tools: Sequence[Tool], gate: Gate, database: Database, foreign: Foreign | None = None) -> None:
+    def __init__(self, *, tools: Sequence[Tool], gate: Gate, database: Database, mcp: McpTools | None = None) -> None:
         self._tools = tools
         self._gate = gate
         self._database = database
-        self._foreign = foreign
+        self._mcp = mcp
 
     async def open(self, question: Question) -> Kit:
         """The tools for this question. Raises StorageUnavailable."""
         is_private = question.session_type is SessionType.PRIVATE
         own = self._tools if is_private and not question.writer else ()
         others: Sequence[Tool] = ()
-        if self._foreign is not None and not question.writer:
-            others = await self._foreign.offered(is_owner=question.person.is_owner and is_private)
+        if self._mcp and not question.writer:
+            others = await self._mcp.offered(is_owner=question.person.is_owner and is_private)
         foreign = [tool for tool in others if tool.name not in {each.name for each in self._tools}]  # nobody takes the name of one of ours
         tools = {tool.name: tool for tool in (*own, *foreign)}
         done = await self._done_before(question) if tools else ()
@@ -106,7 +100,7 @@ class Kit:
         self.deeds: list[str] = list(done)
         self._question = question
         self._tools = tools
-        self._gate = gate or CautiousGate()
+        self._gate = gate
         self._foreign = foreign
         self._done = tuple(done)
         self._calls = 0
@@ -162,6 +156,7 @@ class Kit:
 
     async def _run(self, tool: Tool, arguments: BaseModel, errand: Errand, seconds: float) -> tuple[str, bool]:
         """What a tool says, and whether it did what it should; a tool that breaks or hangs breaks nothing else."""
+        assert self._gate
         try:
             async with asyncio.timeout(seconds):
                 return await self._gate.run(tool, arguments, errand), True

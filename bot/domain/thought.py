@@ -158,12 +158,13 @@ class Prompt:
         """
         output = min(output, context // 2)
         is_brief = brief or estimate_tokens(self.system) > context // 3
-        standing = estimate_tokens(self.tool_system) + self.tool_tokens()
+        acting = self.tool_system or self.system
+        standing = estimate_tokens(acting) + self.tool_tokens()
         if not (tools and self.tools) or is_brief or standing > (context - output) // 2:
             system, prompt = self.brief_system if is_brief else self.system, replace(self, tools=(), lines=_told(self.lines))
             standing = estimate_tokens(system)
         else:
-            system, prompt = self.tool_system, self
+            system, prompt = acting, self
         room = max(context - output - standing - FRAMING_TOKENS, LEAST_LINES_TOKENS)
         lines = _last_lines(prompt.lines, min(room, BRIEF_LINES_TOKENS) if brief else room)
         return replace(prompt, system=system, lines=lines, max_output_tokens=output)

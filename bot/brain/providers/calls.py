@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from bot.domain.errors import StreamBroken
 from bot.domain.thought import ToolCall, ToolSpec
-
-
-@dataclass(slots=True)
-class _Piece:
-    id: str = ""
-    name: str = ""
-    arguments: str = ""
 
 
 class CallPieces:
@@ -23,21 +15,21 @@ class CallPieces:
 
     def __init__(self, who: str) -> None:
         self._who = who
-        self._pieces: list[_Piece] = []
-        self._places: dict[int, _Piece] = {}
+        self._calls: list[list[str]] = []  # id, name, arguments
+        self._places: dict[int, list[str]] = {}
 
     def add(self, place: int, *, id: str | None = None, name: str | None = None, arguments: str | None = None) -> None:
         """A piece of the call at *place*."""
-        piece = self._places.get(place)
-        if piece is None or (id and piece.id and id != piece.id):
-            piece = self._places[place] = _Piece()
-            self._pieces.append(piece)
-        piece.id, piece.name, piece.arguments = piece.id or id or "", piece.name or name or "", piece.arguments + (arguments or "")
+        call = self._places.get(place)
+        if call is None or (id and call[0] and id != call[0]):
+            call = self._places[place] = ["", "", ""]
+            self._calls.append(call)
+        call[:] = call[0] or id or "", call[1] or name or "", call[2] + (arguments or "")
 
     def whole(self) -> Iterator[ToolCall]:
         """The calls, now that the stream has ended. Raises StreamBroken where one is malformed, or was cut."""
-        for piece in self._pieces:
-            yield whole_call(self._who, id=piece.id, name=piece.name, arguments=piece.arguments or "{}")
+        for id_, name, arguments in self._calls:
+            yield whole_call(self._who, id=id_, name=name, arguments=arguments or "{}")
 
 
 def whole_call(who: str, *, name: str, arguments: str, id: str = "") -> ToolCall:

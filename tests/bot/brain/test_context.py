@@ -62,6 +62,7 @@ async def test_the_day_is_the_persons_own(stage: Stage, allan: Person, grace: Pe
 async def test_fixed_words_are_few(builder: ContextBuilder, allan: Person):
     prompt = await builder.build(asked("hi", person=allan))
     assert estimate_tokens(prompt.system) < 1500
+    assert estimate_tokens(prompt.tool_system) < 1500 - 800  # what is left is for the tools and the personality
     assert estimate_tokens(prompt.brief_system) < 400
 
 

@@ -104,7 +104,7 @@ async def test_a_server_behind_a_url_is_spoken_to_as_well(unused_tcp_port: int):
 async def test_what_is_known_without_starting_anything():
     tools = McpTools([McpConfig(name="other", command="/no/such", allow=("look", "act"), safe=("look",))])
     assert tools.kinds() == {"mcp.other.look": Risk.LOOK, "mcp.other.act": Risk.OUTWARD}
-    assert tools.find("other_look") is None
+    assert await tools.find("other_look") is None
     await tools.close()
 
 
