@@ -126,7 +126,7 @@ async def test_a_tool_that_fails_breaks_nothing(build: Build, allan: Person, kee
 
 async def test_a_tool_that_hangs_is_given_up(allan: Person, keeper: FakeKeeper):
     keeper.hangs = True
-    kit = Kit(question=asked("Keep milk", person=allan), tools={keeper.name: keeper})
+    kit = Kit(question=asked("Keep milk", person=allan), tools={keeper.name: keeper}, gate=FakeGate())
     (line,) = await kit.run([KEEP], left=lambda: 0.05)
     assert "took longer" in line.text
     (line,) = await kit.run([KEEP], left=lambda: 0.0)
