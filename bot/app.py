@@ -34,9 +34,10 @@ from bot.brain.reactive import Reactive
 from bot.config import BrainConfig, Config
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
-from bot.domain.errand import Tool
+from bot.domain.errand import Gate, Tool
 from bot.domain.ports import Adapter, Card, Door, Provider
 from bot.hub.auth import Auth
+from bot.hub.autonomy_commands import AutonomyCommands
 from bot.hub.commands import Commands
 from bot.hub.doctor import Doctor
 from bot.hub.feed import Feed
@@ -61,6 +62,7 @@ from bot.services.approvals import Approvals
 from bot.services.autonomy import Autonomy
 from bot.services.gate import TOOL, LadderGate
 from bot.services.journal import Journal
+from bot.services.lessons import SUGGESTION, Lessons, run_suggestion
 from bot.services.notes import Notes
 from storage.database import Database
 from storage.schema import Progress, SchemaStatus, upgrade
@@ -90,6 +92,7 @@ class App:
     server: Server
     doctor: Doctor
     drill: Drill
+    gate: Gate
     hub_token: str
     clock: Clock
     gaps: tuple[Gap, ...]
@@ -192,7 +195,9 @@ def build(
         kinds=lambda: {tool.kind: tool.risk for tool in at_hand.values()},
     )
     gate = LadderGate(database=database, clock=clock, autonomy=autonomy, find_tool=at_hand.get)
-    approvals = Approvals(database=database, clock=clock, doers={TOOL: gate.carry_out})
+    approvals = Approvals(database=database, clock=clock, runners={SUGGESTION: run_suggestion}, doers={TOOL: gate.carry_out})
+    journal = Journal(database=database, clock=clock)
+    ladder = AutonomyCommands(autonomy=autonomy, journal=journal, database=database, clock=clock)
     pairing = Pairing(database=database, owner=config.robbie.owner, timezone=config.robbie.timezone, clock=clock)
     notes = Notes(database=database, clock=clock)
     commands = Commands(
@@ -201,8 +206,10 @@ def build(
         notes=notes,
         approvals=approvals,
         pairing=pairing,
-        journal=Journal(database=database, clock=clock),
+        journal=journal,
         clock=clock,
+        families=[ladder.table],
+        plain=[ladder.plain],
     )
     hub = Hub(
         database=database,
@@ -256,13 +263,14 @@ def build(
         hub=hub,
         front=front,
         supervisor=supervisor,
-        timekeeper=Timekeeper(rounds=(approvals,), clock=clock),
+        timekeeper=Timekeeper(rounds=(approvals, Lessons(database=database, autonomy=autonomy)), clock=clock),
         doors=doors,
         pairing=pairing,
         auth=auth,
         server=server,
         doctor=Doctor(config=config, database=database, rungs=rungs, prices=prices, environ=environ, clock=clock, doors=doors),
         drill=drill,
+        gate=gate,
         hub_token=hub_token,
         clock=clock,
         gaps=gaps,

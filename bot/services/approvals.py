@@ -7,7 +7,7 @@ import difflib
 import secrets
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -33,7 +33,7 @@ BATCH = timedelta(hours=1)
 LEASE = timedelta(minutes=1)
 """Whoever does an approved thing has so long before it is taken for undone; RUN_SECONDS is well within."""
 RUN_SECONDS = 20.0
-TRIES_FOR = timedelta(days=1)
+TRIES_FOR = timedelta(hours=1)
 REPLY = "reply"
 """The kind of proposal that answers somebody."""
 CODE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
@@ -43,7 +43,7 @@ EXCERPT = 700
 LONGEST_NAME = 200
 TOO_LATE = "That was decided a moment ago."
 GOING_ON = "That takes longer than it should. I go on with it, and tell you what came of it."
-GIVEN_UP = "I tried for a day, and it could not be done."
+GIVEN_UP = "I tried for an hour, and it could not be done."
 NO_WORDS = "There are no words in that to change. `/reject {code}`, and tell me what you would rather have."
 
 
@@ -131,6 +131,7 @@ class Approvals:
         self._clock = clock
         self._runners: dict[str, Runner] = {REPLY: _send, **(runners or {})}
         self._doers = doers or {}
+        self._expires_at: datetime | None = None
 
     async def propose_reply(
         self, work: UnitOfWork, *, conversation_id: UUID, event_id: UUID, asked: str, about: dict[str, Any], text: str
@@ -203,47 +204,46 @@ class Approvals:
         return await self._decided(person, code, rejected)
 
     async def look(self, now: datetime) -> datetime | None:
-        """Tell what ran out; do what was approved and is not done. Raises StorageUnavailable."""
+        """Tell what ran out, hourly; do what was approved and is not done. Raises StorageUnavailable."""
+        if self._expires_at is None or self._expires_at <= now:
+            await self._expire(now)
+            self._expires_at = now + BATCH
         async with self._database.reading() as work:
-            overdue, to_run = await work.proposals.overdue(now), await work.proposals.to_run(now)
-        if overdue and overdue[0].expires_at <= now - BATCH:
-            await self._expire(overdue, now)
+            to_run = await work.proposals.to_run(now)
         for proposal in to_run:
             await self._resume(proposal, now)
         return None
 
-    async def _expire(self, overdue: Sequence[Proposal], now: datetime) -> None:
+    async def _expire(self, now: datetime) -> None:
         """One message to each, of all that ran out."""
         lapsed: dict[UUID, list[str]] = defaultdict(list)
         async with self._database.unit_of_work() as work:
-            for proposal in overdue:
-                if await work.proposals.expire(proposal.id, now):
-                    lapsed[proposal.user_id].append(f"- {proposal.title}")
+            for proposal in await work.proposals.expire(now):
+                lapsed[proposal.user_id].append(f"- {proposal.title}")
             for user_id, titles in lapsed.items():
                 await tell(work, user_id, "\n".join(["Nobody decided about this in time, so it is off:\n", *titles]), now=now)
 
     async def _resume(self, proposal: Proposal, now: datetime) -> None:
         """Take it, where nobody else did, and tell what came of it."""
-        async with self._database.unit_of_work() as work:
-            if not await work.proposals.take(proposal, now + LEASE):
-                return
-        if proposal.kind in self._doers:
-            await self._do(proposal, is_asked=False)
-            return
+        taken = replace(proposal, run_at=now + LEASE)
         try:
             async with self._database.unit_of_work() as work:
-                if said := await self._run(work, proposal, now):
-                    await tell(work, proposal.user_id, said, now=now)
+                if not await work.proposals.settle(proposal, run_at=taken.run_at):
+                    return
+                if taken.kind not in self._doers:
+                    await tell(work, taken.user_id, await self._run(work, taken, now), now=now)
+                    return
         except (ToolFailed, NotAllowed) as error:
-            await self._settle(proposal, ProposalState.FAILED, _failed(proposal, error), is_asked=False)
+            await self._settle(proposal, ProposalState.FAILED, str(error), is_asked=False)
+            return
+        await self._do(taken, is_asked=False)
 
     async def _run(self, work: UnitOfWork, proposal: Proposal, now: datetime) -> str:
-        """Do it in this act, or put it off."""
+        """Do it in this act, or put it off; what there is to say."""
         if (runner := self._runners.get(proposal.kind)) is None:
             raise ToolFailed("I do not know any more how to do that.")
         came = await runner(work, proposal, now)
-        values = {"run_at": came.at} if isinstance(came, Later) else {"state": ProposalState.DONE}
-        await work.proposals.settle(proposal.id, **values)
+        await work.proposals.settle(proposal, **({"run_at": came.at} if isinstance(came, Later) else {"state": ProposalState.DONE}))
         return came.text if isinstance(came, Later) else came
 
     async def _do(self, proposal: Proposal, *, is_asked: bool) -> str:
@@ -252,28 +252,21 @@ class Approvals:
             async with asyncio.timeout(RUN_SECONDS):
                 came, state = await self._doers[proposal.kind](proposal), ProposalState.DONE
         except (ToolFailed, NotAllowed) as error:
-            came, state = _failed(proposal, error), ProposalState.FAILED
+            came, state = str(error), ProposalState.FAILED
         except StorageError:
             raise
         except Exception:  # an edge that must survive: what a tool or its server does is not foreseen
             log.exception("approved.not_done", code=proposal.code)
-            return await self._put_off(proposal, is_asked=is_asked)
+            if self._clock.now() - (proposal.decided_at or proposal.created_at) < TRIES_FOR:
+                return GOING_ON  # the round tries again when the lease has run out
+            came, state = GIVEN_UP, ProposalState.FAILED
         return await self._settle(proposal, state, came, is_asked=is_asked)
 
     async def _settle(self, proposal: Proposal, state: ProposalState, came: str, *, is_asked: bool) -> str:
         async with self._database.unit_of_work() as work:
-            if await work.proposals.settle(proposal.id, state=state) and not is_asked:
-                await tell(work, proposal.user_id, f"{proposal.title}: {came}", now=self._clock.now())
+            if await work.proposals.settle(proposal, state=state) and not is_asked:
+                await tell(work, proposal.user_id, f"{proposal.title} {came}", now=self._clock.now())
         return came
-
-    async def _put_off(self, proposal: Proposal, *, is_asked: bool) -> str:
-        """Try again, ever more rarely, for a day."""
-        now, decided = self._clock.now(), proposal.decided_at or proposal.created_at
-        if now - decided > TRIES_FOR:
-            return await self._settle(proposal, ProposalState.FAILED, GIVEN_UP, is_asked=is_asked)
-        async with self._database.unit_of_work() as work:
-            await work.proposals.settle(proposal.id, run_at=now + max(LEASE, now - decided))
-        return GOING_ON
 
     async def _decided(self, person: Person, code: str, decide: Callable[[UnitOfWork, Proposal], Awaitable[str]]) -> str:
         """What comes of a decision about what waits under *code*, or why it cannot be decided by this person, or now."""
@@ -328,10 +321,6 @@ def _headed(title: str, details: Mapping[str, Any]) -> str:
     """The title, and the doubt about who wrote, wherever somebody is to decide."""
     is_doubtful = "asked" in details and not details.get("is_verified")
     return f"**{title}**" + ("\n\n*I cannot tell whether it really comes from that address.*" if is_doubtful else "")
-
-
-def _failed(proposal: Proposal, error: Exception) -> str:
-    return str(error) if isinstance(error, ToolFailed) else "That is not allowed any more."
 
 
 def _writer(about: Mapping[str, Any]) -> str:
