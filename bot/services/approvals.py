@@ -38,6 +38,7 @@ REPLY = "reply"
 """The kind of proposal that answers somebody."""
 CODE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """Without those that are taken for one another."""
+MOST_LETTERS = 16
 EXCERPT = 700
 """Characters of what somebody wrote that are shown to whoever decides about the answer."""
 LONGEST_NAME = 200
@@ -234,7 +235,7 @@ class Approvals:
                     await tell(work, taken.user_id, await self._run(work, taken, now), now=now)
                     return
         except (ToolFailed, NotAllowed) as error:
-            await self._settle(proposal, ProposalState.FAILED, str(error), is_asked=False)
+            await self._settle(proposal, ProposalState.FAILED, _plain(error), is_asked=False)
             return
         await self._do(taken, is_asked=False)
 
@@ -252,7 +253,7 @@ class Approvals:
             async with asyncio.timeout(RUN_SECONDS):
                 came, state = await self._doers[proposal.kind](proposal), ProposalState.DONE
         except (ToolFailed, NotAllowed) as error:
-            came, state = str(error), ProposalState.FAILED
+            came, state = _plain(error), ProposalState.FAILED
         except StorageError:
             raise
         except Exception:  # an edge that must survive: what a tool or its server does is not foreseen
@@ -265,7 +266,7 @@ class Approvals:
     async def _settle(self, proposal: Proposal, state: ProposalState, came: str, *, is_asked: bool) -> str:
         async with self._database.unit_of_work() as work:
             if await work.proposals.settle(proposal, state=state) and not is_asked:
-                await tell(work, proposal.user_id, f"{proposal.title} {came}", now=self._clock.now())
+                await tell(work, proposal.user_id, f"{proposal.title}: {came}", now=self._clock.now())
         return came
 
     async def _decided(self, person: Person, code: str, decide: Callable[[UnitOfWork, Proposal], Awaitable[str]]) -> str:
@@ -275,14 +276,14 @@ class Approvals:
                 found = await self._found(work, person, code)
                 return found if isinstance(found, str) else await decide(work, found)
         except (ToolFailed, NotAllowed) as error:
-            return str(error)
+            return _plain(error)
 
     async def _found(self, work: UnitOfWork, person: Person, code: str) -> Proposal | str:
         """What this person can decide about now, or why not; what belongs to somebody else does not even exist."""
-        proposal, now = await work.proposals.find(code.upper()), self._clock.now()
+        proposal, now = await work.proposals.find(code.upper()[:MOST_LETTERS]), self._clock.now()
         if proposal is None or proposal.user_id != person.id:
             codes = [each.code for each in await work.proposals.waiting(person.id, now)]
-            nearest = "".join(f" Did you mean `{near}`?" for near in difflib.get_close_matches(code.upper(), codes, n=1))
+            nearest = "".join(f" Did you mean `{near}`?" for near in difflib.get_close_matches(code.upper()[:MOST_LETTERS], codes, n=1))
             return f"Nothing waits under that name.{nearest} `/approve` alone shows what does."
         if proposal.state == ProposalState.EXPIRED or (proposal.state == ProposalState.WAITING and proposal.expires_at <= now):
             return "That has waited too long, and is off."
@@ -321,6 +322,11 @@ def _headed(title: str, details: Mapping[str, Any]) -> str:
     """The title, and the doubt about who wrote, wherever somebody is to decide."""
     is_doubtful = "asked" in details and not details.get("is_verified")
     return f"**{title}**" + ("\n\n*I cannot tell whether it really comes from that address.*" if is_doubtful else "")
+
+
+def _plain(error: ToolFailed | NotAllowed) -> str:
+    """What a person is told: of these two, only the one is meant for them."""
+    return str(error) if isinstance(error, ToolFailed) else "That is not allowed."
 
 
 def _writer(about: Mapping[str, Any]) -> str:

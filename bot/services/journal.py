@@ -76,15 +76,15 @@ class Journal:
         async with self._database.unit_of_work() as work:
             if key and (known := await work.activities.find_by_key(key)) is not None:
                 return known.text
-            lines = [line for line in await work.activities.latest(person.id, limit=RECENT) if line.kind != UNDO and line.actor in ACTORS]
+            latest = [line for line in await work.activities.latest(person.id, limit=RECENT) if line.at > now - UNDOABLE_FOR]
+            acts = [line for line in latest if line.kind != UNDO and line.actor in ACTORS and line.undone_at is None]
             last = await work.activities.last_to_undo(person.id, since=now - UNDOABLE_FOR)
-            newest = next((line for line in lines if line.undone_at is None and line.at > now - UNDOABLE_FOR), None)
-            if newest is not None and newest.undo is None and which.lower() != EARLIER:
+            if acts and acts[0].undo is None and which.lower() != EARLIER:
                 before = f" Before it came this: {last.text}. `/undo {EARLIER}` takes that back." if last is not None else ""
-                return f"The last thing cannot be taken back: {newest.text}.{before}"
+                return f"The last thing cannot be taken back: {acts[0].text}.{before}"
             if last is None or last.undo is None or not await work.activities.mark_undone(last.id, now):
-                undone = next((line for line in lines if line.undone_at is not None), None)
-                return NOTHING_TO_UNDO + (f" This was taken back already: {undone.text}" if undone is not None else "")
+                undone = next((f" The last time it was this. {line.text}" for line in latest if line.kind == UNDO), "")
+                return NOTHING_TO_UNDO + undone
             is_done = await _take_back(work, last.undo, now)
             said = f"Taken back: {last.text}" if is_done else CHANGED_SINCE.format(text=last.text)
             await record(work, Errand(person=person, key=key or f"undo/{last.id}", why="you asked for it"), UNDO, said, now=now)

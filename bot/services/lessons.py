@@ -99,9 +99,9 @@ class Lessons:
             return
         is_asked = decide(standing.level, standing.overrides, kind, risk, errand) is Verdict.ASK
         if is_asked == (step is Verdict.TELL):
-            shall = "do it by myself from now on, and tell you" if is_asked else "ask you first from now on"
-            about = f"Of the last {len(history)}: " + ", ".join(f"{history.count(each)} {each}" for each in Outcome if each in history)
-            title, details = f"{kind}: shall I {shall}?", {"of": kind, "word": step}
+            counts = ", ".join(f"{history.count(each)} {each}" for each in Outcome if each in history)
+            title = f"Do {kind} by myself from now on, and tell you" if is_asked else f"Ask you first about {kind} from now on"
+            about, details = f"Of the last {len(history)}: {counts}. Shall I?", {"of": kind, "word": step}
             what = {"kind": SUGGESTION, "action": "setting.autonomy", "title": title, "about": about}
             await propose(work, errand, **what, risk=Risk.OWN, details=details, now=now)
 
