@@ -160,24 +160,24 @@ class Approvals:
 
     async def approve(self, person: Person, code: str, text: str = "") -> str:
         """Do it, with other words where some are given; what there is to say about it."""
-        begun: list[Proposal] = []
+        try:
+            async with self._database.unit_of_work() as work:
+                found = await self._found(work, person, code)
+                came = found if isinstance(found, str) else await self._approved(work, found, text)
+        except (ToolFailed, NotAllowed) as error:
+            return _plain(error)
+        return came if isinstance(came, str) else await self._do(came, is_asked=True)
 
-        async def approved(work: UnitOfWork, found: Proposal) -> str:
-            if text and not found.text:
-                return NO_WORDS.format(code=found.code)
-            now, details = self._clock.now(), found.details | ({"edited": True} if text else {})
-            values = {"text": text or found.text, "details": details, "decided_at": now, "run_at": now + LEASE}
-            if not await work.proposals.change(found.id, now=now, state=ProposalState.APPROVED, **values):
-                return TOO_LATE
-            kept = await work.proposals.find(found.code)
-            assert kept is not None
-            if kept.kind in self._doers:
-                begun.append(kept)
-                return ""
-            return await self._run(work, kept, now)
-
-        said = await self._decided(person, code, approved)
-        return await self._do(begun[0], is_asked=True) if begun else said
+    async def _approved(self, work: UnitOfWork, found: Proposal, text: str) -> str | Proposal:
+        """What came of it, or the proposal where it is done only after this act."""
+        if text and not found.text:
+            return NO_WORDS.format(code=found.code)
+        now, details = self._clock.now(), found.details | ({"edited": True} if text else {})
+        values: dict[str, Any] = {"text": text or found.text, "details": details, "decided_at": now, "run_at": now + LEASE}
+        if not await work.proposals.change(found.id, now=now, state=ProposalState.APPROVED, **values):
+            return TOO_LATE
+        kept = replace(found, **values)
+        return kept if kept.kind in self._doers else await self._run(work, kept, now)
 
     async def edit(self, person: Person, code: str, text: str) -> str:
         """Give a proposal other words; it goes on waiting."""
@@ -271,12 +271,9 @@ class Approvals:
 
     async def _decided(self, person: Person, code: str, decide: Callable[[UnitOfWork, Proposal], Awaitable[str]]) -> str:
         """What comes of a decision about what waits under *code*, or why it cannot be decided by this person, or now."""
-        try:
-            async with self._database.unit_of_work() as work:
-                found = await self._found(work, person, code)
-                return found if isinstance(found, str) else await decide(work, found)
-        except (ToolFailed, NotAllowed) as error:
-            return _plain(error)
+        async with self._database.unit_of_work() as work:
+            found = await self._found(work, person, code)
+            return found if isinstance(found, str) else await decide(work, found)
 
     async def _found(self, work: UnitOfWork, person: Person, code: str) -> Proposal | str:
         """What this person can decide about now, or why not; what belongs to somebody else does not even exist."""
@@ -287,10 +284,9 @@ class Approvals:
             return f"Nothing waits under that name.{nearest} `/approve` alone shows what does."
         if proposal.state == ProposalState.EXPIRED or (proposal.state == ProposalState.WAITING and proposal.expires_at <= now):
             return "That has waited too long, and is off."
-        if proposal.state != ProposalState.WAITING:
-            is_yes = proposal.state in (ProposalState.DONE, ProposalState.FAILED)
-            return f"That was {'approved' if is_yes else proposal.state} already: {proposal.title}."
-        return proposal
+        is_yes = proposal.state in (ProposalState.DONE, ProposalState.FAILED)
+        already = f"That was {'approved' if is_yes else proposal.state} already: {proposal.title}."
+        return proposal if proposal.state == ProposalState.WAITING else already
 
 
 async def _send(work: UnitOfWork, proposal: Proposal, now: datetime) -> str:

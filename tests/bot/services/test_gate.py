@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +13,7 @@ from bot.domain.errand import Risk
 from bot.domain.errors import StorageUnavailable, ToolFailed
 from bot.services.approvals import LEASE, TRIES_FOR
 from bot.services.gate import NOBODY_KNOWS
+from storage.database import Database, UnitOfWork
 from storage.models.decisions import ProposalState
 from tests.bot.services.tool_fakes import FakeTool, FarTool, Rooms, Words, codes, errand_for, notes, person_of, told
 from tests.stage import Stage
@@ -109,6 +113,53 @@ async def test_who_dies_between_yes_and_deed_leaves_it_to_the_next_look(stage: S
     assert len(well.runs) == 1
     assert (await told(stage))[-1] == "Keep note: Kept: milk"
     assert await states(stage) == [ProposalState.DONE]
+
+
+class Dying(Database):
+    """A real database under somebody who dies at one of their commits: just before it or just after. FAKE only in that."""
+
+    def __init__(self, url: str, *, at: int, after: bool) -> None:
+        super().__init__(url, organization="default")
+        self.left, self.after = at, after
+
+    @asynccontextmanager
+    async def unit_of_work(self, *, is_long: bool = False) -> AsyncIterator[UnitOfWork]:
+        self.left -= 1
+        dies = self.left == 0
+        async with super().unit_of_work(is_long=is_long) as work:
+            yield work
+            if dies and not self.after:
+                raise asyncio.CancelledError
+        if dies:
+            raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+async def test_a_death_at_any_commit_leaves_it_to_be_done_once(stage: Stage, at: int, after: bool):
+    """Its commits: the yes, the deed, its line in the journal, that it is done."""
+    tool = FakeTool(stage)
+    rooms = Rooms(stage, tool, level="assisted")
+    await rooms.gate.run(tool, MILK, errand_for(stage.allan))
+    (code,) = await codes(stage)
+    async with Dying(stage.database.url, at=at, after=after) as dying:
+        there = SimpleNamespace(database=dying, clock=stage.clock)
+        with pytest.raises(asyncio.CancelledError):
+            await Rooms(there, FakeTool(there), level="assisted").approvals.approve(person_of(stage.allan), code)
+    again = await rooms.approvals.approve(person_of(stage.allan), code)
+    assert again == "Kept: milk" if (at, after) == (1, False) else "approved already" in again
+    stage.clock.advance(seconds=LEASE.total_seconds())
+    await asyncio.gather(*(Rooms(stage, tool).approvals.look(stage.clock.now()) for _ in range(2)))
+    assert await notes(stage) == ["milk"]
+    assert await states(stage) == [ProposalState.DONE]
+    assert len([text for text in await told(stage) if "Kept: milk" in text]) == (0 if (at, after) in ((1, False), (4, True)) else 1)
+
+
+async def test_two_hubs_that_propose_the_same_ask_once(stage: Stage):
+    tool = FakeTool(stage)
+    hubs = [Rooms(stage, tool, level="assisted") for _ in range(2)]
+    await asyncio.gather(*(hub.gate.run(tool, MILK, errand_for(stage.allan)) for hub in hubs))
+    assert len(await codes(stage)) == len(await told(stage)) == 1
 
 
 async def test_what_cannot_be_looked_up_is_done_at_most_once_and_the_doubt_is_told(stage: Stage):
