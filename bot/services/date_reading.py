@@ -13,9 +13,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from dateutil.easter import easter
-from dateutil.relativedelta import relativedelta
-
 Words = Mapping[str, str]
 """What a pattern's groups took, "" where one took nothing; `all` is the whole."""
 
@@ -101,7 +98,7 @@ class Reading:
 
     def numeric(self, m: Words) -> None:
         """A date whose order is known."""
-        self.day = coming(self.today, int(m["mm"]), int(m["d"]), m["y"])
+        self.day = coming(self.today, int(m["mm"] or 1), int(m["d"] or 1), m["y"])
 
     def slashed(self, m: Words) -> None:
         """Day and month in an order that only the numbers or the person's habit can tell."""
@@ -327,6 +324,8 @@ def shift(day: date, amount: int, unit: str) -> date:
     if unit.startswith(("business", "work")):
         weeks, rest = divmod(min(day.weekday(), 4) + amount, 5)
         return shift(day, 7 * weeks + rest - day.weekday(), "day")
+    from dateutil.relativedelta import relativedelta
+
     name, factor = _STEPS[unit[0]]
     try:
         moved: date = day + relativedelta(**{name: amount * factor})  # type: ignore[arg-type]  # the stubs know no names from a table
@@ -374,6 +373,8 @@ def _nth(first: date, number: int, weekday: int) -> date:
 
 
 def _feast(name: str, year: int) -> date:
+    from dateutil.easter import easter
+
     if name in _DATA["feasts"]:
         day, month = _DATA["feasts"][name]
         return date(year, month, day)
