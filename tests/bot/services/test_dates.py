@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.services.dates import Unclear, When, find_end, find_when, without
-
 from tests.bot.services.date_phrases import HABITS, SENTENCES_NOW, moment, phrases, sentences
 
 MONDAY = moment(SENTENCES_NOW)
@@ -155,7 +154,11 @@ def test_so_many_minutes_are_that_long_in_every_zone_whatever_its_clocks_do(minu
 def test_a_date_written_out_comes_back_in_every_zone(day, at, zone):
     here, at = ZoneInfo(zone), time(at.hour, at.minute)
     now = datetime(2026, 11, 23, 10, tzinfo=here)
-    for text in (f"{day} {at:%H:%M}", f"{at:%H:%M} on {day.day} {day:%B} {day.year}", f"{day:%A}, {day:%b} {day.day}, {day.year} at {at:%H:%M}"):
+    for text in (
+        f"{day} {at:%H:%M}",
+        f"{at:%H:%M} on {day.day} {day:%B} {day.year}",
+        f"{day:%A}, {day:%b} {day.day}, {day.year} at {at:%H:%M}",
+    ):
         found = find_when(text, now=now)
         assert isinstance(found, When)
         assert (found.date, found.time) == (day, at)
