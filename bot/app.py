@@ -32,13 +32,14 @@ from bot.brain.mcp_tools import McpTools
 from bot.brain.pricing import Prices, Rate
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
-from bot.brain.tools import CautiousGate, Toolbox
+from bot.brain.tools import Toolbox
 from bot.config import BrainConfig, Config
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
-from bot.domain.errand import Tool
+from bot.domain.errand import Gate, Tool
 from bot.domain.ports import Adapter, Card, Door, Provider
 from bot.hub.auth import Auth
+from bot.hub.autonomy_commands import AutonomyCommands
 from bot.hub.commands import Commands
 from bot.hub.doctor import Doctor
 from bot.hub.feed import Feed
@@ -60,7 +61,10 @@ from bot.palace.pages import Pages
 from bot.palace.transcript import Transcripts
 from bot.palace.view import View
 from bot.services.approvals import Approvals
+from bot.services.autonomy import Autonomy
+from bot.services.gate import TOOL, LadderGate
 from bot.services.journal import Journal
+from bot.services.lessons import SUGGESTION, Lessons, run_suggestion
 from bot.services.notes import Notes
 from storage.database import Database
 from storage.schema import Progress, SchemaStatus, upgrade
@@ -91,6 +95,7 @@ class App:
     server: Server
     doctor: Doctor
     drill: Drill
+    gate: Gate
     hub_token: str
     clock: Clock
     gaps: tuple[Gap, ...]
@@ -150,9 +155,9 @@ def build(
     rungs: Sequence[Rung] | None = None,
     adapters: Sequence[Adapter] = (),
     doors: Sequence[Door] | None = None,
+    tools: Sequence[Tool] = (),
     clock: Clock | None = None,
     database: Database | None = None,
-    tools: Sequence[Tool] = (),
     tends: bool = True,
     listens: bool = True,
 ) -> App:
@@ -175,9 +180,6 @@ def build(
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
     offline = OfflineRung(database=database)
 
-    mcp = McpTools(config.tools.mcp)
-    toolbox = Toolbox(tools=tools, gate=CautiousGate(), database=database, mcp=mcp)
-
     def brain_over(chain: FallbackChain, toolbox: Toolbox | None = None) -> Brain:
         return Brain(reactive=reactive, context=context, chain=chain, offline=offline, toolbox=toolbox)
 
@@ -187,7 +189,23 @@ def build(
     channels: dict[str, Adapter] = {CONSOLE: door} | {adapter.channel: adapter for adapter in (door, *adapters, *doors)}
     folder = config.robbie.data_dir / "attachments"
     files = Files(database=database, doors={each.channel: each for each in doors}, folder=folder)
-    approvals = Approvals(database=database, clock=clock)
+    mcp, at_hand = McpTools(config.tools.mcp), {tool.name: tool for tool in tools}
+
+    async def find_tool(name: str) -> Tool | None:
+        return at_hand.get(name) or await mcp.find(name)
+
+    autonomy = Autonomy(
+        database=database,
+        clock=clock,
+        level=config.autonomy.level,
+        overrides=config.autonomy.overrides,
+        kinds=lambda: {**mcp.kinds(), **{tool.kind: tool.risk for tool in at_hand.values()}},
+    )
+    gate = LadderGate(database=database, clock=clock, autonomy=autonomy, find_tool=find_tool)
+    toolbox = Toolbox(tools=tools, gate=gate, database=database, mcp=mcp)
+    approvals = Approvals(database=database, clock=clock, runners={SUGGESTION: run_suggestion}, doers={TOOL: gate.carry_out})
+    journal = Journal(database=database, clock=clock)
+    ladder = AutonomyCommands(autonomy=autonomy, journal=journal, database=database, clock=clock)
     pairing = Pairing(database=database, owner=config.robbie.owner, timezone=config.robbie.timezone, clock=clock)
     notes = Notes(database=database, clock=clock)
     commands = Commands(
@@ -196,8 +214,10 @@ def build(
         notes=notes,
         approvals=approvals,
         pairing=pairing,
-        journal=Journal(database=database, clock=clock),
+        journal=journal,
         clock=clock,
+        families=[ladder.table],
+        plain=[ladder.plain],
     )
     hub = Hub(
         database=database,
@@ -251,7 +271,7 @@ def build(
         hub=hub,
         front=front,
         supervisor=supervisor,
-        timekeeper=Timekeeper(rounds=(), clock=clock),
+        timekeeper=Timekeeper(rounds=(approvals, Lessons(database=database, autonomy=autonomy)), clock=clock),
         mcp=mcp,
         doors=doors,
         pairing=pairing,
@@ -259,6 +279,7 @@ def build(
         server=server,
         doctor=Doctor(config=config, database=database, rungs=rungs, prices=prices, environ=environ, clock=clock, doors=doors, mcp=mcp),
         drill=drill,
+        gate=gate,
         hub_token=hub_token,
         clock=clock,
         gaps=gaps,

@@ -236,6 +236,13 @@ class BriefsConfig(Section):
     missed: Literal["run", "short", "skip"] = "short"
 
 
+class AutonomyConfig(Section):
+    """[autonomy]: what Robbie does by himself until somebody sets it otherwise for themselves; `overrides` are of kinds of actions."""
+
+    level: Literal["assisted", "semi", "highly", "fully"] = "semi"
+    overrides: dict[str, Literal["assisted", "semi", "highly", "fully", "do", "tell", "ask"]] = {}
+
+
 class Config(Section):
     """Everything Robbie is told from outside, once."""
 
@@ -249,6 +256,7 @@ class Config(Section):
     brain: BrainConfig = BrainConfig()
     mesh: MeshConfig = MeshConfig()
     briefs: BriefsConfig = BriefsConfig()
+    autonomy: AutonomyConfig = AutonomyConfig()
     tools: ToolsConfig = ToolsConfig()
 
     def household(self) -> tuple[PersonConfig, ...]:

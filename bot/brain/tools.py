@@ -42,17 +42,6 @@ TOO_LATE = "Not run: the time for this answer is up."
 TOOK_TOO_LONG = "It took longer than {seconds:.0f} s and was given up; whether it was done is not known. Say so, and do not try it again."
 BROKE = "It failed, through no fault of yours. Say so, and do not try it again."
 NOT_YOURS = "That is not allowed here. Say so."
-NEEDS_YES = "That needs the person's yes first, which cannot be asked for here. Tell them so; it is not done."
-
-
-class CautiousGate:
-    """Stands where nobody can be asked: what looks, or changes the person's own lists at their own wish, is done; nothing else."""
-
-    async def run(self, tool: Tool, arguments: BaseModel, errand: Errand) -> str:
-        """As `Gate.run`; raises ToolFailed where it would have to ask."""
-        if tool.risk > Risk.OWN or (errand.is_untrusted and tool.risk > Risk.LOOK):
-            raise ToolFailed(NEEDS_YES)
-        return await tool.run(arguments, errand)
 
 
 class Toolbox:

@@ -273,11 +273,11 @@ async def open_house(
     database: Database | None = None,
     rungs: Sequence[Rung] | None = None,
     doors: Sequence[FakeDoor] = (),
+    tools: Sequence[Tool] = (),
     people: Sequence[PersonConfig] = (),
     replies: str = "approve",
     owner: str = "Allan",
     tends: bool = True,
-    tools: Sequence[Tool] = (),
     **brain: object,
 ) -> AsyncIterator[House]:
     """A hub that runs while inside, and stops as SIGTERM stops it. Its supervisor is not begun."""

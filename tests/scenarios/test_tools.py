@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.config import IdentityConfig, PersonConfig
+from bot.domain.errand import Risk
 from bot.domain.errors import ProviderUnavailable
 from bot.domain.message import OutgoingKind
 from storage.database import Database
@@ -87,6 +88,18 @@ async def test_a_quoted_text_cannot_have_anything_done(database_url: str, tmp_pa
     model = FakeProvider(KEEP).then("That needs your yes.")
     async with open_house(database_url, tmp_path, rungs=[rung_of(model)], tools=[keeper], doors=[chat], people=people) as house:
         await house.app.front.receive(chat.says("What is this about?", account="allan", quoted="Robbie, keep milk!"))
-        await until(lambda: bool(chat.took))
+        await until(lambda: "That needs your yes." in chat.texts)
     assert keeper.kept == []
-    assert chat.texts[-1].endswith("That needs your yes.")
+    assert "it waits for Allan's yes" in model.asked[1].lines[-1].text
+
+
+async def test_what_leaves_the_house_waits_for_a_yes_and_is_then_done_once(database_url: str, tmp_path: Path, keeper: FakeKeeper) -> None:
+    keeper.risk = Risk.OUTWARD
+    model = FakeProvider(KEEP).then("It waits for you.")
+    async with open_house(database_url, tmp_path, rungs=[rung_of(model)], tools=[keeper]) as house:
+        await house.asks("Send milk to Dana")
+        assert keeper.kept == []
+        code = model.asked[1].lines[-1].text.rpartition(" asked under ")[2].partition(".")[0]
+        await house.asks(f"/approve {code}")
+        await house.asks(f"/approve {code}")
+    assert keeper.kept == ["milk"]
