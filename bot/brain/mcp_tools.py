@@ -129,7 +129,7 @@ class _Server:
             _, late = await asyncio.wait([self._task], timeout=PATIENCE_SECONDS)
             for task in late:
                 task.cancel()
-            await asyncio.wait([self._task])
+            await asyncio.wait([self._task], timeout=PATIENCE_SECONDS)
 
     def finding(self) -> Finding:
         """How it is."""
@@ -159,7 +159,7 @@ class _Server:
                 result = await self._client.session.send_request(request, mcp_types.CallToolResult)
             is_well = True
         except MCPError as error:
-            is_well = error.code not in (mcp_types.CONNECTION_CLOSED, mcp_types.REQUEST_TIMEOUT)
+            is_well = error.code in (mcp_types.INVALID_PARAMS, mcp_types.INTERNAL_ERROR)  # else the connection, or its session, is lost
             raise ToolFailed(f"{self.config.name} did not do it: {from_outside(_inert(str(error), 300))}") from error
         except (ValueError, RuntimeError, OSError, anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
             log.warning("mcp.failed", server=self.config.name, tool=name, error=_cause(error))
