@@ -64,7 +64,7 @@ class ContextBuilder:
     def _for_stranger(self, question: Question) -> Prompt:
         """What somebody wrote for whom nobody vouches, as material; nothing else is told to who reads it."""
         system = self._fill(self._stranger, question)
-        mail = _inert(f"From: {question.writer}\n\n{_with_material(question)}")
+        mail = inert(f"From: {question.writer}\n\n{_with_material(question)}")
         text = f"<mail>\n{mail}\n</mail>\n\nDraft the reply to this mail."
         return Prompt(system=system, brief_system=system, lines=(Line(role=Role.USER, text=text),))
 
@@ -93,7 +93,7 @@ def _with_material(question: Question) -> str:
 
 def _described(attachment: Attachment) -> str:
     """A file by its name and size; of a text also the beginning."""
-    name = _inert(" ".join(cleaned(attachment.name).split())[:120])
+    name = inert(" ".join(cleaned(attachment.name).split())[:120])
     kind = re.sub(r"[^\w/+.-]", "", attachment.media_type)[:60]
     about = f"[Attached file “{name}”, {kind}, {attachment.size} bytes{f', {attachment.trouble}' * bool(attachment.trouble)}]"
     if attachment.path is None or not attachment.media_type.startswith(READABLE):
@@ -104,10 +104,10 @@ def _described(attachment: Attachment) -> str:
     except OSError:
         return about
     cut = "\n…" if len(content) > LONGEST_FILE else ""
-    return f"{about}\n<file>\n{_inert(cleaned(content[:LONGEST_FILE]))}{cut}\n</file>"
+    return f"{about}\n<file>\n{inert(cleaned(content[:LONGEST_FILE]))}{cut}\n</file>"
 
 
-def _inert(text: str) -> str:
+def inert(text: str) -> str:
     """*text* that cannot end the frame it is put into."""
     return re.sub(r"<\s*/?\s*(mail|file)\b", lambda found: found.group().replace("<", "‹"), text, flags=re.I)
 

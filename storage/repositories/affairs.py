@@ -67,12 +67,17 @@ _OPEN_TASKS = (
 _DUE = select(Task).where(ours(Task), Task.remind_at <= given("now"), Task.state == TaskState.OPEN).order_by(Task.remind_at, Task.id)
 _NEXT_REMINDER = select(Task.remind_at).where(ours(Task), Task.remind_at.is_not(None), Task.state == TaskState.OPEN)
 _MOVE_REMINDER = update(Task).where(ours(Task), Task.id == given("which"), Task.remind_at == given("was"), Task.state == TaskState.OPEN)
+_BY_EMAIL = select(Contact).where(ours(Contact), Contact.user_id == given("user"), Contact.email == given("address")).order_by(Contact.id)
 
 
 class Contacts(Affairs[Contact]):
     """People somebody has to do with."""
 
     table = Contact
+
+    async def by_email(self, user_id: UUID, email: str) -> list[Contact]:
+        """A person's contacts of this address (in small letters), oldest first."""
+        return await self._all(Contact, _BY_EMAIL, user=user_id, address=email)
 
 
 class Deals(Affairs[Deal]):
