@@ -34,6 +34,7 @@ from bot.brain.reactive import Reactive
 from bot.config import BrainConfig, Config
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
+from bot.domain.errand import Tool
 from bot.domain.ports import Adapter, Card, Door, Provider
 from bot.hub.auth import Auth
 from bot.hub.commands import Commands
@@ -57,6 +58,8 @@ from bot.palace.pages import Pages
 from bot.palace.transcript import Transcripts
 from bot.palace.view import View
 from bot.services.approvals import Approvals
+from bot.services.autonomy import Autonomy
+from bot.services.gate import TOOL, LadderGate
 from bot.services.journal import Journal
 from bot.services.notes import Notes
 from storage.database import Database
@@ -146,6 +149,7 @@ def build(
     rungs: Sequence[Rung] | None = None,
     adapters: Sequence[Adapter] = (),
     doors: Sequence[Door] | None = None,
+    tools: Sequence[Tool] = (),
     clock: Clock | None = None,
     database: Database | None = None,
     tends: bool = True,
@@ -179,7 +183,16 @@ def build(
     channels: dict[str, Adapter] = {CONSOLE: door} | {adapter.channel: adapter for adapter in (door, *adapters, *doors)}
     folder = config.robbie.data_dir / "attachments"
     files = Files(database=database, doors={each.channel: each for each in doors}, folder=folder)
-    approvals = Approvals(database=database, clock=clock)
+    at_hand = {tool.name: tool for tool in tools}
+    autonomy = Autonomy(
+        database=database,
+        clock=clock,
+        level=config.autonomy.level,
+        overrides=config.autonomy.overrides,
+        kinds=lambda: {tool.kind: tool.risk for tool in at_hand.values()},
+    )
+    gate = LadderGate(database=database, clock=clock, autonomy=autonomy, find_tool=at_hand.get)
+    approvals = Approvals(database=database, clock=clock, doers={TOOL: gate.carry_out})
     pairing = Pairing(database=database, owner=config.robbie.owner, timezone=config.robbie.timezone, clock=clock)
     notes = Notes(database=database, clock=clock)
     commands = Commands(
@@ -243,7 +256,7 @@ def build(
         hub=hub,
         front=front,
         supervisor=supervisor,
-        timekeeper=Timekeeper(rounds=(), clock=clock),
+        timekeeper=Timekeeper(rounds=(approvals,), clock=clock),
         doors=doors,
         pairing=pairing,
         auth=auth,
