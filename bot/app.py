@@ -35,12 +35,14 @@ from bot.config import BrainConfig, Config
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
 from bot.domain.errand import Tool
+from bot.domain.message import OutgoingKind
 from bot.domain.ports import Adapter, Card, Door, Provider
 from bot.hub.auth import Auth
 from bot.hub.commands import Commands
 from bot.hub.doctor import Doctor
 from bot.hub.feed import Feed
 from bot.hub.files import Files
+from bot.hub.follow_up_commands import FollowUpCommands
 from bot.hub.home import RunningHub, announced, locked, make_folder
 from bot.hub.hub import Hub
 from bot.hub.identity import Directory
@@ -57,11 +59,13 @@ from bot.palace.operations import Operations
 from bot.palace.pages import Pages
 from bot.palace.transcript import Transcripts
 from bot.palace.view import View
-from bot.services.approvals import Approvals
+from bot.services.approvals import Approvals, Runner
 from bot.services.autonomy import Autonomy
+from bot.services.follow_ups import FollowUps
 from bot.services.gate import TOOL, LadderGate
 from bot.services.journal import Journal
 from bot.services.notes import Notes
+from bot.services.outreach import OUTWARD_KINDS, Outreach, WriteMail
 from storage.database import Database
 from storage.schema import Progress, SchemaStatus, upgrade
 
@@ -189,10 +193,14 @@ def build(
         clock=clock,
         level=config.autonomy.level,
         overrides=config.autonomy.overrides,
-        kinds=lambda: {tool.kind: tool.risk for tool in at_hand.values()},
+        kinds=lambda: {tool.kind: tool.risk for tool in at_hand.values()} | OUTWARD_KINDS,
     )
     gate = LadderGate(database=database, clock=clock, autonomy=autonomy, find_tool=at_hand.get)
-    approvals = Approvals(database=database, clock=clock, doers={TOOL: gate.carry_out})
+    mailbox = config.email.address if config.email.enabled or "email" in channels else ""
+    outreach = Outreach(database=database, chain=chain, autonomy=autonomy, address=mailbox, owner=config.robbie.owner, clock=clock)
+    at_hand[WriteMail.name] = WriteMail(outreach)
+    runners: dict[str, Runner] = {OutgoingKind.OUTREACH: outreach.send_approved}
+    approvals = Approvals(database=database, clock=clock, runners=runners, doers={TOOL: gate.carry_out})
     pairing = Pairing(database=database, owner=config.robbie.owner, timezone=config.robbie.timezone, clock=clock)
     notes = Notes(database=database, clock=clock)
     commands = Commands(
@@ -203,6 +211,7 @@ def build(
         pairing=pairing,
         journal=Journal(database=database, clock=clock),
         clock=clock,
+        families=[FollowUpCommands(outreach=outreach, database=database, clock=clock).table],
     )
     hub = Hub(
         database=database,
@@ -256,7 +265,7 @@ def build(
         hub=hub,
         front=front,
         supervisor=supervisor,
-        timekeeper=Timekeeper(rounds=(approvals,), clock=clock),
+        timekeeper=Timekeeper(rounds=(approvals, FollowUps(database=database, outreach=outreach, clock=clock)), clock=clock),
         doors=doors,
         pairing=pairing,
         auth=auth,

@@ -136,22 +136,19 @@ def _thread(tops: dict[str, str], mail: Mail) -> dict[str, str]:
 
 
 def lost_by(message: Message) -> dict[str, str]:
-    """Of a report that a mail could not be delivered, now or ever (RFC 3464): that mail's id, `lost`, and the `status`, as 5.1.1; else nothing."""
-    parts = message.get_payload()
+    """Of a report that a mail cannot be delivered, now or ever (RFC 3464): that mail's id, `lost`, and the `status`, as 5.1.1."""
+    parts: object = message.get_payload()
     if message.get_content_type() != "multipart/report" or not isinstance(parts, list):
         return {}
-    told: dict[str, list[str]] = {}
-    for part in (each for each in parts[:MOST_FILES] if isinstance(each, Message)):
-        blocks = part.get_payload() if part.get_content_type() in {"message/delivery-status", "message/rfc822"} else []
-        if part.get_content_type() == "text/rfc822-headers":
-            blocks = [message_from_bytes(content_of(part))]
-        for block in (each for each in blocks[:MOST_FILES] if isinstance(each, Message)):
-            for name, values in headers_of(block).items():
-                told.setdefault(name, []).extend(values)
-    failed = [found[0] for value in told.get("status", []) if (found := _GONE.match(value.strip()))]
-    ids = MESSAGE_ID.findall(" ".join(told.get("message-id", [])))
-    is_failed = any(value.strip().lower().startswith("failed") for value in told.get("action", []))
-    return {"lost": ids[0], "status": failed[0]} if is_failed and failed and ids else {}
+    told: dict[str, str] = {}
+    for part in parts[:MOST_FILES]:  # what is told of the delivery, and the mail itself, or its headers alone
+        inner: object = part.get_payload() if isinstance(part, Message) else ""
+        kind = part.get_content_type() if isinstance(part, Message) else ""
+        blocks = [message_from_bytes(content_of(part))] if kind == "text/rfc822-headers" else inner if isinstance(inner, list) else []
+        for block in blocks[:MOST_FILES] if kind.startswith(("message/", "text/rfc822-headers")) else []:
+            told = {name: values[0].strip() for name, values in headers_of(block).items()} | told
+    gone, ids = _GONE.match(told.get("status", "")), MESSAGE_ID.findall(told.get("message-id", ""))
+    return {"lost": ids[0], "status": gone[0]} if gone and ids and told.get("action", "").lower() == "failed" else {}
 
 
 def _attachments(message: Message, mail: Mail) -> tuple[Attachment, ...]:

@@ -12,8 +12,8 @@ from bot.domain.errand import Errand
 from bot.domain.errors import ToolFailed
 from bot.domain.ports import Command
 from bot.domain.thought import Question
-from bot.services.follow_ups import FollowUps, find_reader
 from bot.services.journal import changed, record
+from bot.services.outreach import Outreach
 from storage.database import Database
 
 HOW = "Whom shall I write to? `/follow Dana about the offer`. `/follow stop Dana` and `/follow again Dana` say whom I may."
@@ -24,8 +24,8 @@ _ABOUT = re.compile(r"\s+(?:about|on|because)\s+", re.IGNORECASE)
 class FollowUpCommands:
     """See `Commands`: a family of its own."""
 
-    def __init__(self, *, follow_ups: FollowUps, database: Database, clock: Clock) -> None:
-        self._follow_ups = follow_ups
+    def __init__(self, *, outreach: Outreach, database: Database, clock: Clock) -> None:
+        self._outreach = outreach
         self._database = database
         self._clock = clock
         self.table: Mapping[str, Command] = {"follow": self._follow, "followup": self._follow}
@@ -40,15 +40,15 @@ class FollowUpCommands:
             if not words:
                 return HOW
             name, *about = _ABOUT.split(words, maxsplit=1)
-            contact = await find_reader(self._database, question.person, name, now=self._clock.now())
+            contact = await self._outreach.reader(question.person, name)
             errand = Errand(person=question.person, key=f"follow/{question.id}", why="you asked for it", source_id=question.id)
-            return await self._follow_ups.write(errand, contact, about[0] if about else contact.next_step)
+            return await self._outreach.write(errand, contact, about[0] if about else contact.next_step)
         except ToolFailed as error:
             return str(error)
 
     async def _allow(self, question: Question, name: str, *, is_allowed: bool) -> str:
         """Have somebody written to no more, or again."""
-        contact = await find_reader(self._database, question.person, name, now=self._clock.now())
+        contact = await self._outreach.reader(question.person, name)
         values = {"do_not_write": "", "follow_ups": 0} if is_allowed else {"do_not_write": BY_WISH, "follow_up_at": None}
         said = f"I may write to {contact.name} again." if is_allowed else f"I will not write to {contact.name} any more."
         errand = Errand(person=question.person, key=f"follow/{question.id}", why="you asked for it", source_id=question.id)

@@ -70,6 +70,7 @@ _DUE = select(Task).where(ours(Task), Task.remind_at <= given("now"), Task.state
 _NEXT_REMINDER = select(Task.remind_at).where(ours(Task), Task.remind_at.is_not(None), Task.state == TaskState.OPEN)
 _MOVE_REMINDER = update(Task).where(ours(Task), Task.id == given("which"), Task.remind_at == given("was"), Task.state == TaskState.OPEN)
 _BY_EMAIL = select(Contact).where(ours(Contact), Contact.user_id == given("user"), Contact.email == given("address")).order_by(Contact.id)
+_WROTE_TO = update(Contact).where(ours(Contact), Contact.user_id == given("user"), Contact.email == given("address"))
 
 
 class Contacts(Affairs[Contact]):
@@ -80,6 +81,10 @@ class Contacts(Affairs[Contact]):
     async def by_email(self, user_id: UUID, email: str) -> list[Contact]:
         """A person's contacts of this address (in small letters), oldest first."""
         return await self._all(Contact, _BY_EMAIL, user=user_id, address=email)
+
+    async def wrote_to(self, user_id: UUID, email: str, now: datetime) -> None:
+        """A mail goes out to this address: whoever of a person's contacts it is, was written to."""
+        await self._changes(_WROTE_TO, user=user_id, address=email, last_written_at=now)
 
 
 class Deals(Affairs[Deal]):
