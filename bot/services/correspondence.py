@@ -60,8 +60,9 @@ async def heard(work: UnitOfWork, inbound: Inbound, owner: Person, *, now: datet
 
 async def meet(work: UnitOfWork, user_id: UUID, *, name: str, email: str, now: datetime) -> Contact:
     """A new contact; where the name says nothing, it is the beginning of the address."""
-    called, who = bare_line(name, LONGEST_NAME) or email.partition("@")[0], (work.organization, new_id(), user_id)
-    contact = Contact(*who, code=make_code(5), name=called, email=email, created_at=now)
+    called = bare_line(name, LONGEST_NAME) or email.partition("@")[0]
+    row: dict[str, Any] = {"organization_id": work.organization, "id": new_id(), "user_id": user_id, "code": make_code(4)}
+    contact = Contact(**row, name=called, email=email, created_at=now)
     while not await work.contacts.add(contact):
         contact.code = make_code(6)
     return contact

@@ -46,7 +46,7 @@ def due(contact: Contact, *, now: datetime, today: date, days: int) -> list[Due]
         found.append(
             Due(contact=contact, why=f"the next step is due: {contact.next_step or 'to be in touch'}", key=f"{contact.id}/{step_on}/step")
         )
-    silence = last if last and (heard is None or heard < last) else None
+    silence = last if last and (heard is None or heard <= last) else None
     at = contact.follow_up_at or (silence and silence + timedelta(days=days))
     if at and at <= now:
         why = f"no answer since {spoken_date(silence)}" if silence else "it was to be followed up by now"
