@@ -125,7 +125,7 @@ class Hub:
         async with self._database.unit_of_work() as work:
             is_new = await keep(work, inbound, person.id, conversation_id, terms=terms, state=state, now=self._clock.now())
             if is_new and is_message and terms.is_stranger:
-                await heard(work, inbound, person, now=self._clock.now())
+                await heard(work, inbound, person, can_meet=is_asked, now=self._clock.now())
             if is_new and not is_message:
                 is_asked = await changes.apply(work, inbound, clock=self._clock)
         if not is_new:

@@ -42,16 +42,16 @@ def wants_no_mail(inbound: Inbound) -> bool:
     return is_offered or (len(said) <= LONGEST_STOP and _STOP.fullmatch(said) is not None)
 
 
-async def heard(work: UnitOfWork, inbound: Inbound, owner: Person, *, now: datetime) -> None:
+async def heard(work: UnitOfWork, inbound: Inbound, owner: Person, *, can_meet: bool, now: datetime) -> None:
     """Note what a mail from outside the household says of the owner's contacts, in the act that keeps it.
 
-    Whoever writes is a contact, if their mail server vouches for them or they were one already; what waited to go there is dropped.
-    Robots say nothing of them, but for the report that a mail of ours cannot be delivered, which must name its id: only its reader knows.
+    Whoever writes and may be answered (`can_meet`) is a contact, if their mail server vouches for them or they were one already; what
+    waited to go there is dropped. Robots say nothing of them, but for the report that a mail of ours cannot be delivered, which must name its id: only its reader knows.
     """
     is_lost, is_stop = "lost" in inbound.thread, wants_no_mail(inbound)
     account, name = (await _lost_reader(work, inbound), "") if is_lost else (inbound.sender.account, inbound.sender.name)
     found = await work.contacts.by_email(owner.id, account) if account and (is_lost or is_stop or inbound.wants_reply) else []
-    if not found and inbound.is_verified and inbound.wants_reply:
+    if not found and can_meet and inbound.is_verified:
         found = [await meet(work, owner.id, name=name, email=account, now=now)]
     if found and not (is_lost and found[0].do_not_write):
         kind = "mail.bounced" if is_lost else "mail.stopped" if is_stop else "mail.heard"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from bot.brain.context import spoken_date
@@ -37,20 +37,23 @@ class Due:
     key: str
 
 
-def due(contact: Contact, *, now: datetime, today: date, days: int) -> list[Due]:
-    """Why somebody is to be followed up: a next step is due; the day for it has come, or they are silent for so many days."""
+def due(contact: Contact, *, now: datetime, days: int) -> list[Due]:
+    """Why somebody is to be followed up: a next step is due; the day for it has come, or they are silent for so many days.
+
+    `now` is in the person's zone.
+    """
     if not contact.email or contact.do_not_write or contact.archived_at or contact.follow_ups >= MOST_IN_A_ROW:
         return []
     found, last, heard, step_on = [], contact.last_written_at, contact.last_heard_at, contact.next_step_on
-    if step_on and step_on <= today:
+    if step_on and step_on <= now.date():
         found.append(
             Due(contact=contact, why=f"the next step is due: {contact.next_step or 'to be in touch'}", key=f"{contact.id}/{step_on}/step")
         )
-    silence = last if last and (heard is None or heard <= last) else None
+    silence = last if last and (heard is None or heard < last) else None
     at = contact.follow_up_at or (silence and silence + timedelta(days=days))
     if at and at <= now:
-        why = f"no answer since {spoken_date(silence)}" if silence else "it was to be followed up by now"
-        found.append(Due(contact=contact, why=why, key=f"{contact.id}/{today}"))
+        why = f"no answer since {spoken_date(silence.astimezone(now.tzinfo))}" if silence else "it was to be followed up by now"
+        found.append(Due(contact=contact, why=why, key=f"{contact.id}/{now.date()}"))
     return found
 
 
@@ -90,7 +93,7 @@ class FollowUps:
         async with self._database.unit_of_work() as work:
             run = await work.job_runs.claim(self.name, str(local.date()), owner=self._me, now=now, until=now + LEASE)
             days = (await personality_of(work, person, context="email", now=now)).follow_up_days
-            picked = await _picked(work, person, now, days) if run else []
+            picked = await _picked(work, person, local, days) if run else []
         for each in picked:
             await self._draft(person, each, days)
         if run:
@@ -109,11 +112,11 @@ class FollowUps:
 async def _picked(work: UnitOfWork, person: Person, now: datetime, days: int) -> list[Due]:
     """Who is to be followed up today, the most deserving first: no more than may still go."""
     (used, most), waiting = await measure(work, person, now), await open_outreach(work, person.id)
-    today, asked = now.astimezone(ZoneInfo(person.timezone)).date(), {each.details.get("contact") for each in waiting}
+    asked = {each.details.get("contact") for each in waiting}
     contacts = [each for each in await work.contacts.of(person.id) if str(each.id) not in asked]
     deals, picked = await work.deals.of(person.id), list[Due]()
     for contact in sorted(contacts, key=lambda each: -score(each, deals, now=now)):
         if used + len(waiting) + len(picked) < most:
-            found = due(contact, now=now, today=today, days=days)
+            found = due(contact, now=now, days=days)
             picked += [each for each in found if not await is_known(work, each.key)][:1]
     return picked

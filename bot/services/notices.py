@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -50,14 +50,8 @@ async def say(
     kind: OutgoingKind = OutgoingKind.NOTICE,
     buttons: Sequence[Button] = (),
     reply_to: UUID | None = None,
-    thread: Mapping[str, str] | None = None,
-    item_id: UUID | None = None,
-) -> UUID:
-    """Promise that this will be said in a conversation, without anybody waiting for it; the message's id.
-
-    `thread` is what a channel needs to know of where it belongs, where it answers nothing; `item_id` names the promise in the ledger.
-    """
-    details = {"buttons": [[button.label, button.command] for button in buttons]} if buttons else {}
+) -> None:
+    """Promise that this will be said in a conversation, without anybody waiting for it."""
     message = Message(
         organization_id=work.organization,
         id=new_id(),
@@ -69,8 +63,7 @@ async def say(
         at=now,
         session_type=conversation.session_type,
         reply_to=reply_to,
-        details=details | ({"thread": dict(thread)} if thread else {}) or None,
+        details={"buttons": [[button.label, button.command] for button in buttons]} if buttons else None,
     )
     await work.messages.add(message)
-    await work.outbox.say(message, channel=conversation.channel, delivered=conversation.channel in PULLED, now=now, item_id=item_id)
-    return message.id
+    await work.outbox.say(message, channel=conversation.channel, delivered=conversation.channel in PULLED, now=now)

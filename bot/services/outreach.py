@@ -26,11 +26,11 @@ from bot.services.approvals import Later, errand_of, propose
 from bot.services.autonomy import Autonomy, Verdict
 from bot.services.correspondence import LONGEST_NAME, meet
 from bot.services.journal import record
-from bot.services.notices import bare_line, say, tell
+from bot.services.notices import bare_line, tell
 from storage.database import Database, UnitOfWork
 from storage.models.affairs import Contact
 from storage.models.decisions import Proposal
-from storage.models.messaging import Conversation
+from storage.models.messaging import Conversation, Message
 
 FOLLOW_UP, WRITE = "mail.follow_up", "mail.write"
 """What the ladder knows them by: what Robbie thought of himself, and what he was asked for."""
@@ -130,17 +130,20 @@ class Outreach:
             return Later(text=f"Today's {most} outreach mails are used up; this one goes tomorrow first thing.", at=at)
         if await work.activities.find_by_key(errand.key):
             return f"That went to {_named(contact)} already."
-        past, item_id = await _past(work, contact), new_id()
+        past, message_id = await _past(work, contact), new_id()
         # a thread is named by its first mail, as the answer to that will name it
-        key = f"{contact.email}/<{item_id}@{self.address.rpartition('@')[2]}>"
+        key = f"{contact.email}/<{message_id}@{self.address.rpartition('@')[2]}>"
         where = {"channel": CHANNEL, "key": key, "session_type": "shared"}
         place = past.place or await work.conversations.ensure(**where, user_id=person.id, now=now)
         thread = past.thread or {"from": contact.email, "name": contact.name, "subject": subject}
-        kind = OutgoingKind.OUTREACH
-        source = await say(work, place, person.id, text, now=now, kind=kind, thread=thread, item_id=item_id)
+        who: dict[str, Any] = {"organization_id": work.organization, "id": message_id, "conversation_id": place.id, "user_id": person.id}
+        what: dict[str, Any] = {"direction": "out", "kind": OutgoingKind.OUTREACH, "text": text, "details": {"thread": thread}}
+        message = Message(**who, **what, at=now, session_type=place.session_type)
+        await work.messages.add(message)
+        await work.outbox.say(message, channel=CHANNEL, delivered=False, now=now)
         await work.contacts.change(contact.id, last_written_at=now)
         told = f"Wrote to {contact.name}: {subject}"
-        await record(work, replace(errand, source_id=source), "mail.sent", told, now=now, contact_id=contact.id)
+        await record(work, replace(errand, source_id=message_id), "mail.sent", told, now=now, contact_id=contact.id)
         return f"On its way to {_named(contact)}."
 
     def _check(self, person: Person, contact: Contact) -> None:
@@ -158,7 +161,7 @@ class Outreach:
         """The words of a mail, by a model if one is well, else by code; and what was tried for them."""
         today = spoken_date(self._clock.now().astimezone(ZoneInfo(person.timezone)))
         system = self._words.format(owner=self._owner, date=today)
-        told = f"Write to {contact.name}{f' of {contact.company}' if contact.company else ''}. "
+        told = f"Write to “{contact.name}”{f' of “{contact.company}”' if contact.company else ''}. "
         told += f"It is about: {about}" if about else "They have not answered; ask kindly how things stand."
         told += "".join(f"\n\n<mail>\n{inert(cleaned(each[:EXCERPT]))}\n</mail>" for each in past.said[-MOST_MAILS:])
         try:

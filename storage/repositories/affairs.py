@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from sqlalchemy import bindparam as given
-from sqlalchemy import delete, select, update
+from sqlalchemy import and_, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.functions import count
 
@@ -69,8 +69,9 @@ _OPEN_TASKS = (
 _DUE = select(Task).where(ours(Task), Task.remind_at <= given("now"), Task.state == TaskState.OPEN).order_by(Task.remind_at, Task.id)
 _NEXT_REMINDER = select(Task.remind_at).where(ours(Task), Task.remind_at.is_not(None), Task.state == TaskState.OPEN)
 _MOVE_REMINDER = update(Task).where(ours(Task), Task.id == given("which"), Task.remind_at == given("was"), Task.state == TaskState.OPEN)
-_BY_EMAIL = select(Contact).where(ours(Contact), Contact.user_id == given("user"), Contact.email == given("address")).order_by(Contact.id)
-_WROTE_TO = update(Contact).where(ours(Contact), Contact.user_id == given("user"), Contact.email == given("address"))
+_IS_AT = and_(ours(Contact), Contact.user_id == given("user"), func.lower(Contact.email) == given("address"))
+_BY_EMAIL = select(Contact).where(_IS_AT).order_by(Contact.id)
+_WROTE_TO = update(Contact).where(_IS_AT)
 
 
 class Contacts(Affairs[Contact]):

@@ -153,15 +153,7 @@ class Outbox(Repository):
         await self._changes(_SHOW, item=item_id, channel_message_id=channel_message_id)
 
     async def promise(
-        self,
-        reply: Message,
-        *,
-        delivered: bool,
-        streamed: bool = False,
-        retried: bool = False,
-        shown_in: str | None = None,
-        now: datetime,
-        item_id: UUID | None = None,
+        self, reply: Message, *, delivered: bool, streamed: bool = False, retried: bool = False, shown_in: str | None = None, now: datetime
     ) -> bool:
         """The recorded reply will be delivered (or is, where recording delivers). Says whether it takes the place of a crashed stream.
 
@@ -175,13 +167,13 @@ class Outbox(Repository):
             seen = {"recovered": True} if retried else {}
             if (recovered := await self._value(_FINISH_STREAM, event=reply.reply_to, **values, **seen)) is not None:
                 return recovered
-        row = {"id": item_id or new_id(), "conversation_id": reply.conversation_id, "event_id": reply.reply_to, "created_at": now}
+        row = {"id": new_id() if reply.reply_to else reply.id, "conversation_id": reply.conversation_id, "event_id": reply.reply_to, "created_at": now}
         await self._insert(_ADD_ITEM, attempts=0, recovered=False, **row, **values)
         return False
 
-    async def say(self, message: Message, *, channel: str, delivered: bool, now: datetime, item_id: UUID | None = None) -> None:
-        """A recorded message will be delivered though nobody asked for it; the workers are woken by the commit."""
-        await self.promise(message, delivered=delivered, now=now, item_id=item_id)
+    async def say(self, message: Message, *, channel: str, delivered: bool, now: datetime) -> None:
+        """A recorded message will be delivered though nobody asked for it, under its own id; the workers are woken by the commit."""
+        await self.promise(message, delivered=delivered, now=now)
         self.to_send.append(ToSend(channel=channel, conversation_id=message.conversation_id, message_id=message.id))
 
     async def void(self, event_id: UUID, *, keeps: bool = False) -> UUID | None:

@@ -142,6 +142,7 @@ async def test_a_mail_of_the_household_makes_no_contact(database_url: str, tmp_p
 
 async def test_a_silent_contact_is_followed_up_in_their_thread_once_the_owner_agrees(office: Office):
     await office.writes("Shall we meet?")
+    office.app.clock.advance(seconds=60)
     await office.says("approve")
     office.app.clock.advance(seconds=timedelta(days=8).total_seconds())  # 14 to 2 days by the slider; 7 as it stands
     for _ in range(3):
@@ -313,6 +314,7 @@ async def test_a_day_is_as_long_as_the_clocks_make_it(office: Office, clock: Fak
 
 async def test_an_answer_ends_the_series_and_drops_what_waits(office: Office):
     await office.writes("Shall we meet?")
+    office.app.clock.advance(seconds=60)
     await office.says("approve")
     office.app.clock.advance(seconds=timedelta(days=8).total_seconds())
     await office.look()
