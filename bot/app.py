@@ -34,10 +34,11 @@ from bot.brain.reactive import Reactive
 from bot.config import BrainConfig, Config
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
-from bot.domain.errand import Tool
+from bot.domain.errand import Gate, Tool
 from bot.domain.message import OutgoingKind
 from bot.domain.ports import Adapter, Card, Door, Provider
 from bot.hub.auth import Auth
+from bot.hub.autonomy_commands import AutonomyCommands
 from bot.hub.commands import Commands
 from bot.hub.doctor import Doctor
 from bot.hub.feed import Feed
@@ -64,6 +65,7 @@ from bot.services.autonomy import Autonomy
 from bot.services.follow_ups import FollowUps
 from bot.services.gate import TOOL, LadderGate
 from bot.services.journal import Journal
+from bot.services.lessons import SUGGESTION, Lessons, run_suggestion
 from bot.services.notes import Notes
 from bot.services.outreach import OUTWARD_KINDS, Outreach, WriteMail
 from storage.database import Database
@@ -94,6 +96,7 @@ class App:
     server: Server
     doctor: Doctor
     drill: Drill
+    gate: Gate
     hub_token: str
     clock: Clock
     gaps: tuple[Gap, ...]
@@ -199,8 +202,11 @@ def build(
     mailbox = config.email.address if config.email.enabled or "email" in channels else ""
     outreach = Outreach(database=database, chain=chain, autonomy=autonomy, address=mailbox, owner=config.robbie.owner, clock=clock)
     at_hand[WriteMail.name] = WriteMail(outreach)
-    runners: dict[str, Runner] = {OutgoingKind.OUTREACH: outreach.send_approved}
+    runners: dict[str, Runner] = {SUGGESTION: run_suggestion, OutgoingKind.OUTREACH: outreach.send_approved}
     approvals = Approvals(database=database, clock=clock, runners=runners, doers={TOOL: gate.carry_out})
+    journal = Journal(database=database, clock=clock)
+    ladder = AutonomyCommands(autonomy=autonomy, journal=journal, database=database, clock=clock)
+    follow = FollowUpCommands(outreach=outreach, database=database, clock=clock)
     pairing = Pairing(database=database, owner=config.robbie.owner, timezone=config.robbie.timezone, clock=clock)
     notes = Notes(database=database, clock=clock)
     commands = Commands(
@@ -209,9 +215,10 @@ def build(
         notes=notes,
         approvals=approvals,
         pairing=pairing,
-        journal=Journal(database=database, clock=clock),
+        journal=journal,
         clock=clock,
-        families=[FollowUpCommands(outreach=outreach, database=database, clock=clock).table],
+        families=[ladder.table, follow.table],
+        plain=[ladder.plain],
     )
     hub = Hub(
         database=database,
@@ -256,6 +263,7 @@ def build(
         front=front,
         supervisor=supervisor,
     )
+    rounds = (approvals, Lessons(database=database, autonomy=autonomy), FollowUps(database=database, outreach=outreach, clock=clock))
     return App(
         config=config,
         database=database,
@@ -265,13 +273,14 @@ def build(
         hub=hub,
         front=front,
         supervisor=supervisor,
-        timekeeper=Timekeeper(rounds=(approvals, FollowUps(database=database, outreach=outreach, clock=clock)), clock=clock),
+        timekeeper=Timekeeper(rounds=rounds, clock=clock),
         doors=doors,
         pairing=pairing,
         auth=auth,
         server=server,
         doctor=Doctor(config=config, database=database, rungs=rungs, prices=prices, environ=environ, clock=clock, doors=doors),
         drill=drill,
+        gate=gate,
         hub_token=hub_token,
         clock=clock,
         gaps=gaps,

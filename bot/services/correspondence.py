@@ -45,8 +45,9 @@ def wants_no_mail(inbound: Inbound) -> bool:
 async def heard(work: UnitOfWork, inbound: Inbound, owner: Person, *, can_meet: bool, now: datetime) -> None:
     """Note what a mail from outside the household says of the owner's contacts, in the act that keeps it.
 
-    Whoever writes and may be answered (`can_meet`) is a contact, if their mail server vouches for them or they were one already; what
-    waited to go there is dropped. Robots say nothing of them, but for the report that a mail of ours cannot be delivered, which must name its id: only its reader knows.
+    Whoever writes is a contact: if they were one, or if they may be answered (`can_meet`) and their mail server vouches for them. What
+    waited to go there is dropped. Robots say nothing of anybody, but for the report that a mail of ours cannot be delivered; it must
+    name its id, which only its reader knows.
     """
     is_lost, is_stop = "lost" in inbound.thread, wants_no_mail(inbound)
     account, name = (await _lost_reader(work, inbound), "") if is_lost else (inbound.sender.account, inbound.sender.name)
@@ -105,6 +106,6 @@ async def _drop(work: UnitOfWork, user_id: UUID, contacts: Sequence[Contact], wh
     for each in await open_outreach(work, user_id):
         off = {"state": ProposalState.WITHDRAWN, "decided_at": now, "details": {**each.details, "off": why}}
         if each.details.get("contact") in to and (
-            await work.proposals.change(each.id, now=now, **off) or await work.proposals.settle(each.id, **off)
+            await work.proposals.change(each.id, now=now, **off) or await work.proposals.settle(each, **off)
         ):
             await tell(work, user_id, f"I have dropped “{each.title}”. {why}.", now=now)

@@ -82,9 +82,9 @@ class LadderGate:
     async def _propose(self, tool: Tool, arguments: BaseModel, errand: Errand) -> str:
         now, lines = self._clock.now(), [f"> {name}: {value}" for name, value in _fields(arguments)]
         doubt = ["*A text from outside may have asked for this.*"] if errand.is_untrusted else []
-        about = "\n\n".join(["\n".join(lines), *doubt, f"Why: {errand.why}"])
+        about = "\n\n".join(["\n".join(lines), *doubt, f"Why: {errand.why}. Shall I?"])
         details = {"tool": tool.name, "arguments": arguments.model_dump(mode="json")}
-        title = f"May I {_spoken(tool)}?"
+        title = _spoken(tool).capitalize()
         async with self._database.unit_of_work() as work:
             proposal = await propose(
                 work, errand, kind=TOOL, action=tool.kind, risk=tool.risk, title=title, about=about, details=details, now=now
