@@ -54,6 +54,7 @@ These always work, even when I cannot reach any model:
 
 - `/note` and some words keeps a note, `/notes` shows them
 - `/approve` shows what waits for your decision; `/autonomy` tells and sets what I may do without asking
+- `/follow Dana about the offer` drafts a mail, which is sent once you agree; `/follow stop Dana` has nobody write there
 - `/journal` shows what was done and why, `/undo` takes the last of it back; `/rate up` or `/rate down` tells me how the last answer was
 - `/link` joins another account of yours, on another channel
 - `/status` tells how I am

@@ -167,12 +167,8 @@ class Outbox(Repository):
             seen = {"recovered": True} if retried else {}
             if (recovered := await self._value(_FINISH_STREAM, event=reply.reply_to, **values, **seen)) is not None:
                 return recovered
-        row = {
-            "id": new_id() if reply.reply_to else reply.id,
-            "conversation_id": reply.conversation_id,
-            "event_id": reply.reply_to,
-            "created_at": now,
-        }
+        item_id = new_id() if reply.reply_to else reply.id
+        row = {"id": item_id, "conversation_id": reply.conversation_id, "event_id": reply.reply_to, "created_at": now}
         await self._insert(_ADD_ITEM, attempts=0, recovered=False, **row, **values)
         return False
 

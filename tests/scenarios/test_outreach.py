@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -307,6 +308,65 @@ async def test_a_day_is_as_long_as_the_clocks_make_it(office: Office, clock: Fak
     assert "used up" in await office.says(bob.buttons[0].command)
     clock.moment = began + timedelta(hours=hours)
     assert "On its way" in await office.says(joe.buttons[0].command)
+
+
+# The ladder
+
+
+@pytest.mark.parametrize(("level", "is_told"), [("do", False), ("tell", True)])
+async def test_what_the_ladder_leaves_to_robbie_goes_without_a_question(office: Office, level: str, is_told: bool):
+    await office.slider(1)
+    for name in ("ann", "bob"):
+        await office.knows(f"{name}@else", follow_up_at=MONDAY)
+    assert level in await office.says(f"/autonomy mail.follow_up {level}")
+    await office.look()
+    assert office.offered() == []
+    assert len(office.post.took) == 1, "no more than the day's measure"
+    assert office.chat.texts[-1].startswith("On its way") == is_told
+    assert await office.says("/follow bob about tea") == "I have drafted a mail to Bob (bob@else); it waits for your yes."
+
+
+async def test_a_model_may_have_a_mail_drafted_and_a_text_from_outside_only_proposed(office: Office):
+    await office.knows("bob@else")
+    tool = office.app.gate._find_tool("write_mail")
+    asked = tool.arguments(to="bob", about="the lease")
+    errand = Errand(person=office.owner, key="turn-1", why="you asked", actor="robbie")
+    for _ in range(2):
+        assert "Bob (bob@else)" in await office.app.gate.run(tool, asked, errand)
+    await settled(office)
+    [draft] = office.offered()
+    assert "On its way" in await office.says(draft.buttons[0].command)
+    await office.says("/autonomy mail.write do")
+    await office.app.gate.run(tool, asked, replace(errand, key="turn-2", is_untrusted=True))
+    assert len(office.post.took) == 1
+
+
+async def test_of_two_hubs_one_makes_the_days_round(postgres_url: str, tmp_path: Path, clock: FakeClock):
+    clock.moment = MONDAY
+    async with open_office(postgres_url, tmp_path, clock) as one, open_office(postgres_url, tmp_path, clock) as other:
+        for name in ("ann", "bob"):
+            await one.knows(f"{name}@else", follow_up_at=MONDAY)
+        await asyncio.gather(one.look(), other.look())
+        assert len(one.model.prompts) + len(other.model.prompts) == 2
+        async with one.app.database.reading() as work:
+            assert len(await work.proposals.waiting(one.owner.id, MONDAY)) == 2
+
+
+async def test_a_round_that_died_is_taken_up_and_offers_nobody_twice(office: Office, clock: FakeClock):
+    for name in ("ann", "bob"):
+        await office.knows(f"{name}@else", follow_up_at=MONDAY)
+    office.model.slow_at = "“Bob”"
+    office.model.hold()
+    dying = asyncio.create_task(office.look())
+    await until(lambda: len(office.model.prompts) == 2)
+    dying.cancel()
+    office.model.slow_at = ""
+    office.model.gate.set()
+    rounds = office.app.timekeeper._rounds
+    clock.advance(seconds=13 * 60)
+    rounds[-1]._me = "another process"
+    await office.look()
+    assert sorted(draft.text.split()[2] for draft in office.offered()) == ["Ann", "Bob"]
 
 
 # Stops
