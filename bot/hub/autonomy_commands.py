@@ -63,17 +63,15 @@ class AutonomyCommands:
 
     async def _shown(self, person: Person) -> Card:
         async with self._database.reading() as work:
-            standing = await self._autonomy.standing(work, person)
+            level, overrides = await self._autonomy.standing(work, person)
         alone, all_of_it = await self._autonomy.share_alone(person, self._clock.now() - MEASURED)
         share = f"{alone} of {all_of_it} ({100 * alone // all_of_it} %; the goal is {GOAL} %)" if all_of_it else "nothing yet"
-        told = [
-            f"**Autonomy: {standing.level}.** {MEANS[Level(standing.level)]} What a text from outside asks for, I always ask you about."
-        ]
-        told += [f"- {kind}: {word}" for kind, word in sorted(standing.overrides.items())]
+        told = [f"**Autonomy: {level}.** {MEANS[Level(level)]} What a text from outside asks for, I always ask you about."]
+        told += [f"- {kind}: {word}" for kind, word in sorted(overrides.items())]
         told += [f"\nHandled alone in the last {MEASURED.days} days: {share}."]
         if kinds := sorted(self._autonomy.kinds()):
             told += [f"\nOne kind can be set apart, such as `/autonomy {kinds[0]} ask` (or tell, do, default): {', '.join(kinds)}."]
-        steps = tuple(Button(label=step.title(), command=f"/autonomy {step}") for step in Level if step != standing.level)
+        steps = tuple(Button(label=step.title(), command=f"/autonomy {step}") for step in Level if step != level)
         return Card(text="\n".join(told), buttons=steps)
 
     async def _tell(self, question: Question, words: str) -> str:

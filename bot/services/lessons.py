@@ -94,10 +94,9 @@ class Lessons:
         """Propose what the history suggests, where that would change anything."""
         errand = Errand(person=person, key=f"lesson/{slot}/{kind}", why="how you decided lately", actor="robbie")
         risk, step = self._autonomy.kinds().get(kind), suggest(history)
-        standing = await self._autonomy.standing(work, person)
         if risk is None or step is None or (risk is Risk.OUTWARD and not person.is_owner):
             return
-        is_asked = decide(standing.level, standing.overrides, kind, risk, errand) is Verdict.ASK
+        is_asked = decide(*await self._autonomy.standing(work, person), kind, risk, errand) is Verdict.ASK
         if is_asked == (step is Verdict.TELL):
             counts = ", ".join(f"{history.count(each)} {each}" for each in Outcome if each in history)
             title = f"Do {kind} by myself from now on, and tell you" if is_asked else f"Ask you first about {kind} from now on"
