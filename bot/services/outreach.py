@@ -127,15 +127,15 @@ class Outreach:
         if used >= most:
             zone = ZoneInfo(person.timezone)
             at = datetime.combine(now.astimezone(zone).date() + timedelta(days=1), FIRST_THING, zone)
-            return Later(text=f"Today's {most} outreach mails are used up; this one goes tomorrow first thing.", at=at)
+            return Later(text=f"Today's measure of {most} is used up; this one goes tomorrow first thing.", at=at)
         if await work.activities.find_by_key(errand.key):
             return f"That went to {_named(contact)} already."
         past, message_id = await _past(work, contact), new_id()
         # a thread is named by its first mail, as the answer to that will name it
-        key = f"{contact.email}/<{message_id}@{self.address.rpartition('@')[2]}>"
+        key = f"{contact.email.lower()}/<{message_id}@{self.address.rpartition('@')[2]}>"
         where = {"channel": CHANNEL, "key": key, "session_type": "shared"}
         place = past.place or await work.conversations.ensure(**where, user_id=person.id, now=now)
-        thread = past.thread or {"from": contact.email, "name": contact.name, "subject": subject}
+        thread = past.thread or {"from": contact.email.lower(), "name": contact.name, "subject": subject}
         who: dict[str, Any] = {"organization_id": work.organization, "id": message_id, "conversation_id": place.id, "user_id": person.id}
         what: dict[str, Any] = {"direction": "out", "kind": OutgoingKind.OUTREACH, "text": text, "details": {"thread": thread}}
         message = Message(**who, **what, at=now, session_type=place.session_type)
@@ -152,7 +152,7 @@ class Outreach:
             raise ToolFailed(NO_MAIL)
         if not person.is_owner:
             raise ToolFailed("Mail goes out in the owner's name, so only the owner can have it written.")
-        if not contact.email:
+        if not _ADDRESS.fullmatch(contact.email):
             raise ToolFailed(f"I know no mail address of {contact.name}.")
         if why := contact.do_not_write:
             raise ToolFailed(f"{contact.name} is not to be written to ({why}). If you know better: `/follow again {contact.code}`")
@@ -233,14 +233,12 @@ async def _past(work: UnitOfWork, contact: Contact) -> Past:
         place = await work.conversations.find_by_id(message.conversation_id) if message else None
         if message is None or place is None or (place.channel, place.user_id) != (CHANNEL, contact.user_id):
             continue
-        if not place.key.startswith(f"{contact.email}/<"):
-            continue
+        told, is_theirs = (message.details or {}).get("thread", {}), place.key.startswith(f"{contact.email.lower()}/<")
         answer = await work.messages.find_reply(message.id) if message.direction == "in" else None
         said = [f"{contact.name if each.direction == 'in' else 'Robbie'} wrote:\n{each.text}" for each in (message, answer) if each]
-        past = replace(past, said=(*said, *past.said))
-        thread = (message.details or {}).get("thread", {})
-        if past.thread is None and thread.get("from") == contact.email:
-            past = replace(past, thread=thread, place=place)
+        past = replace(past, said=(*said, *past.said)) if is_theirs else past
+        if is_theirs and past.thread is None and told.get("from") == contact.email.lower():
+            past = replace(past, thread=told, place=place)
     return past
 
 

@@ -250,7 +250,7 @@ async def test_what_is_beyond_the_days_measure_goes_by_itself_the_next_morning_a
         await office.says(f"/follow {name} about tea")
     first, second = await approve_all(office)
     assert "On its way to Ann" in first
-    assert second == "Today's 1 outreach mails are used up; this one goes tomorrow first thing."
+    assert second == "Today's measure of 1 is used up; this one goes tomorrow first thing."
     clock.moment = MONDAY.replace(hour=23)  # past midnight in Berlin, and not yet morning
     await office.look()
     assert len(office.post.took) == 1
