@@ -17,7 +17,7 @@ import structlog
 from bot.domain.address import Person
 from bot.domain.clock import Clock
 from bot.domain.errand import Errand, Risk
-from bot.domain.errors import NotAllowed, StorageError, ToolFailed
+from bot.domain.errors import Conflict, NotAllowed, StorageError, ToolFailed
 from bot.domain.message import Button, OutgoingKind
 from bot.domain.ports import Card
 from bot.services.journal import record
@@ -227,16 +227,9 @@ class Approvals:
     async def _resume(self, proposal: Proposal, now: datetime) -> None:
         """Take it, where nobody else did, and tell what came of it."""
         taken = replace(proposal, run_at=now + LEASE)
-        try:
-            async with self._database.unit_of_work() as work:
-                if not await work.proposals.settle(proposal, run_at=taken.run_at):
-                    return
-                if taken.kind not in self._doers:
-                    await tell(work, taken.user_id, await self._run(work, taken, now), now=now)
-                    return
-        except (ToolFailed, NotAllowed) as error:
-            await self._settle(proposal, ProposalState.FAILED, _plain(error), is_asked=False)
-            return
+        async with self._database.unit_of_work() as work:
+            if not await work.proposals.settle(proposal, run_at=taken.run_at):
+                return
         await self._do(taken, is_asked=False)
 
     async def _run(self, work: UnitOfWork, proposal: Proposal, now: datetime) -> str:
@@ -244,14 +237,17 @@ class Approvals:
         if (runner := self._runners.get(proposal.kind)) is None:
             raise ToolFailed("I do not know any more how to do that.")
         came = await runner(work, proposal, now)
-        await work.proposals.settle(proposal, **({"run_at": came.at} if isinstance(came, Later) else {"state": ProposalState.DONE}))
+        if not await work.proposals.settle(proposal, **({"run_at": came.at} if isinstance(came, Later) else {"state": ProposalState.DONE})):
+            raise Conflict(f"proposal {proposal.code} was taken by somebody else meanwhile")
         return came.text if isinstance(came, Later) else came
 
     async def _do(self, proposal: Proposal, *, is_asked: bool) -> str:
-        """Do what is approved already, outside of any act; what came of it, which is also told where nobody asks for it."""
+        """Do what is approved already; what came of it, which is also told where nobody asks for it."""
         try:
             async with asyncio.timeout(RUN_SECONDS):
-                came, state = await self._doers[proposal.kind](proposal), ProposalState.DONE
+                if (doer := self._doers.get(proposal.kind)) is None:
+                    return await self._run_late(proposal)
+                came, state = await doer(proposal), ProposalState.DONE
         except (ToolFailed, NotAllowed) as error:
             came, state = _plain(error), ProposalState.FAILED
         except StorageError:
@@ -262,6 +258,13 @@ class Approvals:
                 return GOING_ON  # the round tries again when the lease has run out
             came, state = GIVEN_UP, ProposalState.FAILED
         return await self._settle(proposal, state, came, is_asked=is_asked)
+
+    async def _run_late(self, proposal: Proposal) -> str:
+        now = self._clock.now()
+        async with self._database.unit_of_work() as work:
+            said = await self._run(work, proposal, now)
+            await tell(work, proposal.user_id, said, now=now)
+        return said
 
     async def _settle(self, proposal: Proposal, state: ProposalState, came: str, *, is_asked: bool) -> str:
         async with self._database.unit_of_work() as work:

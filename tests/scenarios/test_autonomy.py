@@ -10,6 +10,7 @@ import pytest
 from bot.brain.reactive import IN_PRIVATE
 from bot.config import IdentityConfig, PersonConfig
 from bot.domain.message import Inbound, InboundKind, Outgoing
+from storage.models.decisions import ProposalState
 from tests.bot.services.tool_fakes import FakeTool, Words, errand_for
 from tests.scenarios.house import FakeDoor, House, open_house, until
 
@@ -93,3 +94,15 @@ async def test_the_share_handled_alone_is_told(house: House, chat: FakeDoor, too
         await house.app.gate.run(tool, MILK, errand_for(house.owner, f"q{number}"))
     await house.app.gate.run(tool, MILK, errand_for(house.owner, "q4", is_untrusted=True))
     assert "3 of 4 (75 %; the goal is 80 %)" in await writes(house, chat, "/autonomy")
+
+
+async def test_what_a_dead_hub_left_approved_is_done_by_the_clock_of_the_next(house: House, chat: FakeDoor, tool: FakeTool):
+    await writes(house, chat, "/autonomy assisted")
+    await house.app.gate.run(tool, MILK, errand_for(house.owner))
+    now = house.app.clock.now()
+    async with house.app.database.unit_of_work() as work:
+        (waiting,) = await work.proposals.waiting(house.owner.id, now)
+        await work.proposals.change(waiting.id, now=now, state=ProposalState.APPROVED, decided_at=now, run_at=now)
+    async with house.app.timekeeper:
+        await until(lambda: "Keep note: Kept: milk" in chat.texts)
+    assert len(tool.runs) == 1

@@ -166,6 +166,26 @@ async def test_what_its_runner_refuses_goes_on_waiting(stage: Stage):
         assert await work.notes.latest(stage.allan.id, limit=1) == []
 
 
+async def test_one_that_breaks_its_runner_keeps_no_other_from_being_done(stage: Stage):
+    answers: list[Exception | str] = ["Sent.", RuntimeError("FAKE")]
+
+    async def wait(work: UnitOfWork, proposal: Proposal, now: datetime) -> Later:
+        return Later(text="Later.", at=now)
+
+    async def run(work: UnitOfWork, proposal: Proposal, now: datetime) -> str:
+        if isinstance(came := answers.pop(), Exception):
+            raise came
+        return came
+
+    for words in ("Dear Dana", "Dear Bob"):
+        waits = Approvals(database=stage.database, clock=stage.clock, runners={"outreach": wait})
+        await waits.approve(person(stage.allan), await outreach(stage, words))
+    rooms = Approvals(database=stage.database, clock=stage.clock, runners={"outreach": run})
+    await rooms.look(stage.clock.now())
+    assert (await told(stage)).count("Sent.") == 1
+    assert answers == []
+
+
 async def test_what_has_no_words_cannot_be_edited_and_says_so(stage: Stage, approvals: Approvals):
     code = await outreach(stage, text="")
     for decide in (approvals.edit, approvals.approve):
