@@ -85,6 +85,7 @@ async def test_a_tone_that_changed_is_told_and_holds_though_the_older_lines_are_
     assert "something" not in [line.text for line in prompt.lines]
     assert WORDS["changed"] not in prompt.system
     assert "Tone: openly flirtatious" in prompt.fitted(context=8000, output=200).system
+    assert "Be flirtatious and focused" in prompt.fitted(context=700, output=200).system  # a small window has the brief words
 
 
 async def test_the_personal_tone_is_heard_in_the_owners_private_chat_alone(house: House, chat: FakeDoor, post: FakeDoor) -> None:
