@@ -99,7 +99,10 @@ class Commands:
         return next((command for plain in self._plain if (command := plain(text))), "")
 
     async def _undo(self, question: Question, words: str) -> str:
-        return await self._journal.undo(question.person)
+        told = await self._journal.undo(question.person)
+        if question.session_type is SessionType.PRIVATE:
+            return told
+        return f"{told.partition(':')[0].rstrip('.')}."  # what it was may be private
 
     async def _chosen(self, question: Question) -> str:
         """The command of the choice that a number or a word names, if choices were the last thing Robbie offered here."""

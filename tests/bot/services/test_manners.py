@@ -82,6 +82,18 @@ async def test_what_was_set_for_a_while_gives_way_to_what_was_before(clock: Fake
     assert await private(manners, allan) == "4/7/1 focused"
 
 
+async def test_what_holds_is_few_rows_however_often_it_was_set(stage: Stage, clock: FakeClock, manners: Manners, allan: Person) -> None:
+    for step in range(1, 10):
+        await manners.set(errand_of(allan), {"gandhi": str(step)})
+    await manners.set(errand_of(allan), {"gandhi": "10"}, expires_at=clock.now() + timedelta(hours=1))
+    async with stage.database.reading() as work:
+        assert [row.value for row in await work.settings.holding(allan.id, clock.now())] == ["9", "10"]
+    journal = Journal(database=stage.database, clock=clock)
+    await journal.undo(allan)
+    await journal.undo(allan)
+    assert await private(manners, allan) == "8/5/1 focused"
+
+
 async def test_normal_everywhere_is_normal_in_every_place(manners: Manners, allan: Person) -> None:
     await manners.set(errand_of(allan), {"gandhi": "9"}, context="email")
     await manners.set(errand_of(allan), {"gandhi": "8"})
