@@ -34,9 +34,10 @@ from bot.brain.reactive import Reactive
 from bot.config import BrainConfig, Config
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
-from bot.domain.errand import Tool
+from bot.domain.errand import Gate, Tool
 from bot.domain.ports import Adapter, Card, Door, Provider
 from bot.hub.auth import Auth
+from bot.hub.autonomy_commands import AutonomyCommands
 from bot.hub.commands import Commands
 from bot.hub.doctor import Doctor
 from bot.hub.feed import Feed
@@ -62,6 +63,7 @@ from bot.services.approvals import Approvals
 from bot.services.autonomy import Autonomy
 from bot.services.gate import TOOL, LadderGate
 from bot.services.journal import Journal
+from bot.services.lessons import SUGGESTION, Lessons, run_suggestion
 from bot.services.manners import SETTING, Manners, run_setting
 from bot.services.notes import Notes
 from bot.services.suggestions import Suggestions
@@ -95,6 +97,7 @@ class App:
     server: Server
     doctor: Doctor
     drill: Drill
+    gate: Gate
     hub_token: str
     clock: Clock
     gaps: tuple[Gap, ...]
@@ -197,10 +200,13 @@ def build(
         kinds=lambda: {tool.kind: tool.risk for tool in at_hand.values()},
     )
     gate = LadderGate(database=database, clock=clock, autonomy=autonomy, find_tool=at_hand.get)
-    approvals = Approvals(database=database, clock=clock, runners={SETTING: run_setting}, doers={TOOL: gate.carry_out})
+    approvals = Approvals(
+        database=database, clock=clock, runners={SUGGESTION: run_suggestion, SETTING: run_setting}, doers={TOOL: gate.carry_out}
+    )
+    journal = Journal(database=database, clock=clock)
+    ladder = AutonomyCommands(autonomy=autonomy, journal=journal, database=database, clock=clock)
     pairing = Pairing(database=database, owner=config.robbie.owner, timezone=config.robbie.timezone, clock=clock)
     notes = Notes(database=database, clock=clock)
-    journal = Journal(database=database, clock=clock)
     manners = Manners(database=database, clock=clock)
     manner_commands = MannerCommands(manners=manners, clock=clock)
     commands = Commands(
@@ -211,8 +217,8 @@ def build(
         pairing=pairing,
         journal=journal,
         clock=clock,
-        families=(manner_commands.table,),
-        plain=(manner_commands.plain,),
+        families=[ladder.table, manner_commands.table],
+        plain=[ladder.plain, manner_commands.plain],
     )
     hub = Hub(
         database=database,
@@ -237,6 +243,7 @@ def build(
         replies=config.email.replies,
         clock=clock,
     )
+    rounds = (approvals, Lessons(database=database, autonomy=autonomy), Suggestions(database=database, clock=clock))
     supervisor = Supervisor(doors=doors, reception=front, database=database, clock=clock, registry=registry)
     drill = Drill(chain=chain, brain_over=brain_over, database=database, clock=clock)
     hub_token = secrets.token_urlsafe(32)
@@ -266,7 +273,7 @@ def build(
         hub=hub,
         front=front,
         supervisor=supervisor,
-        timekeeper=Timekeeper(rounds=(approvals, Suggestions(database=database, clock=clock)), clock=clock),
+        timekeeper=Timekeeper(rounds=rounds, clock=clock),
         manners=manners,
         journal=journal,
         doors=doors,
@@ -275,6 +282,7 @@ def build(
         server=server,
         doctor=Doctor(config=config, database=database, rungs=rungs, prices=prices, environ=environ, clock=clock, doors=doors),
         drill=drill,
+        gate=gate,
         hub_token=hub_token,
         clock=clock,
         gaps=gaps,

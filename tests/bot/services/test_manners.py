@@ -143,5 +143,5 @@ async def test_where_others_read_along_nothing_private_is_set_or_told(manners: M
     await manners.set(errand_of(allan), {"gandhi": "9", "flirty": "9"})
     assert "between you and me" in (await manners.set(errand_of(allan, shared=True), {"gandhi": "3"}, context="private")).text
     told = (await manners.set(errand_of(allan, shared=True), {"gandhi": "3"}, context="channel")).text
-    assert told == "**Gandhi–Genghis 3, where others read along.**\n\n`/undo` takes it back."
+    assert told == "**Gandhi–Genghis 3, where others read along.**\n\nIn a private chat, `/undo` takes it back."
     assert await private(manners, allan) == "9/5/9 focused"
