@@ -25,6 +25,7 @@ _COUNTS = {
 } | {word: number for number, word in enumerate(_DATA["names"]["NUMBER"].split("|"), 1)}  # fmt: skip
 _STEPS = {"d": ("days", 1), "w": ("weeks", 1), "f": ("weeks", 2), "m": ("months", 1), "q": ("months", 3), "y": ("years", 1)}
 _RULES = {"h": "HOURLY", "d": "DAILY", "w": "WEEKLY", "f": "WEEKLY", "m": "MONTHLY", "q": "MONTHLY", "y": "YEARLY"}
+_NAMES_A_DAY = {"weekday", "written", "numeric", "slashed", "near", "monthday"}
 _LEAD, _GOES_ON, _ELSEWHERE = (re.compile(_DATA["around"][name]) for name in ("lead", "goes_on", "elsewhere"))
 
 
@@ -286,16 +287,16 @@ def read(text: str, start: int, reading: Reading) -> tuple[int, bool]:
 
 def _second_day(text: str, end: int, begin: int, reading: Reading) -> int:
     """Where a reading ends for which another day stands right behind: the same by another name (tomorrow, Wednesday), or a doubt."""
-    for kind, _, pattern, take in _table() if reading.day and not reading.rule and not reading.move else ():
-        if (
-            kind == "day"
-            and (found := pattern.match(text, begin))
-            and take in {"weekday", "written", "numeric", "slashed", "near", "monthday"}
-        ):
+    day = reading.day
+    if day is None or reading.rule or reading.move:
+        return end
+    for kind, _, pattern, take in _table():
+        found = pattern.match(text, begin) if kind == "day" and take in _NAMES_A_DAY else None
+        if found:
             other = Reading(now=reading.now, day_first=reading.day_first)
             _take(take, other, found, kind, "")
-            if other.day != reading.day:
-                reading.doubt = reading.doubt or f"Those are two days, and {_say(reading.day)} is one of them. Which do you mean?"
+            if other.day != day:
+                reading.doubt = reading.doubt or f"Those are two days, and {_say(day)} is one of them. Which do you mean?"
             return found.end()
     return end
 

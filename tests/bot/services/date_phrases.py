@@ -1,7 +1,8 @@
 """Phrases as people write them, with the date and time that a careful human reads in them: `ask` where they would ask, `-` for none.
 
 A line is `phrase => 2026-11-27 15:00`, `=> 2026-11-27` for a whole day, or with a rule behind it: `=> 2026-11-24 09:00 FREQ=DAILY`.
-Of the first 267 every third was held out while the grammar was made; the last table came later (docs/decisions/0009). `day_first` is not known unless a table says so.
+Of the first 267 every third was held out while the grammar was made; the last table came later (docs/decisions/0009).
+`day_first` is not known unless a table says so.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
-
 
 FIRST = 267
 
