@@ -47,6 +47,7 @@ from bot.hub.follow_up_commands import FollowUpCommands
 from bot.hub.home import RunningHub, announced, locked, make_folder
 from bot.hub.hub import Hub
 from bot.hub.identity import Directory
+from bot.hub.manner_commands import MannerCommands
 from bot.hub.metrics import TurnMetrics
 from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
@@ -66,8 +67,10 @@ from bot.services.follow_ups import FollowUps
 from bot.services.gate import TOOL, LadderGate
 from bot.services.journal import Journal
 from bot.services.lessons import SUGGESTION, Lessons, run_suggestion
+from bot.services.manners import SETTING, Manners, run_setting
 from bot.services.notes import Notes
 from bot.services.outreach import OUTWARD_KINDS, Outreach, WriteMail
+from bot.services.suggestions import Suggestions
 from storage.database import Database
 from storage.schema import Progress, SchemaStatus, upgrade
 
@@ -90,6 +93,8 @@ class App:
     front: Front
     supervisor: Supervisor
     timekeeper: Timekeeper
+    manners: Manners
+    journal: Journal
     doors: Sequence[Door]
     pairing: Pairing
     auth: Auth
@@ -202,13 +207,15 @@ def build(
     mailbox = config.email.address if config.email.enabled or "email" in channels else ""
     outreach = Outreach(database=database, chain=chain, autonomy=autonomy, address=mailbox, owner=config.robbie.owner, clock=clock)
     at_hand[WriteMail.name] = WriteMail(outreach)
-    runners: dict[str, Runner] = {SUGGESTION: run_suggestion, OutgoingKind.OUTREACH: outreach.send_approved}
+    runners: dict[str, Runner] = {SUGGESTION: run_suggestion, SETTING: run_setting, OutgoingKind.OUTREACH: outreach.send_approved}
     approvals = Approvals(database=database, clock=clock, runners=runners, doers={TOOL: gate.carry_out})
     journal = Journal(database=database, clock=clock)
     ladder = AutonomyCommands(autonomy=autonomy, journal=journal, database=database, clock=clock)
     follow = FollowUpCommands(outreach=outreach, database=database, clock=clock)
     pairing = Pairing(database=database, owner=config.robbie.owner, timezone=config.robbie.timezone, clock=clock)
     notes = Notes(database=database, clock=clock)
+    manners = Manners(database=database, clock=clock)
+    manner_commands = MannerCommands(manners=manners, clock=clock)
     commands = Commands(
         database=database,
         reactive=reactive,
@@ -217,8 +224,8 @@ def build(
         pairing=pairing,
         journal=journal,
         clock=clock,
-        families=[ladder.table, follow.table],
-        plain=[ladder.plain],
+        families=[ladder.table, follow.table, manner_commands.table],
+        plain=[ladder.plain, manner_commands.plain],
     )
     hub = Hub(
         database=database,
@@ -243,6 +250,7 @@ def build(
         replies=config.email.replies,
         clock=clock,
     )
+    rounds = (approvals, Lessons(database=database, autonomy=autonomy), Suggestions(database=database, clock=clock))
     supervisor = Supervisor(doors=doors, reception=front, database=database, clock=clock, registry=registry)
     drill = Drill(chain=chain, brain_over=brain_over, database=database, clock=clock)
     hub_token = secrets.token_urlsafe(32)
@@ -274,6 +282,8 @@ def build(
         front=front,
         supervisor=supervisor,
         timekeeper=Timekeeper(rounds=rounds, clock=clock),
+        manners=manners,
+        journal=journal,
         doors=doors,
         pairing=pairing,
         auth=auth,

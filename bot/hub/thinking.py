@@ -377,6 +377,7 @@ def _question(asked: Asked) -> Question:
         is_late=_is_late(asked.event),
         quoted=asked.details.get("quoted", ""),
         writer=_writer(asked) if asked.is_by_stranger else "",
+        channel=asked.event.channel,
     )
 
 
@@ -400,6 +401,7 @@ def _reply(asked: Asked, turn: Turn, *, id: UUID, at: datetime) -> Message:
         at=at,
         session_type=question.session_type,
         reply_to=question.id,
+        personality=turn.personality or None,
         details={
             "tier": turn.tier,
             "level": turn.level,
