@@ -28,15 +28,18 @@ from bot.brain.context import ContextBuilder
 from bot.brain.drill import Drill
 from bot.brain.health import BreakerState, HealthBoard
 from bot.brain.levels import Gap, find_gaps, make_rungs
+from bot.brain.mcp_tools import McpTools
 from bot.brain.pricing import Prices, Rate
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
+from bot.brain.tools import Toolbox
 from bot.config import BrainConfig, Config
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
 from bot.domain.errand import Gate, Tool
 from bot.domain.message import OutgoingKind
 from bot.domain.ports import Adapter, Card, Door, Provider
+from bot.domain.schedule import Round
 from bot.hub.auth import Auth
 from bot.hub.autonomy_commands import AutonomyCommands
 from bot.hub.commands import Commands
@@ -95,6 +98,7 @@ class App:
     timekeeper: Timekeeper
     manners: Manners
     journal: Journal
+    mcp: McpTools
     doors: Sequence[Door]
     pairing: Pairing
     auth: Auth
@@ -149,7 +153,7 @@ class App:
 
     async def __aexit__(self, *_: object) -> None:
         """Let go of models, channels and data."""
-        closing: list[Provider | Door] = [*(rung.provider for rung in self.chain.rungs), *self.doors]
+        closing: list[Provider | Door | McpTools] = [*(rung.provider for rung in self.chain.rungs), *self.doors, self.mcp]
         await asyncio.gather(*(each.close() for each in closing), return_exceptions=True)
         await self.database.close()
 
@@ -186,8 +190,8 @@ def build(
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
     offline = OfflineRung(database=database)
 
-    def brain_over(chain: FallbackChain) -> Brain:
-        return Brain(reactive=reactive, context=context, chain=chain, offline=offline)
+    def brain_over(chain: FallbackChain, toolbox: Toolbox | None = None) -> Brain:
+        return Brain(reactive=reactive, context=context, chain=chain, offline=offline, toolbox=toolbox)
 
     door = WebAdapter()
     registry = CollectorRegistry()
@@ -195,18 +199,23 @@ def build(
     channels: dict[str, Adapter] = {CONSOLE: door} | {adapter.channel: adapter for adapter in (door, *adapters, *doors)}
     folder = config.robbie.data_dir / "attachments"
     files = Files(database=database, doors={each.channel: each for each in doors}, folder=folder)
-    at_hand = {tool.name: tool for tool in tools}
+    mcp, at_hand = McpTools(config.tools.mcp), {tool.name: tool for tool in tools}
+
+    async def find_tool(name: str) -> Tool | None:
+        return at_hand.get(name) or await mcp.find(name)
+
     autonomy = Autonomy(
         database=database,
         clock=clock,
         level=config.autonomy.level,
         overrides=config.autonomy.overrides,
-        kinds=lambda: {tool.kind: tool.risk for tool in at_hand.values()} | OUTWARD_KINDS,
+        kinds=lambda: {**mcp.kinds(), **{tool.kind: tool.risk for tool in at_hand.values()}, **OUTWARD_KINDS},
     )
-    gate = LadderGate(database=database, clock=clock, autonomy=autonomy, find_tool=at_hand.get)
+    gate = LadderGate(database=database, clock=clock, autonomy=autonomy, find_tool=find_tool)
     mailbox = config.email.address if config.email.enabled or "email" in channels else ""
     outreach = Outreach(database=database, chain=chain, autonomy=autonomy, address=mailbox, owner=config.robbie.owner, clock=clock)
     at_hand[WriteMail.name] = WriteMail(outreach)
+    toolbox = Toolbox(tools=tuple(at_hand.values()), gate=gate, database=database, mcp=mcp)
     runners: dict[str, Runner] = {SUGGESTION: run_suggestion, SETTING: run_setting, OutgoingKind.OUTREACH: outreach.send_approved}
     approvals = Approvals(database=database, clock=clock, runners=runners, doers={TOOL: gate.carry_out})
     journal = Journal(database=database, clock=clock)
@@ -229,7 +238,7 @@ def build(
     )
     hub = Hub(
         database=database,
-        brain=brain_over(chain),
+        brain=brain_over(chain, toolbox),
         commands=commands,
         adapters=channels,
         feed=Feed(),
@@ -250,7 +259,6 @@ def build(
         replies=config.email.replies,
         clock=clock,
     )
-    rounds = (approvals, Lessons(database=database, autonomy=autonomy), Suggestions(database=database, clock=clock))
     supervisor = Supervisor(doors=doors, reception=front, database=database, clock=clock, registry=registry)
     drill = Drill(chain=chain, brain_over=brain_over, database=database, clock=clock)
     hub_token = secrets.token_urlsafe(32)
@@ -271,7 +279,12 @@ def build(
         front=front,
         supervisor=supervisor,
     )
-    rounds = (approvals, Lessons(database=database, autonomy=autonomy), FollowUps(database=database, outreach=outreach, clock=clock))
+    rounds: tuple[Round, ...] = (
+        approvals,
+        Lessons(database=database, autonomy=autonomy),
+        FollowUps(database=database, outreach=outreach, clock=clock),
+        Suggestions(database=database, clock=clock),
+    )
     return App(
         config=config,
         database=database,
@@ -284,11 +297,12 @@ def build(
         timekeeper=Timekeeper(rounds=rounds, clock=clock),
         manners=manners,
         journal=journal,
+        mcp=mcp,
         doors=doors,
         pairing=pairing,
         auth=auth,
         server=server,
-        doctor=Doctor(config=config, database=database, rungs=rungs, prices=prices, environ=environ, clock=clock, doors=doors),
+        doctor=Doctor(config=config, database=database, rungs=rungs, prices=prices, environ=environ, clock=clock, doors=doors, mcp=mcp),
         drill=drill,
         gate=gate,
         hub_token=hub_token,
