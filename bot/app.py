@@ -37,16 +37,20 @@ from bot.config import BrainConfig, Config
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
 from bot.domain.errand import Gate, Tool
+from bot.domain.message import OutgoingKind
 from bot.domain.ports import Adapter, Card, Door, Provider
+from bot.domain.schedule import Round
 from bot.hub.auth import Auth
 from bot.hub.autonomy_commands import AutonomyCommands
 from bot.hub.commands import Commands
 from bot.hub.doctor import Doctor
 from bot.hub.feed import Feed
 from bot.hub.files import Files
+from bot.hub.follow_up_commands import FollowUpCommands
 from bot.hub.home import RunningHub, announced, locked, make_folder
 from bot.hub.hub import Hub
 from bot.hub.identity import Directory
+from bot.hub.manner_commands import MannerCommands
 from bot.hub.metrics import TurnMetrics
 from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
@@ -60,12 +64,16 @@ from bot.palace.operations import Operations
 from bot.palace.pages import Pages
 from bot.palace.transcript import Transcripts
 from bot.palace.view import View
-from bot.services.approvals import Approvals
+from bot.services.approvals import Approvals, Runner
 from bot.services.autonomy import Autonomy
+from bot.services.follow_ups import FollowUps
 from bot.services.gate import TOOL, LadderGate
 from bot.services.journal import Journal
 from bot.services.lessons import SUGGESTION, Lessons, run_suggestion
+from bot.services.manners import SETTING, Manners, run_setting
 from bot.services.notes import Notes
+from bot.services.outreach import OUTWARD_KINDS, Outreach, WriteMail
+from bot.services.suggestions import Suggestions
 from storage.database import Database
 from storage.schema import Progress, SchemaStatus, upgrade
 
@@ -88,6 +96,8 @@ class App:
     front: Front
     supervisor: Supervisor
     timekeeper: Timekeeper
+    manners: Manners
+    journal: Journal
     mcp: McpTools
     doors: Sequence[Door]
     pairing: Pairing
@@ -199,15 +209,22 @@ def build(
         clock=clock,
         level=config.autonomy.level,
         overrides=config.autonomy.overrides,
-        kinds=lambda: {**mcp.kinds(), **{tool.kind: tool.risk for tool in at_hand.values()}},
+        kinds=lambda: {**mcp.kinds(), **{tool.kind: tool.risk for tool in at_hand.values()}, **OUTWARD_KINDS},
     )
     gate = LadderGate(database=database, clock=clock, autonomy=autonomy, find_tool=find_tool)
-    toolbox = Toolbox(tools=tools, gate=gate, database=database, mcp=mcp)
-    approvals = Approvals(database=database, clock=clock, runners={SUGGESTION: run_suggestion}, doers={TOOL: gate.carry_out})
+    mailbox = config.email.address if config.email.enabled or "email" in channels else ""
+    outreach = Outreach(database=database, chain=chain, autonomy=autonomy, address=mailbox, owner=config.robbie.owner, clock=clock)
+    at_hand[WriteMail.name] = WriteMail(outreach)
+    toolbox = Toolbox(tools=tuple(at_hand.values()), gate=gate, database=database, mcp=mcp)
+    runners: dict[str, Runner] = {SUGGESTION: run_suggestion, SETTING: run_setting, OutgoingKind.OUTREACH: outreach.send_approved}
+    approvals = Approvals(database=database, clock=clock, runners=runners, doers={TOOL: gate.carry_out})
     journal = Journal(database=database, clock=clock)
     ladder = AutonomyCommands(autonomy=autonomy, journal=journal, database=database, clock=clock)
+    follow = FollowUpCommands(outreach=outreach, database=database, clock=clock)
     pairing = Pairing(database=database, owner=config.robbie.owner, timezone=config.robbie.timezone, clock=clock)
     notes = Notes(database=database, clock=clock)
+    manners = Manners(database=database, clock=clock)
+    manner_commands = MannerCommands(manners=manners, clock=clock)
     commands = Commands(
         database=database,
         reactive=reactive,
@@ -216,8 +233,8 @@ def build(
         pairing=pairing,
         journal=journal,
         clock=clock,
-        families=[ladder.table],
-        plain=[ladder.plain],
+        families=[ladder.table, follow.table, manner_commands.table],
+        plain=[ladder.plain, manner_commands.plain],
     )
     hub = Hub(
         database=database,
@@ -262,6 +279,12 @@ def build(
         front=front,
         supervisor=supervisor,
     )
+    rounds: tuple[Round, ...] = (
+        approvals,
+        Lessons(database=database, autonomy=autonomy),
+        FollowUps(database=database, outreach=outreach, clock=clock),
+        Suggestions(database=database, clock=clock),
+    )
     return App(
         config=config,
         database=database,
@@ -271,7 +294,9 @@ def build(
         hub=hub,
         front=front,
         supervisor=supervisor,
-        timekeeper=Timekeeper(rounds=(approvals, Lessons(database=database, autonomy=autonomy)), clock=clock),
+        timekeeper=Timekeeper(rounds=rounds, clock=clock),
+        manners=manners,
+        journal=journal,
         mcp=mcp,
         doors=doors,
         pairing=pairing,

@@ -68,8 +68,8 @@ def estimate_tokens(text: str) -> int:
 class Question:
     """A stored message that wants an answer; `id` is the message's. `is_late` if the offline rung has answered it already.
 
-    `quoted` is what it was written below. `writer` is set where somebody wrote it for whom nobody vouches: then `person` is whom Robbie
-    reads it for, its words are material, and nothing private may be in the answer.
+    `quoted` is what it was written below, `channel` where. `writer` is set where somebody wrote it for whom nobody vouches: then `person`
+    is whom Robbie reads it for, its words are material, and nothing private may be in the answer.
     """
 
     id: UUID
@@ -82,6 +82,7 @@ class Question:
     quoted: str = ""
     attachments: tuple[Attachment, ...] = ()
     writer: str = ""
+    channel: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,13 +132,15 @@ class Prompt:
     """What a model is asked: standing words first and unchanging, so that a prefix cache holds; the question last.
 
     `brief_system` says the same in fewer words, for a small model for which every token of prompt is a wait; `tool_system` stands in for
-    `system` where `tools` may be used. Calls and their results come after the question that they are for.
+    `system` where `tools` may be used. Calls and their results come after the question that they are for. `personality` is how Robbie is
+    set in it.
     """
 
     system: str
     brief_system: str
     lines: tuple[Line, ...]
     max_output_tokens: int = 0
+    personality: str = ""
     tool_system: str = ""
     tools: tuple[ToolSpec, ...] = ()
 
@@ -316,7 +319,8 @@ class Completion:
 class Turn:
     """One answered message. `queued` asks the hub to answer again, for real, when a level is back.
 
-    `over_budget` says that the day's allowance ruled out a level which would have been asked; `buttons` stand under the text.
+    `over_budget` says that the day's allowance ruled out a level which would have been asked; `buttons` stand under the text;
+    `personality` is how Robbie was set where a model said it.
     """
 
     text: str
@@ -334,6 +338,7 @@ class Turn:
     queued: bool = False
     over_budget: bool = False
     buttons: tuple[Button, ...] = ()
+    personality: str = ""
 
     @property
     def offline(self) -> bool:
