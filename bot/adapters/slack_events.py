@@ -13,9 +13,10 @@ from typing import Any
 from bot.domain.address import Address, Sender, SessionType
 from bot.domain.clock import new_id
 from bot.domain.message import Attachment, Inbound, InboundKind
+from bot.domain.vocabulary import WORDS
 
 CHANNEL = "slack"
-COMMANDS = ("robbie", "note", "notes", "approve", "reject", "edit", "link", "pair", "rate")
+COMMANDS = ("robbie", *(name for name, word in WORDS.items() if word.on_slack))
 """The slash commands of the manifest; every other one is a word after /robbie."""
 EDIT_VIEW = "edit"
 """The callback of the modal in which the words of a proposal are changed."""

@@ -32,6 +32,7 @@ from bot.domain.clock import Clock
 from bot.domain.errors import AdapterError, ChannelRefused, ChannelUnavailable, DeliveryRejected, StorageUnavailable
 from bot.domain.message import Inbound, InboundKind
 from bot.domain.ports import Reception
+from bot.domain.vocabulary import adjusts
 from bot.hub.server import open_to_all
 from storage.database import Database
 
@@ -198,7 +199,7 @@ class Hearing:
                 self._errand(ear, self._open_modal(ear, workspace, placed, body, draft))
                 return
             await ear.reception.receive(placed)
-        if placed.kind is InboundKind.ACTION and body.get("type") == "block_actions":
+        if placed.kind is InboundKind.ACTION and body.get("type") == "block_actions" and not adjusts(placed.text):
             self._errand(ear, self._mark_pressed(ear, workspace, placed.sender, body))
 
     async def _placed(self, inbound: Inbound, *, is_called: bool) -> Inbound | None:

@@ -236,7 +236,8 @@ class Completion:
 class Turn:
     """One answered message. `queued` asks the hub to answer again, for real, when a level is back.
 
-    `over_budget` says that the day's allowance ruled out a level which would have been asked; `buttons` stand under the text.
+    `over_budget` says that the day's allowance ruled out a level which would have been asked; `buttons` stand under the text, which
+    `replaces` the message of the button that was pressed, where there is one.
     """
 
     text: str
@@ -254,6 +255,7 @@ class Turn:
     queued: bool = False
     over_budget: bool = False
     buttons: tuple[Button, ...] = ()
+    replaces: bool = False
 
     @property
     def offline(self) -> bool:

@@ -192,7 +192,7 @@ class Thinkers:
                 delivered=self._outbox.pulls(event.channel),
                 streamed=stream.is_promised,
                 retried=(event.attempts > 1 and not stream.is_open) or stream.is_doubtful,
-                shown_in=stream.shown_in,
+                shown_in=stream.shown_in or _pressed(asked, turn),
                 now=now,
             )
             await work.messages.add(reply)
@@ -384,6 +384,11 @@ def _writer(asked: Asked) -> str:
     return one_line(f"{sender.get('name', '')} <{sender.get('account', '')}>, about: {subject or 'nothing in particular'}")
 
 
+def _pressed(asked: Asked, turn: Turn) -> str | None:
+    """The channel's message whose button was pressed, where the turn takes its place."""
+    return asked.details.get("target") if turn.replaces else None
+
+
 def _reply(asked: Asked, turn: Turn, *, id: UUID, at: datetime) -> Message:
     """The row of a reply; `details` is what `ask --json` tells."""
     question = asked.message
@@ -410,5 +415,6 @@ def _reply(asked: Asked, turn: Turn, *, id: UUID, at: datetime) -> Message:
             "cost_usd": turn.cost_usd,
             "offline": turn.offline,
         }
-        | ({"buttons": [[button.label, button.command] for button in turn.buttons]} if turn.buttons else {}),
+        | ({"buttons": [[button.label, button.command] for button in turn.buttons]} if turn.buttons else {})
+        | ({"replaces": pressed} if (pressed := _pressed(asked, turn)) else {}),
     )

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application
 from pydantic import SecretStr
 
-from bot.adapters.telegram import MENU, TelegramAdapter
+from bot.adapters.telegram import TelegramAdapter
 from bot.config import TelegramConfig
 from bot.domain.address import Address, Sender, SessionType
 from bot.domain.clock import new_id
@@ -24,6 +24,7 @@ from bot.domain.errors import AdapterError, ChannelRefused, ChannelUnavailable, 
 from bot.domain.finding import Status
 from bot.domain.message import Attachment, Button, Inbound, InboundKind, Outgoing, OutgoingKind
 from bot.domain.ports import Card, Door
+from bot.domain.vocabulary import WORDS
 from bot.hub.owner import name_myself
 from storage.database import Database
 from tests.bot.adapters.fake_telegram import (
@@ -180,7 +181,7 @@ async def test_polling_begins_with_no_webhook_and_a_menu(door: TelegramAdapter, 
     async with listening(door, FakeReception()):
         await telegram.until("getUpdates")
     assert [name for name, _ in telegram.calls][:4] == ["getMe", "setMyCommands", "deleteWebhook", "getUpdates"]
-    assert [each["command"] for each in telegram.asked("setMyCommands")[0]["commands"]] == list(MENU)
+    assert [each["command"] for each in telegram.asked("setMyCommands")[0]["commands"]] == list(WORDS)
     assert "drop_pending_updates" not in telegram.asked("deleteWebhook")[0]
 
 
