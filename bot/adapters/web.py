@@ -31,8 +31,8 @@ class WebAdapter:
     def to_inbound(self, person: Person, address: Address, *, text: str, external_id: str, at: datetime, target: str = "") -> Inbound:
         """What *person* wrote in the page or sent to the API; with a *target*, the button that was pressed under that message."""
         sender = Sender(channel=self.channel, account=str(person.id), name=person.name)
-        what = {"external_id": external_id, "text": text, "at": at, "target": target}
-        return Inbound(id=new_id(), address=address, sender=sender, kind=InboundKind.ACTION if target else InboundKind.MESSAGE, **what)
+        kind = InboundKind.ACTION if target else InboundKind.MESSAGE
+        return Inbound(id=new_id(), address=address, sender=sender, external_id=external_id, text=text, at=at, kind=kind, target=target)
 
     async def send(self, outgoing: Outgoing) -> Sent:
         """The recorded row is the delivery."""
