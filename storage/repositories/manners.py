@@ -37,10 +37,10 @@ class Settings(Repository):
     """Sliders, moods and habits: every change is a row of its own."""
 
     async def add(self, **values: Any) -> UUID:
-        """Keep a change; the values are the columns of `PersonalitySetting`. Returns its id."""
-        made = new_id()
-        await self._insert(_ADD, id=made, **values)
-        return made
+        """Keep a change; the values are the columns of `PersonalitySetting`, an `id` where it is known before. Returns its id."""
+        row = {"id": new_id(), **values}
+        await self._insert(_ADD, **row)
+        return UUID(str(row["id"]))
 
     async def holding(self, user_id: UUID, now: datetime) -> Sequence[PersonalitySetting]:
         """What is neither void nor expired, oldest first: the last of a name and context holds."""
