@@ -52,12 +52,14 @@ from bot.hub.supervisor import Supervisor
 from bot.hub.timekeeper import Timekeeper
 from bot.palace.api import Api
 from bot.palace.assets import Assets
+from bot.palace.manners import MannersApi
 from bot.palace.operations import Operations
 from bot.palace.pages import Pages
 from bot.palace.transcript import Transcripts
 from bot.palace.view import View
 from bot.services.approvals import Approvals
 from bot.services.journal import Journal
+from bot.services.manners import Manners
 from bot.services.notes import Notes
 from storage.database import Database
 from storage.schema import Progress, SchemaStatus, upgrade
@@ -324,6 +326,7 @@ def _server(
     view = View(assets=assets, markdown=to_html, last_block=last_block, clock=clock)
     transcripts = Transcripts(database=database, door=door, clock=clock)
     patience = config.brain.turn_seconds * 4
+    manners = MannersApi(manners=Manners(database=database, clock=clock), journal=Journal(database=database, clock=clock), clock=clock)
     api = Api(hub=hub, auth=auth, door=door, transcripts=transcripts, clock=clock, patience_seconds=patience)
 
     async def attention(person: Person) -> tuple[Sequence[str], Sequence[Card]]:
@@ -335,7 +338,7 @@ def _server(
         host=config.web.host,
         port=config.web.port,
         public_url=config.web.public_url,
-        routes=[*auth.routes, *api.routes, *pages.routes, *assets.routes, *operations.routes, *channel_routes],
+        routes=[*auth.routes, *api.routes, *manners.routes, *pages.routes, *assets.routes, *operations.routes, *channel_routes],
         middlewares=[auth.middleware],
         readiness=readiness,
         problem_page=view.problem,
