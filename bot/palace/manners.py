@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid5
@@ -111,7 +110,8 @@ def _held(standing: Standing, person: Person) -> dict[str, Any]:
 
 def _steps(name: str) -> list[str]:
     """What each step of a slider means in figures."""
-    steps = [replace(Personality(), **{name: step}) for step in range(LEFT, RIGHT + 1)]
+    values: list[dict[str, Any]] = [{name: step} for step in range(LEFT, RIGHT + 1)]
+    steps = [Personality(**each) for each in values]
     return [", ".join(f"{getattr(step, figure)} {label}" for figure, label in FIGURES[name].items()) for step in steps]
 
 
