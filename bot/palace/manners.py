@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 
 from bot.brain.personality import CONTEXTS, EVERYWHERE, FIGURES, LEFT, MOODS, RIGHT, SLIDERS, Personality
+from bot.brain.tone import WORDS
 from bot.domain.address import Person
 from bot.domain.clock import Clock, new_id
 from bot.domain.errand import Errand
@@ -109,7 +110,9 @@ def _held(standing: Standing, person: Person) -> dict[str, Any]:
 
 
 def _steps(name: str) -> list[str]:
-    """What each step of a slider means in figures."""
+    """What each step of a slider means: in figures, or the word for a tone."""
+    if not FIGURES[name]:
+        return [[word for begins, word, _ in WORDS["tone"] if begins <= step][-1] for step in range(LEFT, RIGHT + 1)]
     values: list[dict[str, Any]] = [{name: step} for step in range(LEFT, RIGHT + 1)]
     steps = [Personality(**each) for each in values]
     return [", ".join(f"{getattr(step, figure)} {label}" for figure, label in FIGURES[name].items()) for step in steps]
