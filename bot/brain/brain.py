@@ -61,7 +61,7 @@ class Brain:
             completion = await self._chain.complete(prompt, listener=watch if listener else None, event_id=question.id, seconds=seconds)
         except AllLevelsFailed as failure:
             return await self._make_do(question, failure, task_type, watch)
-        return _turn_of(completion, question, task_type)
+        return replace(_turn_of(completion, question, task_type), personality=prompt.personality)
 
     async def _make_do(self, question: Question, failure: AllLevelsFailed, task_type: TaskType, watch: _Watch) -> Turn:
         """The last rung; what a broken stream showed is replaced by it."""

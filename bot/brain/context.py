@@ -9,6 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from bot.brain.personality import Personality, is_intimate_tone, personality_of
+from bot.brain.tone import brief_words, context_of, standing_words
 from bot.domain.address import SessionType
 from bot.domain.clock import Clock
 from bot.domain.message import Attachment
@@ -40,11 +42,19 @@ class ContextBuilder:
         self._stranger = (PROMPTS / "stranger.md").read_text("utf-8").strip()
 
     async def build(self, question: Question) -> Prompt:
-        """The prompt for *question*. Its standing words change once a day, so that a prefix cache holds. Raises StorageUnavailable."""
+        """The prompt for *question*. Its standing words change once a day, and with what its person sets, so that a prefix cache holds.
+
+        How Robbie is set stands in every prompt, however few lines of the conversation are left. Raises StorageUnavailable.
+        """
         if question.writer:
             return self._for_stranger(question)
         elsewhere: list[Exchange] = []
+        context = context_of(question.channel, question.session_type)
+        is_private_chat = context == "private"
         async with self._database.reading() as work:
+            personality = await personality_of(
+                work, question.person, context=context, now=self._clock.now(), is_private_chat=is_private_chat
+            )
             where = question.conversation_id, question.session_type
             exchanges = await work.messages.exchanges(*where, limit=HISTORY_EXCHANGES, before=question.id)
             if question.session_type is SessionType.PRIVATE:  # nothing private is said where others read along
@@ -55,23 +65,33 @@ class ContextBuilder:
                     since=self._clock.now() - ELSEWHERE_LIFE,
                     before=question.id,
                 )
+        if not (is_private_chat and question.person.is_owner):  # what was said in another tone is not even shown
+            exchanges, elsewhere = ([one for one in some if not is_intimate_tone(one.personality)] for some in (exchanges, elsewhere))
+        earlier = {exchange.personality for exchange in (*elsewhere, *exchanges)}
         history = to_lines(exchanges)
         if len(exchanges) == HISTORY_EXCHANGES:
             history = steady(history)
         lines = (*to_lines(elsewhere), *history, Line(role=Role.USER, text=_with_material(question)))
-        return Prompt(system=self._fill(self._system, question), brief_system=self._fill(self._brief, question), lines=lines)
+        return Prompt(
+            system=self._fill(self._system, question, standing_words(personality, earlier)),
+            brief_system=self._fill(self._brief, question, brief_words(personality)),
+            lines=lines,
+            personality=str(personality),
+        )
 
     def _for_stranger(self, question: Question) -> Prompt:
         """What somebody wrote for whom nobody vouches, as material; nothing else is told to who reads it."""
         system = self._fill(self._stranger, question)
         mail = _inert(f"From: {question.writer}\n\n{_with_material(question)}")
         text = f"<mail>\n{mail}\n</mail>\n\nDraft the reply to this mail."
-        return Prompt(system=system, brief_system=system, lines=(Line(role=Role.USER, text=text),))
+        lines = (Line(role=Role.USER, text=text),)
+        return Prompt(system=system, brief_system=system, lines=lines, personality=str(Personality()))
 
-    def _fill(self, words: str, question: Question) -> str:
+    def _fill(self, words: str, question: Question, manner: str = "") -> str:
         person = question.person
         today = self._clock.now().astimezone(ZoneInfo(person.timezone))
-        return printable(words.format(owner=self._owner, person=person.name, date=spoken_date(today), timezone=person.timezone))
+        names = {"owner": self._owner, "person": person.name}
+        return printable(words.format(**names, date=spoken_date(today), timezone=person.timezone, manner=manner))
 
 
 def to_lines(exchanges: Iterable[Exchange]) -> tuple[Line, ...]:

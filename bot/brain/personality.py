@@ -99,6 +99,11 @@ async def personality_of(work: UnitOfWork, person: Person, *, context: str, now:
     return in_force(settings, context=context, is_intimate=is_intimate, part=part_of(now.astimezone(ZoneInfo(person.timezone))))
 
 
+def is_intimate_tone(told: str | None) -> bool:
+    """Whether the personality that was *told* (as `str` tells it) was anything but professional."""
+    return told is not None and told.split()[0].rpartition("/")[2] != str(LEFT)
+
+
 def part_of(local: datetime) -> str:
     """The part of the day that a local time is in, of `PARTS`; nights belong to evenings."""
     return PARTS[0] if 5 <= local.hour < 12 else PARTS[1] if 12 <= local.hour < 18 else PARTS[2]

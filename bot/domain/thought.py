@@ -62,8 +62,8 @@ def estimate_tokens(text: str) -> int:
 class Question:
     """A stored message that wants an answer; `id` is the message's. `is_late` if the offline rung has answered it already.
 
-    `quoted` is what it was written below. `writer` is set where somebody wrote it for whom nobody vouches: then `person` is whom Robbie
-    reads it for, its words are material, and nothing private may be in the answer.
+    `quoted` is what it was written below, `channel` where; `is_pressed` if it is the press of a button. `writer` is set where somebody wrote it for whom nobody vouches: then `person`
+    is whom Robbie reads it for, its words are material, and nothing private may be in the answer.
     """
 
     id: UUID
@@ -76,6 +76,8 @@ class Question:
     quoted: str = ""
     attachments: tuple[Attachment, ...] = ()
     writer: str = ""
+    channel: str = ""
+    is_pressed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,13 +92,15 @@ class Line:
 class Prompt:
     """What a model is asked: standing words first and unchanging, so that a prefix cache holds; the question last.
 
-    `brief_system` says the same in fewer words, for a small model for which every token of prompt is a wait.
+    `brief_system` says the same in fewer words, for a small model for which every token of prompt is a wait. `personality` is how Robbie
+    is set in it.
     """
 
     system: str
     brief_system: str
     lines: tuple[Line, ...]
     max_output_tokens: int = 0
+    personality: str = ""
 
     def tokens(self) -> int:
         """About how many input tokens this is, with what frames each line."""
@@ -237,7 +241,7 @@ class Turn:
     """One answered message. `queued` asks the hub to answer again, for real, when a level is back.
 
     `over_budget` says that the day's allowance ruled out a level which would have been asked; `buttons` stand under the text, which
-    `replaces` the message of the button that was pressed, where there is one.
+    `replaces` the message of the button that was pressed, where there is one; `personality` is how Robbie was set where a model said it.
     """
 
     text: str
@@ -256,6 +260,7 @@ class Turn:
     over_budget: bool = False
     buttons: tuple[Button, ...] = ()
     replaces: bool = False
+    personality: str = ""
 
     @property
     def offline(self) -> bool:

@@ -17,7 +17,7 @@ from bot.brain.reactive import one_line
 from bot.domain.address import Person, SessionType
 from bot.domain.clock import Clock, new_id
 from bot.domain.errors import Conflict, StorageUnavailable
-from bot.domain.message import OutgoingKind
+from bot.domain.message import InboundKind, OutgoingKind
 from bot.domain.thought import Question, Turn
 from bot.hub.commands import Commands
 from bot.hub.feed import Feed, Grown, Said
@@ -374,7 +374,9 @@ def _question(asked: Asked) -> Question:
         session_type=SessionType.SHARED if asked.is_held else SessionType(asked.message.session_type),
         is_late=_is_late(asked.event),
         quoted=asked.details.get("quoted", ""),
+        is_pressed=asked.message.kind == InboundKind.ACTION,
         writer=_writer(asked) if asked.is_by_stranger else "",
+        channel=asked.event.channel,
     )
 
 
@@ -403,6 +405,7 @@ def _reply(asked: Asked, turn: Turn, *, id: UUID, at: datetime) -> Message:
         at=at,
         session_type=question.session_type,
         reply_to=question.id,
+        personality=turn.personality or None,
         details={
             "tier": turn.tier,
             "level": turn.level,

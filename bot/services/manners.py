@@ -88,7 +88,7 @@ class Manners:
         """The same sentence before and after the changes, and the figures that they move; or what is wrong with them."""
         async with self._database.reading() as work:
             rows = await work.settings.holding(person.id, self._clock.now())
-        return find_mistake(person, changes, context) or _preview(*_before_and_after(person, rows, changes, context))
+        return find_mistake(person, changes, context) or preview_of(person, rows, changes, context)
 
     async def set(
         self, errand: Errand, changes: Changes, *, context: str = EVERYWHERE, expires_at: datetime | None = None, source: str = "command"
@@ -112,8 +112,7 @@ async def keep(
         return Card(text=mistake)
     holding = await work.settings.holding(person.id, now)
     rows = [row for row in holding if row.source_id is None or row.source_id != errand.source_id]
-    before, after = _before_and_after(person, rows, changes, context)
-    made = _made(before, rows, changes, context)
+    made = _made(person, rows, changes, context)
     ids = [new_id() for _ in made]
     what = ", ".join(_said(name, made) for name in changes)
     told = f"{what}, {PLACES[context]}{_until(expires_at, person)}"
@@ -121,7 +120,7 @@ async def keep(
         about = {"user_id": person.id, "source": source, "at": now, "source_id": errand.source_id, "expires_at": expires_at}
         for which, change in zip(ids, made, strict=True):
             await work.settings.add(id=which, **change._asdict(), **about)
-    heard = "" if errand.session_type is SessionType.SHARED else f"\n\n{_preview(before, after)}"
+    heard = "" if errand.session_type is SessionType.SHARED else f"\n\n{preview_of(person, rows, changes, context)}"
     return Card(text=f"**{told}.**{heard}\n\n`/undo` takes it back.", buttons=(Button(label="Undo", command="/undo"),))
 
 
@@ -179,20 +178,15 @@ def _nearest(word: str, words: Sequence[str]) -> str:
     return difflib.get_close_matches(word, words, n=1, cutoff=0.0)[0]
 
 
-def _before_and_after(person: Person, rows: Sequence[Any], changes: Changes, context: str) -> tuple[Personality, Personality]:
-    before = seen(person, rows, context)
-    return before, seen(person, [*rows, *_made(before, rows, changes, context)], context)
-
-
 def seen(person: Person, rows: Sequence[Any], context: str) -> Personality:
     """What settings come to in a context of `PLACES`; everywhere and parts of the day are looked at in a private chat."""
     place, part = context if context in CONTEXTS else "private", context if context in PARTS else ""
     return in_force(rows, context=place, is_intimate=person.is_owner and place in ("private", "brief"), part=part)
 
 
-def _made(before: Personality, rows: Sequence[Any], changes: Changes, context: str) -> list[Change]:
+def _made(person: Person, rows: Sequence[Any], changes: Changes, context: str) -> list[Change]:
     """The settings that changes make; what is to be normal everywhere is so in every place."""
-    made = []
+    made, before = [], seen(person, rows, context)
     for name, asked in changes.items():
         value = str(min(max(getattr(before, name) + int(asked), LEFT), RIGHT)) if asked[0] in "+-" else asked
         elsewhere = {row.context for row in rows if row.name == name} if value == NORMAL and context == EVERYWHERE else set()
@@ -210,8 +204,9 @@ def _standing(person: Person, rows: Sequence[PersonalitySetting], context: str) 
     return Standing(context=context, personality=seen(person, rows, context), until=until, is_own=is_own)
 
 
-def _preview(before: Personality, after: Personality) -> str:
-    """The same news, told both ways, and what becomes of the figures."""
+def preview_of(person: Person, rows: Sequence[Any], changes: Changes, context: str) -> str:
+    """The same news, told before and after changes of what holds by *rows*, and what becomes of the figures."""
+    before, after = (seen(person, some, context) for some in (rows, [*rows, *_made(person, rows, changes, context)]))
     moved = [
         f"{label} {getattr(before, figure)} → {getattr(after, figure)}"
         for figures in FIGURES.values()

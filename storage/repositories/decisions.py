@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy import bindparam as given
-from sqlalchemy import select, update
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_replace, insert_or_skip
 from storage.models.decisions import Feedback, Proposal, ProposalState
-from storage.repositories.base import Repository, ours
+from storage.models.messaging import Message
+from storage.repositories.base import Repository, first_id_at, ours
 
 _ADD = insert_or_skip(Proposal)
 _BY_CODE = select(Proposal).where(ours(Proposal), Proposal.code == given("code"))
@@ -27,6 +28,17 @@ _CHANGE = update(Proposal).where(
     ours(Proposal), Proposal.id == given("proposal"), Proposal.state == ProposalState.WAITING, Proposal.expires_at > given("now")
 )
 _GIVE = insert_or_replace(Feedback, "value", "source", "detail", "at")
+_SAID = (
+    select(Message.conversation_id, Message.at, Message.direction == "out", func.length(Message.text), Feedback.value)
+    .outerjoin(
+        Feedback,
+        and_(Feedback.organization_id == Message.organization_id, Feedback.message_id == Message.id, Feedback.user_id == Message.user_id),
+    )
+    .where(ours(Message), Message.user_id == given("user"), Message.session_type == "private", Message.at > given("since"))
+    .where(Message.id >= given("first"), or_(Message.direction == "in", Message.personality.is_not(None)))
+    .order_by(Message.id.desc())
+    .limit(given("limit"))
+)
 _GIVEN = select(Feedback).where(ours(Feedback), Feedback.message_id == given("message"))
 
 
@@ -50,8 +62,23 @@ class Proposals(Repository):
         return await self._changes(_CHANGE, proposal=proposal_id, now=now, **values)
 
 
+class Said(NamedTuple):
+    """What a person wrote, or a model answered them, how long it is, and the person's rating if they gave one."""
+
+    conversation_id: UUID
+    at: datetime
+    is_answer: bool
+    letters: int
+    rating: float | None
+
+
 class Feedbacks(Repository):
     """What people think of answers."""
+
+    async def said(self, user_id: UUID, *, since: datetime, limit: int = 4000) -> list[Said]:
+        """The last things said in private between a person and a model, oldest first."""
+        rows = await self._execute(_SAID, user=user_id, since=since, first=first_id_at(since), limit=limit)
+        return [Said(*row) for row in rows.all()[::-1]]
 
     async def give(self, *, user_id: UUID, message_id: UUID, value: float, source: str, detail: str, at: datetime) -> None:
         """Keep somebody's last word on a message."""
