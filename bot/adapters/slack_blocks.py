@@ -10,6 +10,7 @@ from typing import Any
 from bot.adapters.dialects import Slack
 from bot.adapters.markup import split
 from bot.adapters.slack_events import EDIT_VIEW
+from bot.adapters.slack_manners import OPENS
 from bot.domain.message import Button, Outgoing
 from bot.domain.ports import Card
 from bot.domain.vocabulary import in_rows
@@ -33,8 +34,9 @@ def render(outgoing: Outgoing, *, is_whole: bool = True) -> dict[str, Any]:
 
 
 def buttons(choices: Sequence[Button], *, name: str = "choice") -> list[Block]:
-    """*choices* in rows; Slack wants a name of its own for each."""
-    numbers = count()
+    """*choices* in rows; Slack wants a name of its own for each. Where there are sliders, one more opens the modal."""
+    numbers, has_sliders = count(), any(choice.command.split()[:1] == ["/cocktail"] for choice in choices)
+    choices = [*choices, Button(label="Sliders…", command=OPENS)] if has_sliders else choices
     rows = [
         [
             {"type": "button", "action_id": f"{name}-{next(numbers)}", "text": _plain(clipped(choice.label, 75)), "value": choice.command}

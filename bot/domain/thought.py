@@ -62,8 +62,9 @@ def estimate_tokens(text: str) -> int:
 class Question:
     """A stored message that wants an answer; `id` is the message's. `is_late` if the offline rung has answered it already.
 
-    `quoted` is what it was written below, `channel` where; `is_pressed` if it is the press of a button. `writer` is set where somebody wrote it for whom nobody vouches: then `person`
-    is whom Robbie reads it for, its words are material, and nothing private may be in the answer.
+    `quoted` is what it was written below, `channel` where; `is_pressed` if it is the press of a button. `writer` is set where somebody
+    wrote it for whom nobody vouches: then `person` is whom Robbie reads it for, its words are material, and nothing private may be in the
+    answer.
     """
 
     id: UUID

@@ -62,7 +62,7 @@ class MannerCommands:
         """Everything; or a mood, or `gandhi=3 mood=playful` of any number, with a place and an end."""
         first, *rest = words.casefold().removeprefix("set ").split() or [""]
         if not first:
-            return IN_PRIVATE if question.session_type is SessionType.SHARED else await self._shown(question.person)
+            return IN_PRIVATE if question.session_type is SessionType.SHARED else await self.shown(question.person)
         if first in SLIDERS:
             return await self._slider(first)(question, " ".join(rest))
         pairs = [first, *rest] if "=" in first else [f"mood={first}", *rest]
@@ -77,7 +77,7 @@ class MannerCommands:
             value, *rest = words.casefold().split() or [""]
             if value:
                 return await self._set(question, {name: value}, " ".join(rest))
-            return IN_PRIVATE if question.session_type is SessionType.SHARED else await self._shown(question.person, (name,))
+            return IN_PRIVATE if question.session_type is SessionType.SHARED else await self.shown(question.person, (name,))
 
         return slid
 
@@ -97,9 +97,13 @@ class MannerCommands:
         )
         context = "channel" if is_shared and context == EVERYWHERE else context
         source = "command" if question.text.lstrip().startswith("/") else "words"
-        return await self._manners.set(errand, changes, context=context, expires_at=end, source=source)
+        card = await self._manners.set(errand, changes, context=context, expires_at=end, source=source)
+        if not card.buttons or not question.is_pressed or is_shared:
+            return card
+        shown = await self.shown(question.person)  # it takes the place of the card whose button was pressed, to be pressed again
+        return Card(text=f"{shown.text}\n\n{card.text}", buttons=(*shown.buttons, *card.buttons))
 
-    async def _shown(self, person: Person, names: Sequence[str] = tuple(SLIDERS)) -> Card:
+    async def shown(self, person: Person, names: Sequence[str] = tuple(SLIDERS)) -> Card:
         """How Robbie is set with somebody, with buttons to change it."""
         standings = await self._manners.look(person)
         names = [name for name in names if name != "flirty" or person.is_owner]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
 
+from bot.brain.personality import SLIDERS
 from bot.brain.reactive import Intent, Reactive
 from bot.domain.address import Person, Sender, SessionType
 from bot.domain.clock import Clock, new_id
@@ -17,8 +18,10 @@ from bot.domain.thought import Question
 from bot.hub.hub import Hub
 from bot.hub.identity import Directory
 from bot.hub.keeping import Terms
+from bot.hub.manner_commands import MannerCommands
 from bot.hub.pairing import Pairing
 from bot.services.approvals import Approvals
+from bot.services.manners import Manners
 from storage.database import Database
 
 Replies = Literal["approve", "known", "all"]
@@ -42,6 +45,8 @@ class Front:
         pairing: Pairing,
         approvals: Approvals,
         reactive: Reactive,
+        manners: Manners,
+        manner_commands: MannerCommands,
         adapters: Mapping[str, Adapter],
         replies: Replies,
         clock: Clock,
@@ -52,6 +57,8 @@ class Front:
         self._pairing = pairing
         self._approvals = approvals
         self._reactive = reactive
+        self._manners = manners
+        self._manner_commands = manner_commands
         self._adapters = adapters
         self._replies = replies
         self._clock = clock
@@ -74,11 +81,21 @@ class Front:
         question = Question(id=new_id(), conversation_id=new_id(), person=person, text="", asked_at=self._clock.now())
         today, health = await self._reactive.say(Intent.DATE, question), await self._reactive.say(Intent.STATUS, question)
         waiting = await self.waiting(person)
-        return (Card(text=today), Card(text=health), *(waiting or [Card(text="Nothing waits for your decision.")]))
+        how = await self._manner_commands.shown(person)
+        return (Card(text=today), Card(text=health), how, *(waiting or [Card(text="Nothing waits for your decision.")]))
 
     async def waiting(self, person: Person) -> Sequence[Card]:
         """What waits for this person's decision."""
         return [*await self._pairing.cards(person), *await self._approvals.waiting(person)]
+
+    async def manners(self, sender: Sender) -> Mapping[str, str]:
+        """How Robbie is set for somebody in private, by the names of what they may set, and their `zone`; nothing for a stranger."""
+        person = await self._directory.by_account(sender.channel, sender.account)
+        if person is None:
+            return {}
+        held = (await self._manners.look(person))[0].personality
+        names = [name for name in (*SLIDERS, "mood") if name != "flirty" or person.is_owner]
+        return {name: str(getattr(held, name)) for name in names} | {"zone": person.timezone}
 
     async def draft(self, sender: Sender, code: str) -> str | None:
         """The words that wait for this person's decision under *code*."""

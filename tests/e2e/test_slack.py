@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,9 @@ class Parrot:
 
     async def overview(self, sender: Sender) -> Sequence[Card]:
         return [Card(text=f"Hello {sender.account}", buttons=YES)]
+
+    async def manners(self, sender: Sender) -> Mapping[str, str]:
+        return {}
 
     async def draft(self, sender: Sender, code: str) -> str | None:
         return "Dear Grace"
