@@ -34,6 +34,7 @@ from bot.brain.reactive import Reactive
 from bot.config import BrainConfig, Config
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
+from bot.domain.errand import Tool
 from bot.domain.ports import Adapter, Card, Door, Provider
 from bot.hub.auth import Auth
 from bot.hub.commands import Commands
@@ -43,6 +44,7 @@ from bot.hub.files import Files
 from bot.hub.home import RunningHub, announced, locked, make_folder
 from bot.hub.hub import Hub
 from bot.hub.identity import Directory
+from bot.hub.manner_commands import FindEnd, MannerCommands
 from bot.hub.metrics import TurnMetrics
 from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
@@ -58,9 +60,13 @@ from bot.palace.pages import Pages
 from bot.palace.transcript import Transcripts
 from bot.palace.view import View
 from bot.services.approvals import Approvals
+from bot.services.autonomy import Autonomy
+from bot.services.dates import find_end
+from bot.services.gate import TOOL, LadderGate
 from bot.services.journal import Journal
-from bot.services.manners import Manners
+from bot.services.manners import SETTING, Manners, run_setting
 from bot.services.notes import Notes
+from bot.services.suggestions import Suggestions
 from storage.database import Database
 from storage.schema import Progress, SchemaStatus, upgrade
 
@@ -83,6 +89,9 @@ class App:
     front: Front
     supervisor: Supervisor
     timekeeper: Timekeeper
+    manners: Manners
+    journal: Journal
+    find_end: FindEnd
     doors: Sequence[Door]
     pairing: Pairing
     auth: Auth
@@ -148,6 +157,7 @@ def build(
     rungs: Sequence[Rung] | None = None,
     adapters: Sequence[Adapter] = (),
     doors: Sequence[Door] | None = None,
+    tools: Sequence[Tool] = (),
     clock: Clock | None = None,
     database: Database | None = None,
     tends: bool = True,
@@ -181,17 +191,31 @@ def build(
     channels: dict[str, Adapter] = {CONSOLE: door} | {adapter.channel: adapter for adapter in (door, *adapters, *doors)}
     folder = config.robbie.data_dir / "attachments"
     files = Files(database=database, doors={each.channel: each for each in doors}, folder=folder)
-    approvals = Approvals(database=database, clock=clock)
+    at_hand = {tool.name: tool for tool in tools}
+    autonomy = Autonomy(
+        database=database,
+        clock=clock,
+        level=config.autonomy.level,
+        overrides=config.autonomy.overrides,
+        kinds=lambda: {tool.kind: tool.risk for tool in at_hand.values()},
+    )
+    gate = LadderGate(database=database, clock=clock, autonomy=autonomy, find_tool=at_hand.get)
+    approvals = Approvals(database=database, clock=clock, runners={SETTING: run_setting}, doers={TOOL: gate.carry_out})
     pairing = Pairing(database=database, owner=config.robbie.owner, timezone=config.robbie.timezone, clock=clock)
     notes = Notes(database=database, clock=clock)
+    journal = Journal(database=database, clock=clock)
+    manners = Manners(database=database, clock=clock)
+    manner_commands = MannerCommands(manners=manners, find_end=find_end, clock=clock)
     commands = Commands(
         database=database,
         reactive=reactive,
         notes=notes,
         approvals=approvals,
         pairing=pairing,
-        journal=Journal(database=database, clock=clock),
+        journal=journal,
         clock=clock,
+        families=(manner_commands.table,),
+        plain=(manner_commands.plain,),
     )
     hub = Hub(
         database=database,
@@ -205,6 +229,7 @@ def build(
         metrics=TurnMetrics(registry),
         tends=tends,
     )
+    manners_api = MannersApi(manners=manners, journal=journal, clock=clock)
     front = Front(
         hub=hub,
         database=database,
@@ -212,6 +237,8 @@ def build(
         pairing=pairing,
         approvals=approvals,
         reactive=reactive,
+        manners=manners,
+        manner_commands=manner_commands,
         adapters=channels,
         replies=config.email.replies,
         clock=clock,
@@ -232,7 +259,7 @@ def build(
         registry=registry,
         database=database,
         clock=clock,
-        channel_routes=[route for each in doors for route in each.routes],
+        more_routes=[*manners_api.routes, *(route for each in doors for route in each.routes)],
         front=front,
         supervisor=supervisor,
     )
@@ -245,7 +272,10 @@ def build(
         hub=hub,
         front=front,
         supervisor=supervisor,
-        timekeeper=Timekeeper(rounds=(), clock=clock),
+        timekeeper=Timekeeper(rounds=(approvals, Suggestions(database=database, clock=clock)), clock=clock),
+        manners=manners,
+        journal=journal,
+        find_end=find_end,
         doors=doors,
         pairing=pairing,
         auth=auth,
@@ -317,7 +347,7 @@ def _server(
     registry: CollectorRegistry,
     database: Database,
     clock: Clock,
-    channel_routes: Sequence[web.RouteDef],
+    more_routes: Sequence[web.RouteDef],
     front: Front,
     supervisor: Supervisor,
 ) -> Server:
@@ -326,7 +356,6 @@ def _server(
     view = View(assets=assets, markdown=to_html, last_block=last_block, clock=clock)
     transcripts = Transcripts(database=database, door=door, clock=clock)
     patience = config.brain.turn_seconds * 4
-    manners = MannersApi(manners=Manners(database=database, clock=clock), journal=Journal(database=database, clock=clock), clock=clock)
     api = Api(hub=hub, auth=auth, door=door, transcripts=transcripts, clock=clock, patience_seconds=patience)
 
     async def attention(person: Person) -> tuple[Sequence[str], Sequence[Card]]:
@@ -338,7 +367,7 @@ def _server(
         host=config.web.host,
         port=config.web.port,
         public_url=config.web.public_url,
-        routes=[*auth.routes, *api.routes, *manners.routes, *pages.routes, *assets.routes, *operations.routes, *channel_routes],
+        routes=[*auth.routes, *api.routes, *pages.routes, *assets.routes, *operations.routes, *more_routes],
         middlewares=[auth.middleware],
         readiness=readiness,
         problem_page=view.problem,

@@ -308,8 +308,8 @@ def mood_show(context: typer.Context, as_person: As = None, as_json: Json = Fals
     """How Robbie is set with a person, in each context, and what that means in figures."""
     from bot import commands
 
-    shown = _wait(commands.mood_show(_app(context, tends=False), as_person))
-    _say(shown.told if as_json else commands.readable(shown.text, colour=sys.stdout.isatty()))
+    text, told = _wait(commands.mood_show(_app(context, tends=False), as_person))
+    _say(told if as_json else commands.readable(text, colour=sys.stdout.isatty()))
 
 
 @mood.command("set")

@@ -6,13 +6,14 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import structlog
 from rich.console import Console
@@ -27,10 +28,14 @@ from bot.brain import gguf
 from bot.brain.drill import Fault, drill_question
 from bot.config import Config, DatabaseConfig
 from bot.domain.address import Person
+from bot.domain.clock import new_id
+from bot.domain.errand import Errand
 from bot.domain.errors import NotAllowed, RobbieError
 from bot.domain.finding import Status
 from bot.hub.home import RunningHub, find_hub, locked, make_folder
+from bot.hub.manner_commands import changes_of, told
 from bot.logs import configure_log
+from bot.services.manners import find_mistake
 from storage.copying import copy_everything
 from storage.database import Database
 from storage.schema import SchemaStatus, revisions, schema_status, upgrade
@@ -247,6 +252,33 @@ async def pair_revoke(app: App, account_id: str) -> None:
             raise RobbieError(f"config.toml gives {account_id} to somebody: take it out there, under [[people]]")
         if not await app.pairing.revoke(channel, account):
             raise RobbieError(f"{account_id} is nobody's account; `robbie pair list` shows them")
+
+
+async def mood_show(app: App, as_person: str | None) -> tuple[str, dict[str, Any]]:
+    """How Robbie is set with a person: as they read it, and as a script does."""
+    async with _opened(app, as_person) as (_, person):
+        standings = await app.manners.look(person)
+    return told(standings, person), {"person": person.name, "contexts": {each.context: asdict(each) for each in standings}}
+
+
+async def mood_set(app: App, values: Sequence[str], as_person: str | None, *, place: str, until: str) -> str:
+    """Change sliders and the mood; what there is to say about it. Raises RobbieError where that cannot be."""
+    changes = changes_of(values)
+    async with _opened(app, as_person) as (_, person):
+        now = app.clock.now().astimezone(ZoneInfo(person.timezone))
+        end = app.find_end(until if until.startswith("until") else f"until {until}", now=now) if until else None
+        if until and end is None:
+            raise RobbieError(f"--until {until} is no time that I can read; 6pm, Friday or tomorrow are")
+        if mistake := find_mistake(person, changes, place, expires_at=end, now=now):
+            raise RobbieError(mistake)
+        errand = Errand(person=person, key=f"manners/{new_id()}", why="the command robbie mood")
+        return (await app.manners.set(errand, changes, context=place, expires_at=end, source="cli")).text
+
+
+async def mood_undo(app: App, as_person: str | None) -> str:
+    """Take the last thing back."""
+    async with _opened(app, as_person) as (_, person):
+        return await app.journal.undo(person)
 
 
 @asynccontextmanager

@@ -54,6 +54,7 @@ These always work, even when I cannot reach any model:
 
 - `/note` and some words keeps a note, `/notes` shows them
 - `/approve` shows what waits for your decision, `/rate up` or `/rate down` tells me how the last answer was
+- `/mood` shows how I am set; `/gandhi 3`, `/cocktail 8 until 6pm`, `/flirty 2` and `/mood playful` change it, and `/undo` takes that back
 - `/link` joins another account of yours, on another channel
 - `/status` tells how I am
 - `/help` shows this

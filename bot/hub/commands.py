@@ -23,7 +23,7 @@ from storage.database import Database
 from storage.models.messaging import Message
 
 _COMMAND = re.compile(r"\s*/([a-z]{1,32})(?:\s+(.*))?\s*", re.I | re.DOTALL)
-_CHOICE = re.compile(r"\s*(\d{1,2}|approve|edit|reject|let in|turn away)\s*(?:[.:)]\s*(.*)|\n\s*\n.*)?", re.I | re.DOTALL)
+_CHOICE = re.compile(r"\s*(\d\d?|approve|edit|reject|let in|turn away)\s*(?:[.:)]\s*(.*)|\n\s*\n.*)?", re.I | re.DOTALL)
 """The choice, and the words that go with it; below an empty line, a mail's farewell."""
 CONTROL = ("approve", "edit", "reject", "pair", "link")
 """What is decided in private alone."""
@@ -118,9 +118,8 @@ class Commands:
         command = ({label.casefold(): command for label, command in buttons} | named).get(word, "")
         if more and not command.startswith("/edit"):
             return ""
-        decides = command.startswith(DECISIONS)
         is_clear = (
-            not decides or len(await self._cards(question)) < 2
+            not command.startswith(DECISIONS) or len(await self._cards(question)) < 2
         )  # with more than one thing waiting, a bare yes could mean any of them
         return f"{command} {more}" if is_clear else "/approve" if command else ""
 

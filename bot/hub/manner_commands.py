@@ -65,12 +65,8 @@ class MannerCommands:
             return IN_PRIVATE if question.session_type is SessionType.SHARED else await self.shown(question.person)
         if first in SLIDERS:
             return await self._slider(first)(question, " ".join(rest))
-        pairs = [first, *rest] if "=" in first else [f"mood={first}", *rest]
-        many = [pair for pair in pairs if "=" in pair]
-        changes = {name: value for name, _, value in (pair.partition("=") for pair in many)}
-        if first == NORMAL:
-            changes = dict.fromkeys((*SLIDERS, "mood"), NORMAL)
-        return await self._set(question, changes, " ".join(pair for pair in pairs if "=" not in pair))
+        values = [first, *(word for word in rest if "=" in word)]
+        return await self._set(question, changes_of(values), " ".join(word for word in rest if "=" not in word))
 
     def _slider(self, name: str) -> Command:
         async def slid(question: Question, words: str) -> str | Card:
@@ -116,6 +112,14 @@ class MannerCommands:
         ]
         moods = [Button(label=mood.title(), command=f"/mood {mood}") for mood in MOODS if mood != standings[0].personality.mood]
         return Card(text=told(standings, person, names), buttons=(*nudges, *(moods if len(names) > 1 else ())))
+
+
+def changes_of(values: Sequence[str]) -> Changes:
+    """What `gandhi=3`, a mood by itself, or `normal` would change."""
+    if NORMAL in values:
+        return dict.fromkeys((*SLIDERS, "mood"), NORMAL)
+    pairs = (value.casefold().rpartition("=") for value in values)
+    return {name or "mood": value for name, _, value in pairs}
 
 
 def told(standings: Sequence[Standing], person: Person, names: Sequence[str] = tuple(SLIDERS)) -> str:

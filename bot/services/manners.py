@@ -19,6 +19,7 @@ from bot.domain.clock import Clock, new_id
 from bot.domain.errand import Errand
 from bot.domain.message import Button
 from bot.domain.ports import Card
+from bot.services.approvals import errand_of
 from bot.services.journal import added, record
 from storage.database import Database, UnitOfWork
 from storage.models.decisions import Proposal
@@ -125,13 +126,8 @@ async def keep(
 
 
 async def run_setting(work: UnitOfWork, proposal: Proposal, now: datetime) -> str:
-    """Make the changes that a proposal of kind `SETTING` waited to make, once; what there is to say about it."""
-    user = await work.people.find_user_by_id(proposal.user_id)
-    if user is None:
-        return ""
-    person = Person(id=user.id, name=user.name, role=user.role, timezone=user.timezone)
-    errand = Errand(person=person, key=f"setting/{proposal.id}", why=proposal.title, source_id=proposal.id)
-    about = proposal.details
+    """Make the changes that a proposal of kind `SETTING` waited to make, once; what there is to say about it. Raises NotAllowed."""
+    errand, about = await errand_of(work, proposal), proposal.details
     return (await keep(work, errand, about["changes"], context=about["context"], expires_at=None, source="suggestion", now=now)).text
 
 

@@ -16,7 +16,7 @@ from bot.domain.errand import Errand, Risk
 from bot.services.approvals import propose
 from bot.services.manners import SETTING, preview_of, seen
 from storage.database import Database, UnitOfWork
-from storage.repositories.decisions import Said
+from storage.repositories.manners import Said
 
 LOOKS_BACK = timedelta(days=28)
 LOOKS_EVERY = timedelta(hours=1)
@@ -104,7 +104,7 @@ class Suggestions:
             if not await _is_first(work, "suggestions", f"{person.id}/{local.date()}", now):
                 return
             rows = await work.settings.holding(person.id, now)
-            said = await work.feedback.said(person.id, since=now - LOOKS_BACK)
+            said = await work.settings.said(person.id, since=now - LOOKS_BACK)
             found = suggest(outcomes_of(said, person.timezone), {part: seen(person, rows, part) for part in PARTS})
             year, week, _ = local.isocalendar()
             if found is not None and await _is_first(work, "suggestions a week", f"{person.id}/{year}/{week}", now):

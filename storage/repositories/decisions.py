@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy import bindparam as given
+from sqlalchemy import select, update
+from sqlalchemy.sql.functions import count
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_replace, insert_or_skip
 from storage.models.decisions import Feedback, Proposal, ProposalState
-from storage.models.messaging import Message
-from storage.repositories.base import Repository, first_id_at, ours
+from storage.repositories.base import Repository, ours
 
 _ADD = insert_or_skip(Proposal)
 _BY_CODE = select(Proposal).where(ours(Proposal), Proposal.code == given("code"))
@@ -27,18 +27,27 @@ _WAITING = (
 _CHANGE = update(Proposal).where(
     ours(Proposal), Proposal.id == given("proposal"), Proposal.state == ProposalState.WAITING, Proposal.expires_at > given("now")
 )
-_GIVE = insert_or_replace(Feedback, "value", "source", "detail", "at")
-_SAID = (
-    select(Message.conversation_id, Message.at, Message.direction == "out", func.length(Message.text), Feedback.value)
-    .outerjoin(
-        Feedback,
-        and_(Feedback.organization_id == Message.organization_id, Feedback.message_id == Message.id, Feedback.user_id == Message.user_id),
-    )
-    .where(ours(Message), Message.user_id == given("user"), Message.session_type == "private", Message.at > given("since"))
-    .where(Message.id >= given("first"), or_(Message.direction == "in", Message.personality.is_not(None)))
-    .order_by(Message.id.desc())
-    .limit(given("limit"))
+_BY_KEY = select(Proposal).where(ours(Proposal), Proposal.key == given("the_key"))
+_OVERDUE = (
+    select(Proposal)
+    .where(ours(Proposal), Proposal.state == ProposalState.WAITING, Proposal.expires_at <= given("now"))
+    .order_by(Proposal.expires_at)
+    .limit(200)
 )
+_EXPIRE = update(Proposal).where(ours(Proposal), Proposal.id == given("which"), Proposal.state == ProposalState.WAITING)
+_TO_RUN = (
+    select(Proposal)
+    .where(ours(Proposal), Proposal.state == ProposalState.APPROVED, Proposal.run_at <= given("now"))
+    .order_by(Proposal.run_at)
+    .limit(50)
+)
+_APPROVED = update(Proposal).where(ours(Proposal), Proposal.id == given("which"), Proposal.state == ProposalState.APPROVED)
+_TAKE = _APPROVED.where(Proposal.run_at == given("was"))
+_LATEST = select(Proposal).where(ours(Proposal), Proposal.user_id == given("user")).order_by(Proposal.id.desc()).limit(given("limit"))
+_COUNT = (
+    select(count()).select_from(Proposal).where(ours(Proposal), Proposal.user_id == given("user"), Proposal.created_at > given("since"))
+)
+_GIVE = insert_or_replace(Feedback, "value", "source", "detail", "at")
 _GIVEN = select(Feedback).where(ours(Feedback), Feedback.message_id == given("message"))
 
 
@@ -46,7 +55,7 @@ class Proposals(Repository):
     """What waits for a person's yes or no; each is decided once."""
 
     async def add_once(self, **values: Any) -> bool:
-        """Keep a proposal; False where its code is taken. The values are the columns of `Proposal`."""
+        """Keep a proposal; False where its code or key is taken. The values are the columns of `Proposal`."""
         return await self._insert(_ADD, id=new_id(), state=ProposalState.WAITING, **values)
 
     async def find(self, code: str) -> Proposal | None:
@@ -61,24 +70,41 @@ class Proposals(Repository):
         """Give one that still waits these values; whether it did, which of two deciders only one sees."""
         return await self._changes(_CHANGE, proposal=proposal_id, now=now, **values)
 
+    async def find_by_key(self, key: str) -> Proposal | None:
+        """The proposal of what this key names."""
+        return await self._first(Proposal, _BY_KEY, the_key=key)
 
-class Said(NamedTuple):
-    """What a person wrote, or a model answered them, how long it is, and the person's rating if they gave one."""
+    async def latest(self, user_id: UUID, *, limit: int) -> Sequence[Proposal]:
+        """What this person was asked last, newest first."""
+        return await self._all(Proposal, _LATEST, user=user_id, limit=limit)
 
-    conversation_id: UUID
-    at: datetime
-    is_answer: bool
-    letters: int
-    rating: float | None
+    async def count_since(self, user_id: UUID, since: datetime) -> int:
+        """How often this person was asked since then."""
+        return await self._value(_COUNT, user=user_id, since=since) or 0
+
+    async def overdue(self, now: datetime) -> Sequence[Proposal]:
+        """What nobody decided in time, oldest first."""
+        return await self._all(Proposal, _OVERDUE, now=now)
+
+    async def expire(self, proposal_id: UUID, now: datetime) -> bool:
+        """It is off; False where somebody else saw to that."""
+        return await self._changes(_EXPIRE, which=proposal_id, state=ProposalState.EXPIRED, decided_at=now)
+
+    async def to_run(self, now: datetime) -> Sequence[Proposal]:
+        """What was approved and is not done, whose time has come; oldest first."""
+        return await self._all(Proposal, _TO_RUN, now=now)
+
+    async def take(self, proposal: Proposal, until: datetime) -> bool:
+        """Take an approved one to do it, so that nobody else does until then; whether it was still there to be taken."""
+        return await self._changes(_TAKE, which=proposal.id, was=proposal.run_at, run_at=until)
+
+    async def settle(self, proposal_id: UUID, **values: Any) -> bool:
+        """Give an approved one these values: another time, or that it is done; whether it was one."""
+        return await self._changes(_APPROVED, which=proposal_id, **values)
 
 
 class Feedbacks(Repository):
     """What people think of answers."""
-
-    async def said(self, user_id: UUID, *, since: datetime, limit: int = 4000) -> list[Said]:
-        """The last things said in private between a person and a model, oldest first."""
-        rows = await self._execute(_SAID, user=user_id, since=since, first=first_id_at(since), limit=limit)
-        return [Said(*row) for row in rows.all()[::-1]]
 
     async def give(self, *, user_id: UUID, message_id: UUID, value: float, source: str, detail: str, at: datetime) -> None:
         """Keep somebody's last word on a message."""

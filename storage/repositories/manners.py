@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from sqlalchemy import and_, func, insert, or_, select, update
 from sqlalchemy import bindparam as given
-from sqlalchemy import insert, or_, select, update
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_skip
+from storage.models.decisions import Feedback
 from storage.models.manners import PersonalitySetting, StoredBrief
-from storage.repositories.base import Repository, ours
+from storage.models.messaging import Message
+from storage.repositories.base import Repository, first_id_at, ours
 
 _ADD = insert(PersonalitySetting)
 _HISTORY = (
@@ -31,6 +33,25 @@ _HOLDING = (
 _VOID = update(PersonalitySetting).where(
     ours(PersonalitySetting), PersonalitySetting.id == given("which"), PersonalitySetting.void_at.is_(None)
 )
+_RATED = and_(Feedback.organization_id == Message.organization_id, Feedback.message_id == Message.id, Feedback.user_id == Message.user_id)
+_SAID = (
+    select(Message.conversation_id, Message.at, Message.direction == "out", func.length(Message.text), Feedback.value)
+    .outerjoin(Feedback, _RATED)
+    .where(ours(Message), Message.user_id == given("user"), Message.session_type == "private", Message.at > given("since"))
+    .where(Message.id >= given("first"), or_(Message.direction == "in", Message.personality.is_not(None)))
+    .order_by(Message.id.desc())
+    .limit(given("limit"))
+)
+
+
+class Said(NamedTuple):
+    """What a person wrote, or a model answered them, how long it is, and the person's rating if they gave one."""
+
+    conversation_id: UUID
+    at: datetime
+    is_answer: bool
+    letters: int
+    rating: float | None
 
 
 class Settings(Repository):
@@ -53,6 +74,11 @@ class Settings(Repository):
     async def void(self, setting_id: UUID, now: datetime) -> bool:
         """A change holds no more; whether it did."""
         return await self._changes(_VOID, which=setting_id, void_at=now)
+
+    async def said(self, user_id: UUID, *, since: datetime, limit: int = 4000) -> list[Said]:
+        """The last things said in private between a person and a model, by which a setting may be judged, oldest first."""
+        rows = await self._execute(_SAID, user=user_id, since=since, first=first_id_at(since), limit=limit)
+        return [Said(*row) for row in rows.all()[::-1]]
 
 
 _ADD_BRIEF = insert_or_skip(StoredBrief)
