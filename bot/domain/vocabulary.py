@@ -42,7 +42,7 @@ WORDS = {
     "flirty": Word(says="from Professional (1) to Flirty (10)", hint="1-10", adjusts=True),
     "quiet": Word(says="no briefs for a while", hint="until Monday | off"),
     "zone": Word(says="where you are", hint="Lisbon | home"),
-    "autonomy": Word(says="what I do by myself", hint="assisted | semi | highly | fully", adjusts=True),
+    "autonomy": Word(says="what I do by myself", hint="assisted | semi | highly | fully"),
     "journal": Word(says="what was done, and why"),
     "undo": Word(says="take the last thing back"),
     "approve": Word(says="say yes to what waits", hint="CODE"),
