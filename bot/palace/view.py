@@ -81,6 +81,7 @@ class View:
         self._templates = Environment(
             loader=PackageLoader("bot.palace"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
+        self._templates.tests["about"] = lambda label, what: label.partition(": ")[2] == what
         self._templates.globals |= {"static": assets.url, "MAIN": MAIN}
         pieces = self._templates.get_template("message.html").module
         self._message, self._progress = pieces.message, pieces.progress  # type: ignore[attr-defined]
