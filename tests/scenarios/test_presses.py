@@ -63,7 +63,9 @@ async def test_what_is_written_or_wrong_is_said_below(house: House, chat: FakeDo
 
 async def test_numbers_beyond_nine_choose_as_well(house: House):
     shown = await house.asks("/mood")
-    place, command = next((place, each[1]) for place, each in enumerate(shown.details["buttons"], start=1) if each[1] == "/mood celebratory")
+    place, command = next(
+        (place, each[1]) for place, each in enumerate(shown.details["buttons"], start=1) if each[1] == "/mood celebratory"
+    )
     assert place > 9
     assert command == "/mood celebratory"
     assert (await house.asks(str(place))).text.startswith("**Mood celebratory")
