@@ -44,7 +44,7 @@ from bot.hub.files import Files
 from bot.hub.home import RunningHub, announced, locked, make_folder
 from bot.hub.hub import Hub
 from bot.hub.identity import Directory
-from bot.hub.manner_commands import FindEnd, MannerCommands
+from bot.hub.manner_commands import MannerCommands
 from bot.hub.metrics import TurnMetrics
 from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
@@ -61,7 +61,6 @@ from bot.palace.transcript import Transcripts
 from bot.palace.view import View
 from bot.services.approvals import Approvals
 from bot.services.autonomy import Autonomy
-from bot.services.dates import find_end
 from bot.services.gate import TOOL, LadderGate
 from bot.services.journal import Journal
 from bot.services.manners import SETTING, Manners, run_setting
@@ -91,7 +90,6 @@ class App:
     timekeeper: Timekeeper
     manners: Manners
     journal: Journal
-    find_end: FindEnd
     doors: Sequence[Door]
     pairing: Pairing
     auth: Auth
@@ -205,7 +203,7 @@ def build(
     notes = Notes(database=database, clock=clock)
     journal = Journal(database=database, clock=clock)
     manners = Manners(database=database, clock=clock)
-    manner_commands = MannerCommands(manners=manners, find_end=find_end, clock=clock)
+    manner_commands = MannerCommands(manners=manners, clock=clock)
     commands = Commands(
         database=database,
         reactive=reactive,
@@ -275,7 +273,6 @@ def build(
         timekeeper=Timekeeper(rounds=(approvals, Suggestions(database=database, clock=clock)), clock=clock),
         manners=manners,
         journal=journal,
-        find_end=find_end,
         doors=doors,
         pairing=pairing,
         auth=auth,

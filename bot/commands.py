@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import structlog
 from rich.console import Console
@@ -35,7 +34,7 @@ from bot.domain.finding import Status
 from bot.hub.home import RunningHub, find_hub, locked, make_folder
 from bot.hub.manner_commands import changes_of, told
 from bot.logs import configure_log
-from bot.services.manners import find_mistake
+from bot.services.manners import find_mistake, read_end
 from storage.copying import copy_everything
 from storage.database import Database
 from storage.schema import SchemaStatus, revisions, schema_status, upgrade
@@ -265,12 +264,10 @@ async def mood_set(app: App, values: Sequence[str], as_person: str | None, *, pl
     """Change sliders and the mood; what there is to say about it. Raises RobbieError where that cannot be."""
     changes = changes_of(values)
     async with _opened(app, as_person) as (_, person):
-        now = app.clock.now().astimezone(ZoneInfo(person.timezone))
-        end = app.find_end(until if until.startswith("until") else f"until {until}", now=now) if until else None
-        if until and end is None:
-            raise RobbieError(f"--until {until} is no time that I can read; 6pm, Friday or tomorrow are")
-        if mistake := find_mistake(person, changes, place, expires_at=end, now=now):
-            raise RobbieError(mistake)
+        now = app.clock.now()
+        end = read_end(f"until {until}", timezone=person.timezone, now=now) if until else None
+        if isinstance(end, str) or (mistake := find_mistake(person, changes, place, is_past=end is not None and end <= now)):
+            raise RobbieError(end if isinstance(end, str) else mistake)
         errand = Errand(person=person, key=f"manners/{new_id()}", why="the command robbie mood")
         return (await app.manners.set(errand, changes, context=place, expires_at=end, source="cli")).text
 

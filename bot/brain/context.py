@@ -10,7 +10,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from bot.brain.personality import Personality, is_intimate_tone, personality_of
-from bot.brain.tone import brief_words, context_of, standing_words
+from bot.brain.tone import brief_words, context_of, is_intimate, standing_words
 from bot.domain.address import SessionType
 from bot.domain.clock import Clock
 from bot.domain.message import Attachment
@@ -65,8 +65,9 @@ class ContextBuilder:
                     since=self._clock.now() - ELSEWHERE_LIFE,
                     before=question.id,
                 )
-        if not (is_private_chat and question.person.is_owner):  # what was said in another tone is not even shown
-            exchanges, elsewhere = ([one for one in some if not is_intimate_tone(one.personality)] for some in (exchanges, elsewhere))
+        if not is_intimate(question):  # what was, or may have been, said in another tone is not even shown
+            exchanges = [exchange for exchange in exchanges if not is_intimate_tone(exchange.personality)]
+            elsewhere = [one for one in elsewhere if one.personality and not is_intimate_tone(one.personality)]
         earlier = {exchange.personality for exchange in (*elsewhere, *exchanges)}
         history = to_lines(exchanges)
         if len(exchanges) == HISTORY_EXCHANGES:

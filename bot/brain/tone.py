@@ -9,6 +9,7 @@ from typing import Any
 
 from bot.brain.personality import Personality
 from bot.domain.address import SessionType
+from bot.domain.thought import Question
 
 WORDS: dict[str, Any] = tomllib.loads((Path(__file__).parent / "prompts" / "manner.toml").read_text("utf-8"))
 
@@ -16,6 +17,11 @@ WORDS: dict[str, Any] = tomllib.loads((Path(__file__).parent / "prompts" / "mann
 def context_of(channel: str, session_type: SessionType) -> str:
     """The context of `CONTEXTS` that a conversation is."""
     return "email" if channel == "email" else "private" if session_type is SessionType.PRIVATE else "channel"
+
+
+def is_intimate(question: Question) -> bool:
+    """Whether it is asked in the owner's private chat: nowhere else is a personal word said, nor what was said in one told again."""
+    return question.person.is_owner and not question.writer and context_of(question.channel, question.session_type) == "private"
 
 
 def standing_words(personality: Personality, earlier: Iterable[str | None] = ()) -> str:

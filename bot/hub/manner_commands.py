@@ -5,20 +5,20 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
-from zoneinfo import ZoneInfo
 
 from bot.brain.personality import CONTEXTS, EVERYWHERE, FIGURES, LEFT, MOODS, NORMAL, PARTS, RIGHT, SLIDERS
 from bot.brain.reactive import IN_PRIVATE
+from bot.brain.tone import context_of
 from bot.domain.address import Person, SessionType
 from bot.domain.clock import Clock
 from bot.domain.errand import Errand
 from bot.domain.message import Button
 from bot.domain.ports import Card, Command
 from bot.domain.thought import Question
-from bot.services.manners import PLACES, Changes, Manners, Standing, bar, spoken_end
+from bot.services.manners import PLACES, Changes, Manners, Standing, bar, read_end, spoken_end
 
 _PLACE = re.compile(rf"\b(?:in|for|on) (?:the )?(?:({'|'.join(CONTEXTS)})s?|(mail)s?|({'|'.join(PARTS)}))\b", re.I)
 _POLITE = re.compile(r"(?:(?:please|hey|ok|okay|robbie)\b[,:]?\s+)*(.*?)(?:,?\s+(?:please|robbie|again))*[\s.!]*", re.I | re.DOTALL)
@@ -27,19 +27,11 @@ _WORDS = tomllib.loads((Path(__file__).parent / "manner_words.toml").read_text("
 _MEANT = {sentence: command for command, sentences in _WORDS.items() for sentence in sentences}
 
 
-class FindEnd(Protocol):
-    """Reads until when something holds out of words such as "until 6pm" or "today"."""
-
-    def __call__(self, text: str, *, now: datetime) -> datetime | None:
-        """The moment at which that ends, or None where the words name none; `now` is in the person's zone."""
-
-
 class MannerCommands:
     """The table of its commands, and the plain words that stand for them."""
 
-    def __init__(self, *, manners: Manners, find_end: FindEnd, clock: Clock) -> None:
+    def __init__(self, *, manners: Manners, clock: Clock) -> None:
         self._manners = manners
-        self._find_end = find_end
         self._clock = clock
         self.table: Mapping[str, Command] = {"mood": self._mood, **{name: self._slider(name) for name in SLIDERS}}
 
@@ -56,13 +48,14 @@ class MannerCommands:
 
     def _is_understood(self, rest: str) -> bool:
         _, when = _split(rest)
-        return not when or (_TIMED.match(when) is not None and self._find_end(when, now=self._clock.now()) is not None)
+        end = read_end(when, timezone="UTC", now=self._clock.now()) if _TIMED.match(when) else ""
+        return not when or isinstance(end, datetime)
 
     async def _mood(self, question: Question, words: str) -> str | Card:
         """Everything; or a mood, or `gandhi=3 mood=playful` of any number, with a place and an end."""
         first, *rest = words.casefold().removeprefix("set ").split() or [""]
         if not first:
-            return IN_PRIVATE if question.session_type is SessionType.SHARED else await self.shown(question.person)
+            return await self._shown(question)
         if first in SLIDERS:
             return await self._slider(first)(question, " ".join(rest))
         values = [first, *(word for word in rest if "=" in word)]
@@ -71,33 +64,27 @@ class MannerCommands:
     def _slider(self, name: str) -> Command:
         async def slid(question: Question, words: str) -> str | Card:
             value, *rest = words.casefold().split() or [""]
-            if value:
-                return await self._set(question, {name: value}, " ".join(rest))
-            return IN_PRIVATE if question.session_type is SessionType.SHARED else await self.shown(question.person, (name,))
+            return await (self._set(question, {name: value}, " ".join(rest)) if value else self._shown(question, (name,)))
 
         return slid
 
     async def _set(self, question: Question, changes: Changes, words: str) -> str | Card:
         is_shared, (context, when) = question.session_type is SessionType.SHARED, _split(words)
-        now = self._clock.now().astimezone(ZoneInfo(question.person.timezone))
-        end = self._find_end(when, now=now) if when else None
-        if when and end is None:
-            return f"I understood all but “{when}”. Say it as `today`, `until 6pm` or `until Friday`, and where as `in private`."
-        errand = Errand(
-            person=question.person,
-            key=f"manners/{question.id}",
-            why=question.text[:200],
-            conversation_id=question.conversation_id,
-            source_id=question.id,
-            session_type=question.session_type,
-        )
+        end = read_end(when, timezone=question.person.timezone, now=self._clock.now()) if when else None
+        if isinstance(end, str):
+            return end
+        person, key, why, where = _heard(question), f"manners/{question.id}", question.text[:200], question.session_type
+        errand = Errand(person=person, key=key, why=why, source_id=question.id, session_type=where)
         context = "channel" if is_shared and context == EVERYWHERE else context
         source = "command" if question.text.lstrip().startswith("/") else "words"
         card = await self._manners.set(errand, changes, context=context, expires_at=end, source=source)
         if not card.buttons or not question.is_pressed or is_shared:
             return card
-        shown = await self.shown(question.person)  # it takes the place of the card whose button was pressed, to be pressed again
+        shown = await self.shown(person)  # it takes the place of the card whose button was pressed, to be pressed again
         return Card(text=f"{shown.text}\n\n{card.text}", buttons=(*shown.buttons, *card.buttons))
+
+    async def _shown(self, question: Question, names: Sequence[str] = tuple(SLIDERS)) -> str | Card:
+        return IN_PRIVATE if question.session_type is SessionType.SHARED else await self.shown(_heard(question), names)
 
     async def shown(self, person: Person, names: Sequence[str] = tuple(SLIDERS)) -> Card:
         """How Robbie is set with somebody, with buttons to change it."""
@@ -126,6 +113,12 @@ def told(standings: Sequence[Standing], person: Person, names: Sequence[str] = t
     """How Robbie is set, as a person reads it: first in private, then wherever something else is set."""
     shown = [standings[0], *(each for each in standings[1:] if each.is_own)]
     return "\n\n".join(f"**{PLACES[each.context].capitalize()}**\n\n{_lines(each, person, names)}" for each in shown)
+
+
+def _heard(question: Question) -> Person:
+    """Who asks. By mail, the owner is spoken to as any member is: nothing personal is set, shown or previewed there."""
+    is_mail = context_of(question.channel, question.session_type) == "email"
+    return replace(question.person, role="member") if is_mail else question.person
 
 
 def _lines(standing: Standing, person: Person, names: Sequence[str]) -> str:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid5
-from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
@@ -20,14 +18,12 @@ from bot.hub.auth import visitor_of
 from bot.hub.server import Problem, json_response
 from bot.palace.transcript import LONGEST_ID
 from bot.services.journal import Journal
-from bot.services.manners import PLACES, Manners, Standing, find_mistake, spoken_end
+from bot.services.manners import PLACES, Manners, Standing, find_mistake, read_end, spoken_end
 from storage.models.manners import PersonalitySetting
 
 NAMES = (*SLIDERS, "mood")
-TODAY = "today"
 SHOWN = 12
 """Changes in the history."""
-LONGEST = timedelta(days=366)
 WHY = "set on the web page"
 
 
@@ -65,8 +61,11 @@ class MannersApi:
         person, asked = visitor_of(request).person, _parse(await request.read())
         now, external_id = self._clock.now(), asked.get("id") or str(new_id())
         changes, context = asked["changes"], asked.get("context", EVERYWHERE)
-        ends = _end(asked.get("until"), now.astimezone(ZoneInfo(person.timezone)))
-        _check(find_mistake(person, changes, context, expires_at=ends, now=now))
+        until = asked.get("until")
+        ends = read_end(until, timezone=person.timezone, now=now) if until else None
+        if isinstance(ends, str):
+            raise Problem(400, "bad_manners", ends)
+        _check(find_mistake(person, changes, context, is_past=ends is not None and ends <= now))
         what = uuid5(person.id, external_id)
         errand = Errand(person=person, key=f"web/manners/{what}", why=WHY, source_id=what)
         card = await self._manners.set(errand, changes, context=context, expires_at=ends, source="web")
@@ -143,22 +142,6 @@ def _parse(body: bytes) -> dict[str, Any]:
     if not all(isinstance(word, str) and len(word) <= LONGEST_ID for word in words):
         raise Problem(400, "bad_request", f'"id", "context" and "until" must be strings of up to {LONGEST_ID} characters')
     return asked
-
-
-def _end(until: str | None, local: datetime) -> datetime | None:
-    """When it ends: at midnight where it is for today, else at this time of the person's. Raises Problem for what is none."""
-    if not until:
-        return None
-    if until == TODAY:
-        return (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    try:
-        named = datetime.fromisoformat(until)
-        moment = named if named.tzinfo else named.replace(tzinfo=local.tzinfo)
-        if moment - local <= LONGEST:
-            return moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise Problem(400, "bad_request", '"until" must be "today" or a time within a year, such as 2027-03-01T18:00')
 
 
 def _check(mistake: str) -> None:

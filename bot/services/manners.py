@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -13,35 +13,23 @@ from zoneinfo import ZoneInfo
 from bot.brain.context import spoken_date
 from bot.brain.personality import CONTEXTS, EVERYWHERE, FIGURES, LEFT, MOODS, NORMAL, PARTS, RIGHT, SLIDERS, Personality, in_force
 from bot.brain.reactive import IN_PRIVATE
-from bot.brain.tone import sample
+from bot.brain.tone import WORDS, sample
 from bot.domain.address import Person, SessionType
 from bot.domain.clock import Clock, new_id
 from bot.domain.errand import Errand
 from bot.domain.message import Button
 from bot.domain.ports import Card
 from bot.services.approvals import errand_of
+from bot.services.dates import Unclear, find_end, without
 from bot.services.journal import added, record
+from bot.services.notices import bare_line
 from storage.database import Database, UnitOfWork
 from storage.models.decisions import Proposal
 from storage.models.manners import PersonalitySetting
 
-PLACES = {
-    EVERYWHERE: "everywhere",
-    "private": "in private",
-    "channel": "where others read along",
-    "email": "in mail",
-    "brief": "in briefs",
-} | {part: f"in the {part}" for part in PARTS}
+PLACES = {EVERYWHERE: "everywhere", "private": "in private", "channel": "where others read along", "email": "in mail", "brief": "in briefs"}
+PLACES |= {part: f"in the {part}" for part in PARTS}
 """The contexts that may be set, as they are said."""
-MOODS_NEAR = {"angry": "serious", "happy": "playful", "funny": "playful", "relaxed": "calm", "chill": "calm", "kind": "warm"} | {
-    "excited": "celebratory",
-    "proud": "celebratory",
-    "strict": "serious",
-    "driven": "determined",
-    "neutral": NORMAL,
-    "default": NORMAL,
-}
-"""Other words for a mood, which it is suggested for."""
 SETTING = "setting"
 """The kind of proposal that would change how Robbie is set; its details are `changes` and `context`."""
 _NUMBER = re.compile(r"[+-]?[0-9]{1,3}")
@@ -109,14 +97,16 @@ async def keep(
 ) -> Card:
     """Make the changes in the act of *work*; an errand that is run again tells what it told before."""
     person = errand.person
-    if mistake := find_mistake(person, changes, context, session_type=errand.session_type, expires_at=expires_at, now=now):
+    is_past = expires_at is not None and expires_at <= now
+    if mistake := find_mistake(person, changes, context, session_type=errand.session_type, is_past=is_past):
         return Card(text=mistake)
     holding = await work.settings.holding(person.id, now)
     rows = [row for row in holding if row.source_id is None or row.source_id != errand.source_id]
     made = _made(person, rows, changes, context)
     ids = [new_id() for _ in made]
-    what = ", ".join(_said(name, made) for name in changes)
-    told = f"{what}, {PLACES[context]}{_until(expires_at, person)}"
+    values = {change.name: change.value for change in made}
+    what = ", ".join(f"{'Mood' if name == 'mood' else '–'.join(SLIDERS[name])} {value}" for name, value in values.items())
+    told = f"{what}, {PLACES[context]}" + (f" until {spoken_end(expires_at, person)}" if expires_at else "")
     if await record(work, errand, "manners.set", told, now=now, undo=added("settings", *ids)):
         about = {"user_id": person.id, "source": source, "at": now, "source_id": errand.source_id, "expires_at": expires_at}
         for which, change in zip(ids, made, strict=True):
@@ -132,34 +122,29 @@ async def run_setting(work: UnitOfWork, proposal: Proposal, now: datetime) -> st
 
 
 def find_mistake(
-    person: Person,
-    changes: Changes,
-    context: str,
-    *,
-    session_type: SessionType = SessionType.PRIVATE,
-    expires_at: datetime | None = None,
-    now: datetime | None = None,
+    person: Person, changes: Changes, context: str, *, session_type: SessionType = SessionType.PRIVATE, is_past: bool = False
 ) -> str:
     """Why these changes cannot be made, with the nearest form that could; empty where they can."""
     if context not in PLACES:
-        return f"I know no place called “{context}”. Did you mean `in {_nearest(context, tuple(PLACES)[1:])}`?"
+        return f"I know no place called “{bare_line(context, 40)}”. Did you mean `in {_nearest(context, tuple(PLACES)[1:])}`?"
     if session_type is SessionType.SHARED and context != "channel":
         return IN_PRIVATE
     if context == "channel" and not person.is_owner:
         return "How I am where others read along is the owner's to set. In a private chat, you set how I am with you."
-    if expires_at is not None and now is not None and expires_at <= now:
+    if is_past:
         return "That moment has passed. Until when, then? For example `until tomorrow`."
     return next((mistake for name, value in changes.items() if (mistake := _mistake_in(person, name, value, context))), "")
 
 
 def _mistake_in(person: Person, name: str, value: str, context: str) -> str:
     if name != "mood" and name not in SLIDERS:
-        return f"There is no slider called “{name}”. Did you mean `{_nearest(name, (*SLIDERS, 'mood'))}`?"
+        return f"There is no slider called “{bare_line(name, 40)}”. Did you mean `{_nearest(name, (*SLIDERS, 'mood'))}`?"
     if value == NORMAL or (name == "mood" and value in MOODS):
         return ""
     if name == "mood":
-        nearest = _nearest(value, (*MOODS, *MOODS_NEAR))
-        return f"I know no mood called “{value}”. Did you mean `/mood {MOODS_NEAR.get(nearest, nearest)}`? I can be {', '.join(MOODS)}."
+        nearest = _nearest(value, (*MOODS, *WORDS["near"]))
+        meant = f"Did you mean `/mood {WORDS['near'].get(nearest, nearest)}`? I can be {', '.join(MOODS)}."
+        return f"I know no mood called “{bare_line(value, 40)}”. {meant}"
     left, right = SLIDERS[name]
     number = int(value) if _NUMBER.fullmatch(value) else None
     if number is None or not (value[0] in "+-" or LEFT <= number <= RIGHT):
@@ -171,7 +156,7 @@ def _mistake_in(person: Person, name: str, value: str, context: str) -> str:
 
 
 def _nearest(word: str, words: Sequence[str]) -> str:
-    return difflib.get_close_matches(word, words, n=1, cutoff=0.0)[0]
+    return difflib.get_close_matches(word[:40], words, n=1, cutoff=0.0)[0]
 
 
 def seen(person: Person, rows: Sequence[Any], context: str) -> Personality:
@@ -209,20 +194,9 @@ def preview_of(person: Person, rows: Sequence[Any], changes: Changes, context: s
         for figure, label in figures.items()
         if getattr(before, figure) != getattr(after, figure)
     ]
-    if sample(before) == sample(after):
-        told = f"I sound as before: “{sample(after)}”"
-    else:
-        told = f"Before: “{sample(before)}”\n\nAfter: “{sample(after)}”"
+    heard, is_same = sample(after), sample(before) == sample(after)
+    told = f"I sound as before: “{heard}”" if is_same else f"Before: “{sample(before)}”\n\nAfter: “{heard}”"
     return told + (f"\n\nWhat it changes: {'; '.join(moved)}." if moved else "")
-
-
-def _said(name: str, made: Iterable[Change]) -> str:
-    value = next(change.value for change in made if change.name == name)
-    return f"{'Mood' if name == 'mood' else '–'.join(SLIDERS[name])} {value}"
-
-
-def _until(moment: datetime | None, person: Person) -> str:
-    return f" until {spoken_end(moment, person)}" if moment is not None else ""
 
 
 def spoken_end(moment: datetime, person: Person) -> str:
@@ -230,6 +204,19 @@ def spoken_end(moment: datetime, person: Person) -> str:
     local = moment.astimezone(ZoneInfo(person.timezone))
     is_midnight = (local.hour, local.minute) in ((0, 0), (23, 59))
     return f"the end of {spoken_date(local - timedelta(minutes=1))}" if is_midnight else f"{local:%H:%M} on {spoken_date(local)}"
+
+
+def read_end(words: str, *, timezone: str, now: datetime) -> datetime | str:
+    """The moment at which something ends by *words* that say just that, such as "until 6pm" or "today"; or what there is to ask."""
+    zone = ZoneInfo(timezone)
+    found = find_end(words.replace("tonight", "today"), now=now.astimezone(zone))
+    if isinstance(found, Unclear):
+        return found.question
+    if found is None or found.rule or re.search(r"\w\w|\d", without(words, found)):
+        return (
+            f"I understood all but “{bare_line(words, 60)}”. Say it as `today`, `until 6pm` or `until Friday`, and where as `in private`."
+        )
+    return found.moment(zone)
 
 
 def bar(step: int) -> str:

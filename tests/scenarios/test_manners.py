@@ -85,6 +85,7 @@ async def test_a_tone_that_changed_is_told_and_holds_though_the_older_lines_are_
     assert "something" not in [line.text for line in prompt.lines]
     assert WORDS["changed"] not in prompt.system
     assert "Tone: openly flirtatious" in prompt.fitted(context=8000, output=200).system
+    assert "Be flirtatious and focused" in prompt.fitted(context=700, output=200).system  # a small window has the brief words
 
 
 async def test_the_personal_tone_is_heard_in_the_owners_private_chat_alone(house: House, chat: FakeDoor, post: FakeDoor) -> None:
@@ -98,6 +99,22 @@ async def test_the_personal_tone_is_heard_in_the_owners_private_chat_alone(house
     await _said(house, post, post.says("by mail", account="allan@home", conversation="allan@home/<1@x>"))
     assert not _is_personal(house)
     assert "re: in private" not in [line.text for line in house.model.prompts[-1].lines]  # nor what was said in it
+
+
+async def test_nothing_personal_is_set_shown_or_remembered_by_mail(house: House, chat: FakeDoor, post: FakeDoor) -> None:
+    await _said(house, chat, chat.says("be flirtier", account="allan"))
+    await _said(house, chat, chat.says("who wrote Faust?", account="allan"))
+
+    async def writes(text: str) -> str:
+        return (await _said(house, post, post.says(text, account="allan@home", conversation="allan@home/<1@x>"))).text
+
+    assert "always am" in await writes("/flirty 8")
+    assert "Flirty" not in await writes("/mood")
+    assert "Before: “Dana's answer is two days late." in await writes("/gandhi 8")
+    await writes("what now?")
+    assert not any("Flirty" in line.text or "Faust" in line.text for line in house.model.prompts[-1].lines)
+    house.model.fall()
+    assert "I said then" not in await writes("who wrote Faust?")
 
 
 async def test_a_strangers_mail_is_answered_professionally(house: House, chat: FakeDoor, post: FakeDoor) -> None:
@@ -129,7 +146,8 @@ async def test_in_a_channel_the_owner_sets_the_channel_and_nobody_sees_the_rest(
         ("/mood angryy", "`/mood serious`"),
         ("/gandhi 3 bananas", "“bananas”"),
         ("/mood gandhi=3 cocktial=8", "Did you mean `cocktail`"),
-        ("/cocktail 9 until 6am", "has passed"),
+        ("/cocktail 9 until yesterday", "has passed"),
+        ("/cocktail 9 until next friday", "Do you mean"),
     ],
 )
 async def test_what_cannot_be_set_is_answered_kindly_and_changes_nothing(house: House, text: str, told: str) -> None:

@@ -28,8 +28,9 @@
       if (task.target !== log || task.swapSpec.style !== "beforeend" || !item) continue;
       const shown = byId(item.id) ?? (item.dataset.replaces && byId(item.dataset.replaces));
       if (shown && shown.id !== item.id) {
-        const pressed = [...shown.querySelectorAll(".choices button")].indexOf(document.activeElement);
-        if (pressed >= 0) setTimeout(() => byId(item.id)?.querySelectorAll(".choices button")[pressed]?.focus({ preventScroll: true }));
+        const pressed = shown.contains(document.activeElement) && document.activeElement.value;
+        const again = () => [...(byId(item.id)?.querySelectorAll(".choices button") ?? [])].find((one, _, all) => one.value === pressed || one === all.at(-1));
+        if (pressed) setTimeout(() => again()?.focus({ preventScroll: true }));
       }
       const next = isMessage(item) && [...log.children].find((one) => isMessage(one) && one.id > item.id);
       if (shown) [task.target, task.swapSpec.style] = [shown, "outerHTML"];

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -15,14 +14,9 @@ from tests.clock import FakeClock
 from tests.fakes import PERSON
 
 
-def find_end(text: str, *, now: datetime) -> datetime | None:
-    """FAKE: knows three words for the end of something."""
-    return now + timedelta(hours=6) if text in ("today", "until 6pm", "this week", "for 2 hours") else None
-
-
 @pytest.fixture(scope="module")
 def commands() -> MannerCommands:
-    return MannerCommands(manners=cast("Any", None), find_end=find_end, clock=FakeClock())
+    return MannerCommands(manners=cast("Any", None), clock=FakeClock())
 
 
 @pytest.mark.parametrize(
@@ -74,4 +68,4 @@ def test_every_sentence_stands_for_a_change_that_can_be_made() -> None:
 
 @given(st.text(max_size=300))
 def test_no_text_breaks_it(text: str) -> None:
-    MannerCommands(manners=cast("Any", None), find_end=find_end, clock=FakeClock()).plain(text)
+    MannerCommands(manners=cast("Any", None), clock=FakeClock()).plain(text)
