@@ -8,19 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bot.brain.personality import EVERYWHERE, LEFT, MOODS, RIGHT, SLIDERS
+from bot.brain.personality import CONTEXTS, EVERYWHERE, LEFT, MOODS, RIGHT, SLIDERS
+from bot.services.manners import PLACES
 
 MANNERS_VIEW = "manners"
 """The callback of the modal."""
 OPENS = "/mood"
 """The command whose button opens it."""
-CONTEXTS = {
-    EVERYWHERE: "everywhere",
-    "private": "in private",
-    "channel": "where others read along",
-    "email": "in mail",
-    "brief": "in briefs",
-}
 ALWAYS_PROFESSIONAL = ("channel", "email")
 UNCHANGED = "Nothing is changed yet."
 PAST = "That moment has passed."
@@ -37,7 +31,8 @@ def manners_modal(values: Mapping[str, str], *, zone: str, conversation: str) ->
         for name, names in SLIDERS.items()
     }
     selects = [_select(name, " – ".join(SLIDERS[name]), steps[name], values[name]) for name in SLIDERS if name in values]
-    mood, where = _select("mood", "Mood", {each: each for each in MOODS}, values["mood"]), _select("context", "Where", CONTEXTS, EVERYWHERE)
+    places = {place: PLACES[place] for place in (EVERYWHERE, *CONTEXTS)}
+    mood, where = _select("mood", "Mood", {each: each for each in MOODS}, values["mood"]), _select("context", "Where", places, EVERYWHERE)
     until = {"type": "datetimepicker", "action_id": "until"}
     kept = {"conversation": conversation, "zone": zone, "values": dict(values)}
     return {

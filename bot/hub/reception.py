@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from bot.brain.personality import SLIDERS
 from bot.brain.reactive import Intent, Reactive
@@ -81,6 +82,10 @@ class Front:
         question = Question(id=new_id(), conversation_id=new_id(), person=person, text="", asked_at=self._clock.now())
         today, health = await self._reactive.say(Intent.DATE, question), await self._reactive.say(Intent.STATUS, question)
         waiting = await self.waiting(person)
+        local = question.asked_at.astimezone(ZoneInfo(person.timezone)).date()
+        async with self._database.reading() as work:
+            due = [task for task in await work.tasks.open(person.id) if task.due_on is not None and task.due_on <= local]
+        today += f" To be done by its end: {len(due)} {'thing' if len(due) == 1 else 'things'}, `/tasks` tells which." if due else ""
         how = await self._manner_commands.shown(person)
         return (Card(text=today), Card(text=health), how, *(waiting or [Card(text="Nothing waits for your decision.")]))
 

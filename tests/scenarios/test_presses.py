@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from bot.adapters.web import WebAdapter
 from bot.config import IdentityConfig, PersonConfig
+from bot.domain.address import Sender
 from bot.domain.clock import new_id
 from bot.domain.message import Inbound, InboundKind, Outgoing
 from bot.palace.transcript import still_standing
+from storage.models.affairs import Task
 from tests.scenarios.house import FakeDoor, House, open_house, until
 
 ALLAN = "allan"
@@ -91,3 +94,21 @@ async def test_the_page_shows_the_last_state_alone(house: House):
     shown = still_standing(await house.messages(conversation.id))
     assert [message.text for message in shown if message.direction == "in"] == ["/mood"]
     assert [str(message.id) for message in shown if message.direction == "out"] == [third]
+
+
+async def test_home_tab_tells_what_is_set_and_to_be_done_and_a_stranger_nothing(house: House):
+    sender, owner = Sender(channel="slack", account=ALLAN), house.owner
+    async with house.app.database.unit_of_work() as work:
+        now = house.app.clock.now()
+        task = {"organization_id": "default", "id": new_id(), "user_id": owner.id, "code": "K7", "title": "Call Dana", "created_at": now}
+        await work.tasks.add(Task(**task, due_on=now.date() - timedelta(days=1)))
+    today, _, manners, waiting = await house.app.front.overview(sender)
+    assert "To be done by its end: 1 thing," in today.text
+    assert "Gandhi ■■■■□□□□□□ Genghis, 4" in manners.text
+    assert [button.command for button in manners.buttons[:2]] == ["/gandhi -1", "/gandhi +1"]
+    assert waiting.text == "Nothing waits for your decision."
+    held = await house.app.front.manners(sender)
+    assert held == {"gandhi": "4", "cocktail": "5", "flirty": "1", "mood": "focused", "zone": "Europe/Berlin"}
+    stranger = Sender(channel="slack", account="eve")
+    assert not await house.app.front.manners(stranger)
+    assert not await house.app.front.overview(stranger)

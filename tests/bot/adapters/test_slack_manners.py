@@ -10,6 +10,7 @@ import pytest
 from bot.adapters.slack_events import field_mistakes, to_inbound
 from bot.adapters.slack_manners import command_of, manners_modal, mistakes
 from bot.domain.message import InboundKind
+from bot.services.manners import read_end
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
 HELD = {"gandhi": "4", "cocktail": "5", "flirty": "1", "mood": "focused"}
@@ -52,6 +53,7 @@ def test_only_what_was_changed_becomes_the_command():
     assert command_of(submitted(gandhi="3", mood="playful")) == "/mood gandhi=3 mood=playful"
     later = int(datetime(2026, 11, 27, 17, 0, tzinfo=UTC).timestamp())
     assert command_of(submitted(cocktail="8", context="brief", until=later)) == "/mood cocktail=8 in brief until 2026-11-27 18:00"
+    assert read_end("until 2026-11-27 18:00", timezone="Europe/Berlin", now=NOW) == datetime.fromtimestamp(later, UTC), "it is understood"
 
 
 @pytest.mark.parametrize(

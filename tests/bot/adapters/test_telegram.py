@@ -251,6 +251,21 @@ async def test_press_in_a_group_leaves_the_choice_to_whoever_may_choose(door: Te
     assert telegram.asked("editMessageText") == telegram.asked("editMessageReplyMarkup") == []
 
 
+async def test_press_of_a_slider_leaves_it_to_be_pressed_again(door: TelegramAdapter, telegram: FakeTelegram):
+    """The answer edits the message; to take the buttons away could come after it."""
+    telegram.happens(callback_query=press("/gandhi +1", message("How I am", user=BOT)))
+    async with listening(door, reception := FakeReception()):
+        await telegram.until("answerCallbackQuery")
+        await telegram.until("getUpdates", count=4)
+        sliders = tuple(Button(label=f"{name} {sign}1", command=f"/{name} {sign}1") for name in ("gandhi", "cocktail") for sign in "-+")
+        moods = tuple(Button(label=mood, command=f"/mood {mood}") for mood in ("calm", "warm", "serious", "playful"))
+        await door.send(saying("How I am now", channel_message_id=reception.kept[0].target, buttons=sliders + moods))
+    assert telegram.asked("editMessageReplyMarkup") == []
+    (edited,) = telegram.asked("editMessageText")
+    rows = edited["reply_markup"]["inline_keyboard"]
+    assert (edited["chat_id"], edited["message_id"], [len(row) for row in rows]) == (41, 7, [2, 2, 3, 1])
+
+
 async def test_courtesy_that_fails_troubles_nobody(door: TelegramAdapter, telegram: FakeTelegram):
     telegram.answers("answerCallbackQuery", refusal(400, "Bad Request: query is too old"))
     telegram.answers("editMessageReplyMarkup", refusal(429, "Too Many Requests", retry_after=300))
