@@ -196,6 +196,8 @@ class Thinkers:
                 now=now,
             )
             await work.messages.add(reply)
+            if asked.is_by_stranger:
+                await work.contacts.wrote_to(asked.user.id, asked.event.account, now)
             return reply, await work.inbox.has_more(event.conversation_id)
 
     async def _is_told(self, work: UnitOfWork, asked: Asked, turn: Turn) -> bool:

@@ -7,7 +7,7 @@ import difflib
 import secrets
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ import structlog
 from bot.domain.address import Person
 from bot.domain.clock import Clock
 from bot.domain.errand import Errand, Risk
-from bot.domain.errors import NotAllowed, StorageError, ToolFailed
+from bot.domain.errors import Conflict, NotAllowed, StorageError, ToolFailed
 from bot.domain.message import Button, OutgoingKind
 from bot.domain.ports import Card
 from bot.services.journal import record
@@ -33,17 +33,18 @@ BATCH = timedelta(hours=1)
 LEASE = timedelta(minutes=1)
 """Whoever does an approved thing has so long before it is taken for undone; RUN_SECONDS is well within."""
 RUN_SECONDS = 20.0
-TRIES_FOR = timedelta(days=1)
+TRIES_FOR = timedelta(hours=1)
 REPLY = "reply"
 """The kind of proposal that answers somebody."""
 CODE_LETTERS = "ABCDEFGHJKMNPQRSTUVWXYZ23456789"
 """Without those that are taken for one another."""
+MOST_LETTERS = 16
 EXCERPT = 700
 """Characters of what somebody wrote that are shown to whoever decides about the answer."""
 LONGEST_NAME = 200
 TOO_LATE = "That was decided a moment ago."
 GOING_ON = "That takes longer than it should. I go on with it, and tell you what came of it."
-GIVEN_UP = "I tried for a day, and it could not be done."
+GIVEN_UP = "I tried for an hour, and it could not be done."
 NO_WORDS = "There are no words in that to change. `/reject {code}`, and tell me what you would rather have."
 
 
@@ -131,6 +132,7 @@ class Approvals:
         self._clock = clock
         self._runners: dict[str, Runner] = {REPLY: _send, **(runners or {})}
         self._doers = doers or {}
+        self._expires_at: datetime | None = None
 
     async def propose_reply(
         self, work: UnitOfWork, *, conversation_id: UUID, event_id: UUID, asked: str, about: dict[str, Any], text: str
@@ -158,24 +160,24 @@ class Approvals:
 
     async def approve(self, person: Person, code: str, text: str = "") -> str:
         """Do it, with other words where some are given; what there is to say about it."""
-        begun: list[Proposal] = []
+        try:
+            async with self._database.unit_of_work() as work:
+                found = await self._found(work, person, code)
+                came = found if isinstance(found, str) else await self._approved(work, found, text)
+        except (ToolFailed, NotAllowed) as error:
+            return _plain(error)
+        return came if isinstance(came, str) else await self._do(came, is_asked=True)
 
-        async def approved(work: UnitOfWork, found: Proposal) -> str:
-            if text and not found.text:
-                return NO_WORDS.format(code=found.code)
-            now, details = self._clock.now(), found.details | ({"edited": True} if text else {})
-            values = {"text": text or found.text, "details": details, "decided_at": now, "run_at": now + LEASE}
-            if not await work.proposals.change(found.id, now=now, state=ProposalState.APPROVED, **values):
-                return TOO_LATE
-            kept = await work.proposals.find(found.code)
-            assert kept is not None
-            if kept.kind in self._doers:
-                begun.append(kept)
-                return ""
-            return await self._run(work, kept, now)
-
-        said = await self._decided(person, code, approved)
-        return await self._do(begun[0], is_asked=True) if begun else said
+    async def _approved(self, work: UnitOfWork, found: Proposal, text: str) -> str | Proposal:
+        """What came of it, or the proposal where it is done only after this act."""
+        if text and not found.text:
+            return NO_WORDS.format(code=found.code)
+        now, details = self._clock.now(), found.details | ({"edited": True} if text else {})
+        values: dict[str, Any] = {"text": text or found.text, "details": details, "decided_at": now, "run_at": now + LEASE}
+        if not await work.proposals.change(found.id, now=now, state=ProposalState.APPROVED, **values):
+            return TOO_LATE
+        kept = replace(found, **values)
+        return kept if kept.kind in self._doers else await self._run(work, kept, now)
 
     async def edit(self, person: Person, code: str, text: str) -> str:
         """Give a proposal other words; it goes on waiting."""
@@ -203,100 +205,91 @@ class Approvals:
         return await self._decided(person, code, rejected)
 
     async def look(self, now: datetime) -> datetime | None:
-        """Tell what ran out; do what was approved and is not done. Raises StorageUnavailable."""
+        """Tell what ran out, hourly; do what was approved and is not done. Raises StorageUnavailable."""
+        if self._expires_at is None or self._expires_at <= now:
+            await self._expire(now)
+            self._expires_at = now + BATCH
         async with self._database.reading() as work:
-            overdue, to_run = await work.proposals.overdue(now), await work.proposals.to_run(now)
-        if overdue and overdue[0].expires_at <= now - BATCH:
-            await self._expire(overdue, now)
+            to_run = await work.proposals.to_run(now)
         for proposal in to_run:
             await self._resume(proposal, now)
         return None
 
-    async def _expire(self, overdue: Sequence[Proposal], now: datetime) -> None:
+    async def _expire(self, now: datetime) -> None:
         """One message to each, of all that ran out."""
         lapsed: dict[UUID, list[str]] = defaultdict(list)
         async with self._database.unit_of_work() as work:
-            for proposal in overdue:
-                if await work.proposals.expire(proposal.id, now):
-                    lapsed[proposal.user_id].append(f"- {proposal.title}")
+            for proposal in await work.proposals.expire(now):
+                lapsed[proposal.user_id].append(f"- {proposal.title}")
             for user_id, titles in lapsed.items():
                 await tell(work, user_id, "\n".join(["Nobody decided about this in time, so it is off:\n", *titles]), now=now)
 
     async def _resume(self, proposal: Proposal, now: datetime) -> None:
         """Take it, where nobody else did, and tell what came of it."""
+        taken = replace(proposal, run_at=now + LEASE)
         async with self._database.unit_of_work() as work:
-            if not await work.proposals.take(proposal, now + LEASE):
+            if not await work.proposals.settle(proposal, run_at=taken.run_at):
                 return
-        if proposal.kind in self._doers:
-            await self._do(proposal, is_asked=False)
-            return
-        try:
-            async with self._database.unit_of_work() as work:
-                if said := await self._run(work, proposal, now):
-                    await tell(work, proposal.user_id, said, now=now)
-        except (ToolFailed, NotAllowed) as error:
-            await self._settle(proposal, ProposalState.FAILED, _failed(proposal, error), is_asked=False)
+        await self._do(taken, is_asked=False)
 
     async def _run(self, work: UnitOfWork, proposal: Proposal, now: datetime) -> str:
-        """Do it in this act, or put it off."""
+        """Do it in this act, or put it off; what there is to say."""
         if (runner := self._runners.get(proposal.kind)) is None:
             raise ToolFailed("I do not know any more how to do that.")
         came = await runner(work, proposal, now)
-        values = {"run_at": came.at} if isinstance(came, Later) else {"state": ProposalState.DONE}
-        await work.proposals.settle(proposal.id, **values)
+        if not await work.proposals.settle(proposal, **({"run_at": came.at} if isinstance(came, Later) else {"state": ProposalState.DONE})):
+            raise Conflict(f"proposal {proposal.code} was taken by somebody else meanwhile")
         return came.text if isinstance(came, Later) else came
 
     async def _do(self, proposal: Proposal, *, is_asked: bool) -> str:
-        """Do what is approved already, outside of any act; what came of it, which is also told where nobody asks for it."""
+        """Do what is approved already; what came of it, which is also told where nobody asks for it."""
         try:
             async with asyncio.timeout(RUN_SECONDS):
-                came, state = await self._doers[proposal.kind](proposal), ProposalState.DONE
+                if (doer := self._doers.get(proposal.kind)) is None:
+                    return await self._run_late(proposal)
+                came, state = await doer(proposal), ProposalState.DONE
         except (ToolFailed, NotAllowed) as error:
-            came, state = _failed(proposal, error), ProposalState.FAILED
+            came, state = _plain(error), ProposalState.FAILED
         except StorageError:
             raise
         except Exception:  # an edge that must survive: what a tool or its server does is not foreseen
             log.exception("approved.not_done", code=proposal.code)
-            return await self._put_off(proposal, is_asked=is_asked)
+            if self._clock.now() - (proposal.decided_at or proposal.created_at) < TRIES_FOR:
+                return GOING_ON  # the round tries again when the lease has run out
+            came, state = GIVEN_UP, ProposalState.FAILED
         return await self._settle(proposal, state, came, is_asked=is_asked)
+
+    async def _run_late(self, proposal: Proposal) -> str:
+        now = self._clock.now()
+        async with self._database.unit_of_work() as work:
+            said = await self._run(work, proposal, now)
+            await tell(work, proposal.user_id, said, now=now)
+        return said
 
     async def _settle(self, proposal: Proposal, state: ProposalState, came: str, *, is_asked: bool) -> str:
         async with self._database.unit_of_work() as work:
-            if await work.proposals.settle(proposal.id, state=state) and not is_asked:
+            if await work.proposals.settle(proposal, state=state) and not is_asked:
                 await tell(work, proposal.user_id, f"{proposal.title}: {came}", now=self._clock.now())
         return came
 
-    async def _put_off(self, proposal: Proposal, *, is_asked: bool) -> str:
-        """Try again, ever more rarely, for a day."""
-        now, decided = self._clock.now(), proposal.decided_at or proposal.created_at
-        if now - decided > TRIES_FOR:
-            return await self._settle(proposal, ProposalState.FAILED, GIVEN_UP, is_asked=is_asked)
-        async with self._database.unit_of_work() as work:
-            await work.proposals.settle(proposal.id, run_at=now + max(LEASE, now - decided))
-        return GOING_ON
-
     async def _decided(self, person: Person, code: str, decide: Callable[[UnitOfWork, Proposal], Awaitable[str]]) -> str:
         """What comes of a decision about what waits under *code*, or why it cannot be decided by this person, or now."""
-        try:
-            async with self._database.unit_of_work() as work:
-                found = await self._found(work, person, code)
-                return found if isinstance(found, str) else await decide(work, found)
-        except (ToolFailed, NotAllowed) as error:
-            return str(error)
+        async with self._database.unit_of_work() as work:
+            found = await self._found(work, person, code)
+            return found if isinstance(found, str) else await decide(work, found)
 
     async def _found(self, work: UnitOfWork, person: Person, code: str) -> Proposal | str:
         """What this person can decide about now, or why not; what belongs to somebody else does not even exist."""
-        proposal, now = await work.proposals.find(code.upper()), self._clock.now()
+        proposal, now = await work.proposals.find(code.upper()[:MOST_LETTERS]), self._clock.now()
         if proposal is None or proposal.user_id != person.id:
             codes = [each.code for each in await work.proposals.waiting(person.id, now)]
-            nearest = "".join(f" Did you mean `{near}`?" for near in difflib.get_close_matches(code.upper(), codes, n=1))
+            nearest = "".join(f" Did you mean `{near}`?" for near in difflib.get_close_matches(code.upper()[:MOST_LETTERS], codes, n=1))
             return f"Nothing waits under that name.{nearest} `/approve` alone shows what does."
         if proposal.state == ProposalState.EXPIRED or (proposal.state == ProposalState.WAITING and proposal.expires_at <= now):
             return "That has waited too long, and is off."
-        if proposal.state != ProposalState.WAITING:
-            is_yes = proposal.state in (ProposalState.DONE, ProposalState.FAILED)
-            return f"That was {'approved' if is_yes else proposal.state} already: {proposal.title}."
-        return proposal
+        is_yes = proposal.state in (ProposalState.DONE, ProposalState.FAILED)
+        already = f"That was {'approved' if is_yes else proposal.state} already: {proposal.title}."
+        return proposal if proposal.state == ProposalState.WAITING else already
 
 
 async def _send(work: UnitOfWork, proposal: Proposal, now: datetime) -> str:
@@ -307,6 +300,7 @@ async def _send(work: UnitOfWork, proposal: Proposal, now: datetime) -> str:
     assert asked is not None
     writer = _writer(proposal.details)
     await record(work, await errand_of(work, proposal), "mail.reply", f"answered {writer}", now=now)
+    await work.contacts.wrote_to(proposal.user_id, proposal.details.get("account", ""), now)
     await say(work, conversation, asked.user_id, proposal.text, now=now, kind=OutgoingKind.ANSWER, reply_to=asked.id)
     return f"On its way to {writer}."
 
@@ -330,8 +324,9 @@ def _headed(title: str, details: Mapping[str, Any]) -> str:
     return f"**{title}**" + ("\n\n*I cannot tell whether it really comes from that address.*" if is_doubtful else "")
 
 
-def _failed(proposal: Proposal, error: Exception) -> str:
-    return str(error) if isinstance(error, ToolFailed) else "That is not allowed any more."
+def _plain(error: ToolFailed | NotAllowed) -> str:
+    """What a person is told: of these two, only the one is meant for them."""
+    return str(error) if isinstance(error, ToolFailed) else "That is not allowed."
 
 
 def _writer(about: Mapping[str, Any]) -> str:

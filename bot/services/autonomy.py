@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -67,14 +66,6 @@ def decide(level: str, overrides: Mapping[str, str], kind: str, risk: Risk, erra
     return Verdict(word) if word in tuple(Verdict) else LADDER[Level(word)][risk]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
-    """What holds for one person: the level, and the kinds that are set apart."""
-
-    level: str
-    overrides: Mapping[str, str]
-
-
 class Autonomy:
     """Keeps and tells how far each person lets Robbie go. `kinds` are the actions there are; *level* and *overrides* are config's."""
 
@@ -87,19 +78,17 @@ class Autonomy:
         self._overrides = overrides
         self.kinds = kinds
 
-    async def standing(self, work: UnitOfWork, person: Person) -> Standing:
-        """What holds for this person now."""
+    async def standing(self, work: UnitOfWork, person: Person) -> tuple[str, Mapping[str, str]]:
+        """What holds for this person now: the level, and the kinds that are set apart."""
         rows = await work.settings.holding(person.id, self._clock.now())
         own = {row.name: row.value for row in rows if row.name.partition(":")[0] == NAME}
         kinds = {name.partition(":")[2]: word for name, word in own.items() if name != NAME}
-        overrides = {kind: word for kind, word in {**self._overrides, **kinds}.items() if word != DEFAULT}
-        return Standing(level=own.get(NAME, self._level), overrides=overrides)
+        return own.get(NAME, self._level), {kind: word for kind, word in {**self._overrides, **kinds}.items() if word != DEFAULT}
 
     async def verdict(self, kind: str, risk: Risk, errand: Errand) -> Verdict:
         """What is to become of an action of this kind. Raises StorageUnavailable."""
         async with self._database.reading() as work:
-            standing = await self.standing(work, errand.person)
-        return decide(standing.level, standing.overrides, kind, risk, errand)
+            return decide(*await self.standing(work, errand.person), kind, risk, errand)
 
     async def set(self, errand: Errand, word: str, kind: str = "") -> str:
         """Have another level hold, or a word for one kind; what there is to say. Raises ToolFailed with the nearest right form."""

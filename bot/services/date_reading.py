@@ -13,9 +13,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from dateutil.easter import easter
-from dateutil.relativedelta import relativedelta
-
 Words = Mapping[str, str]
 """What a pattern's groups took, "" where one took nothing; `all` is the whole."""
 
@@ -23,18 +20,13 @@ CODES = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _DATA: Mapping[str, Any] = tomllib.loads(files("bot.services").joinpath("date_patterns.toml").read_text(encoding="utf-8"))
 HOURS: Mapping[str, int] = _DATA["hours"]
 _COUNTS = {
-    "": 1, "a": 1, "an": 1, "other": 2, "couple": 2, "quarter": 15, "twenty": 20, "half": 30,
+    "": 1, "a": 1, "an": 1, "other": 2, "couple": 2, "quarter": 15, "fifteen": 15, "twenty": 20, "half": 30, "thirty": 30, "forty": 40,
     "first": 1, "second": 2, "third": 3, "fourth": 4, "last": -1,
 } | {word: number for number, word in enumerate(_DATA["names"]["NUMBER"].split("|"), 1)}  # fmt: skip
 _STEPS = {"d": ("days", 1), "w": ("weeks", 1), "f": ("weeks", 2), "m": ("months", 1), "q": ("months", 3), "y": ("years", 1)}
 _RULES = {"h": "HOURLY", "d": "DAILY", "w": "WEEKLY", "f": "WEEKLY", "m": "MONTHLY", "q": "MONTHLY", "y": "YEARLY"}
-_LEAD = re.compile(
-    r"[\s,(-]{0,3}(?:(?:no later than|on or (?:before|around)|at|on|in|by|until|till|before|due|starting|start|from|for|since|around|after|within"
-    r"|another|between|the week of|of|am|um) +|@ ?)*(?:the +)?"
-)
-_GOES_ON = re.compile(r" (?:or (?=[0-9]|so\b|two\b|three\b|on |next |tomorrow|mon|tue|wed|thu|fri|sat|sun)|except|but not|excluding)")
-_ELSEWHERE = re.compile(r"(?: ?z| ?[+-][0-9]{2}:?[0-9]{2}| (?:utc|gmt|[ecmp][sd]?t|ce?s?t|bst|ist|\w+ time))\b(?<!this time)(?<!same time)")
-"""What makes a time another's: a time zone."""
+_NAMES_A_DAY = {"weekday", "written", "numeric", "slashed", "near", "monthday"}
+_LEAD, _GOES_ON, _ELSEWHERE = (re.compile(_DATA["around"][name]) for name in ("lead", "goes_on", "elsewhere"))
 
 
 class Doubt(Exception):  # it asks, it is no mistake
@@ -101,7 +93,7 @@ class Reading:
 
     def numeric(self, m: Words) -> None:
         """A date whose order is known."""
-        self.day = coming(self.today, int(m["mm"]), int(m["d"]), m["y"])
+        self.day = coming(self.today, int(m["mm"] or 1), int(m["d"] or 1), m["y"])
 
     def slashed(self, m: Words) -> None:
         """Day and month in an order that only the numbers or the person's habit can tell."""
@@ -191,7 +183,8 @@ class Reading:
         n = m["n"]
         amount = 0.5 if n == "half an" else 0.25 if "quarter" in n else float(n.replace(",", ".")) if re.search(r"[.,]", n) else count(n)
         unit = {"s": "seconds", "m": "minutes", "h": "hours"}[m["u"][0]]
-        self.span = timedelta(**{unit: amount + 0.5 * bool(m["b"])}) + timedelta(minutes=int(m["m"] or 0))
+        span = timedelta(**{unit: amount + 0.5 * bool(m["b"])}) + timedelta(minutes=int(m["m"] or 0))
+        self.span = -span if m["ago"] else span
 
     def clock(self, m: Words) -> None:
         """A time by its figures; `plain` where they tell which half of the day is meant."""
@@ -226,6 +219,8 @@ class Reading:
         n, unit = count(m["n"]), m["u"]
         if unit.startswith(("min", "sec")) or unit == "m" or m["n"] == "half" or not n:
             raise Doubt("Once an hour is the most often that I can. How often do you mean?")
+        if unit[0] not in _RULES or unit.startswith("work"):
+            raise Doubt("I cannot count working days in a rule. Every weekday, or every so many days?")
         n *= {"f": 2, "q": 3}.get(unit[0], 1)
         self.rule = f"FREQ={_RULES[unit[0]]}" + (f";INTERVAL={n}" if n > 1 else "") + (f";BYDAY={_listed(m['wds'])}" if m["wds"] else "")
 
@@ -256,12 +251,16 @@ def read(text: str, start: int, reading: Reading) -> tuple[int, bool]:
     end, taken, strong = start, list[str](), False
     while lead := _LEAD.match(text, end):
         words = lead.group().replace("the ", " ").split()
-        before = words[-1] if words else ""
-        for kind, needs, pattern, take in _table():
-            found = pattern.match(text, lead.end()) if kind not in taken and (kind not in {"until", "nth"} or reading.rule) else None
+        before = "in" if "in" in words else words[-1] if words else ""
+        for kind, needs, pattern, take in _table() if _any().match(text, lead.end()) else ():
+            found = (
+                pattern.match(text, lead.end())
+                if (kind not in taken or kind == "part") and (kind not in {"until", "nth"} or reading.rule)
+                else None
+            )
             if not found or text.startswith("'s ", found.end()):
                 continue
-            alone = start == 0 and not taken and not text[found.end() :].strip(" .!?")
+            alone = start == 0 and not taken and not words and not text[found.end() :].strip(" .!?")
             if (
                 (needs == "+" and not taken)
                 or (needs[:1] == "!" and before not in needs[1:].split() and not alone and "move" not in taken)
@@ -277,12 +276,29 @@ def read(text: str, start: int, reading: Reading) -> tuple[int, bool]:
             taken.append(kind)
             break
         else:
+            end = _second_day(text, end, lead.end(), reading)
             break
     if taken and _GOES_ON.match(text, end):
         reading.doubt = reading.doubt or "I can keep one day and one time, or one rule without exceptions. Which is it?"
     if "clock" in taken and _ELSEWHERE.match(text, end):
         reading.doubt = reading.doubt or "That is by another clock than yours. What time is it where you are?"
     return end, strong and not (reading.move and not reading.day and not reading.doubt)
+
+
+def _second_day(text: str, end: int, begin: int, reading: Reading) -> int:
+    """Where a reading ends for which another day stands right behind: the same by another name (tomorrow, Wednesday), or a doubt."""
+    day = reading.day
+    if day is None or reading.rule or reading.move:
+        return end
+    for kind, _, pattern, take in _table():
+        found = pattern.match(text, begin) if kind == "day" and take in _NAMES_A_DAY else None
+        if found:
+            other = Reading(now=reading.now, day_first=reading.day_first)
+            _take(take, other, found, kind, "")
+            if other.day != day:
+                reading.doubt = reading.doubt or f"Those are two days, and {_say(day)} is one of them. Which do you mean?"
+            return found.end()
+    return end
 
 
 def _take(take: str, reading: Reading, found: re.Match[str], kind: str, before: str) -> None:
@@ -308,10 +324,14 @@ def _table() -> tuple[tuple[str, str, re.Pattern[str], str], ...]:
     names: dict[str, str] = {}
     for name, pattern in _DATA["names"].items():
         names[name] = re.sub(r"(?<!P)<([A-Z]+)>", lambda m: f"(?:{names[m[1]]})", pattern)
-    return tuple(
-        (kind, needs, re.compile(re.sub(r"<([A-Z]+)>", lambda m: names[m[1]], row)), take)
-        for kind, needs, row, take in _DATA["grammar"]["rows"]
-    )
+    rows = [(kind, needs, re.sub(r"<([A-Z]+)>", lambda m: names[m[1]], row), take) for kind, needs, row, take in _DATA["grammar"]["rows"]]
+    return tuple((kind, needs, re.compile(row), take) for kind, needs, row, take in rows)
+
+
+@cache
+def _any() -> re.Pattern[str]:
+    """All rows at once: most places of a text begin nothing, and are passed over the quicker."""
+    return re.compile("|".join(re.sub(r"\(\?P<\w+>", "(?:", pattern.pattern) for _, _, pattern, _ in _table()))
 
 
 def count(word: str) -> int:
@@ -327,6 +347,8 @@ def shift(day: date, amount: int, unit: str) -> date:
     if unit.startswith(("business", "work")):
         weeks, rest = divmod(min(day.weekday(), 4) + amount, 5)
         return shift(day, 7 * weeks + rest - day.weekday(), "day")
+    from dateutil.relativedelta import relativedelta
+
     name, factor = _STEPS[unit[0]]
     try:
         moved: date = day + relativedelta(**{name: amount * factor})  # type: ignore[arg-type]  # the stubs know no names from a table
@@ -374,6 +396,8 @@ def _nth(first: date, number: int, weekday: int) -> date:
 
 
 def _feast(name: str, year: int) -> date:
+    from dateutil.easter import easter
+
     if name in _DATA["feasts"]:
         day, month = _DATA["feasts"][name]
         return date(year, month, day)

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from itertools import pairwise
 
-from dateutil.rrule import rrulestr
-
 from bot.services.date_reading import CODES, HOURS, Doubt, Reading, bounds, read
 
 LONGEST = 300
@@ -98,7 +96,7 @@ def find_when(text: str, *, now: datetime, day_first: bool | None = None) -> Whe
             found.append((reading, (start.start(), end)))
         at = max(end, start.start() + 1)
     when = _settle(found, now) if found else None
-    return None if isinstance(when, When) and _PAST.match(lowered) and not when.is_past(now) else when
+    return when if not _PAST.match(lowered) or (isinstance(when, When) and when.is_past(now)) else None
 
 
 def find_end(text: str, *, now: datetime, day_first: bool | None = None) -> When | Unclear | None:
@@ -194,6 +192,8 @@ def _next_day(r: Reading, clock: time) -> date:
 
 def _first(r: Reading, anchor: date | None, clock: time | None) -> date:
     """The first day of a rule, from which it is counted. Raises Doubt for one that never comes."""
+    from dateutil.rrule import rrulestr
+
     if r.rule == "FREQ=YEARLY" and anchor:
         return anchor
     if r.rule == "FREQ=MONTHLY" and anchor:

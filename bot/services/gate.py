@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -28,7 +28,7 @@ NOBODY_KNOWS = "That was begun before, and I cannot tell whether it happened. Pl
 class LadderGate:
     """Decides by the ladder; `find_tool` gives the tool of a name, for what was approved."""
 
-    def __init__(self, *, database: Database, clock: Clock, autonomy: Autonomy, find_tool: Callable[[str], Tool | None]) -> None:
+    def __init__(self, *, database: Database, clock: Clock, autonomy: Autonomy, find_tool: Callable[[str], Awaitable[Tool | None]]) -> None:
         self._database = database
         self._clock = clock
         self._autonomy = autonomy
@@ -48,7 +48,7 @@ class LadderGate:
         """The doer of approved tools. Raises ToolFailed, NotAllowed, StorageUnavailable, and whatever a tool may."""
         async with self._database.reading() as work:
             errand = await errand_of(work, proposal)
-        if (tool := self._find_tool(proposal.details["tool"])) is None:
+        if (tool := await self._find_tool(proposal.details["tool"])) is None:
             raise ToolFailed("The tool for that is gone, so it was not done.")
         try:
             arguments = tool.arguments.model_validate(proposal.details["arguments"])
@@ -57,20 +57,13 @@ class LadderGate:
         return await self._perform(tool, arguments, errand)
 
     async def _perform(self, tool: Tool, arguments: BaseModel, errand: Errand) -> str:
-        """Do it, with a line in the journal: after it, unless the tool wrote one; before it, where it could not be done again unnoticed."""
-        if tool.risk is Risk.LOOK:
-            return await tool.run(arguments, errand)
-        text = f"{_spoken(tool)}: {', '.join(f'{name} {value}' for name, value in _fields(arguments))}"[:500]
-        if not is_repeatable(tool) and not await self._record(tool, errand, text):
-            raise ToolFailed(NOBODY_KNOWS)
-        done = await tool.run(arguments, errand)
-        if is_repeatable(tool):
-            await self._record(tool, errand, text)
-        return done
-
-    async def _record(self, tool: Tool, errand: Errand, text: str) -> bool:
-        async with self._database.unit_of_work() as work:
-            return await record(work, errand, tool.kind, text, now=self._clock.now())
+        """Do it. Ours write their line of the journal in the act itself; a tool elsewhere has its own before, which lets it by once."""
+        if not is_repeatable(tool) and tool.risk is not Risk.LOOK:
+            text = f"{_spoken(tool)}: {', '.join(f'{name} {value}' for name, value in _fields(arguments))}"
+            async with self._database.unit_of_work() as work:
+                if not await record(work, errand, tool.kind, text[:LONGEST_SHOWN], now=self._clock.now()):
+                    raise ToolFailed(NOBODY_KNOWS)
+        return await tool.run(arguments, errand)
 
     async def _tell(self, errand: Errand, done: str) -> None:
         """Say what was done unasked, once."""
@@ -82,9 +75,9 @@ class LadderGate:
     async def _propose(self, tool: Tool, arguments: BaseModel, errand: Errand) -> str:
         now, lines = self._clock.now(), [f"> {name}: {value}" for name, value in _fields(arguments)]
         doubt = ["*A text from outside may have asked for this.*"] if errand.is_untrusted else []
-        about = "\n\n".join(["\n".join(lines), *doubt, f"Why: {errand.why}"])
+        about = "\n\n".join(["\n".join(lines), *doubt, f"Why: {errand.why}. Shall I?"])
         details = {"tool": tool.name, "arguments": arguments.model_dump(mode="json")}
-        title = f"May I {_spoken(tool)}?"
+        title = _spoken(tool).capitalize()
         async with self._database.unit_of_work() as work:
             proposal = await propose(
                 work, errand, kind=TOOL, action=tool.kind, risk=tool.risk, title=title, about=about, details=details, now=now

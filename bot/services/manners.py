@@ -111,8 +111,10 @@ async def keep(
         about = {"user_id": person.id, "source": source, "at": now, "source_id": errand.source_id, "expires_at": expires_at}
         for which, change in zip(ids, made, strict=True):
             await work.settings.add(id=which, **change._asdict(), **about)
-    heard = "" if errand.session_type is SessionType.SHARED else f"\n\n{preview_of(person, rows, changes, context)}"
-    return Card(text=f"**{told}.**{heard}\n\n`/undo` takes it back.", buttons=(Button(label="Undo", command="/undo"),))
+    if errand.session_type is SessionType.SHARED:  # what was set before is private, and so is what else could be taken back
+        return Card(text=f"**{told}.**\n\nIn a private chat, `/undo` takes it back.")
+    heard = preview_of(person, rows, changes, context)
+    return Card(text=f"**{told}.**\n\n{heard}\n\n`/undo` takes it back.", buttons=(Button(label="Undo", command="/undo"),))
 
 
 async def run_setting(work: UnitOfWork, proposal: Proposal, now: datetime) -> str:

@@ -28,21 +28,15 @@ _CHANGE = update(Proposal).where(
     ours(Proposal), Proposal.id == given("proposal"), Proposal.state == ProposalState.WAITING, Proposal.expires_at > given("now")
 )
 _BY_KEY = select(Proposal).where(ours(Proposal), Proposal.key == given("the_key"))
-_OVERDUE = (
-    select(Proposal)
+_EXPIRE = (
+    update(Proposal)
     .where(ours(Proposal), Proposal.state == ProposalState.WAITING, Proposal.expires_at <= given("now"))
-    .order_by(Proposal.expires_at)
-    .limit(200)
+    .values(state=ProposalState.EXPIRED, decided_at=given("now"))
+    .returning(Proposal)
 )
-_EXPIRE = update(Proposal).where(ours(Proposal), Proposal.id == given("which"), Proposal.state == ProposalState.WAITING)
-_TO_RUN = (
-    select(Proposal)
-    .where(ours(Proposal), Proposal.state == ProposalState.APPROVED, Proposal.run_at <= given("now"))
-    .order_by(Proposal.run_at)
-    .limit(50)
-)
-_APPROVED = update(Proposal).where(ours(Proposal), Proposal.id == given("which"), Proposal.state == ProposalState.APPROVED)
-_TAKE = _APPROVED.where(Proposal.run_at == given("was"))
+_APPROVED = ours(Proposal), Proposal.state == ProposalState.APPROVED
+_TO_RUN = select(Proposal).where(*_APPROVED, Proposal.run_at <= given("now")).order_by(Proposal.run_at).limit(50)
+_SETTLE = update(Proposal).where(*_APPROVED, Proposal.id == given("which"), Proposal.run_at == given("was"))
 _LATEST = select(Proposal).where(ours(Proposal), Proposal.user_id == given("user")).order_by(Proposal.id.desc()).limit(given("limit"))
 _COUNT = (
     select(count()).select_from(Proposal).where(ours(Proposal), Proposal.user_id == given("user"), Proposal.created_at > given("since"))
@@ -82,25 +76,17 @@ class Proposals(Repository):
         """How often this person was asked since then."""
         return await self._value(_COUNT, user=user_id, since=since) or 0
 
-    async def overdue(self, now: datetime) -> Sequence[Proposal]:
-        """What nobody decided in time, oldest first."""
-        return await self._all(Proposal, _OVERDUE, now=now)
-
-    async def expire(self, proposal_id: UUID, now: datetime) -> bool:
-        """It is off; False where somebody else saw to that."""
-        return await self._changes(_EXPIRE, which=proposal_id, state=ProposalState.EXPIRED, decided_at=now)
+    async def expire(self, now: datetime) -> Sequence[Proposal]:
+        """What nobody decided in time is off, and given to one who asks."""
+        return await self._all(Proposal, _EXPIRE, now=now)
 
     async def to_run(self, now: datetime) -> Sequence[Proposal]:
         """What was approved and is not done, whose time has come; oldest first."""
         return await self._all(Proposal, _TO_RUN, now=now)
 
-    async def take(self, proposal: Proposal, until: datetime) -> bool:
-        """Take an approved one to do it, so that nobody else does until then; whether it was still there to be taken."""
-        return await self._changes(_TAKE, which=proposal.id, was=proposal.run_at, run_at=until)
-
-    async def settle(self, proposal_id: UUID, **values: Any) -> bool:
-        """Give an approved one these values: another time, or that it is done; whether it was one."""
-        return await self._changes(_APPROVED, which=proposal_id, **values)
+    async def settle(self, proposal: Proposal, **values: Any) -> bool:
+        """Give an approved one these values: another time, or that it is done; False where somebody else has taken it since."""
+        return await self._changes(_SETTLE, which=proposal.id, was=proposal.run_at, **values)
 
 
 class Feedbacks(Repository):

@@ -7,8 +7,9 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import and_, func, insert, or_, select, update
+from sqlalchemy import and_, exists, func, insert, or_, select, update
 from sqlalchemy import bindparam as given
+from sqlalchemy.orm import aliased
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_skip
@@ -24,10 +25,15 @@ _HISTORY = (
     .order_by(PersonalitySetting.id.desc())
     .limit(given("limit"))
 )
+_later = aliased(PersonalitySetting)
+_IS_PAST = exists().where(
+    *(getattr(_later, key) == getattr(PersonalitySetting, key) for key in ("organization_id", "user_id", "name", "context")),
+    *(_later.id > PersonalitySetting.id, _later.void_at.is_(None), _later.expires_at.is_(None)),
+)
 _HOLDING = (
     select(PersonalitySetting)
     .where(ours(PersonalitySetting), PersonalitySetting.user_id == given("user"), PersonalitySetting.void_at.is_(None))
-    .where(or_(PersonalitySetting.expires_at.is_(None), PersonalitySetting.expires_at > given("now")))
+    .where(or_(PersonalitySetting.expires_at.is_(None), PersonalitySetting.expires_at > given("now")), ~_IS_PAST)
     .order_by(PersonalitySetting.id)
 )
 _VOID = update(PersonalitySetting).where(
@@ -64,7 +70,7 @@ class Settings(Repository):
         return UUID(str(row["id"]))
 
     async def holding(self, user_id: UUID, now: datetime) -> Sequence[PersonalitySetting]:
-        """What is neither void nor expired, oldest first: the last of a name and context holds."""
+        """What is neither void nor expired, oldest first: the last of a name and context holds; few, however much was set."""
         return await self._all(PersonalitySetting, _HOLDING, user=user_id, now=now)
 
     async def history(self, user_id: UUID, *, limit: int) -> Sequence[PersonalitySetting]:

@@ -82,6 +82,18 @@ async def test_what_was_set_for_a_while_gives_way_to_what_was_before(clock: Fake
     assert await private(manners, allan) == "4/7/1 focused"
 
 
+async def test_what_holds_is_few_rows_however_often_it_was_set(stage: Stage, clock: FakeClock, manners: Manners, allan: Person) -> None:
+    for step in range(1, 10):
+        await manners.set(errand_of(allan), {"gandhi": str(step)})
+    await manners.set(errand_of(allan), {"gandhi": "10"}, expires_at=clock.now() + timedelta(hours=1))
+    async with stage.database.reading() as work:
+        assert [row.value for row in await work.settings.holding(allan.id, clock.now())] == ["9", "10"]
+    journal = Journal(database=stage.database, clock=clock)
+    await journal.undo(allan)
+    await journal.undo(allan)
+    assert await private(manners, allan) == "8/5/1 focused"
+
+
 async def test_normal_everywhere_is_normal_in_every_place(manners: Manners, allan: Person) -> None:
     await manners.set(errand_of(allan), {"gandhi": "9"}, context="email")
     await manners.set(errand_of(allan), {"gandhi": "8"})
@@ -131,5 +143,5 @@ async def test_where_others_read_along_nothing_private_is_set_or_told(manners: M
     await manners.set(errand_of(allan), {"gandhi": "9", "flirty": "9"})
     assert "between you and me" in (await manners.set(errand_of(allan, shared=True), {"gandhi": "3"}, context="private")).text
     told = (await manners.set(errand_of(allan, shared=True), {"gandhi": "3"}, context="channel")).text
-    assert told == "**Gandhi–Genghis 3, where others read along.**\n\n`/undo` takes it back."
+    assert told == "**Gandhi–Genghis 3, where others read along.**\n\nIn a private chat, `/undo` takes it back."
     assert await private(manners, allan) == "9/5/9 focused"
