@@ -106,6 +106,7 @@ async def test_brief_is_no_wall(home: Home, browser: Browser, size: str):
     assert await page.evaluate("document.documentElement.scrollWidth") <= SIZES[size]["width"]
     await rows.first.get_by_role("button", name="Done: Send Acme").click()
     await expect(page.locator(".message.in .text")).to_have_text("/task done K7QM")
+    await expect(rows.first.get_by_role("button", name="Done: Send Acme")).to_have_class("pressed")
 
 
 async def test_picture_of_the_morning_brief(home: Home, browser: Browser, tmp_path: Path):

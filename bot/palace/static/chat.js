@@ -124,7 +124,9 @@
   }
   document.addEventListener("htmx:after:request", (event) => {
     const ctx = event.detail.ctx;
-    if (ctx?.said && ctx.response?.status < 400) unsent.delete(ctx.said.text);
+    if (!ctx?.said || !(ctx.response?.status < 400)) return;
+    unsent.delete(ctx.said.text);
+    if (event.target.matches(".choices")) [...event.target.elements].find((one) => one.value === ctx.said.text)?.classList.add("pressed");
   });
   const kept = localStorage.getItem(KEPT);
   localStorage.removeItem(KEPT);
