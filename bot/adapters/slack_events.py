@@ -21,6 +21,8 @@ COMMANDS = ("robbie", *(name for name, word in WORDS.items() if word.on_slack))
 """The slash commands of the manifest; every other one is a word after /robbie."""
 EDIT_VIEW = "edit"
 """The callback of the modal in which the words of a proposal are changed."""
+BROKEN = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
+"""What reading a view raises that is none of ours."""
 LARGEST_RAW = 256 * 1024
 
 _WHISPER = "~"
@@ -84,7 +86,7 @@ def field_mistakes(body: Body, now: datetime) -> dict[str, str]:
     """What is wrong with a submitted modal, by its field; of what is none of ours nothing."""
     try:
         return mistakes(body["view"], now) if _text(body, "view", "callback_id") == MANNERS_VIEW else {}
-    except (LookupError, TypeError, ValueError, AttributeError):
+    except BROKEN:
         return {}
 
 
@@ -247,7 +249,7 @@ def _submission(scene: Scene) -> Inbound | None:
     try:
         kept = json.loads(_text(view, "private_metadata"))
         said = command_of(view) if _text(view, "callback_id") == MANNERS_VIEW else _edited(kept, view)
-    except (LookupError, TypeError, ValueError, AttributeError):
+    except BROKEN:
         return None
     place, trigger = Place.of(_text(kept, "conversation")), _text(scene.body, "trigger_id")
     if not said or place.team != scene.team or not _ID.fullmatch(place.channel):

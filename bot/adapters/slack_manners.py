@@ -16,9 +16,6 @@ MANNERS_VIEW = "manners"
 OPENS = "/mood"
 """The command whose button opens it."""
 ALWAYS_PROFESSIONAL = ("channel", "email")
-UNCHANGED = "Nothing is changed yet."
-PAST = "That moment has passed."
-PROFESSIONAL = "There I am always professional."
 
 View = dict[str, Any]
 
@@ -50,10 +47,10 @@ def mistakes(view: Mapping[str, Any], now: datetime) -> dict[str, str]:
     """What is wrong with what was chosen, by its field. Raises LookupError, TypeError, ValueError for a view that is none of ours."""
     chosen, changed = _chosen(view), _changed(view)
     if not changed:
-        return {"mood": UNCHANGED}
+        return {"mood": "Nothing is changed yet."}
     if "flirty" in changed and chosen["context"] in ALWAYS_PROFESSIONAL:
-        return {"flirty": PROFESSIONAL}
-    return {"until": PAST} if chosen["until"] and int(chosen["until"]) <= now.timestamp() else {}
+        return {"flirty": "There I am always professional."}
+    return {"until": "That moment has passed."} if chosen["until"] and int(chosen["until"]) <= now.timestamp() else {}
 
 
 def command_of(view: Mapping[str, Any]) -> str:

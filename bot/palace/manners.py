@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 from uuid import uuid5
 
@@ -59,14 +58,12 @@ class MannersApi:
     async def _set(self, request: web.Request) -> web.Response:
         """Make the changes, once for an id."""
         person, asked = visitor_of(request).person, _parse(await request.read())
-        now, external_id = self._clock.now(), asked.get("id") or str(new_id())
-        changes, context = asked["changes"], asked.get("context", EVERYWHERE)
-        until = asked.get("until")
+        changes, context, until, now = asked["changes"], asked["context"] or EVERYWHERE, asked["until"], self._clock.now()
         ends = read_end(until, timezone=person.timezone, now=now) if until else None
         if isinstance(ends, str):
             raise Problem(400, "bad_manners", ends)
         _check(find_mistake(person, changes, context, is_past=ends is not None and ends <= now))
-        what = uuid5(person.id, external_id)
+        what = uuid5(person.id, ascii(asked["id"])) if asked["id"] else new_id()
         errand = Errand(person=person, key=f"web/manners/{what}", why=WHY, source_id=what)
         card = await self._manners.set(errand, changes, context=context, expires_at=ends, source="web")
         return json_response({"text": card.text, **await self._told(person)})
@@ -82,12 +79,8 @@ class MannersApi:
         history = [row for row in await self._manners.history(person, limit=4 * SHOWN) if row.name in NAMES]
         return {
             "contexts": [
-                {
-                    "context": context,
-                    "said": PLACES[context],
-                    "settable": names,
-                    **_held(standings.get(context, standings["private"]), person),
-                }
+                {"context": context, "said": PLACES[context], "settable": names}
+                | _held(standings.get(context, standings["private"]), person)
                 for context, names in settable.items()
                 if names
             ],
@@ -105,7 +98,7 @@ def _settable(person: Person, context: str) -> list[str]:
 
 def _held(standing: Standing, person: Person) -> dict[str, Any]:
     until = {name: spoken_end(moment, person) for name, moment in standing.until.items()}
-    return {"values": {name: getattr(standing.personality, name) for name in NAMES}, "until": until, "is_own": standing.is_own}
+    return {"values": {name: getattr(standing.personality, name) for name in NAMES}, "until": until}
 
 
 def _steps(name: str) -> list[str]:
@@ -131,17 +124,13 @@ def _parse(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise Problem(400, "not_json", "the body is not JSON") from None
     asked: dict[str, Any] = found if isinstance(found, dict) else {}
-    changes = asked.get("changes")
-    if (
-        not isinstance(changes, dict)
-        or not changes
-        or not all(isinstance(value, str) and 0 < len(value) < 33 for value in changes.values())
-    ):
+    changes = asked.get("changes") if isinstance(asked.get("changes"), dict) else {}
+    if not changes or not all(isinstance(value, str) and 0 < len(value) < 33 for value in changes.values()):
         raise Problem(400, "bad_request", '"changes" must be an object of what is to be set, such as {"gandhi": "3", "mood": "calm"}')
-    words: Sequence[object] = [asked.get(name, "") or "" for name in ("id", "context", "until")]
-    if not all(isinstance(word, str) and len(word) <= LONGEST_ID for word in words):
+    words = {name: asked.get(name) or "" for name in ("id", "context", "until")}
+    if not all(isinstance(word, str) and len(word) <= LONGEST_ID for word in words.values()):
         raise Problem(400, "bad_request", f'"id", "context" and "until" must be strings of up to {LONGEST_ID} characters')
-    return asked
+    return {"changes": changes, **words}
 
 
 def _check(mistake: str) -> None:

@@ -76,7 +76,8 @@ def test_submission_is_one_event_and_a_forged_one_none():
     assert (inbound.kind, inbound.text, inbound.external_id) == (InboundKind.ACTION, "/mood gandhi=3", "tr2")
     assert inbound.address.conversation == "T1/D1"
     assert to_inbound(body, team="T2", bot="U0", now=NOW) is None
-    for broken in ({}, {"values": {}}, {"values": {"gandhi": []}}, {"values": {"mood": {"mood": {"selected_option": None}}}}):
+    far = submitted(gandhi="3", until=10**15)["state"]
+    for broken in (far, {}, {"values": {}}, {"values": {"gandhi": []}}, {"values": {"mood": {"mood": {"selected_option": None}}}}):
         forged = body | {"view": body["view"] | {"state": broken}}
         assert to_inbound(forged, team="T1", bot="U0", now=NOW) is None
         assert field_mistakes(forged, NOW) == {}

@@ -58,6 +58,13 @@ async def test_change_is_made_once_for_its_id_and_taken_back(house: House):
     assert all(each["is_void"] for each in back["history"])
 
 
+async def test_any_id_is_one(house: House):
+    browser = await house.browser()
+    for _ in range(2):
+        told = await put(browser, id="half \ud800 \x00", context=None, until="", changes={"gandhi": "+1"})
+    assert values(told)["gandhi"] == 5
+
+
 async def test_each_person_sets_their_own(house: House):
     await put(await house.browser(), changes={"cocktail": "9"})
     grace = await look(await house.browser(house.grace))
@@ -89,6 +96,10 @@ async def test_change_for_a_while_tells_its_end(house: House):
         ({"changes": {"gandhi": "3"}, "until": "soon"}, "bad_manners"),
         ({"changes": {"gandhi": 3}}, "bad_request"),
         ({"changes": {}}, "bad_request"),
+        ({"changes": {"mood": "\ud800\x00<b>"}}, "bad_manners"),
+        ({"changes": {"\ud800": "3"}, "context": "*"}, "bad_manners"),
+        ({"changes": {"gandhi": "3"}, "until": "\ud800 \x00"}, "bad_manners"),
+        ({"changes": {"gandhi": "3"}, "id": ["a"]}, "bad_request"),
         ([], "bad_request"),
     ],
 )
