@@ -67,6 +67,7 @@ from bot.palace.transcript import Transcripts
 from bot.palace.view import View
 from bot.services.approvals import Approvals, Runner
 from bot.services.autonomy import Autonomy
+from bot.services.experts import Experts, Limits
 from bot.services.follow_ups import FollowUps
 from bot.services.gate import TOOL, LadderGate
 from bot.services.journal import Journal
@@ -237,15 +238,18 @@ def build(
         families=[ladder.table, follow.table, manner_commands.table],
         plain=[ladder.plain, manner_commands.plain],
     )
+    brain = brain_over(chain, toolbox)
+    limits = Limits(steps=config.experts.steps, seconds=config.experts.seconds, usd=config.experts.usd)
     hub = Hub(
         database=database,
-        brain=brain_over(chain, toolbox),
+        brain=brain,
         commands=commands,
         adapters=channels,
         feed=Feed(),
         clock=clock,
         approvals=approvals,
         files=files,
+        experts=Experts(brain=brain, database=database, owner=config.robbie.owner, limits=limits, clock=clock),
         metrics=TurnMetrics(registry),
         tends=tends,
     )

@@ -236,6 +236,14 @@ class BriefsConfig(Section):
     missed: Literal["run", "short", "skip"] = "short"
 
 
+class ExpertsConfig(Section):
+    """[experts]: what one piece of a crew's work may take in all; `steps` are calls of a model."""
+
+    steps: Count = 12
+    seconds: Seconds = 180.0
+    usd: NotNegative = 0.5
+
+
 class AutonomyConfig(Section):
     """[autonomy]: what Robbie does by himself until somebody sets it otherwise for themselves; `overrides` are of kinds of actions."""
 
@@ -257,6 +265,7 @@ class Config(Section):
     mesh: MeshConfig = MeshConfig()
     briefs: BriefsConfig = BriefsConfig()
     autonomy: AutonomyConfig = AutonomyConfig()
+    experts: ExpertsConfig = ExpertsConfig()
     tools: ToolsConfig = ToolsConfig()
 
     def household(self) -> tuple[PersonConfig, ...]:

@@ -16,7 +16,7 @@ from bot.brain.tools import Kit, Toolbox, Watch, answer_with
 from bot.domain.errors import AllLevelsFailed, BudgetExhausted, ContextTooLong, RequestRejected
 from bot.domain.message import Button, OutgoingKind
 from bot.domain.ports import Listener
-from bot.domain.thought import Attempt, Completion, Question, TaskType, Tier, Turn
+from bot.domain.thought import Attempt, Completion, Prompt, Question, TaskType, Tier, Turn
 
 LATE_PATIENCE = 4
 """Nobody waits in front of a late answer, so that a slow model may take this many times a turn's bound."""
@@ -55,6 +55,12 @@ class Brain:
         said = await self._reactive.answer(question) if is_plain else None
         turn = reactive_turn(said, why="computed without a model") if said is not None else await self._think(question, listener)
         return replace(turn, latency_ms=(self._monotonic() - began) * 1000)
+
+    async def step(self, prompt: Prompt, *, question: Question, uses_tools: bool, seconds: float) -> Completion:
+        """One step of longer work, with tools that only look where it may use some. Raises AllLevelsFailed, StorageUnavailable."""
+        kit = await self._toolbox.open(question, only_looks=True) if self._toolbox and uses_tools else Kit(question=question)
+        bound = min(seconds, self._chain.turn_seconds * LATE_PATIENCE)
+        return await answer_with(kit, prompt, chain=self._chain, watch=None, question=question, seconds=bound)
 
     async def _think(self, question: Question, listener: Listener | None) -> Turn:
         prompt = await self._context.build(question)

@@ -52,15 +52,16 @@ class Toolbox:
         self._database = database
         self._mcp = mcp
 
-    async def open(self, question: Question) -> Kit:
-        """The tools for this question. Raises StorageUnavailable."""
+    async def open(self, question: Question, *, only_looks: bool = False) -> Kit:
+        """The tools for this question, all of them or those that only look. Raises StorageUnavailable."""
         is_private = question.session_type is SessionType.PRIVATE
         own = self._tools if is_private and not question.writer else ()
         others: Sequence[Tool] = ()
         if self._mcp and not question.writer:
             others = await self._mcp.offered(is_owner=question.person.is_owner and is_private)
         taken = {tool.name for tool in self._tools}
-        tools = (*own, *(tool for tool in others if tool.name not in taken))
+        tools = [*own, *(tool for tool in others if tool.name not in taken)]
+        tools = [tool for tool in tools if tool.risk is Risk.LOOK] if only_looks else tools
         return Kit(question=question, tools=tools, gate=self._gate, done=await self._done_before(question) if tools else ())
 
     async def _done_before(self, question: Question) -> Sequence[str]:

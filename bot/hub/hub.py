@@ -33,6 +33,7 @@ from bot.hub.thinking import Thinkers
 from bot.hub.workers import ConversationPool
 from bot.services.approvals import Approvals
 from bot.services.correspondence import heard
+from bot.services.experts import Experts
 from storage.database import Database
 from storage.models.messaging import InboxEvent, InboxState, Message
 from storage.repositories.outbox import ToSend
@@ -78,6 +79,7 @@ class Hub:
         clock: Clock,
         approvals: Approvals,
         files: Files,
+        experts: Experts | None = None,
         metrics: TurnMetrics | None = None,
         tends: bool = True,
     ) -> None:
@@ -103,6 +105,7 @@ class Hub:
             outbox=self._outbox,
             approvals=approvals,
             files=files,
+            experts=experts,
             recorded=self._recorded,
         )
         self._pool = ConversationPool(name="think", step=self._think, width=THINKERS)

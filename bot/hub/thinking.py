@@ -26,6 +26,7 @@ from bot.hub.outbox import Outbox
 from bot.hub.patience import outlast
 from bot.hub.showing import Showing
 from bot.services.approvals import Approvals
+from bot.services.experts import Experts
 from storage.database import Database, UnitOfWork
 from storage.models.messaging import InboxEvent, InboxState, Message
 from storage.repositories.base import Claim
@@ -76,6 +77,7 @@ class Thinkers:
         outbox: Outbox,
         approvals: Approvals,
         files: Files,
+        experts: Experts | None,
         recorded: Callable[[Message | None, Turn, InboxEvent], None],
     ) -> None:
         self._database = database
@@ -87,6 +89,7 @@ class Thinkers:
         self._outbox = outbox
         self._approvals = approvals
         self._files = files
+        self._experts = experts
         self._recorded = recorded
         self._held: set[UUID] = set()
 
@@ -153,8 +156,9 @@ class Thinkers:
         stream.begin()
         if question.writer:
             return await self._brain.answer(question)
-        is_shown = not question.is_late and not asked.is_held
-        return await self._commands.run(question) or await self._brain.answer(question, stream if is_shown else None)
+        listener = None if question.is_late or asked.is_held else stream
+        crew = await self._experts.answer(question, listener) if self._experts else None
+        return crew or await self._commands.run(question) or await self._brain.answer(question, listener)
 
     async def _record(self, asked: Asked, turn: Turn, *, stream: _Stream, state: InboxState = InboxState.ANSWERED) -> _Outcome:
         """One commit: the reply, the event's new state, the promise to deliver, what it cost."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import time
 import tomllib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from bot.brain.brain import reactive_turn
+from bot.brain.brain import reactive_turn, recalled
 from bot.brain.budget import settle
 from bot.brain.context import PROMPTS, printable, spoken_date
 from bot.brain.reactive import IN_PRIVATE, one_line
@@ -30,8 +31,15 @@ NOT_FOUND = "NOT FOUND:"
 _ASKED = re.compile(r"\s*/research(?:\s+(.*))?\s*", re.I | re.DOTALL)
 _NUMBERING = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s*")
 
-Ask = Callable[..., Awaitable[Completion]]
-"""Asks the chain: a Prompt, and by keyword the `question` it is for, whether it `uses_tools`, and within how many `seconds`."""
+
+class Thinker(Protocol):
+    """What the crew needs of the brain."""
+
+    async def step(self, prompt: Prompt, *, question: Question, uses_tools: bool, seconds: float) -> Completion:
+        """One step of longer work, with tools that only look where it may use some. Raises AllLevelsFailed, StorageUnavailable."""
+
+    async def answer(self, question: Question, listener: Listener | None = None) -> Turn:
+        """What becomes of a question that no crew can work on. Raises StorageUnavailable."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,8 +156,8 @@ def progress_of(done: Sequence[Step], coming: Next) -> str:
 class Experts:
     """Answers `/research …`. One that was interrupted goes on after the last step that was kept, and pays for none twice."""
 
-    def __init__(self, *, ask: Ask, database: Database, owner: str, limits: Limits, clock: Clock) -> None:
-        self._ask = ask
+    def __init__(self, *, brain: Thinker, database: Database, owner: str, limits: Limits, clock: Clock) -> None:
+        self._brain = brain
         self._database = database
         self._owner = owner
         self._limits = limits
@@ -157,7 +165,10 @@ class Experts:
         self._words = tomllib.loads((PROMPTS / "crew.toml").read_text("utf-8"))
 
     async def answer(self, question: Question, listener: Listener | None = None) -> Turn | None:
-        """The crew's answer; None where it is not asked for, or no model can be reached for even a plan. Raises StorageUnavailable."""
+        """The crew's answer; None where it is not asked for. Where no model goes beyond a plan, the last rung answers.
+
+        Raises StorageUnavailable.
+        """
         found = None if question.writer else _ASKED.fullmatch(question.text)
         if found is None:
             return None
@@ -166,10 +177,9 @@ class Experts:
         if not found.group(1):
             return reactive_turn(f"What shall the crew look into? {EXAMPLE}", why="the command /research")
         run = await self._claim(question)
-        if run is None:
-            return None
-        done = await self._work(run, question, found.group(1).strip(), listener)
-        return None if all(step.role == "plan" for step in done) else self._turn(done)
+        done = await self._work(run, question, found.group(1).strip(), listener) if run is not None else []
+        has_found = any(step.role == "research" for step in done)
+        return self._turn(done, question) if has_found else await self._brain.answer(question, listener)
 
     async def _claim(self, question: Question) -> JobRun | None:
         """This question's work, new or as it was left: whoever holds the question's claim may take it over, and nobody else comes here."""
@@ -187,7 +197,7 @@ class Experts:
             began = time.monotonic()
             seconds = max(self._limits.seconds - sum(step.seconds for step in done), 5.0)
             try:
-                completion = await self._ask(
+                completion = await self._brain.step(
                     self._prompt(coming, question, asked, done), question=question, uses_tools=coming.role == "research", seconds=seconds
                 )
             except AllLevelsFailed as failure:
@@ -211,12 +221,12 @@ class Experts:
         system = printable(self._words[coming.role]["system"].format(**filled))
         return Prompt(system=system, brief_system=system, lines=(Line(role=Role.USER, text=printable(_material(coming, asked, done))),))
 
-    def _turn(self, done: Sequence[Step]) -> Turn:
-        last = done[-1]
+    def _turn(self, done: Sequence[Step], question: Question) -> Turn:
+        last, told = done[-1], answer_of(done, self._limits)
         levels = ", ".join(dict.fromkeys(step.level for step in done))
         return Turn(
-            text=answer_of(done, self._limits),
-            kind=OutgoingKind.ANSWER,
+            text=f"{recalled(question)} Here is what I owed you:\n\n{told}" if question.is_late else told,
+            kind=OutgoingKind.LATE if question.is_late else OutgoingKind.ANSWER,
             tier=Tier.ANALYTICAL,
             level=last.level,
             provider="",

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.brain.brain import reactive_turn
 from bot.domain.address import Person, SessionType
 from bot.domain.clock import new_id
 from bot.domain.errors import AllLevelsFailed
-from bot.domain.thought import Attempt, AttemptOutcome, Completion, Prompt, Question
+from bot.domain.thought import Attempt, AttemptOutcome, Completion, Prompt, Question, Turn
 from bot.services.experts import Experts, Limits, Step, answer_of, is_content, next_step, not_found, plan_of
 from tests.stage import Stage
 
@@ -87,7 +88,7 @@ class FakeChain:
         self.tools: list[bool] = []
         self.dies_at: dict[int, Callable[[], BaseException]] = {}
 
-    async def __call__(self, prompt: Prompt, *, question: Question, uses_tools: bool, seconds: float) -> Completion:
+    async def step(self, prompt: Prompt, *, question: Question, uses_tools: bool, seconds: float) -> Completion:
         if made := self.dies_at.pop(len(self.asked), None):
             raise made()
         system, asked = prompt.system, prompt.lines[-1].text
@@ -105,6 +106,9 @@ class FakeChain:
         attempt = Attempt(level="first", provider="p", model="m", outcome=AttemptOutcome.ANSWERED, cost_usd=0.01)
         return Completion(text=text, level="first", provider="p", model="m", why="", attempts=(attempt,))
 
+    async def answer(self, question: Question, listener: object = None) -> Turn:
+        return reactive_turn("the last rung", why="FAKE")
+
 
 class Watcher:
     """FAKE: keeps what was shown."""
@@ -120,7 +124,7 @@ class Watcher:
 
 
 def experts(stage: Stage, chain: FakeChain) -> Experts:
-    return Experts(ask=chain, database=stage.database, owner="Allan", limits=LIMITS, clock=stage.clock)
+    return Experts(brain=chain, database=stage.database, owner="Allan", limits=LIMITS, clock=stage.clock)
 
 
 def asks(stage: Stage, text: str = "/research what about Acme?", **more: Any) -> Question:
@@ -171,7 +175,9 @@ async def test_what_was_found_is_told_where_no_model_is_left_to_word_it(stage: S
 async def test_with_no_model_at_all_the_question_is_left_to_the_last_rung(stage: Stage):
     chain = FakeChain()
     chain.dies_at = {0: lambda: AllLevelsFailed([])}
-    assert await experts(stage, chain).answer(asks(stage)) is None
+    turn = await experts(stage, chain).answer(asks(stage))
+    assert turn is not None
+    assert turn.text == "the last rung"
 
 
 async def test_what_is_private_is_not_read_out_where_others_read_along(stage: Stage):
