@@ -124,9 +124,11 @@ class _Server:
 
     async def close(self) -> None:
         """End it; returns when it is gone."""
+        is_connecting = not self._known.is_set()
         self._end()
         if self._task:
-            self._task.cancel()
+            if is_connecting:  # else it is parting by itself, in bounded time
+                self._task.cancel()
             await asyncio.wait([self._task], timeout=2 * PATIENCE_SECONDS)
 
     def finding(self) -> Finding:
@@ -271,8 +273,8 @@ async def _pipes(config: McpConfig, is_bearable: Callable[[bytes], bool], fell: 
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # with whatever it started
-        with suppress(TimeoutError):
-            await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+        with suppress(TimeoutError):  # shielded: who is called off must still bury it
+            await asyncio.shield(asyncio.ensure_future(asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)))
 
 
 def _risk(config: McpConfig, name: str) -> Risk:
