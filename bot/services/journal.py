@@ -77,7 +77,7 @@ async def _take_back(work: UnitOfWork, undo: Mapping[str, Any], now: datetime) -
     which = UUID(undo["id"])
     if undo["table"] == "settings":
         return await work.settings.void(which, now)
-    rows: Any = {"tasks": work.tasks, "contacts": work.contacts, "deals": work.deals}[undo["table"]]
+    rows: Any = {"tasks": work.tasks, "contacts": work.contacts, "deals": work.deals, "notes": work.notes}[undo["table"]]
     row = await rows.find_by_id(which)
     if row is None:
         return False

@@ -64,7 +64,14 @@ _OPEN_TASKS = (
     .where(ours(Task), Task.user_id == given("user"), Task.state == TaskState.OPEN)
     .order_by(Task.due_on, Task.priority, Task.id)
 )
-_DUE = select(Task).where(ours(Task), Task.remind_at <= given("now"), Task.state == TaskState.OPEN).order_by(Task.remind_at, Task.id)
+_DUE = (
+    select(Task)
+    .where(ours(Task), Task.remind_at <= given("now"), Task.state == TaskState.OPEN)
+    .order_by(Task.remind_at, Task.id)
+    .limit(given("limit"))
+    .with_for_update(skip_locked=True)
+)
+"""Several hubs each take others, until they commit (SQLite has one writer at a time, and is not told of locks)."""
 _NEXT_REMINDER = select(Task.remind_at).where(ours(Task), Task.remind_at.is_not(None), Task.state == TaskState.OPEN)
 _MOVE_REMINDER = update(Task).where(ours(Task), Task.id == given("which"), Task.remind_at == given("was"), Task.state == TaskState.OPEN)
 
@@ -91,16 +98,16 @@ class Tasks(Affairs[Task]):
         return await self._all(Task, _OPEN_TASKS, user=user_id)
 
     async def to_remind(self, now: datetime, *, limit: int) -> list[Task]:
-        """Whose reminder is due, the oldest first."""
-        return await self._all(Task, _DUE.limit(limit), now=now)
+        """Whose reminder is due, the oldest first, without those that another process is just firing."""
+        return await self._all(Task, _DUE, now=now, limit=limit)
 
     async def next_reminder(self) -> datetime | None:
         """When the next reminder of anybody is due."""
         return await self._value(_NEXT_REMINDER.order_by(Task.remind_at).limit(1))
 
-    async def fire(self, task: Task, *, next_at: datetime | None) -> bool:
+    async def fire(self, task: Task, *, next_at: datetime | None, **values: Any) -> bool:
         """Take a task's reminder, so that nobody else fires it, and set when it comes again; whether it was still there to be taken."""
-        return await self._changes(_MOVE_REMINDER, which=task.id, was=task.remind_at, remind_at=next_at)
+        return await self._changes(_MOVE_REMINDER, which=task.id, was=task.remind_at, remind_at=next_at, **values)
 
 
 _RECORD = insert_or_skip(Activity)

@@ -1,0 +1,106 @@
+"""Reminders: each is said once when its time comes, by whichever process looks first; what recurs is set to its next time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from bot.domain.message import Button
+from bot.services.affairs import title_of
+from bot.services.notices import place_of, say
+from bot.services.series import last_of, next_of
+from bot.services.tasks import spoken_due
+from storage.database import Database, UnitOfWork
+from storage.models.affairs import Task
+from storage.models.messaging import Conversation
+
+log = structlog.get_logger(__name__)
+
+BATCH = 100
+"""So many are fired in one act: enough that a thousand take few, and few enough that nobody waits long for it."""
+LATE = timedelta(minutes=2)
+
+
+class Reminders:
+    """A round that fires what is due."""
+
+    name = "reminders"
+
+    def __init__(self, *, database: Database) -> None:
+        self._database = database
+
+    async def look(self, now: datetime) -> datetime | None:
+        """Say every reminder that is due, once; when the next one is. Raises StorageUnavailable."""
+        is_more = True
+        while is_more:
+            async with self._database.reading() as work:
+                next_at = await work.tasks.next_reminder()
+            if next_at is None or next_at > now:
+                return next_at
+            is_more = await self._fire(now)
+        return now + timedelta(seconds=1)  # another process is firing the rest: look again soon, should it die
+
+    async def _fire(self, now: datetime) -> bool:
+        """Fire a batch, in one act: whoever dies in it leaves all of it to the next. Whether there was any."""
+        async with self._database.unit_of_work() as work:
+            due = await work.tasks.to_remind(now, limit=BATCH)
+            places: dict[UUID, tuple[ZoneInfo, Conversation]] = {}
+            for task in due:
+                if task.user_id not in places:
+                    places[task.user_id] = await _place(work, task.user_id, now)
+                await _remind(work, task, *places[task.user_id], now)
+        return bool(due)
+
+
+def choices(task: Task) -> tuple[Button, ...]:
+    """What can be done about a task; a day goes with what recurs, so that pressing twice does not skip a day."""
+    day = f" {task.due_on}" if task.rule and task.due_on else ""
+    return (
+        Button(label="Done", command=f"/task done {task.code}{day}"),
+        Button(label="Snooze", command=f"/task snooze {task.code}"),
+        Button(label="Tomorrow", command=f"/task tomorrow {task.code}"),
+    )
+
+
+async def _place(work: UnitOfWork, user_id: UUID, now: datetime) -> tuple[ZoneInfo, Conversation]:
+    user = await work.people.find_user_by_id(user_id)
+    assert user is not None
+    return ZoneInfo(user.timezone), await place_of(work, user_id, now=now)
+
+
+async def _remind(work: UnitOfWork, task: Task, zone: ZoneInfo, place: Conversation, now: datetime) -> None:
+    """Fire one, if nobody else did; what recurs is about its last time, and comes again at the next that is still ahead."""
+    local = now.astimezone(zone)
+    next_at, values = _moved(task, local)
+    if not await work.tasks.fire(task, next_at=next_at, **values):
+        return
+    due = task.remind_at.astimezone(zone) if task.remind_at else local
+    late = f" (I am late: it was for {due:%H:%M} on {due:%A} {due.day} {due:%B}.)" if local - due > LATE else ""
+    for name, value in values.items():
+        setattr(task, name, value)
+    about = "" if late or task.due_at is None or task.due_at >= now - LATE else f", {spoken_due(task, local)}"
+    await say(work, place, task.user_id, f"Reminder: **{title_of(task)}**{about}{late}", now=now, buttons=choices(task))
+
+
+def _moved(task: Task, now: datetime) -> tuple[datetime | None, dict[str, Any]]:
+    """When a recurring one rings next, and the time it is about now. A rule that cannot be read rings no more, and holds up no other."""
+    if not task.rule:
+        return None, {}
+    try:
+        current, coming = last_of(task.rule, now), next_of(task.rule, now)
+    except ValueError as error:
+        log.warning("reminder.rule_unreadable", task=str(task.id), error=str(error))
+        return None, {}
+    return coming, {} if current is None else {"due_on": current.date(), "due_at": current if task.due_at else None}
+
+
+def shown(tasks: Sequence[Task]) -> tuple[Button, ...]:
+    """A button for each of the first few of a list, in its order, so that a number means the same written and pressed."""
+    return tuple(
+        Button(label=f"Done {place}", command=choices(task)[0].command) for place, task in enumerate(tasks[:5], start=1)
+    )
