@@ -38,6 +38,7 @@ from bot.domain.ports import Adapter, Card, Door, Provider
 from bot.hub.auth import Auth
 from bot.hub.commands import Commands
 from bot.hub.doctor import Doctor
+from bot.hub.errands import Errands, plain
 from bot.hub.feed import Feed
 from bot.hub.files import Files
 from bot.hub.home import RunningHub, announced, locked, make_folder
@@ -57,8 +58,12 @@ from bot.palace.pages import Pages
 from bot.palace.transcript import Transcripts
 from bot.palace.view import View
 from bot.services.approvals import Approvals
+from bot.services.contacts import Contacts
+from bot.services.deals import Deals
 from bot.services.journal import Journal
 from bot.services.notes import Notes
+from bot.services.reminders import Reminders
+from bot.services.tasks import Tasks
 from storage.database import Database
 from storage.schema import Progress, SchemaStatus, upgrade
 
@@ -181,15 +186,21 @@ def build(
     files = Files(database=database, doors={each.channel: each for each in doors}, folder=folder)
     approvals = Approvals(database=database, clock=clock)
     pairing = Pairing(database=database, owner=config.robbie.owner, timezone=config.robbie.timezone, clock=clock)
-    notes = Notes(database=database, clock=clock)
+    tasks, contacts, deals = (
+        Tasks(database=database, clock=clock),
+        Contacts(database=database, clock=clock),
+        Deals(database=database, clock=clock),
+    )
+    errands = Errands(database=database, tasks=tasks, contacts=contacts, deals=deals, notes=Notes(database=database, clock=clock))
     commands = Commands(
         database=database,
         reactive=reactive,
-        notes=notes,
         approvals=approvals,
         pairing=pairing,
         journal=Journal(database=database, clock=clock),
         clock=clock,
+        families=(errands.table,),
+        plain=(plain,),
     )
     hub = Hub(
         database=database,
@@ -243,7 +254,7 @@ def build(
         hub=hub,
         front=front,
         supervisor=supervisor,
-        timekeeper=Timekeeper(rounds=(), clock=clock),
+        timekeeper=Timekeeper(rounds=(Reminders(database=database),), clock=clock),
         doors=doors,
         pairing=pairing,
         auth=auth,

@@ -6,12 +6,12 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 import structlog
@@ -27,6 +27,8 @@ from bot.brain import gguf
 from bot.brain.drill import Fault, drill_question
 from bot.config import Config, DatabaseConfig
 from bot.domain.address import Person
+from bot.domain.clock import new_id
+from bot.domain.errand import Errand
 from bot.domain.errors import NotAllowed, RobbieError
 from bot.domain.finding import Status
 from bot.hub.home import RunningHub, find_hub, locked, make_folder
@@ -36,6 +38,8 @@ from storage.database import Database
 from storage.schema import SchemaStatus, revisions, schema_status, upgrade
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 ASK_KEYS = ("reply", "tier", "level", "provider", "model", "task_type", "confidence", "why", "latency_ms", "cost_usd", "offline")
 
@@ -247,6 +251,12 @@ async def pair_revoke(app: App, account_id: str) -> None:
             raise RobbieError(f"config.toml gives {account_id} to somebody: take it out there, under [[people]]")
         if not await app.pairing.revoke(channel, account):
             raise RobbieError(f"{account_id} is nobody's account; `robbie pair list` shows them")
+
+
+async def at_books(app: App, as_person: str | None, act: Callable[[App, Errand], Awaitable[T]]) -> T:
+    """What comes of an act on a person's own affairs, asked for at the command line."""
+    async with _opened(app, as_person) as (_, person):
+        return await act(app, Errand(person=person, key=f"cli/{new_id()}", why="the command line"))
 
 
 @asynccontextmanager

@@ -52,7 +52,9 @@ HELP = """I am Robbie, your chief of staff. Just write to me as you would to a p
 
 These always work, even when I cannot reach any model:
 
-- `/note` and some words keeps a note, `/notes` shows them
+- `/task` puts something down, `/remind` reminds you, `/tasks` shows what is to do: "remind me to call Dana on Friday at 3"
+- `/who Dana` tells about a contact, `/contact` keeps one; `/deal Acme, negotiation, 40k` keeps a deal, `/deals` shows them
+- `/note` and some words keeps a note, `/notes` shows them, `/undo` takes the last thing back
 - `/approve` shows what waits for your decision, `/rate up` or `/rate down` tells me how the last answer was
 - `/link` joins another account of yours, on another channel
 - `/status` tells how I am
@@ -133,7 +135,9 @@ class Reactive:
             notes = await work.notes.latest(question.person.id, limit=LISTED)
         if not notes:
             return "You have no notes yet. `/note` and some words keeps one."
-        return "Your last notes:\n\n" + "\n".join(f"- {self._stamp(note.created_at, question)}: {one_line(note.text)}" for note in notes)
+        return "Your last notes:\n\n" + "\n".join(
+            f"{n}. {self._stamp(note.created_at, question)}: {one_line(note.text)}" for n, note in enumerate(notes, 1)
+        )
 
     async def _recent(self, question: Question) -> str:
         async with self._database.reading() as work:

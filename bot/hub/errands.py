@@ -147,7 +147,9 @@ class Errands:
         if not tasks:
             return Card(text=f"There is nothing to do{kind}." + ("" if kind else " `/task call Dana on Friday` puts something down."))
         most = len(tasks) if only == "all" else LISTED
-        lines = [f"{n}. {'**overdue** ' * is_overdue(task, now)}{spoken(task, now)} `{task.code}`" for n, task in enumerate(tasks[:most], 1)]
+        lines = [
+            f"{n}. {'**overdue** ' * is_overdue(task, now)}{spoken(task, now)} `{task.code}`" for n, task in enumerate(tasks[:most], 1)
+        ]
         more = f"\n\nAnd {len(tasks) - most} more: `/tasks all`." if len(tasks) > most else ""
         return Card(text="\n".join(lines) + more, buttons=shown(tasks))
 
@@ -190,7 +192,10 @@ class Errands:
         rows = [row for row in await self._deals.standing(question.person) if row.stage not in ENDED]
         if not rows:
             return Card(text="There is no open deal. `/deal Acme, negotiation, 40k` adds one.")
-        lines = [f"{n}. {told_deal(row)} `{row.code}`" for n, row in enumerate(sorted(rows, key=lambda row: -row.value_cents * row.probability), 1)]
+        lines = [
+            f"{n}. {told_deal(row)} `{row.code}`"
+            for n, row in enumerate(sorted(rows, key=lambda row: -row.value_cents * row.probability), 1)
+        ]
         return Card(text="\n".join([*lines, "", *(f"- {line}" for line in pipeline_lines(rows))]))
 
     async def _note(self, question: Question, words: str) -> str:
@@ -208,7 +213,9 @@ class Errands:
         return next((codes for codes in lists if codes), ())
 
 
-def _kindly(act: Callable[[Question, str], Awaitable[Card | str]], name: str, *, in_public: Callable[[str], bool] = lambda _: False) -> Command:
+def _kindly(
+    act: Callable[[Question, str], Awaitable[Card | str]], name: str, *, in_public: Callable[[str], bool] = lambda _: False
+) -> Command:
     """A command whose refusals are told, and which is silent where others read along unless it only takes something down."""
 
     async def command(question: Question, words: str) -> Card | str:

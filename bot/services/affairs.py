@@ -79,7 +79,7 @@ class Book(Generic[Row]):
         found = find_when(words, now=now)
         if isinstance(found, Unclear):
             raise ToolFailed(found.question)
-        if found is not None and found.is_past:
+        if found is not None and found.is_past(now):
             raise ToolFailed(f"That has passed already: {found.spoken(now)}. When shall it be?")
         return found
 

@@ -70,7 +70,10 @@ class Contacts(Book[Contact]):
             deals, tasks = await work.deals.of(person.id), await work.tasks.open(person.id)
             lines = await work.activities.about(row.id, limit=LINES)
         told = [f"**{told_contact(row)}** `{row.code}`", _touch(row, now), *([row.detail] if row.detail else [])]
-        told += [f"Next: {row.next_step}" + (f" ({row.next_step_on:%A} {row.next_step_on.day} {row.next_step_on:%B})" if row.next_step_on else "")] * bool(row.next_step)
+        told += [
+            f"Next: {row.next_step}"
+            + (f" ({row.next_step_on:%A} {row.next_step_on.day} {row.next_step_on:%B})" if row.next_step_on else "")
+        ] * bool(row.next_step)
         told += [f"Deal: {told_deal(deal)}" for deal in deals if _is_theirs(deal, row) and deal.stage not in ENDED and not deal.archived_at]
         told += [f"Task: {spoken(task, now)}" for task in tasks if task.contact_id in (row.id, None) and is_named(row, task.title)]
         told += [f"{line.at.astimezone(now.tzinfo).day} {line.at.astimezone(now.tzinfo):%b}: {one_line(line.text)}" for line in lines]

@@ -26,8 +26,8 @@ MOST_CENTS = 10**17
 ENDED = (Stage.WON, Stage.LOST)
 _CURRENCIES = "USD|EUR|GBP|CHF|JPY|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|INR|CNY|SGD|HKD|ZAR|BRL|MXN|ILS|TRY|AED"
 _MONEY = re.compile(
-    rf"(?<![\w.,-])(?P<sign>[$€£¥]|(?:{_CURRENCIES})\s?)?\s?(?P<number>\d[\d.,' ]*?)\s?(?P<scale>k|thousand|mn|million|m|bn|billion)?"
-    rf"(?:\s?(?P<code>[$€£¥]|{_CURRENCIES}))?(?![\w%])(?!\.\d)",
+    rf"(?<![\w.,'-])(?P<sign>(?:[$€£¥]|{_CURRENCIES})\s?)?(?P<whole>\d{{1,3}}(?:[.,' ]\d{{3}})+|\d+)(?:[.,](?P<part>\d{{1,3}}))?"
+    rf"\s?(?P<scale>{'|'.join(sorted(filter(None, SCALES), key=len, reverse=True))})?(?:\s?(?P<code>[$€£¥]|{_CURRENCIES}))?(?![\w%]|[.,]\d)",
     re.I,
 )
 _STAGE = re.compile(rf"\b(?:(?:now\s+)?in(?:to)?\s+|to\s+|stage\s*[=:]?\s*)?({'|'.join(Stage)})\b", re.I)
@@ -148,11 +148,10 @@ def _cut(words: str, found: re.Match[str]) -> str:
 
 def _cents(found: re.Match[str]) -> int | None:
     """The amount that was found, in hundredths; None for a bare number that may as well be a year or a count."""
-    number, scale = found["number"].replace("'", "").replace(" ", ""), (found["scale"] or "").lower()
-    is_money = bool(scale or found["sign"] or found["code"] or re.search(r"\d[.,' ]\d{3}\b", found["number"]) or len(number) > 4)
-    point = max(number.rfind("."), number.rfind(","))
-    is_grouped = point >= 0 and (number.count(number[point]) > 1 or (len(number) - point == 4 and not scale and len(set(number) & {".", ","}) == 1))
-    whole, part = (number, "") if point < 0 or is_grouped else (number[:point], number[point + 1 :])
-    digits = re.sub(r"[.,]", "", whole)
-    cents = int((digits + part.ljust(SCALES[scale] + 2, "0")[: SCALES[scale] + 2]) or 0)
+    whole, part, zeros = found["whole"], found["part"] or "", SCALES[(found["scale"] or "").lower()]
+    if zeros and re.fullmatch(r"\d+[.,]\d{3}", whole):  # 1.250m is no thousands of millions
+        whole, part = re.split("[.,]", whole)
+    digits = re.sub(r"\D", "", whole)
+    is_money = bool(zeros or found["sign"] or found["code"] or digits != whole or len(digits) > 4)
+    cents = int(digits + part.ljust(zeros + 2, "0")[: zeros + 2]) if len(digits) < 15 else MOST_CENTS
     return cents if is_money and cents < MOST_CENTS else None

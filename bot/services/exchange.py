@@ -163,7 +163,7 @@ def _task_values(made: dict[str, str], now: datetime) -> dict[str, Any]:
 def _due(text: str, now: datetime) -> dict[str, Any]:
     try:
         moment = datetime.fromisoformat(text)
-        found: Any = When(date=moment.date(), time=moment.time() if len(text) > 10 else None, rule="", span=(0, 0))
+        found: Any = When(date=moment.date(), time=moment.time() if len(text) > 10 else None, rule="")
     except ValueError:
         found = find_when(text, now=now)
     if not isinstance(found, When) or abs(found.date.year - now.year) > YEARS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,7 @@ import structlog
 
 from bot.domain.message import Button
 from bot.services.affairs import title_of
-from bot.services.notices import place_of, say
+from bot.services.notices import private_place, say_all
 from bot.services.series import last_of, next_of
 from bot.services.tasks import spoken_due
 from storage.database import Database, UnitOfWork
@@ -49,11 +50,11 @@ class Reminders:
         """Fire a batch, in one act: whoever dies in it leaves all of it to the next. Whether there was any."""
         async with self._database.unit_of_work() as work:
             due = await work.tasks.to_remind(now, limit=BATCH)
-            places: dict[UUID, tuple[ZoneInfo, Conversation]] = {}
-            for task in due:
-                if task.user_id not in places:
-                    places[task.user_id] = await _place(work, task.user_id, now)
-                await _remind(work, task, *places[task.user_id], now)
+            places = {user_id: await _place(work, user_id, now) for user_id in {task.user_id for task in due}}
+            moves = [(task, *_moved(task, now.astimezone(places[task.user_id][0]))) for task in due]
+            await work.tasks.fire(moves)
+            said = [(places[task.user_id][1], task.user_id, *_told(task, values, places[task.user_id][0], now)) for task, _, values in moves]
+            await say_all(work, said, now=now)
         return bool(due)
 
 
@@ -70,25 +71,20 @@ def choices(task: Task) -> tuple[Button, ...]:
 async def _place(work: UnitOfWork, user_id: UUID, now: datetime) -> tuple[ZoneInfo, Conversation]:
     user = await work.people.find_user_by_id(user_id)
     assert user is not None
-    return ZoneInfo(user.timezone), await place_of(work, user_id, now=now)
+    return ZoneInfo(user.timezone), await private_place(work, user_id, now=now)
 
 
-async def _remind(work: UnitOfWork, task: Task, zone: ZoneInfo, place: Conversation, now: datetime) -> None:
-    """Fire one, if nobody else did; what recurs is about its last time, and comes again at the next that is still ahead."""
-    local = now.astimezone(zone)
-    next_at, values = _moved(task, local)
-    if not await work.tasks.fire(task, next_at=next_at, **values):
-        return
+def _told(task: Task, values: dict[str, Any], zone: ZoneInfo, now: datetime) -> tuple[str, tuple[Button, ...]]:
+    """What is said of a reminder, and what can be done about it."""
+    local, task = now.astimezone(zone), replace(task, **values)
     due = task.remind_at.astimezone(zone) if task.remind_at else local
     late = f" (I am late: it was for {due:%H:%M} on {due:%A} {due.day} {due:%B}.)" if local - due > LATE else ""
-    for name, value in values.items():
-        setattr(task, name, value)
-    about = "" if late or task.due_at is None or task.due_at >= now - LATE else f", {spoken_due(task, local)}"
-    await say(work, place, task.user_id, f"Reminder: **{title_of(task)}**{about}{late}", now=now, buttons=choices(task))
+    about = "" if late or task.rule or task.due_on in (None, local.date()) else f", {spoken_due(task, local)}"
+    return f"Reminder: **{title_of(task)}**{about}{late}", choices(task)
 
 
 def _moved(task: Task, now: datetime) -> tuple[datetime | None, dict[str, Any]]:
-    """When a recurring one rings next, and the time it is about now. A rule that cannot be read rings no more, and holds up no other."""
+    """When a recurring one rings next, still ahead, and the last time, which it is about now. A rule that cannot be read rings no more, and holds up no other."""
     if not task.rule:
         return None, {}
     try:
@@ -101,6 +97,4 @@ def _moved(task: Task, now: datetime) -> tuple[datetime | None, dict[str, Any]]:
 
 def shown(tasks: Sequence[Task]) -> tuple[Button, ...]:
     """A button for each of the first few of a list, in its order, so that a number means the same written and pressed."""
-    return tuple(
-        Button(label=f"Done {place}", command=choices(task)[0].command) for place, task in enumerate(tasks[:5], start=1)
-    )
+    return tuple(Button(label=f"Done {place}", command=choices(task)[0].command) for place, task in enumerate(tasks[:5], start=1))

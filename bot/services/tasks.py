@@ -169,7 +169,7 @@ def _due(task: Task, now: datetime) -> datetime:
 def _spoken(values: Mapping[str, Any], now: datetime) -> str:
     local = values["due_at"].astimezone(now.tzinfo) if values["due_at"] else None
     day, at = (local.date(), local.time()) if local else (values["due_on"], None)
-    return When(date=day, time=at, rule=rule_of(values.get("rule", "")), span=(0, 0)).spoken(now)
+    return When(date=day, time=at, rule=rule_of(values.get("rule", ""))).spoken(now)
 
 
 def _pressing(task: Task) -> tuple[Any, ...]:

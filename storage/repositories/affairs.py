@@ -105,9 +105,15 @@ class Tasks(Affairs[Task]):
         """When the next reminder of anybody is due."""
         return await self._value(_NEXT_REMINDER.order_by(Task.remind_at).limit(1))
 
-    async def fire(self, task: Task, *, next_at: datetime | None, **values: Any) -> bool:
-        """Take a task's reminder, so that nobody else fires it, and set when it comes again; whether it was still there to be taken."""
-        return await self._changes(_MOVE_REMINDER, which=task.id, was=task.remind_at, remind_at=next_at, **values)
+    async def fire(self, moves: Sequence[tuple[Task, datetime | None, dict[str, Any]]]) -> None:
+        """Take the reminders of tasks that `to_remind` gave in this act, so that nobody else fires them.
+
+        With each: when it comes again, and on which `due_on` and `due_at` it is about now.
+        """
+        taken = [{"organization": self._organization, "which": task.id, "was": task.remind_at} for task, _, _ in moves]
+        values = [{"remind_at": next_at, "due_on": task.due_on, "due_at": task.due_at} | due for task, next_at, due in moves]
+        if moves:
+            await self._connection.execute(_MOVE_REMINDER, [{**which, **to} for which, to in zip(taken, values, strict=True)])
 
 
 _RECORD = insert_or_skip(Activity)

@@ -75,6 +75,11 @@ class Repository:
         """Add a row with these values; whether an `insert_or_skip` did."""
         return bool((await self._connection.execute(statement, {"organization_id": self._organization, **values})).rowcount)
 
+    async def _insert_all(self, statement: Executable, rows: Sequence[dict[str, Any]]) -> None:
+        """Add rows with these values, all in one go."""
+        if rows:
+            await self._connection.execute(statement, [{"organization_id": self._organization, **row} for row in rows])
+
     async def _changes(self, statement: Executable, **values: Any) -> bool:
         """Whether *statement* changed any row."""
         return bool((await self._execute(statement, **values)).rowcount)
