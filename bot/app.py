@@ -58,12 +58,9 @@ from bot.palace.pages import Pages
 from bot.palace.transcript import Transcripts
 from bot.palace.view import View
 from bot.services.approvals import Approvals
-from bot.services.contacts import Contacts
-from bot.services.deals import Deals
+from bot.services.books import Books
 from bot.services.journal import Journal
-from bot.services.notes import Notes
 from bot.services.reminders import Reminders
-from bot.services.tasks import Tasks
 from storage.database import Database
 from storage.schema import Progress, SchemaStatus, upgrade
 
@@ -186,12 +183,7 @@ def build(
     files = Files(database=database, doors={each.channel: each for each in doors}, folder=folder)
     approvals = Approvals(database=database, clock=clock)
     pairing = Pairing(database=database, owner=config.robbie.owner, timezone=config.robbie.timezone, clock=clock)
-    tasks, contacts, deals = (
-        Tasks(database=database, clock=clock),
-        Contacts(database=database, clock=clock),
-        Deals(database=database, clock=clock),
-    )
-    errands = Errands(database=database, tasks=tasks, contacts=contacts, deals=deals, notes=Notes(database=database, clock=clock))
+    errands = Errands(database=database, books=Books.over(database, clock))
     commands = Commands(
         database=database,
         reactive=reactive,

@@ -12,18 +12,18 @@ from bot.domain.address import Person
 from bot.domain.clock import new_id
 from bot.domain.errand import Errand
 from bot.domain.errors import ToolFailed
-from bot.services.affairs import LONGEST, Book, folded, title_of
+from bot.services.affairs import Book, folded, line_of, title_of
 from bot.services.approvals import make_code
-from bot.services.dates import without
 from bot.services.deals import ENDED, told_deal
-from bot.services.tasks import is_named, spoken
-from storage.models.affairs import Contact
+from bot.services.tasks import is_named
+from storage.models.affairs import Contact, Deal
 
-FIELDS = ("name", "email", "phone", "company", "role", "detail", "next_step")
 EMAIL = re.compile(r"[\w.+'-]+@[\w-]+(?:\.[\w-]+)+")
-PHONE = re.compile(r"\+?\d[\d ()/.-]{5,}\d")
+_PHONE = re.compile(r"\+?\d[\d ()/.-]{5,}\d")
+_KEY = r"\b(name|email|phone|company|role|detail|next)\s*="
+_FIELD = re.compile(rf"{_KEY}\s*(.*?)(?=[,;]?\s*{_KEY}|$)", re.DOTALL)
 _AT = re.compile(r"\s+(?:at|of|from)\s+(\S.*)$", re.I)
-HOW = "Whom? For example `/contact Dana Smith, dana@acme.com, +1 555 0100, at Acme`."
+HOW = "Whom? For example `/contact Dana Smith, dana@acme.com, +1 555 0100, at Acme, next=call on Friday`."
 LINES = 3
 
 
@@ -31,74 +31,79 @@ class Contacts(Book[Contact]):
     """The contacts of each person."""
 
     table, noun = "contacts", "contact"
+    verbs = ("touch", "edit", "remove")
 
-    async def keep(self, errand: Errand, name: str, **values: Any) -> tuple[Contact, str]:
-        """Add somebody, or give the contact of this name (or address) what is new; what was done. Raises ToolFailed."""
-        name, values = _line(name), {key: _line(value) for key, value in values.items() if value}
-        if not name:
+    async def take(self, errand: Errand, words: str) -> tuple[Contact, str]:
+        """Add whom these words tell of, or give the contact of that address or name what is new. Raises ToolFailed."""
+        values = self._read(errand.person, words)
+        if not values.get("name"):
             raise ToolFailed(HOW)
-        if (email := values.get("email")) and not EMAIL.fullmatch(email):
-            raise ToolFailed(f"“{email}” is no address; one looks like dana@acme.com.")
-        values |= self._step(errand.person, values)
-        known = known_as(await self.standing(errand.person), name, values.get("email", ""))
-        if known is None:
-            ids: dict[str, Any] = {"organization_id": self._database.organization, "id": new_id(), "user_id": errand.person.id}
-            row = Contact(**ids, code=make_code(4), name=name, created_at=self._clock.now(), **values)
-            return await self._add(errand, row, f"Added: {title_of(row)}."), f"Added: {told_contact(row)}."
-        return known, await self.edit(errand, known.code, values)
+        known = known_as(await self.standing(errand.person), values["name"], values.get("email", ""))
+        if known is not None:
+            return known, await self._set(errand, known, {name: value for name, value in values.items() if name != "name"})
+        ids: dict[str, Any] = {"organization_id": self._database.organization, "id": new_id(), "user_id": errand.person.id}
+        row = Contact(**ids, code=make_code(4), created_at=self._clock.now(), **values)
+        return await self._add(errand, row, f"Added: {title_of(row)}."), f"Added: {told_contact(row)}."
 
-    async def edit(self, errand: Errand, code: str, values: Mapping[str, Any]) -> str:
-        """Give a contact these values; what was done. Raises ToolFailed, StorageUnavailable."""
+    def line(self, row: Contact, now: datetime) -> str:
+        """Who, and how to reach them."""
+        return told_contact(row)
 
-        def decide(row: Contact) -> tuple[Mapping[str, Any], str]:
-            fresh = {name: value for name, value in values.items() if getattr(row, name) != value}
-            told = ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in fresh.items() if value)
-            return fresh, f"Changed {title_of(row)}: {told}." if fresh else f"I know that of {title_of(row)} already."
+    async def edit(self, errand: Errand, row: Contact, words: str) -> str:
+        """Give a contact what these words say."""
+        return await self._set(errand, row, self._read(errand.person, words))
 
-        return await self._change(errand, code, "edit", decide)
-
-    async def touch(self, errand: Errand, code: str) -> str:
-        """They were talked to, today: nobody waits for an answer any more. Raises ToolFailed, StorageUnavailable."""
+    async def touch(self, errand: Errand, row: Contact, words: str = "") -> str:
+        """They were talked to, today: nobody waits for an answer any more."""
         now = self._clock.now()
         values = {"last_heard_at": now, "last_written_at": now}
-        return await self._change(errand, code, "touch", lambda row: (values, f"Noted: you talked to {title_of(row)} today."))
+        return await self._change(errand, row, "touch", lambda row: (values, f"Noted: you talked to {title_of(row)} today."))
 
     async def tell(self, person: Person, words: str, listed: Sequence[str] = ()) -> tuple[Contact, str]:
         """Who somebody is: how to reach them, the last touch, the next step, open deals and tasks, what happened. Raises Unsure."""
         row, now = await self.find(person, words, listed), self.local(person)
         async with self._database.reading() as work:
-            deals, tasks = await work.deals.of(person.id), await work.tasks.open(person.id)
+            deals = [deal for deal in await work.deals.of(person.id) if deal.stage not in ENDED and not deal.archived_at]
+            tasks = [task for task in await work.tasks.open(person.id) if task.contact_id == row.id or is_named(row, task.title)]
             lines = await work.activities.about(row.id, limit=LINES)
-        told = [f"**{told_contact(row)}** `{row.code}`", _touch(row, now), *([row.detail] if row.detail else [])]
-        told += [
-            f"Next: {row.next_step}"
-            + (f" ({row.next_step_on:%A} {row.next_step_on.day} {row.next_step_on:%B})" if row.next_step_on else "")
-        ] * bool(row.next_step)
-        told += [f"Deal: {told_deal(deal)}" for deal in deals if _is_theirs(deal, row) and deal.stage not in ENDED and not deal.archived_at]
-        told += [f"Task: {spoken(task, now)}" for task in tasks if task.contact_id in (row.id, None) and is_named(row, task.title)]
-        told += [f"{line.at.astimezone(now.tzinfo).day} {line.at.astimezone(now.tzinfo):%b}: {one_line(line.text)}" for line in lines]
-        return row, "\n".join([told[0], "", *(f"- {each}" for each in told[1:])])
+        step = f"Next: {row.next_step}" + (
+            f" ({row.next_step_on:%A} {row.next_step_on.day} {row.next_step_on:%B})" if row.next_step_on else ""
+        )
+        told = [_touch(row, now), *[row.detail] * bool(row.detail), *[step] * bool(row.next_step)]
+        told += [f"Deal: {told_deal(deal)}" for deal in deals if _is_theirs(deal, row)] + [f"Task: {title_of(task)}" for task in tasks]
+        told += [f"{line.at.astimezone(now.tzinfo):%d %b}: {one_line(line.text)}" for line in lines]
+        return row, "\n".join([f"**{told_contact(row)}** `{row.code}`", "", *(f"- {each}" for each in told)])
 
-    def _step(self, person: Person, values: Mapping[str, Any]) -> dict[str, Any]:
-        """A next step, with the day in it."""
-        step = values.get("next_step", "")
-        when = self.when(person, step) if step else None
-        return {"next_step": _line(without(step, when)) or step, "next_step_on": when.date} if when else {}
+    async def _set(self, errand: Errand, row: Contact, values: Mapping[str, Any]) -> str:
+        def decide(row: Contact) -> tuple[Mapping[str, Any], str]:
+            fresh = {name: value for name, value in values.items() if getattr(row, name) != value}
+            told = ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in fresh.items() if value)
+            return fresh, f"Changed {title_of(row)}: {told}." if fresh else f"I know that of {title_of(row)} already."
+
+        return await self._change(errand, row, "edit", decide)
+
+    def _read(self, person: Person, words: str) -> dict[str, Any]:
+        """The columns that these words fill. Raises ToolFailed."""
+        values: dict[str, Any] = parse_contact(words)
+        if (email := values.get("email")) and not EMAIL.fullmatch(email):
+            raise ToolFailed(f"“{email}” is no address; one looks like dana@acme.com.")
+        if step := values.get("next_step"):
+            when, rest = self.when(person, step)
+            values |= {"next_step": line_of(rest) or step, "next_step_on": when.date if when else None}
+        return values
 
 
 def parse_contact(words: str) -> dict[str, str]:
-    """Name, address, number and company out of `Dana Smith, dana@acme.com, +1 555 0100, at Acme`; and `company=Acme` for any field."""
-    values = {}
-    for key, value in re.findall(rf"\b({'|'.join(FIELDS)}|next)\s*=\s*(.*?)(?=[,;]?\s+\w+\s*=|$)", words):
-        values["next_step" if key == "next" else key] = value.strip(" \"',;")
-    rest = re.split(rf"\b(?:{'|'.join(FIELDS)}|next)\s*=", words)[0]
-    for name, pattern in (("email", EMAIL), ("phone", PHONE)):
+    """Name, address, number and company out of `Dana Smith, dana@acme.com, +1 555 0100, at Acme`; and any of them as `company=Acme`."""
+    values = {"next_step" if found[1] == "next" else found[1]: line_of(found[2]) for found in _FIELD.finditer(words)}
+    rest = re.split(_KEY, words, maxsplit=1)[0]
+    for name, pattern in (("email", EMAIL), ("phone", _PHONE)):
         if found := pattern.search(rest):
-            values[name], rest = found.group(), rest[: found.start()] + rest[found.end() :]
+            values[name], rest = found.group(), f"{rest[: found.start()]} {rest[found.end() :]}"
     rest = " ".join(re.sub(r"[,;<>]", " ", rest).split())
     if found := _AT.search(f" {rest}"):
-        values["company"], rest = found.group(1), rest[: found.start()].strip()
-    return {"name": rest} | values if rest else values
+        values["company"], rest = found.group(1), rest[: found.start()]
+    return {"name": line_of(rest)} | values if line_of(rest) else values
 
 
 def known_as(rows: Sequence[Contact], name: str, email: str) -> Contact | None:
@@ -109,9 +114,8 @@ def known_as(rows: Sequence[Contact], name: str, email: str) -> Contact | None:
 
 
 def told_contact(row: Contact) -> str:
-    """A contact in a line: who, and how to reach them."""
-    what = ", ".join(each for each in (row.role, row.company) if each)
-    return ", ".join(each for each in (title_of(row), what, row.email, row.phone) if each)
+    """A contact in a line."""
+    return ", ".join(each for each in (title_of(row), row.role, row.company, row.email, row.phone) if each)
 
 
 def _touch(row: Contact, now: datetime) -> str:
@@ -122,9 +126,5 @@ def _touch(row: Contact, now: datetime) -> str:
     return f"Last heard from: {ago(row.last_heard_at)}. Last written to: {ago(row.last_written_at)}."
 
 
-def _is_theirs(deal: Any, row: Contact) -> bool:
+def _is_theirs(deal: Deal, row: Contact) -> bool:
     return deal.contact_id == row.id or bool(row.company and folded(deal.company or deal.title) == folded(row.company))
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split()).strip(" ,;")[:LONGEST]

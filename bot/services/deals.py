@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from bot.domain.address import Person
 from bot.domain.clock import new_id
 from bot.domain.errand import Errand
 from bot.domain.errors import ToolFailed
-from bot.services.affairs import LONGEST, Book, Unsure, folded, title_of
+from bot.services.affairs import LONGEST, Book, Unsure, line_of, title_of
 from bot.services.approvals import make_code
-from bot.services.dates import without
 from storage.database import UnitOfWork
 from storage.models.affairs import Deal, Stage
 
@@ -26,13 +26,16 @@ MOST_CENTS = 10**17
 ENDED = (Stage.WON, Stage.LOST)
 _CURRENCIES = "USD|EUR|GBP|CHF|JPY|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|INR|CNY|SGD|HKD|ZAR|BRL|MXN|ILS|TRY|AED"
 _MONEY = re.compile(
-    rf"(?<![\w.,'-])(?P<sign>(?:[$€£¥]|{_CURRENCIES})\s?)?(?P<whole>\d{{1,3}}(?:[.,' ]\d{{3}})+|\d+)(?:[.,](?P<part>\d{{1,3}}))?"
-    rf"\s?(?P<scale>{'|'.join(sorted(filter(None, SCALES), key=len, reverse=True))})?(?:\s?(?P<code>[$€£¥]|{_CURRENCIES}))?(?![\w%]|[.,]\d)",
+    rf"(?<![\w.,'-])(?P<sign>(?:[$€£¥]|{_CURRENCIES})\s?)?"
+    rf"(?P<whole>\d{{1,3}}(?:[.,' ]\d{{3}})+|\d+)(?:[.,](?P<part>\d{{1,3}}))?"
+    rf"\s?(?P<scale>{'|'.join(sorted(filter(None, SCALES), key=len, reverse=True))})?"
+    rf"(?:\s?(?P<code>[$€£¥]|{_CURRENCIES}))?(?![\w%]|[.,]\d)",
     re.I,
 )
 _STAGE = re.compile(rf"\b(?:(?:now\s+)?in(?:to)?\s+|to\s+|stage\s*[=:]?\s*)?({'|'.join(Stage)})\b", re.I)
 _LIKELY = re.compile(r"\b(\d{1,3})\s?%")
 _NEXT = re.compile(r"[,;]?\s*\bnext(?:\s+step)?\s*[:=]\s*(.+)$", re.I)
+_LEFT_OVER = re.compile(r"\s+(?:is|are|has|at|worth|for|deal|now|the)*\s*$")
 HOW = "Which deal? For example `/deal Acme, negotiation, 40k, next: send the contract on Friday`."
 
 
@@ -40,56 +43,61 @@ class Deals(Book[Deal]):
     """The deals of each person."""
 
     table, noun = "deals", "deal"
+    verbs = ("done", "update", "edit", "remove")
 
-    async def take(self, errand: Errand, words: str, *, only_known: bool = False) -> tuple[Deal, str]:
-        """Add the deal that these words tell of, or bring the one of that name up to date; what was done. Raises ToolFailed."""
-        return await self.keep(errand, *parse_deal(words), only_known=only_known)
-
-    async def keep(self, errand: Errand, title: str, values: dict[str, Any], *, only_known: bool = False) -> tuple[Deal, str]:
-        """Give the deal of this name these values, or add it. Raises ToolFailed where it is not clear which is meant."""
-        if not title.strip():
-            raise ToolFailed(HOW)
-        if step := values.get("next_step"):
-            when = self.when(errand.person, step)
-            values |= {"next_step": without(step, when) if when else step, "next_step_on": when.date if when else None}
+    async def take(self, errand: Errand, words: str) -> tuple[Deal, str]:
+        """Add the deal that these words tell of, or bring the one of that name up to date. Raises ToolFailed."""
+        title, values = self._read(errand.person, words)
         try:
             known = await self.find(errand.person, title)
         except Unsure as unsure:
-            if only_known or unsure.nearest:
-                raise
-            return await self._begin(errand, title, values)
-        return known, await self.edit(errand, known.code, values)
-
-    async def edit(self, errand: Errand, code: str, values: Mapping[str, Any]) -> str:
-        """Give a deal these values; a new stage brings its usual probability unless one is given. Raises ToolFailed."""
-
-        def decide(row: Deal) -> tuple[Mapping[str, Any], str]:
-            made = {name: value for name, value in _staged(values).items() if getattr(row, name) != value}
-            if not made:
-                return {}, f"I know that already: {told_deal(row)}."
-            stage, now = made.get("stage", row.stage), self._clock.now()
-            made |= {"changed_at": now, "closed_at": (row.closed_at or now) if stage in ENDED else None}
-            return made, f"Changed: {told_deal(replace(row, **made))}."
-
-        return await self._change(errand, code, "edit", decide)
-
-    async def _begin(self, errand: Errand, title: str, values: Mapping[str, Any]) -> tuple[Deal, str]:
-        now = self._clock.now()
-        row = Deal(
-            organization_id=self._database.organization,
-            id=new_id(),
-            user_id=errand.person.id,
-            code=make_code(4),
-            title=title[:LONGEST],
-            created_at=now,
-            changed_at=now,
-            **_staged({"stage": Stage.LEAD} | dict(values)),
-        )
+            if unsure.nearest or not title:
+                raise (unsure if title else ToolFailed(HOW)) from None
+        else:
+            return known, await self._set(errand, known, values)
+        now, values = self._clock.now(), _staged({"stage": Stage.LEAD} | values)
+        ids: dict[str, Any] = {"organization_id": self._database.organization, "id": new_id(), "user_id": errand.person.id}
+        row = Deal(**ids, code=make_code(4), title=title, created_at=now, changed_at=now, **values)
         row.closed_at = now if row.stage in ENDED else None
         text = f"Added: {told_deal(row)}."
         return await self._add(errand, row, text), text
 
-    async def _standing(self, work: UnitOfWork, user_id: Any) -> list[Deal]:
+    def line(self, row: Deal, now: datetime) -> str:
+        """What it is, where it stands, what it is worth, what comes next."""
+        return told_deal(row)
+
+    async def edit(self, errand: Errand, row: Deal, words: str) -> str:
+        """Give a deal what these words say of it, and the name that stands before that."""
+        title, values = self._read(errand.person, f"x, {words}" if parse_deal(f"x, {words}")[0] == "x" else words)
+        return await self._set(errand, row, values | ({"title": title} if title != "x" else {}))
+
+    async def update(self, errand: Errand, row: Deal, words: str) -> str:
+        """Give it what is said of it in words that begin with its name."""
+        return await self._set(errand, row, self._read(errand.person, words)[1])
+
+    async def done(self, errand: Errand, row: Deal, words: str = "") -> str:
+        """It is won."""
+        return await self._set(errand, row, {"stage": Stage.WON})
+
+    async def _set(self, errand: Errand, row: Deal, values: Mapping[str, Any]) -> str:
+        def decide(row: Deal) -> tuple[Mapping[str, Any], str]:
+            made = {name: value for name, value in _staged(values).items() if getattr(row, name) != value}
+            if not made:
+                return {}, f"I know that already: {told_deal(row)}."
+            now, has_ended = self._clock.now(), made.get("stage", row.stage) in ENDED
+            made |= {"changed_at": now, "closed_at": (row.closed_at or now) if has_ended else None}
+            return made, f"Changed: {told_deal(replace(row, **made))}."
+
+        return await self._change(errand, row, "edit", decide)
+
+    def _read(self, person: Person, words: str) -> tuple[str, dict[str, Any]]:
+        title, values = parse_deal(words)
+        if step := values.get("next_step"):
+            when, rest = self.when(person, step)
+            values |= {"next_step": line_of(rest) or step, "next_step_on": when.date if when else None}
+        return title, values
+
+    async def _standing(self, work: UnitOfWork, user_id: UUID) -> list[Deal]:
         """What is won or lost is still known by its name."""
         rows = [row for row in await work.deals.of(user_id) if row.archived_at is None]
         return sorted(rows, key=lambda row: (row.stage in ENDED, row.id))
@@ -102,16 +110,16 @@ def parse_deal(words: str) -> tuple[str, dict[str, Any]]:
         values["next_step"], words = found.group(1).strip()[:LONGEST], words[: found.start()]
     if found := _LIKELY.search(words):
         values["probability"], words = min(int(found.group(1)), 100), _cut(words, found)
-    for found in reversed(list(_MONEY.finditer(words))):
-        if (cents := _cents(found)) is not None:
-            values["value_cents"], words = cents, _cut(words, found)
-            if sign := (found["sign"] or found["code"] or "").strip().upper():
-                values["currency"] = SIGNS.get(sign, sign)
-            break
+    money = [(cents, found) for found in _MONEY.finditer(words) if (cents := _cents(found)) is not None]
+    if money:
+        values["value_cents"], found = money[-1]
+        if sign := (found["sign"] or found["code"] or "").strip().upper():
+            values["currency"] = SIGNS.get(sign, sign)
+        words = _cut(words, found)
     stages = list(_STAGE.finditer(words))
     if stages and stages[-1].start():  # a deal may be called "Lead pipes"
         values["stage"], words = Stage(stages[-1].group(1).lower()), _cut(words, stages[-1])
-    return " ".join(re.sub(r"\s+(?:is|are|has|at|worth|for|deal|now|the)*\s*$", "", words.strip(" ,;:-")).split()).strip(" ,;:-"), values
+    return line_of(_LEFT_OVER.sub("", words.strip(" ,;:-"))), values
 
 
 def told_deal(row: Deal) -> str:
@@ -127,15 +135,16 @@ def told_money(cents: int, currency: str) -> str:
     return f"{cents / 100:,.0f} {currency}" if cents % 100 == 0 else f"{cents / 100:,.2f} {currency}"
 
 
-def pipeline(rows: Sequence[Deal]) -> dict[Stage, dict[str, tuple[int, int, int]]]:
-    """For each stage that is still open and each currency: how many, their value in cents, and that value weighted by probability."""
-    totals: dict[Stage, dict[str, tuple[int, int, int]]] = {}
-    for row in rows:
-        if row.stage not in ENDED:
-            of_stage = totals.setdefault(Stage(row.stage), {})
-            count, value, weighted = of_stage.get(row.currency, (0, 0, 0))
-            of_stage[row.currency] = (count + 1, value + row.value_cents, weighted + row.value_cents * row.probability // 100)
-    return {stage: totals[stage] for stage in reversed(Stage) if stage in totals}
+def pipeline(rows: Sequence[Deal]) -> list[str]:
+    """A line for each open stage and currency: how many there are, what they are worth, and what that comes to by probability."""
+    lines = []
+    for stage in reversed(Stage):
+        of_stage = [row for row in rows if row.stage == stage and stage not in ENDED]
+        for currency in sorted({row.currency for row in of_stage}):
+            mine = [row for row in of_stage if row.currency == currency]
+            value, weighted = sum(row.value_cents for row in mine), sum(row.value_cents * row.probability // 100 for row in mine)
+            lines.append(f"{stage}: {len(mine)} worth {told_money(value, currency)}, weighted {told_money(weighted, currency)}")
+    return lines
 
 
 def _staged(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,8 +18,9 @@ from bot.services.approvals import make_code
 from bot.services.contacts import EMAIL
 from bot.services.dates import When, find_when
 from bot.services.deals import LIKELY, parse_deal
-from bot.services.interchange import ALIASES, Record, decoded, read_csv, read_vcards, write_csv, write_vcards
+from bot.services.interchange import COLUMNS, Record, decoded, read_csv, read_vcards, write_csv, write_vcards
 from bot.services.journal import record
+from bot.services.notes import MOST
 from storage.database import Database, UnitOfWork
 from storage.models.affairs import Contact, Deal, Stage, Task, TaskState
 from storage.models.memory import StickyNote
@@ -29,7 +30,8 @@ BATCH = 200
 YEARS = 50
 """What is due later was mistyped."""
 DONE = ("done", "completed", "complete", "closed", "x", "yes", "true", "1")
-ROWS: Mapping[str, type[Any]] = {"task": Task, "contact": Contact, "deal": Deal, "note": StickyNote}
+COMPLETED = ("email", "phone", "company", "role", "detail", "tags", "next_step", "value_cents")
+"""What a record may add to a row that is known; nothing that stands there is overwritten."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +62,7 @@ class Exchange:
             told(done, total)
         told(total, total)
         if not result.added + result.merged + result.known:
-            first = f": line {result.broken[0][0]} has {result.broken[0][1]}" if result.broken else ""
+            first = f": in line {result.broken[0][0]}, {result.broken[0][1]}" if result.broken else ""
             raise ToolFailed(f"There is nothing in that file that I can use{first}.")
         return result
 
@@ -68,7 +70,7 @@ class Exchange:
         """All of a kind as CSV, or contacts as vCards."""
         async with self._database.reading() as work:
             rows = [_written(row, noun, ZoneInfo(person.timezone)) for row in await _rows(work, noun, person)]
-        columns = [name for name in ALIASES[noun] if name not in ("given", "family")]
+        columns = [name for name in dict.fromkeys(COLUMNS[noun].values()) if name not in ("given", "family")]
         return write_vcards(rows) if as_cards else write_csv(columns, ([row.get(name, "") for name in columns] for row in rows))
 
     async def _keep(self, errand: Errand, noun: str, batch: Sequence[Record], result: Imported) -> Imported:
@@ -76,16 +78,16 @@ class Exchange:
         counts, broken = {"added": result.added, "merged": result.merged, "known": result.known}, list(result.broken)
         now = self._clock.now().astimezone(ZoneInfo(errand.person.timezone))
         async with self._database.unit_of_work() as work:
-            index = {key: row for row in await _rows(work, noun, errand.person) for key in _keys(row)}
+            index = {key: row for row in reversed(await _rows(work, noun, errand.person)) for key in _keys(row)}
             for number, values in batch:
                 try:
                     row = _row(noun, values, errand, now)
                 except ValueError as error:
                     broken.append((number, str(error)))
                     continue
-                known = next((index[key] for key in _keys(row) if key in index), None)
+                known = next((index[key] for key in _keys(row) if key in index and not _is_other(row, index[key])), None)
                 counts[await _put(work, noun, row, known)] += 1
-                index |= {key: known or row for key in _keys(row)}
+                index |= dict.fromkeys(_keys(row), known or row)
             text = f"Imported {noun}s: {counts['added'] - result.added} new, {counts['merged'] - result.merged} completed."
             await record(work, replace(errand, key=f"{errand.key}/{batch[0][0]}"), f"{noun}.import", text, now=now)
         return Imported(**counts, broken=tuple(broken))
@@ -93,7 +95,7 @@ class Exchange:
 
 async def _rows(work: UnitOfWork, noun: str, person: Person) -> Sequence[Any]:
     if noun == "note":
-        return await work.notes.latest(person.id, limit=100_000)
+        return await work.notes.latest(person.id, limit=MOST)
     return [row for row in await getattr(work, f"{noun}s").of(person.id) if getattr(row, "archived_at", None) is None]
 
 
@@ -103,92 +105,93 @@ async def _put(work: UnitOfWork, noun: str, row: Any, known: Any) -> str:
     if known is None:
         if noun == "note":
             await rows.add(user_id=row.user_id, text=row.text, now=row.created_at, source_id=None)
-        else:
-            while not await rows.add(row):
-                row.code = make_code(6)
+        while noun != "note" and not await rows.add(row):
+            row.code = make_code(6)
         return "added"
-    given = ("email", "phone", "company", "role", "detail", "tags", "next_step", "value_cents")
-    fresh = {name: getattr(row, name) for name in given if hasattr(row, name) and getattr(row, name) and not getattr(known, name)}
-    if not fresh:
-        return "known"
+    fresh = {name: getattr(row, name) for name in COMPLETED if getattr(row, name, None) and not getattr(known, name)}
     for name, value in fresh.items():
         setattr(known, name, value)
-    await rows.change(known.id, **fresh)
-    return "merged"
+    if fresh:
+        await rows.change(known.id, **fresh)
+    return "merged" if fresh else "known"
 
 
-def _keys(row: Any) -> Iterator[tuple[Any, ...]]:
-    """By what a row is known to be the same as another."""
+def _keys(row: Any) -> list[Any]:
+    """By what a row is known to be the same as another, the surest first."""
     match row:
         case Contact():
-            if row.email:
-                yield "email", row.email.casefold()
-            yield "name", folded(row.name), row.email.casefold()
-            if not row.email:
-                yield "name", folded(row.name)
+            return [("email", row.email.casefold())] * bool(row.email) + [("name", folded(row.name))]
         case Task():
-            yield folded(row.title), row.due_on, row.state
+            return [(folded(row.title), row.due_on, row.state)]
         case Deal():
-            yield folded(row.title), folded(row.company)
-        case _:
-            yield (" ".join(row.text.split()),)
+            return [(folded(row.title), folded(row.company))]
+    return [" ".join(row.text.split())]
+
+
+def _is_other(row: Any, known: Any) -> bool:
+    """Whether these are namesakes: each has an address of their own."""
+    return isinstance(row, Contact) and bool(row.email and known.email) and row.email.casefold() != known.email.casefold()
 
 
 def _row(noun: str, values: dict[str, str] | str, errand: Errand, now: datetime) -> Any:
     """What a record says, as a row. Raises ValueError with the reason where it cannot be one."""
-    if isinstance(values, str):
-        raise ValueError(values)
-    made, title = dict(values), "text" if noun == "note" else "name" if noun == "contact" else "title"
-    if noun == "contact":
-        named = " ".join(each for each in (made.pop("given", ""), made.pop("family", "")) if each)
-        made["name"] = made.get("name") or named or made.get("email", "").partition("@")[0]
-        made |= {"tags": [each.strip() for each in made.get("tags", "").split(",") if each.strip()]}  # type: ignore[dict-item]
-        if made.get("email") and not EMAIL.fullmatch(made["email"]):
-            raise ValueError(f"“{made['email']}”, which is no address")
-    if not made.get(title, "").strip():
-        raise ValueError(f"no {title}")
-    made[title] = made[title][: LONGEST if noun != "note" else None]
+    made: dict[str, Any] = {} if isinstance(values, str) else dict(values)
     ids: dict[str, Any] = {"organization_id": "", "id": new_id(), "user_id": errand.person.id, "created_at": now}
-    ids |= {} if noun == "note" else {"code": make_code(4)}
-    extra = {"task": _task_values, "deal": _deal_values}.get(noun, lambda made, now: {})(made, now)
-    return ROWS[noun](**ids, **(made | extra))
+    if isinstance(values, str):
+        raise ValueError(values)  # noqa: TRY004  what it says is wrong, not its type
+    match noun:
+        case "note":
+            return StickyNote(**ids, text=_named(made, "text"))
+        case "contact":
+            spelt = " ".join(each for each in (made.pop("given", ""), made.pop("family", "")) if each)
+            made["name"] = made.get("name") or spelt or made.get("email", "").partition("@")[0]
+            made["tags"] = [each.strip() for each in made.get("tags", "").split(",") if each.strip()]
+            if made.get("email") and not EMAIL.fullmatch(made["email"]):
+                raise ValueError(f"“{made['email']}” is no address")
+            return Contact(**ids, code=make_code(4), **made | {"name": _named(made, "name")})
+        case "task":
+            state = {"state": TaskState.DONE, "done_at": now} if made.pop("state", "").casefold() in DONE else {}
+            due = _due(made.pop("due"), now) if "due" in made else {}
+            return Task(**ids, code=make_code(4), **made | {"title": _named(made, "title")} | state | due)
+    worth = _worth(made)
+    return Deal(**ids, code=make_code(4), changed_at=now, **made | {"title": _named(made, "title")} | worth)
 
 
-def _task_values(made: dict[str, str], now: datetime) -> dict[str, Any]:
-    state, due = made.pop("state", "").strip().casefold(), made.pop("due", "")
-    values: dict[str, Any] = {"state": TaskState.DONE, "done_at": now} if state in DONE else {}
-    return values | (_due(due, now) if due else {})
+def _named(made: dict[str, Any], column: str) -> str:
+    if not (text := str(made.get(column, "")).strip()):
+        raise ValueError(f"there is no {column}")
+    return text if column == "text" else text[:LONGEST]
 
 
 def _due(text: str, now: datetime) -> dict[str, Any]:
     try:
         moment = datetime.fromisoformat(text)
-        found: Any = When(date=moment.date(), time=moment.time() if len(text) > 10 else None, rule="")
+        found: Any = When(date=moment.date(), time=moment.time() if len(text) > 10 else None)
     except ValueError:
         found = find_when(text, now=now)
     if not isinstance(found, When) or abs(found.date.year - now.year) > YEARS:
-        raise ValueError(f"“{text}”, which is no day I understand")
-    return {"due_on": found.date, "due_at": found.moment(now.tzinfo) if found.time else None}
+        raise ValueError(f"“{text}” is no day I understand")
+    return {"due_on": found.date, "due_at": found.moment(now.tzinfo or UTC) if found.time else None}
 
 
-def _deal_values(made: dict[str, str], now: datetime) -> dict[str, Any]:
-    stage, currency = made.pop("stage", "lead").strip().casefold() or "lead", made.pop("currency", "").strip().upper()
+def _worth(made: dict[str, str]) -> dict[str, Any]:
+    """Stage, value, currency and probability of a deal."""
+    stage, currency = made.get("stage", "").casefold() or Stage.LEAD, made.get("currency", "").upper()
     if stage not in tuple(Stage):
-        raise ValueError(f"the stage “{stage}”; it is one of {', '.join(Stage)}")
-    said, likely = made.pop("value", ""), made.pop("probability", "").strip(" %")
-    value = parse_deal(f"x, {said} {currency if currency not in said else ''}")[1] if said else {}
-    if said and "value_cents" not in value:
-        value = parse_deal(f"x, {said} USD")[1]
-    if (said and "value_cents" not in value) or (likely and not likely.isdecimal()):
-        raise ValueError(f"“{said or likely}”, which is no amount I understand")
-    value |= {"currency": currency} if currency else {}
-    return value | {"stage": stage, "probability": int(likely) if likely else LIKELY[Stage(stage)], "changed_at": now}
+        raise ValueError(f"“{stage}” is no stage; one is {', '.join(Stage)}")
+    said, likely = made.pop("value", ""), made.get("probability", "").strip(" %") or str(LIKELY[Stage(stage)])
+    value = parse_deal(f"x, {said}")[1] if said else {}
+    value = value if "value_cents" in value else parse_deal(f"x, {said} USD")[1]  # a bare number is money in this column
+    if (said and "value_cents" not in value) or not likely.isdecimal() or int(likely) > 100:
+        raise ValueError(f"“{said or likely}” is no amount I understand")
+    money = {"value_cents": value["value_cents"]} if said else {}
+    return money | {"stage": stage, "probability": int(likely), "currency": currency or value.get("currency", "USD")}
 
 
 def _written(row: Any, noun: str, zone: ZoneInfo) -> dict[str, str]:
     """A row as a file has it; it reads back as the same."""
     due = getattr(row, "due_at", None)
-    values: dict[str, Any] = {name: getattr(row, name) for name in ALIASES[noun] if hasattr(row, name)}
+    values: dict[str, Any] = {name: getattr(row, name) for name in COLUMNS[noun].values() if hasattr(row, name)}
     values |= {"due": due.astimezone(zone).strftime("%Y-%m-%d %H:%M") if due else row.due_on or ""} if noun == "task" else {}
     values |= {"value": f"{row.value_cents / 100:.2f}"} if noun == "deal" else {}
     values |= {"tags": ", ".join(row.tags)} if noun == "contact" else {}

@@ -1,4 +1,4 @@
-"""CSV and vCard as other programs write them: read line by line, so that a broken one spoils no other, and written so that none is harmed."""
+"""CSV and vCard as other programs write them: a broken line spoils no other, and nothing that is written becomes a formula."""
 
 from __future__ import annotations
 
@@ -9,43 +9,42 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from bot.domain.errors import ToolFailed
 
-ALIASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "task": {
-        "title": ("title", "task", "name", "subject", "summary", "content", "what", "todo"),
-        "due": ("due", "due date", "due on", "date", "deadline", "when"),
-        "state": ("state", "status", "done", "completed"),
-        "detail": ("detail", "notes", "note", "description", "details"),
-    },
-    "contact": {
-        "name": ("name", "full name", "display name", "contact", "contact name"),
-        "given": ("first name", "given name", "first", "firstname"),
-        "family": ("last name", "family name", "surname", "last", "lastname"),
-        "email": ("email", "e mail", "email address", "e mail address", "mail", "e mail 1 value", "email 1"),
-        "phone": ("phone", "mobile", "telephone", "phone number", "mobile phone", "phone 1 value", "tel"),
-        "company": ("company", "organization", "organisation", "organization name", "employer", "org"),
-        "role": ("role", "title", "job title", "position"),
-        "detail": ("detail", "notes", "note", "comments"),
-        "tags": ("tags", "labels", "categories", "groups"),
-        "next_step": ("next step", "next"),
-    },
-    "deal": {
-        "title": ("title", "deal", "deal name", "name", "opportunity", "opportunity name"),
-        "company": ("company", "account", "account name", "customer", "organization"),
-        "stage": ("stage", "deal stage", "status", "phase"),
-        "value": ("value", "amount", "worth", "deal value", "price"),
-        "currency": ("currency",),
-        "probability": ("probability", "likelihood"),
-        "next_step": ("next step", "next"),
-        "detail": ("detail", "notes", "note", "description"),
-    },
-    "note": {"text": ("text", "note", "content", "body", "notes")},
+_ALIASES = {
+    "task": "title: task, name, subject, summary, content, todo | due: due date, due on, date, deadline, when"
+    " | state: status, done, completed | detail: details, notes, note, description",
+    "contact": "name: full name, display name, contact, contact name | given: first name, given name, first, firstname"
+    " | family: last name, family name, surname, last, lastname | email: e mail, email address, e mail address, mail, e mail 1 value"
+    " | phone: mobile, telephone, phone number, mobile phone, phone 1 value, tel | company: organization, organisation, organization name,"
+    " employer, org | role: title, job title, position | detail: notes, note, comments"
+    " | tags: labels, categories, groups | next step: next",
+    "deal": "title: deal, deal name, name, opportunity, opportunity name | company: account, account name, customer, organization"
+    " | stage: deal stage, status, phase | value: amount, worth, deal value, price | currency: | probability: likelihood"
+    " | next step: next | detail: notes, note, description",
+    "note": "text: note, content, body, notes",
 }
-"""The columns of each kind, and what other programs call them, folded."""
+"""The columns of each kind, and what other programs call them."""
+COLUMNS: Mapping[str, Mapping[str, str]] = {
+    noun: {
+        known.strip(): name.strip().replace(" ", "_")
+        for name, _, others in (column.partition(":") for column in text.split("|"))
+        for known in (name, *others.split(","))
+    }
+    for noun, text in _ALIASES.items()
+}
 LONGEST_RECORD = 50
 """Lines of one record; a quotation mark that is never closed must not swallow the rest of a file."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_PROPERTIES = {"FN": "name", "EMAIL": "email", "TEL": "phone", "ORG": "company", "TITLE": "role", "ROLE": "role", "NOTE": "detail"}
-_PROPERTIES |= {"CATEGORIES": "tags", "N": "n"}
+_CARD = {
+    "FN": "name",
+    "N": "n",
+    "EMAIL": "email",
+    "TEL": "phone",
+    "ORG": "company",
+    "TITLE": "role",
+    "NOTE": "detail",
+    "CATEGORIES": "tags",
+}
+_LISTS = ("N", "ORG")
 
 Record = tuple[int, dict[str, str] | str]
 """The number of its first line, and its values by column; or why it cannot be read."""
@@ -53,69 +52,63 @@ Record = tuple[int, dict[str, str] | str]
 
 def decoded(data: bytes) -> str:
     """The text of a file in UTF-8 or UTF-16, marked or not, or in what Windows wrote before. Raises ToolFailed."""
-    looks_wide = data[:2] in (b"\xff\xfe", b"\xfe\xff") or data[1:200:2].count(0) > len(data[1:200:2]) // 2
-    for encoding in ("utf-16" if looks_wide else "utf-8-sig", "cp1252"):
+    sample = data[1:200:2]
+    encodings = ("utf-16",) if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "cp1252")
+    for encoding in ("utf-16-le", *encodings) if sample.count(0) > len(sample) // 2 else encodings:
         try:
             text = data.decode(encoding)
         except UnicodeError:
             continue
         if "\x00" not in text:
-            return text
+            return text.removeprefix("\ufeff")
     raise ToolFailed("That file is no text I can read; I take CSV and vCard files.")
 
 
 def read_csv(text: str, noun: str) -> Iterator[Record]:
     """The records below the line that names the columns. Raises ToolFailed where none of them is known."""
-    lines = text.splitlines(keepends=True)
-    first = next((place for place, line in enumerate(lines) if line.strip()), 0)
-    head = lines[first] if lines else ""
-    delimiter = max(",;\t|", key=head.count)
-    columns = _columns(next(csv.reader([head], delimiter=delimiter), []), noun)
+    lines = io.StringIO(text, newline="").readlines()
+    place = next((number for number, line in enumerate(lines) if line.strip()), 0)
+    delimiter = max(",;\t|", key="".join(lines[place : place + 1]).count)
+    end, heads = _cells(lines, place, delimiter)
+    folded = [" ".join(re.findall(r"\w+", head.casefold().replace("_", " "))) for head in heads or ()]
+    columns = [COLUMNS[noun].get(head, "") for head in folded]
     if not any(columns):
-        known = ", ".join(ALIASES[noun])
-        raise ToolFailed(f"I find no column I know in its first line; name them there, as in `{known}`.")
-    place = first + 1
-    while place < len(lines):
-        end = place + 1
-        while sum(line.count('"') for line in lines[place:end]) % 2 and end < min(len(lines), place + LONGEST_RECORD):
-            end += 1
-        record = "".join(lines[place:end])
-        if record.count('"') % 2:
-            yield place + 1, "a quotation mark that is never closed"
-            end = place + 1
-        elif record.strip(f"{delimiter} \r\n"):
-            yield place + 1, _values(record, columns, delimiter)
+        named = ",".join(dict.fromkeys(COLUMNS[noun].values()))
+        raise ToolFailed(f"I find no column I know in its first line; name them there, as in `{named}`.")
+    while end < len(lines):
         place = end
+        end, cells = _cells(lines, place, delimiter)
+        if cells is None:
+            yield place + 1, "its quotation marks do not fit together"
+        elif any(cell.strip() for cell in cells[len(columns) :]):
+            yield place + 1, f"it has {len(cells)} values under {len(columns)} columns"
+        elif any(cells):  # the first of several columns of a kind counts
+            yield (
+                place + 1,
+                {name: _bare(cell) for name, cell in reversed(list(zip(columns, cells, strict=False))) if name and cell.strip()},
+            )
 
 
-def _values(record: str, columns: Sequence[str], delimiter: str) -> dict[str, str] | str:
-    try:
-        (cells,) = csv.reader(io.StringIO(record, newline=""), delimiter=delimiter, strict=True)
-    except (csv.Error, ValueError):
-        return "its quotation marks do not fit together"
-    if len(cells) > len(columns) and any(cell.strip() for cell in cells[len(columns) :]):
-        return f"{len(cells)} values under {len(columns)} columns"
-    return {name: _bare(cell) for name, cell in reversed(list(zip(columns, cells, strict=False))) if name and cell.strip()}
-
-
-def _columns(heads: Sequence[str], noun: str) -> list[str]:
-    """What each column is, as far as its head tells; the first of a kind counts."""
-    folded = [" ".join(re.findall(r"\w+", head.casefold().replace("_", " "))) for head in heads]
-    return [next((name for name, known in ALIASES[noun].items() if head in known), "") for head in folded]
+def _cells(lines: Sequence[str], place: int, delimiter: str) -> tuple[int, list[str] | None]:
+    """The values of the record that begins at a place, and where the next begins; none where no end of it makes sense."""
+    for end in range(place + 1, min(len(lines), place + LONGEST_RECORD) + 1):
+        try:
+            rows = list(csv.reader(io.StringIO("".join(lines[place:end]), newline=""), delimiter=delimiter, strict=True))
+        except csv.Error:
+            continue  # perhaps it goes on
+        return end, rows[0] if rows else []
+    return place + 1, None
 
 
 def _bare(cell: str) -> str:
     """A value without what protects a spreadsheet from it."""
-    cell = cell.strip()
-    return cell[1:] if cell[:1] == "'" and cell[1:2] in _FORMULA else cell
+    return cell.strip()[1:] if cell.strip()[:1] == "'" and cell.strip()[1:2] in _FORMULA else cell.strip()
 
 
 def write_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A file that a spreadsheet opens without taking any value for a formula."""
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\r\n")
-    writer.writerow(columns)
-    writer.writerows([f"'{value}" if value.startswith(_FORMULA) else value for value in row] for row in rows)
+    csv.writer(file).writerows([columns, *([f"'{value}" if value.startswith(_FORMULA) else value for value in row] for row in rows)])
     return file.getvalue()
 
 
@@ -125,48 +118,47 @@ def read_vcards(text: str) -> Iterator[Record]:
     begin = 0
     for number, line in _unfolded(text):
         head, _, value = line.partition(":")
-        name = head.partition(";")[0].rpartition(".")[2].upper()
+        name = head.partition(";")[0].rpartition(".")[2].strip().upper()
         if name == "BEGIN":
             if card is not None:
-                yield begin, "a card that does not end"
+                yield begin, "it is a card that does not end"
             card, begin = {}, number
         elif name == "END" and card is not None:
-            card.setdefault("name", " ".join(each for each in reversed(card.pop("n", "").split(";")[:2]) if each))
-            yield begin, {key: each for key, each in card.items() if each and key != "n"}
+            spelt = card.pop("n", "")
+            yield begin, {"name": spelt} | {key: each for key, each in card.items() if each}
             card = None
-        elif card is not None and name in _PROPERTIES:
-            card.setdefault(_PROPERTIES[name], _spoken(value, is_list=name in ("ORG", "N")))
+        elif card is not None and name in _CARD:
+            parts = [_unescaped(part) for part in (re.split(r"(?<!\\);", value) if name in _LISTS else [value])]
+            card.setdefault(_CARD[name], parts[0] if name != "N" else " ".join(each for each in reversed(parts[:2]) if each))
     if card is not None:
-        yield begin, "a card that does not end"
+        yield begin, "it is a card that does not end"
 
 
 def _unfolded(text: str) -> Iterator[tuple[int, str]]:
     """Whole lines with their numbers: one that begins with a blank goes on from the one before."""
     whole, begin = "", 0
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         if line[:1] in (" ", "\t"):
-            whole += line[1:]
+            whole += line[1:].rstrip("\n")
         else:
             if whole:
                 yield begin, whole
-            whole, begin = line, number
+            whole, begin = line.rstrip("\n"), number
     yield begin, whole
 
 
-def _spoken(value: str, *, is_list: bool) -> str:
-    """A property's value without escapes; of a list that has parts, N keeps them apart and ORG its first."""
-    bare = re.sub(r"\\(.)", lambda found: "\n" if found[1] in "nN" else found[1], value.removeprefix("tel:").removeprefix("mailto:"))
-    return bare.strip().rstrip(";") if is_list else bare.strip()
+def _unescaped(value: str) -> str:
+    bare = re.sub(r"\\(.)", lambda found: "\n" if found[1] in "nN" else found[1], value)
+    return bare.removeprefix("tel:").removeprefix("mailto:").strip()
 
 
 def write_vcards(rows: Iterable[Mapping[str, str]]) -> str:
     """A vCard 3.0 file, which every address book reads."""
-    written = {"name": "FN", "email": "EMAIL", "phone": "TEL", "company": "ORG", "role": "TITLE", "detail": "NOTE"}
     lines = []
     for row in rows:
         *given, family = row["name"].split() or [""]
         lines += ["BEGIN:VCARD", "VERSION:3.0", f"N:{_escaped(family)};{_escaped(' '.join(given))};;;"]
-        lines += [f"{name}:{_escaped(row[column])}" for column, name in written.items() if row.get(column)]
+        lines += [f"{name}:{_escaped(row[column])}" for name, column in _CARD.items() if row.get(column)]
         lines += ["END:VCARD"]
     return "".join(f"{_folded(line)}\r\n" for line in lines)
 
@@ -176,11 +168,5 @@ def _escaped(text: str) -> str:
 
 
 def _folded(line: str) -> str:
-    """At most 75 octets in a line, never inside a character."""
-    parts, part = [], ""
-    for character in line:
-        if len((part + character).encode()) > 74:
-            parts.append(part)
-            part = ""
-        part += character
-    return "\r\n ".join([*parts, part])
+    """In pieces of 60 characters, where 75 octets are allowed and most characters take one."""
+    return "\r\n ".join(line[at : at + 60] for at in range(0, len(line), 60))

@@ -2,63 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
 
-from bot.domain.address import Person
-from bot.domain.clock import Clock
 from bot.domain.errand import Errand
 from bot.domain.errors import ToolFailed
-from bot.services.affairs import folded
+from bot.services.affairs import Book, title_of
 from bot.services.journal import added, record
-from bot.services.notices import bare_line
-from storage.database import Database
+from storage.database import UnitOfWork
 from storage.models.memory import StickyNote
 
-MOST = 1000
-"""Notes that are looked through, the newest first."""
+MOST = 10_000
+"""Notes that are looked through, the newest first; by that number in their list they are named."""
 
 
-class Notes:
-    """Keeps notes."""
+class Notes(Book[StickyNote]):
+    """The notes of each person."""
 
-    def __init__(self, *, database: Database, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
+    table, noun = "notes", "note"
 
-    async def keep(self, errand: Errand, text: str) -> str:
-        """Keep *text*, once for the errand; what was done. Raises ToolFailed, StorageUnavailable."""
-        if not text.strip():
+    async def take(self, errand: Errand, words: str) -> tuple[StickyNote, str]:
+        """Keep these words, once for the errand. Raises ToolFailed where there are none."""
+        if not words.strip():
             raise ToolFailed("What shall I note? Write it after the word: `/note Dana likes tulips`.")
         now = self._clock.now()
         async with self._database.unit_of_work() as work:
-            if await work.activities.find_by_key(errand.key) is None:
-                note = await work.notes.add(user_id=errand.person.id, text=text, now=now, source_id=errand.source_id)
-                await record(work, errand, "note.add", f"Noted: {_short(note)}", now=now, undo=added("notes", note.id))
-        return "Noted. `/notes` shows what you keep."
+            line = await work.activities.find_by_key(errand.key)
+            known = await work.notes.find_by_id(UUID(line.undo["id"])) if line and line.undo else None
+            note = known or await work.notes.add(user_id=errand.person.id, text=words, now=now, source_id=errand.source_id)
+            await record(work, errand, "note.add", f"Noted: {title_of(note)}", now=now, undo=added("notes", note.id))
+        return note, "Noted. `/notes` shows what you keep."
 
-    async def find(self, person: Person, words: str = "") -> Sequence[StickyNote]:
-        """A person's notes that hold all these words, newest first."""
-        async with self._database.reading() as work:
-            notes = await work.notes.latest(person.id, limit=MOST)
-        wanted = set(folded(words).split())
-        return [note for note in notes if wanted <= set(folded(note.text).split())]
+    def line(self, row: StickyNote, now: datetime) -> str:
+        """A note in its own words."""
+        return row.text
 
-    async def remove(self, errand: Errand, words: str) -> str:
-        """Throw a note away: the so-manieth in the list, or the one with these words. Raises ToolFailed where it is not clear which."""
+    async def edit(self, errand: Errand, row: StickyNote, words: str) -> str:
+        """Give a note other words."""
+        if not words.strip():
+            raise ToolFailed("What shall it become? For example `/note edit 1 Dana likes roses`.")
+        return await self._change(errand, row, "edit", lambda row: ({"text": words}, f"Changed: {words}"))
+
+    async def remove(self, errand: Errand, row: StickyNote, words: str = "") -> str:
+        """Throw a note away, for good."""
+        text = f"Removed the note: {title_of(row)}"
         async with self._database.unit_of_work() as work:
-            if (line := await work.activities.find_by_key(errand.key)) is not None:
-                return line.text
-            notes = await work.notes.latest(errand.person.id, limit=MOST)
-            wanted, place = set(folded(words).split()), int(words) if words.isdecimal() and len(words) < 5 else 0
-            found = notes[place - 1 : place] if place else [note for note in notes if wanted and wanted <= set(folded(note.text).split())]
-            if len(found) != 1:
-                told = " or ".join(f"“{_short(note)}”" for note in found[:2])
-                raise ToolFailed(f"Which note do you mean: {told}?" if found else "Which note? `/note remove 2`, or some words of it.")
-            text = f"Removed the note: {_short(found[0])}"
-            await record(work, errand, "note.remove", text, now=self._clock.now())
-            await work.notes.remove(found[0].id)
-            return text
+            if row.user_id == errand.person.id and await record(work, errand, "note.remove", text, now=self._clock.now()):
+                await work.notes.remove(row.id)
+        return text
 
-
-def _short(note: StickyNote) -> str:
-    return bare_line(note.text, 120)
+    async def _standing(self, work: UnitOfWork, user_id: UUID) -> list[StickyNote]:
+        return list(await work.notes.latest(user_id, limit=MOST))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -53,7 +52,9 @@ class Reminders:
             places = {user_id: await _place(work, user_id, now) for user_id in {task.user_id for task in due}}
             moves = [(task, *_moved(task, now.astimezone(places[task.user_id][0]))) for task in due]
             await work.tasks.fire(moves)
-            said = [(places[task.user_id][1], task.user_id, *_told(task, values, places[task.user_id][0], now)) for task, _, values in moves]
+            said = [
+                (places[task.user_id][1], task.user_id, *_told(task, values, places[task.user_id][0], now)) for task, _, values in moves
+            ]
             await say_all(work, said, now=now)
         return bool(due)
 
@@ -84,7 +85,10 @@ def _told(task: Task, values: dict[str, Any], zone: ZoneInfo, now: datetime) -> 
 
 
 def _moved(task: Task, now: datetime) -> tuple[datetime | None, dict[str, Any]]:
-    """When a recurring one rings next, still ahead, and the last time, which it is about now. A rule that cannot be read rings no more, and holds up no other."""
+    """When a recurring one rings next, still ahead, and the last time, which it is about now.
+
+    A rule that cannot be read rings no more, and holds up no other.
+    """
     if not task.rule:
         return None, {}
     try:
@@ -93,8 +97,3 @@ def _moved(task: Task, now: datetime) -> tuple[datetime | None, dict[str, Any]]:
         log.warning("reminder.rule_unreadable", task=str(task.id), error=str(error))
         return None, {}
     return coming, {} if current is None else {"due_on": current.date(), "due_at": current if task.due_at else None}
-
-
-def shown(tasks: Sequence[Task]) -> tuple[Button, ...]:
-    """A button for each of the first few of a list, in its order, so that a number means the same written and pressed."""
-    return tuple(Button(label=f"Done {place}", command=choices(task)[0].command) for place, task in enumerate(tasks[:5], start=1))

@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import bindparam as given
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 
 from bot.domain.clock import new_id
 from storage.models.memory import StickyNote
@@ -17,6 +17,7 @@ _LATEST = (
     select(StickyNote).where(ours(StickyNote), StickyNote.user_id == given("user")).order_by(StickyNote.id.desc()).limit(given("limit"))
 )
 _BY_ID = select(StickyNote).where(ours(StickyNote), StickyNote.id == given("which"))
+_CHANGE = update(StickyNote).where(ours(StickyNote), StickyNote.id == given("which"))
 _DELETE = delete(StickyNote).where(ours(StickyNote), StickyNote.id == given("which"))
 _BY_SOURCE = select(StickyNote).where(ours(StickyNote), StickyNote.source_id == given("source"))
 
@@ -37,6 +38,10 @@ class StickyNotes(Repository):
     async def find_by_id(self, which: UUID) -> StickyNote | None:
         """The note of this id, whosever it is."""
         return await self._first(StickyNote, _BY_ID, which=which)
+
+    async def change(self, which: UUID, *, text: str) -> bool:
+        """Give a note other words; whether it was there."""
+        return await self._changes(_CHANGE, which=which, text=text)
 
     async def remove(self, which: UUID) -> bool:
         """Delete a note; whether it was there."""

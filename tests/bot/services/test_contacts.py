@@ -46,26 +46,32 @@ def test_any_words_can_be_read(words: str):
 
 
 async def test_the_same_person_is_kept_once_by_name_and_by_address(stage: Stage, contacts: Contacts):
-    keep = contacts.keep
-    assert (await keep(errand_of(stage.allan), "Dana Smith", email="dana@acme.com"))[1] == "Added: Dana Smith, dana@acme.com."
-    assert "company: Acme" in (await keep(errand_of(stage.allan), "dana smith", company="Acme"))[1]
-    assert "role: CTO" in (await keep(errand_of(stage.allan), "D. Smith", email="DANA@acme.com", role="CTO"))[1]
-    assert "Added" in (await keep(errand_of(stage.allan), "Dana Smith", email="dana@other.org"))[1], "a namesake elsewhere"
+    take = contacts.take
+    assert (await take(errand_of(stage.allan), "Dana Smith, dana@acme.com"))[1] == "Added: Dana Smith, dana@acme.com."
+    assert "company: Acme" in (await take(errand_of(stage.allan), "dana smith at Acme"))[1]
+    assert "role: CTO" in (await take(errand_of(stage.allan), "D. Smith, DANA@acme.com, role=CTO"))[1]
+    assert "Added" in (await take(errand_of(stage.allan), "Dana Smith dana@other.org"))[1], "a namesake elsewhere"
     assert len(await contacts.standing(errand_of(stage.allan).person)) == 2
     with pytest.raises(ToolFailed, match="no address"):
-        await keep(errand_of(stage.allan), "Bob", email="bob at acme")
+        await take(errand_of(stage.allan), "Bob email=nonsense")
     with pytest.raises(ToolFailed, match="Whom"):
-        await keep(errand_of(stage.allan), " ")
+        await take(errand_of(stage.allan), " ")
 
 
 async def test_who_somebody_is_tells_the_deals_and_tasks_with_them_and_nothing_of_anybody_elses(stage: Stage, contacts: Contacts):
     errand, books = errand_of(stage.allan), {"database": stage.database, "clock": stage.clock}
-    await contacts.keep(errand, "Dana Smith", company="Acme", next_step="send the draft on Friday")
+    await contacts.take(errand, "Dana Smith at Acme, next=send the draft on Friday")
     await Tasks(**books).take(errand_of(stage.allan), "call Dana tomorrow at 9")
     await Tasks(**books).take(errand_of(stage.grace), "surprise Dana")
     await Deals(**books).take(errand_of(stage.allan), "Acme negotiation 40k")
     row, told = await contacts.tell(errand.person, "dana")
-    for words in ("**Dana Smith, Acme**", row.code, "Next: send the draft (Friday 27 November)", "Deal: Acme, negotiation", "Task: call Dana"):
+    for words in (
+        "**Dana Smith, Acme**",
+        row.code,
+        "Next: send the draft (Friday 27 November)",
+        "Deal: Acme, negotiation",
+        "Task: call Dana",
+    ):
         assert words in told
     assert "surprise" not in told
     with pytest.raises(Unsure):
@@ -73,16 +79,16 @@ async def test_who_somebody_is_tells_the_deals_and_tasks_with_them_and_nothing_o
 
 
 async def test_talking_to_somebody_ends_their_waiting_and_can_be_taken_back(stage: Stage, contacts: Contacts):
-    row, _ = await contacts.keep(errand_of(stage.allan), "Dana")
-    assert await contacts.touch(errand_of(stage.allan), row.code) == "Noted: you talked to Dana today."
+    row, _ = await contacts.take(errand_of(stage.allan), "Dana")
+    assert await contacts.touch(errand_of(stage.allan), row) == "Noted: you talked to Dana today."
     assert "Last heard from: today" in (await contacts.tell(errand_of(stage.allan).person, "Dana"))[1]
     await Journal(database=stage.database, clock=stage.clock).undo(errand_of(stage.allan).person)
     assert "Last heard from: never" in (await contacts.tell(errand_of(stage.allan).person, "Dana"))[1]
 
 
 async def test_who_was_put_away_is_not_found_and_comes_back_by_undo(stage: Stage, contacts: Contacts):
-    row, _ = await contacts.keep(errand_of(stage.allan), "Dana")
-    assert await contacts.remove(errand_of(stage.allan), row.code) == "Removed: Dana."
+    row, _ = await contacts.take(errand_of(stage.allan), "Dana")
+    assert await contacts.remove(errand_of(stage.allan), row) == "Removed: Dana."
     with pytest.raises(Unsure):
         await contacts.find(errand_of(stage.allan).person, "Dana")
     await Journal(database=stage.database, clock=stage.clock).undo(errand_of(stage.allan).person)

@@ -90,8 +90,6 @@ async def test_where_the_name_is_not_clear_it_is_asked(stage: House, deals: Deal
         await deals.take(errand_of(stage.allan), words)
     with pytest.raises(Unsure, match="More than one deal"):
         await deals.take(errand_of(stage.allan), "Acme negotiation")
-    with pytest.raises(Unsure):
-        await deals.take(errand_of(stage.allan), "Initech negotiation", only_known=True)
     with pytest.raises(ToolFailed, match="Which deal"):
         await deals.take(errand_of(stage.allan), "40k")
 
@@ -99,8 +97,16 @@ async def test_where_the_name_is_not_clear_it_is_asked(stage: House, deals: Deal
 async def test_the_pipeline_weighs_each_stage_and_currency_by_itself(stage: House, deals: Deals):
     for words in ("Acme negotiation 40k", "Initech negotiation 10k EUR", "Hooli negotiation 60k", "Globex lead 100k", "Umbrella won 9k"):
         await deals.take(errand_of(stage.allan), words)
-    totals = pipeline(await deals.standing(errand_of(stage.allan).person))
-    assert list(totals) == [Stage.NEGOTIATION, Stage.LEAD]
-    assert totals[Stage.NEGOTIATION] == {"USD": (2, 100_000_00, 75_000_00), "EUR": (1, 10_000_00, 7_500_00)}
-    assert totals[Stage.LEAD] == {"USD": (1, 100_000_00, 10_000_00)}
+    assert pipeline(await deals.standing(errand_of(stage.allan).person)) == [
+        "negotiation: 1 worth 10,000 EUR, weighted 7,500 EUR",
+        "negotiation: 2 worth 100,000 USD, weighted 75,000 USD",
+        "lead: 1 worth 100,000 USD, weighted 10,000 USD",
+    ]
     assert told_money(3_500_50, "USD") == "3,500.50 USD"
+
+
+async def test_an_edit_changes_what_it_names_and_the_name_only_where_one_is_given(stage: House, deals: Deals):
+    row, _ = await deals.take(errand_of(stage.allan), "Acme 40k")
+    assert await deals.edit(errand_of(stage.allan), row, "60k") == "Changed: Acme, lead, 60,000 USD, 10 %."
+    assert await deals.edit(errand_of(stage.allan), row, "Acme rollout, proposal") == "Changed: Acme rollout, proposal, 60,000 USD, 50 %."
+    assert await deals.done(errand_of(stage.allan), row) == "Changed: Acme rollout, won, 60,000 USD."

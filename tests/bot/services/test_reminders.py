@@ -72,26 +72,26 @@ async def test_after_a_long_outage_one_late_reminder_comes_that_says_so_and_then
 
 
 async def test_done_after_the_reminder_does_not_skip_the_next_one(stage: Stage, tasks: Tasks, reminders: Reminders):
-    row = await tasks.take(errand_of(stage.allan), "stretch every day at 9", REMINDER)
+    row, _ = await tasks.take(errand_of(stage.allan), "stretch every day at 9", REMINDER)
     stage.clock.moment = datetime(2026, 11, 23, 8, 0, 1, tzinfo=UTC)
     await reminders.look(stage.clock.now())
     stage.clock.advance(seconds=600)
-    assert "tomorrow at 09:00" in await tasks.done(errand_of(stage.allan), row.code, datetime(2026, 11, 23).date())
+    assert "tomorrow at 09:00" in await tasks.done(errand_of(stage.allan), row, "2026-11-23")
     assert await reminders.look(stage.clock.now()) == datetime(2026, 11, 24, 8, tzinfo=UTC)
 
 
 async def test_what_is_snoozed_comes_again_and_a_series_keeps_its_own_time(stage: Stage, tasks: Tasks, reminders: Reminders):
-    row = await tasks.take(errand_of(stage.allan), "stretch every day at 9", REMINDER)
+    row, _ = await tasks.take(errand_of(stage.allan), "stretch every day at 9", REMINDER)
     stage.clock.moment = datetime(2026, 11, 23, 8, tzinfo=UTC)
     await reminders.look(stage.clock.now())
-    await tasks.snooze(errand_of(stage.allan), row.code, "today at 11:00")
+    await tasks.snooze(errand_of(stage.allan), row, "today at 11:00")
     stage.clock.moment = datetime(2026, 11, 23, 10, tzinfo=UTC)
     assert await reminders.look(stage.clock.now()) == datetime(2026, 11, 24, 8, tzinfo=UTC)
     assert await said(stage, stage.allan) == ["Reminder: **stretch**"] * 2
 
 
 async def test_an_unreadable_rule_is_said_and_holds_up_no_other(stage: Stage, tasks: Tasks, reminders: Reminders):
-    row = await tasks.take(errand_of(stage.allan), "stretch every day at 9", REMINDER)
+    row, _ = await tasks.take(errand_of(stage.allan), "stretch every day at 9", REMINDER)
     async with stage.database.unit_of_work() as work:
         await work.tasks.change(row.id, rule="DTSTART:20261122T090000\nRRULE:FREQ=NONSENSE")
         await many(work, stage.grace, 1, datetime(2026, 11, 23, 8, tzinfo=UTC))
