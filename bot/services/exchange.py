@@ -166,7 +166,7 @@ def _named(made: dict[str, Any], column: str) -> str:
 def _due(text: str, now: datetime) -> dict[str, Any]:
     try:
         moment = datetime.fromisoformat(text)
-        found: Any = When(date=moment.date(), time=moment.time() if len(text) > 10 else None)
+        found: Any = When(date=moment.date(), time=moment.time() if len(text) > 10 else None, spans=())
     except ValueError:
         found = find_when(text, now=now)
     if not isinstance(found, When) or abs(found.date.year - now.year) > YEARS:

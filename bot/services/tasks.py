@@ -158,7 +158,7 @@ def _spoken(values: Mapping[str, Any], now: datetime) -> str:
     """When that is, as it is said to its person."""
     local = values["due_at"].astimezone(now.tzinfo) if values["due_at"] else None
     day, at = (local.date(), local.time()) if local else (values["due_on"], None)
-    return When(date=day, time=at, rule=rule_of(values.get("rule", ""))).spoken(now)
+    return When(date=day, time=at, rule=rule_of(values.get("rule", "")), spans=()).spoken(now)
 
 
 def _if_open(decide: Decide) -> Decide:
