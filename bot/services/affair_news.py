@@ -33,17 +33,18 @@ class AffairNews:
             ("promises", "Promised", 60, lambda task: task.kind == PROMISE),
             ("reminders", "Reminders ahead", 30, lambda task: task.remind_at and task.remind_at <= day.now + AHEAD),
         ):
-            mine = [Item(text=self._books.task.line(task, day.now), buttons=choices(task)[:2]) for task in tasks if belongs(task)]
+            mine = [task for task in tasks if belongs(task)]
             tasks = [task for task in tasks if not belongs(task)]
-            told.append((key, title, weight, mine))
+            items = [Item(text=self._books.task.line(task, day.now), buttons=choices(task)[:2]) for task in mine[:longest]]
+            told.append((key, title, weight, items, len(mine)))
         waiting = sorted(filter(_waits, await self._books.contact.standing(person)), key=lambda row: str(row.last_heard_at))
-        told.append(("waiting", "Waiting for your answer", 70, [_person(row, day) for row in waiting]))
-        deals = [Item(text=line) for line in pipeline(await self._books.deal.standing(person))]
-        told.append(("deals", "Deals", 20, deals))
+        told.append(("waiting", "Waiting for your answer", 70, [_person(row, day) for row in waiting[:longest]], len(waiting)))
+        deals = pipeline(await self._books.deal.standing(person))
+        told.append(("deals", "Deals", 20, [Item(text=line) for line in deals[:longest]], len(deals)))
         return [
-            Section(key=key, title=title, items=items[:longest], weight=weight, more=max(len(items) - longest, 0))
-            for key, title, weight, items in told
-            if items
+            Section(key=key, title=title, items=items, weight=weight, more=count - len(items))
+            for key, title, weight, items, count in told
+            if count
         ]
 
 

@@ -131,7 +131,11 @@ class Book(Generic[Row]):
 
 def title_of(row: Any) -> str:
     """What a row is called, in one line without signs of Markdown."""
-    return bare_line(next(getattr(row, name) for name in ("title", "name", "text") if hasattr(row, name)), SHOWN)
+    return bare_line(_title(row), SHOWN)
+
+
+def _title(row: Any) -> str:
+    return next(getattr(row, name) for name in ("title", "name", "text") if hasattr(row, name))
 
 
 def folded(text: str) -> str:
@@ -159,9 +163,10 @@ def pick(rows: Sequence[Row], words: str, listed: Sequence[str] = (), *, noun: s
     wanted = folded(words)
     if not wanted:
         raise Unsure(f"Which {noun}? Name it by some of its words, its code, or its number in the last list.")
-    titles = {handle: folded(title_of(row)) for handle, row in handles.items()}
+    titles = {handle: folded(_title(row)) for handle, row in handles.items()}
     exact = [handle for handle, title in titles.items() if title == wanted]
-    holding = exact or [handle for handle, title in titles.items() if holds(title, wanted)]
+    wants = set(wanted.split())
+    holding = exact or [handle for handle, title in titles.items() if wants <= set(title.split())]
     if len(holding) == 1:
         return handles[holding[0]]
     likeness = {handle: difflib.SequenceMatcher(None, wanted, titles[handle]).ratio() for handle in holding or titles}
