@@ -28,22 +28,30 @@ from bot.brain.context import ContextBuilder
 from bot.brain.drill import Drill
 from bot.brain.health import BreakerState, HealthBoard
 from bot.brain.levels import Gap, find_gaps, make_rungs
+from bot.brain.mcp_tools import McpTools
 from bot.brain.pricing import Prices, Rate
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
+from bot.brain.tools import Toolbox
 from bot.config import BrainConfig, Config
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
+from bot.domain.errand import Gate, Tool
+from bot.domain.message import OutgoingKind
 from bot.domain.ports import Adapter, Card, Door, Provider
+from bot.domain.schedule import Round
 from bot.hub.auth import Auth
+from bot.hub.autonomy_commands import AutonomyCommands
 from bot.hub.commands import Commands
 from bot.hub.doctor import Doctor
 from bot.hub.errands import Errands, plain
 from bot.hub.feed import Feed
 from bot.hub.files import Files
+from bot.hub.follow_up_commands import FollowUpCommands
 from bot.hub.home import RunningHub, announced, locked, make_folder
 from bot.hub.hub import Hub
 from bot.hub.identity import Directory
+from bot.hub.manner_commands import MannerCommands
 from bot.hub.metrics import TurnMetrics
 from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
@@ -57,10 +65,18 @@ from bot.palace.operations import Operations
 from bot.palace.pages import Pages
 from bot.palace.transcript import Transcripts
 from bot.palace.view import View
-from bot.services.approvals import Approvals
+from bot.services.affair_tools import affair_tools
+from bot.services.approvals import Approvals, Runner
+from bot.services.autonomy import Autonomy
 from bot.services.books import Books
+from bot.services.follow_ups import FollowUps
+from bot.services.gate import TOOL, LadderGate
 from bot.services.journal import Journal
+from bot.services.lessons import SUGGESTION, Lessons, run_suggestion
+from bot.services.manners import SETTING, Manners, run_setting
+from bot.services.outreach import OUTWARD_KINDS, Outreach, WriteMail
 from bot.services.reminders import Reminders
+from bot.services.suggestions import Suggestions
 from storage.database import Database
 from storage.schema import Progress, SchemaStatus, upgrade
 
@@ -83,12 +99,16 @@ class App:
     front: Front
     supervisor: Supervisor
     timekeeper: Timekeeper
+    manners: Manners
+    journal: Journal
+    mcp: McpTools
     doors: Sequence[Door]
     pairing: Pairing
     auth: Auth
     server: Server
     doctor: Doctor
     drill: Drill
+    gate: Gate
     hub_token: str
     clock: Clock
     gaps: tuple[Gap, ...]
@@ -136,7 +156,7 @@ class App:
 
     async def __aexit__(self, *_: object) -> None:
         """Let go of models, channels and data."""
-        closing: list[Provider | Door] = [*(rung.provider for rung in self.chain.rungs), *self.doors]
+        closing: list[Provider | Door | McpTools] = [*(rung.provider for rung in self.chain.rungs), *self.doors, self.mcp]
         await asyncio.gather(*(each.close() for each in closing), return_exceptions=True)
         await self.database.close()
 
@@ -148,6 +168,7 @@ def build(
     rungs: Sequence[Rung] | None = None,
     adapters: Sequence[Adapter] = (),
     doors: Sequence[Door] | None = None,
+    tools: Sequence[Tool] = (),
     clock: Clock | None = None,
     database: Database | None = None,
     tends: bool = True,
@@ -172,8 +193,8 @@ def build(
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
     offline = OfflineRung(database=database)
 
-    def brain_over(chain: FallbackChain) -> Brain:
-        return Brain(reactive=reactive, context=context, chain=chain, offline=offline)
+    def brain_over(chain: FallbackChain, toolbox: Toolbox | None = None) -> Brain:
+        return Brain(reactive=reactive, context=context, chain=chain, offline=offline, toolbox=toolbox)
 
     door = WebAdapter()
     registry = CollectorRegistry()
@@ -181,22 +202,46 @@ def build(
     channels: dict[str, Adapter] = {CONSOLE: door} | {adapter.channel: adapter for adapter in (door, *adapters, *doors)}
     folder = config.robbie.data_dir / "attachments"
     files = Files(database=database, doors={each.channel: each for each in doors}, folder=folder)
-    approvals = Approvals(database=database, clock=clock)
+    books = Books.over(database, clock)
+    mcp, at_hand = McpTools(config.tools.mcp), {tool.name: tool for tool in (*affair_tools(books), *tools)}
+
+    async def find_tool(name: str) -> Tool | None:
+        return at_hand.get(name) or await mcp.find(name)
+
+    autonomy = Autonomy(
+        database=database,
+        clock=clock,
+        level=config.autonomy.level,
+        overrides=config.autonomy.overrides,
+        kinds=lambda: {**mcp.kinds(), **{tool.kind: tool.risk for tool in at_hand.values()}, **OUTWARD_KINDS},
+    )
+    gate = LadderGate(database=database, clock=clock, autonomy=autonomy, find_tool=find_tool)
+    mailbox = config.email.address if config.email.enabled or "email" in channels else ""
+    outreach = Outreach(database=database, chain=chain, autonomy=autonomy, address=mailbox, owner=config.robbie.owner, clock=clock)
+    at_hand[WriteMail.name] = WriteMail(outreach)
+    toolbox = Toolbox(tools=tuple(at_hand.values()), gate=gate, database=database, mcp=mcp)
+    runners: dict[str, Runner] = {SUGGESTION: run_suggestion, SETTING: run_setting, OutgoingKind.OUTREACH: outreach.send_approved}
+    approvals = Approvals(database=database, clock=clock, runners=runners, doers={TOOL: gate.carry_out})
+    journal = Journal(database=database, clock=clock)
+    ladder = AutonomyCommands(autonomy=autonomy, journal=journal, database=database, clock=clock)
+    follow = FollowUpCommands(outreach=outreach, database=database, clock=clock)
     pairing = Pairing(database=database, owner=config.robbie.owner, timezone=config.robbie.timezone, clock=clock)
-    errands = Errands(database=database, books=Books.over(database, clock))
+    errands = Errands(database=database, books=books)
+    manners = Manners(database=database, clock=clock)
+    manner_commands = MannerCommands(manners=manners, clock=clock)
     commands = Commands(
         database=database,
         reactive=reactive,
         approvals=approvals,
         pairing=pairing,
-        journal=Journal(database=database, clock=clock),
+        journal=journal,
         clock=clock,
-        families=(errands.table,),
-        plain=(plain,),
+        families=[ladder.table, follow.table, manner_commands.table, errands.table],
+        plain=[ladder.plain, manner_commands.plain, plain],
     )
     hub = Hub(
         database=database,
-        brain=brain_over(chain),
+        brain=brain_over(chain, toolbox),
         commands=commands,
         adapters=channels,
         feed=Feed(),
@@ -237,6 +282,13 @@ def build(
         front=front,
         supervisor=supervisor,
     )
+    rounds: tuple[Round, ...] = (
+        Reminders(database=database),
+        approvals,
+        Lessons(database=database, autonomy=autonomy),
+        FollowUps(database=database, outreach=outreach, clock=clock),
+        Suggestions(database=database, clock=clock),
+    )
     return App(
         config=config,
         database=database,
@@ -246,13 +298,17 @@ def build(
         hub=hub,
         front=front,
         supervisor=supervisor,
-        timekeeper=Timekeeper(rounds=(Reminders(database=database),), clock=clock),
+        timekeeper=Timekeeper(rounds=rounds, clock=clock),
+        manners=manners,
+        journal=journal,
+        mcp=mcp,
         doors=doors,
         pairing=pairing,
         auth=auth,
         server=server,
-        doctor=Doctor(config=config, database=database, rungs=rungs, prices=prices, environ=environ, clock=clock, doors=doors),
+        doctor=Doctor(config=config, database=database, rungs=rungs, prices=prices, environ=environ, clock=clock, doors=doors, mcp=mcp),
         drill=drill,
+        gate=gate,
         hub_token=hub_token,
         clock=clock,
         gaps=gaps,

@@ -54,8 +54,11 @@ These always work, even when I cannot reach any model:
 
 - `/task` puts something down, `/remind` reminds you, `/tasks` shows what is to do: "remind me to call Dana on Friday at 3"
 - `/who Dana` tells about a contact, `/contact` keeps one; `/deal Acme, negotiation, 40k` keeps a deal, `/deals` shows them
-- `/note` and some words keeps a note, `/notes` shows them, `/undo` takes the last thing back
-- `/approve` shows what waits for your decision, `/rate up` or `/rate down` tells me how the last answer was
+- `/note` and some words keeps a note, `/notes` shows them
+- `/approve` shows what waits for your decision; `/autonomy` tells and sets what I may do without asking
+- `/follow Dana about the offer` drafts a mail, which is sent once you agree; `/follow stop Dana` has nobody write there
+- `/journal` shows what was done and why, `/undo` takes the last of it back; `/rate up` or `/rate down` tells me how the last answer was
+- `/mood` shows how I am set; `/gandhi 3`, `/cocktail 8 until 6pm`, `/flirty 2` and `/mood playful` change it, and `/undo` takes that back
 - `/link` joins another account of yours, on another channel
 - `/status` tells how I am
 - `/help` shows this

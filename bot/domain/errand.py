@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Protocol
@@ -39,6 +40,15 @@ class Errand:
     is_untrusted: bool = False
 
 
+OUTSIDE = "<outside>"
+_FRAME = re.compile(r"<(?=\s*/?\s*outside)", re.IGNORECASE)
+
+
+def from_outside(text: str) -> str:
+    """A tool's result, or a part of it, that somebody outside wrote: in a frame that it cannot end, by which it is known as material."""
+    return f"{OUTSIDE}\n{_FRAME.sub('‹', text)}\n</outside>"
+
+
 class Tool(Protocol):
     """Something a model, a rule or an approved proposal can have Robbie do. `kind` is what the ladder knows it by, such as task.add."""
 
@@ -64,6 +74,11 @@ class Tool(Protocol):
 
     async def run(self, arguments: Any, errand: Errand) -> str:
         """Do it, once for the errand's key, and say what was done or found. Raises NotAllowed, StorageUnavailable, ToolFailed."""
+
+
+def is_repeatable(tool: Tool) -> bool:
+    """Whether running it again for the same errand does nothing. One elsewhere cannot promise that, and says `is_repeatable = False`."""
+    return bool(getattr(tool, "is_repeatable", True))
 
 
 class Gate(Protocol):

@@ -135,7 +135,7 @@ def title_of(row: Any) -> str:
 
 
 def _title(row: Any) -> str:
-    return next(getattr(row, name) for name in ("title", "name", "text") if hasattr(row, name))
+    return str(next(getattr(row, name) for name in ("title", "name", "text") if hasattr(row, name)))
 
 
 def folded(text: str) -> str:

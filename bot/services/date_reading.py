@@ -20,20 +20,13 @@ CODES = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 _DATA: Mapping[str, Any] = tomllib.loads(files("bot.services").joinpath("date_patterns.toml").read_text(encoding="utf-8"))
 HOURS: Mapping[str, int] = _DATA["hours"]
 _COUNTS = {
-    "": 1, "a": 1, "an": 1, "other": 2, "couple": 2, "quarter": 15, "twenty": 20, "half": 30,
+    "": 1, "a": 1, "an": 1, "other": 2, "couple": 2, "quarter": 15, "fifteen": 15, "twenty": 20, "half": 30, "thirty": 30, "forty": 40,
     "first": 1, "second": 2, "third": 3, "fourth": 4, "last": -1,
 } | {word: number for number, word in enumerate(_DATA["names"]["NUMBER"].split("|"), 1)}  # fmt: skip
 _STEPS = {"d": ("days", 1), "w": ("weeks", 1), "f": ("weeks", 2), "m": ("months", 1), "q": ("months", 3), "y": ("years", 1)}
 _RULES = {"h": "HOURLY", "d": "DAILY", "w": "WEEKLY", "f": "WEEKLY", "m": "MONTHLY", "q": "MONTHLY", "y": "YEARLY"}
-_LEAD = re.compile(
-    r"[\s,(-]{0,3}(?:(?:no later than|12(?= noon| midnight)|in (?:about|roughly|around|approximately|exactly|less than|under)|on or (?:before|around)|at|on|in|by|until|till|before|due|starting|start|from|for|since|around|after|within"
-    r"|another|between|the week of|of|am|um) +|@ ?)*(?:the +)?"
-)
-_GOES_ON = re.compile(
-    r" (?:or (?=[0-9]|so\b|two\b|three\b|on |next |tomorrow|mon|tue|wed|thu|fri|sat|sun)|and (?:at )?[0-9]{1,2}(?:[:.][0-9]{2}| ?[ap]m)|except|but not|excluding)"
-)
-_ELSEWHERE = re.compile(r"(?: ?z| ?[+-][0-9]{2}:?[0-9]{2}| (?:utc|gmt|[ecmp][sd]?t|ce?s?t|bst|ist|\w+ time))\b(?<!this time)(?<!same time)")
-"""What makes a time another's: a time zone."""
+_NAMES_A_DAY = {"weekday", "written", "numeric", "slashed", "near", "monthday"}
+_LEAD, _GOES_ON, _ELSEWHERE = (re.compile(_DATA["around"][name]) for name in ("lead", "goes_on", "elsewhere"))
 
 
 class Doubt(Exception):  # it asks, it is no mistake
@@ -190,7 +183,8 @@ class Reading:
         n = m["n"]
         amount = 0.5 if n == "half an" else 0.25 if "quarter" in n else float(n.replace(",", ".")) if re.search(r"[.,]", n) else count(n)
         unit = {"s": "seconds", "m": "minutes", "h": "hours"}[m["u"][0]]
-        self.span = timedelta(**{unit: amount + 0.5 * bool(m["b"])}) + timedelta(minutes=int(m["m"] or 0))
+        span = timedelta(**{unit: amount + 0.5 * bool(m["b"])}) + timedelta(minutes=int(m["m"] or 0))
+        self.span = -span if m["ago"] else span
 
     def clock(self, m: Words) -> None:
         """A time by its figures; `plain` where they tell which half of the day is meant."""
@@ -225,6 +219,8 @@ class Reading:
         n, unit = count(m["n"]), m["u"]
         if unit.startswith(("min", "sec")) or unit == "m" or m["n"] == "half" or not n:
             raise Doubt("Once an hour is the most often that I can. How often do you mean?")
+        if unit[0] not in _RULES or unit.startswith("work"):
+            raise Doubt("I cannot count working days in a rule. Every weekday, or every so many days?")
         n *= {"f": 2, "q": 3}.get(unit[0], 1)
         self.rule = f"FREQ={_RULES[unit[0]]}" + (f";INTERVAL={n}" if n > 1 else "") + (f";BYDAY={_listed(m['wds'])}" if m["wds"] else "")
 
@@ -280,12 +276,29 @@ def read(text: str, start: int, reading: Reading) -> tuple[int, bool]:
             taken.append(kind)
             break
         else:
+            end = _second_day(text, end, lead.end(), reading)
             break
     if taken and _GOES_ON.match(text, end):
         reading.doubt = reading.doubt or "I can keep one day and one time, or one rule without exceptions. Which is it?"
     if "clock" in taken and _ELSEWHERE.match(text, end):
         reading.doubt = reading.doubt or "That is by another clock than yours. What time is it where you are?"
     return end, strong and not (reading.move and not reading.day and not reading.doubt)
+
+
+def _second_day(text: str, end: int, begin: int, reading: Reading) -> int:
+    """Where a reading ends for which another day stands right behind: the same by another name (tomorrow, Wednesday), or a doubt."""
+    day = reading.day
+    if day is None or reading.rule or reading.move:
+        return end
+    for kind, _, pattern, take in _table():
+        found = pattern.match(text, begin) if kind == "day" and take in _NAMES_A_DAY else None
+        if found:
+            other = Reading(now=reading.now, day_first=reading.day_first)
+            _take(take, other, found, kind, "")
+            if other.day != day:
+                reading.doubt = reading.doubt or f"Those are two days, and {_say(day)} is one of them. Which do you mean?"
+            return found.end()
+    return end
 
 
 def _take(take: str, reading: Reading, found: re.Match[str], kind: str, before: str) -> None:

@@ -7,12 +7,14 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Executable, delete, select, update
+from sqlalchemy import Executable, and_, delete, func, select, update
 from sqlalchemy import bindparam as given
+from sqlalchemy.sql.functions import count
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_skip
 from storage.models.affairs import Activity, Contact, Deal, Task, TaskState
+from storage.models.decisions import Proposal
 from storage.repositories.base import Repository, ours, values_of
 
 Affair = TypeVar("Affair", Contact, Deal, Task)
@@ -79,12 +81,23 @@ _DUE = (
 """Several hubs each take others, until they commit (SQLite has one writer at a time, and is not told of locks)."""
 _NEXT_REMINDER = select(Task.remind_at).where(ours(Task), Task.remind_at.is_not(None), Task.state == TaskState.OPEN)
 _MOVE_REMINDER = update(Task).where(ours(Task), Task.id == given("which"), Task.remind_at == given("was"), Task.state == TaskState.OPEN)
+_IS_AT = and_(ours(Contact), Contact.user_id == given("user"), func.lower(Contact.email) == given("address"))
+_BY_EMAIL = select(Contact).where(_IS_AT).order_by(Contact.id)
+_WROTE_TO = update(Contact).where(_IS_AT)
 
 
 class Contacts(Affairs[Contact]):
     """People somebody has to do with."""
 
     table = Contact
+
+    async def by_email(self, user_id: UUID, email: str) -> list[Contact]:
+        """A person's contacts of this address (in small letters), oldest first."""
+        return await self._all(Contact, _BY_EMAIL, user=user_id, address=email)
+
+    async def wrote_to(self, user_id: UUID, email: str, now: datetime) -> None:
+        """A mail goes out to this address: whoever of a person's contacts it is, was written to."""
+        await self._changes(_WROTE_TO, user=user_id, address=email, last_written_at=now)
 
 
 class Deals(Affairs[Deal]):
@@ -130,6 +143,12 @@ _TO_UNDO = (
     .order_by(Activity.id.desc())
     .limit(1)
 )
+_DONE_ALONE = (
+    select(count())
+    .select_from(Activity)
+    .where(ours(Activity), Activity.user_id == given("user"), Activity.actor == "robbie", Activity.at > given("since"))
+    .where(Activity.key.not_in(select(Proposal.key).where(ours(Proposal), Proposal.key.is_not(None))))
+)
 _BY_KEY = select(Activity).where(ours(Activity), Activity.key == given("the_key"))
 _UNDO = update(Activity).where(ours(Activity), Activity.id == given("which"), Activity.undone_at.is_(None))
 _ABOUT = select(Activity).where(ours(Activity), Activity.contact_id == given("contact")).order_by(Activity.id.desc()).limit(given("limit"))
@@ -157,6 +176,10 @@ class Activities(Repository):
     async def last_to_undo(self, user_id: UUID, *, since: datetime) -> Activity | None:
         """The last line of a person's that can be taken back and has not been."""
         return await self._first(Activity, _TO_UNDO, user=user_id, since=since)
+
+    async def done_alone(self, user_id: UUID, *, since: datetime) -> int:
+        """How many things Robbie did for this person without asking."""
+        return await self._value(_DONE_ALONE, user=user_id, since=since) or 0
 
     async def mark_undone(self, activity_id: UUID, now: datetime) -> bool:
         """A line is taken back; False where it was already."""

@@ -16,6 +16,7 @@ from bot.brain.chain import Rung
 from bot.config import BrainConfig, Config, DatabaseConfig, EmailConfig, PersonConfig, RobbieConfig, WebConfig
 from bot.domain.address import Address, Person, Sender, SessionType
 from bot.domain.clock import Clock, SystemClock, new_id
+from bot.domain.errand import Tool
 from bot.domain.errors import ChannelUnavailable, ProviderError, ProviderUnavailable, StorageUnavailable, StreamBroken
 from bot.domain.finding import Finding, Status
 from bot.domain.message import Attachment, Inbound, Outgoing, Sent
@@ -272,6 +273,7 @@ async def open_house(
     database: Database | None = None,
     rungs: Sequence[Rung] | None = None,
     doors: Sequence[FakeDoor] = (),
+    tools: Sequence[Tool] = (),
     people: Sequence[PersonConfig] = (),
     replies: str = "approve",
     owner: str = "Allan",
@@ -282,10 +284,14 @@ async def open_house(
     model, push = model or FakeModel(), push or FakePush()
     rungs = rungs or [rung_of(model)]
     config = config_of(url, folder, **brain)
-    email, robbie = EmailConfig.model_validate({"replies": replies}), config.robbie.model_copy(update={"owner": owner})
+    email, robbie = (
+        EmailConfig.model_validate({"replies": replies, "address": "robbie@home"}),
+        config.robbie.model_copy(update={"owner": owner}),
+    )
     config = config.model_copy(update={"people": tuple(people), "email": email, "robbie": robbie})
     clock = clock or SystemClock()
     parts: dict[str, Any] = {"rungs": rungs, "adapters": [push], "doors": doors, "clock": clock, "database": database, "tends": tends}
+    parts |= {"tools": tools} if tools else {}
     async with build(config, environ={}, **parts) as app:
         person = await app.prepare()
         async with app.hub:
