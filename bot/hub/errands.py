@@ -41,8 +41,11 @@ PLAIN = tuple(
     (re.compile(rf"(?:hey |ok |please )?(?:robbie,? )?(?:please )?(?:can you |could you )?{pattern}", re.I), command)
     for pattern, command in (
         (r"remind me (?!of\b|what|who|why|how|where|which|when (?:is|was|did|do|does)\b)(?P<what>.+)", "/remind {what}"),
-        (r"(?:add|put) (?P<what>.+?) (?:to|on|onto) (?:my|the) (?:list|tasks?|to-?do|(?:task|to-?do)[- ]list)", "/task add {what}"),
-        (r"(?:new )?(?:task|to-?do): ?(?P<what>.+)", "/task add {what}"),
+        (
+            r"(?:add|put) (?!(?:it|this|that|these|those|them)\b)(?P<what>.+?) (?:to|on|onto) (?:my|the) (?:list|tasks?|to-?do|(?:task|to-?do)[- ]list)",
+            "/task add {what}",
+        ),
+        (r"(?:new )?to-?do: ?(?P<what>.+)", "/task add {what}"),
         (r"(?:mark|tick off) (?P<what>.+?) (?:as )?(?:done|finished|completed)", "/task done {what}"),
         (rf"i(?:'ve|’ve| have)? (?:just )?(?:talked|spoken|spoke) (?:to|with) {_WHO}(?: today| just now)?", "/contact touch {what}"),
         (r"(?:what (?:do i have|have i got) to do|what(?:'s|’s| is) (?:on my list|due)) (?P<what>today)", "/tasks {what}"),
@@ -61,6 +64,8 @@ PLAIN = tuple(
 def plain(text: str) -> str:
     """The command that a sentence stands for; empty where that is not sure."""
     words = " ".join(text.split()).rstrip(".!? ").removesuffix(" please")
+    if "?" in words:  # a question comes along, which nobody would answer
+        return ""
     found = ((pattern.fullmatch(words), command) for pattern, command in PLAIN)
     return next((command.format(**match.groupdict()) for match, command in found if match), "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -22,6 +23,8 @@ from storage.models.affairs import Contact, Task, TaskState
 REMINDER, PROMISE = "reminder", "promise"
 MORNING = time(9)
 """When a reminder comes for which only a day was named."""
+_ADDRESSED = re.compile(r"(?:(?:please )?(?:remind )?me (?:to |that |about |of )?|to |about )", re.I)
+"""How an order begins; what is to be done comes after it."""
 NO_TITLE = "What shall I put down? For example `/task send Dana the offer on Friday`."
 NO_TIME = "When shall I remind you? For example `/remind call Dana on Friday at 3`."
 
@@ -35,7 +38,8 @@ class Tasks(Book[Task]):
     async def take(self, errand: Errand, words: str, kind: str = "task") -> tuple[Task, str]:
         """Put down what these words say, with the date in them; it is about the one contact whom it names. Raises ToolFailed."""
         (when, rest), now, rings = self.when(errand.person, words), self.local(errand.person), kind == REMINDER
-        title = line_of(rest).removeprefix("to ")
+        said = line_of(rest)
+        title = said[found.end() :] if (found := _ADDRESSED.match(said)) else said
         if not title or (rings and when is None):
             raise ToolFailed(NO_TIME if rings else NO_TITLE)
         async with self._database.reading() as work:

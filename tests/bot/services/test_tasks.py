@@ -36,6 +36,14 @@ async def test_the_date_in_the_words_becomes_its_day_and_time_where_the_person_i
     assert tasks.line(row, tasks.local(errand_of(stage.allan).person)) == "call Dana, Friday 27 November at 15:00"
 
 
+@pytest.mark.parametrize(
+    "words", ["me to call Dana at 15:00 tomorrow", "Remind me tomorrow at 3pm to call Dana", "to call Dana tomorrow at 15:00"]
+)
+async def test_how_an_order_begins_is_no_part_of_what_is_to_be_done(stage: Stage, tasks: Tasks, words: str):
+    row, _ = await tasks.take(errand_of(stage.allan), words, REMINDER)
+    assert (row.title, row.due_at) == ("call Dana", datetime(2026, 11, 23, 14, tzinfo=UTC))
+
+
 @pytest.mark.parametrize("words", ["pay rent in the year 9999", "dentist on 30 February", "", "  ", "on Friday"])
 async def test_what_is_not_clear_is_asked(stage: Stage, tasks: Tasks, words: str):
     with pytest.raises(ToolFailed):
