@@ -34,6 +34,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _NAMED = re.compile(r"([^:]+):\s+(.+)", re.DOTALL)
 
 _WHO = r"(?!(?:i|you|he|she|it|they|we|this|that|everything)\b)(?P<what>[\w&'’.-]+(?: [\w&'’.-]+){0,4}?)"
+_ON_LIST = r"(?:to|on|onto) (?:my|the) (?:list|tasks?|to-?do|(?:task|to-?do)[- ]list)"
 _MOVED = rf"(?:the )?{_WHO}(?: deal)? (?:is|moved|has moved|went|goes) (?:now )?(?:in|into|to)(?: the)? "
 _STAGE = r"(?P<stage>lead|qualified|proposal|negotiation)(?: stage| phase)?"
 _VALUE = r",? (?:at |worth |for )?(?P<value>[$€£]?\s?\d[\d.,]*\s?(?:k|m|million)?\s?(?:[A-Z]{3}|[$€£])?)"
@@ -41,10 +42,7 @@ PLAIN = tuple(
     (re.compile(rf"(?:hey |ok |please )?(?:robbie,? )?(?:please )?(?:can you |could you )?{pattern}", re.I), command)
     for pattern, command in (
         (r"remind me (?!of\b|what|who|why|how|where|which|when (?:is|was|did|do|does)\b)(?P<what>.+)", "/remind {what}"),
-        (
-            r"(?:add|put) (?!(?:it|this|that|these|those|them)\b)(?P<what>.+?) (?:to|on|onto) (?:my|the) (?:list|tasks?|to-?do|(?:task|to-?do)[- ]list)",
-            "/task add {what}",
-        ),
+        (rf"(?:add|put) (?!(?:it|this|that|these|those|them)\b)(?P<what>.+?) {_ON_LIST}", "/task add {what}"),
         (r"(?:new )?to-?do: ?(?P<what>.+)", "/task add {what}"),
         (r"(?:mark|tick off) (?P<what>.+?) (?:as )?(?:done|finished|completed)", "/task done {what}"),
         (rf"i(?:'ve|’ve| have)? (?:just )?(?:talked|spoken|spoke) (?:to|with) {_WHO}(?: today| just now)?", "/contact touch {what}"),
