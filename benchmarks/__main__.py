@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import chain, dates, doors, kill, processes, slack_ack, turns
+from benchmarks import affairs, chain, dates, doors, kill, processes, slack_ack, turns
 from benchmarks.figure import Figure, progress
 
 Part = Callable[[Path], AsyncIterator[Figure]]
@@ -32,6 +32,8 @@ def parts(idle_seconds: float) -> dict[str, Part]:
         "silence": chain.silent_level,
         "probes": chain.half_open,
         "kill": kill.random_kills,
+        "reminders": affairs.reminders,
+        "affairs": affairs.commands,
         "help": processes.help_screen,
         "hub": partial(processes.idle_hub, idle_seconds=idle_seconds),
         "prompt": processes.fixed_prompt,

@@ -44,6 +44,7 @@ from bot.hub.auth import Auth
 from bot.hub.autonomy_commands import AutonomyCommands
 from bot.hub.commands import Commands
 from bot.hub.doctor import Doctor
+from bot.hub.errands import Errands, plain
 from bot.hub.feed import Feed
 from bot.hub.files import Files
 from bot.hub.follow_up_commands import FollowUpCommands
@@ -65,16 +66,18 @@ from bot.palace.operations import Operations
 from bot.palace.pages import Pages
 from bot.palace.transcript import Transcripts
 from bot.palace.view import View
+from bot.services.affair_tools import affair_tools
 from bot.services.approvals import Approvals, Runner
 from bot.services.autonomy import Autonomy
+from bot.services.books import Books
 from bot.services.experts import Experts, Limits
 from bot.services.follow_ups import FollowUps
 from bot.services.gate import TOOL, LadderGate
 from bot.services.journal import Journal
 from bot.services.lessons import SUGGESTION, Lessons, run_suggestion
 from bot.services.manners import SETTING, Manners, run_setting
-from bot.services.notes import Notes
 from bot.services.outreach import OUTWARD_KINDS, Outreach, WriteMail
+from bot.services.reminders import Reminders
 from bot.services.suggestions import Suggestions
 from storage.database import Database
 from storage.schema import Progress, SchemaStatus, upgrade
@@ -201,7 +204,8 @@ def build(
     channels: dict[str, Adapter] = {CONSOLE: door} | {adapter.channel: adapter for adapter in (door, *adapters, *doors)}
     folder = config.robbie.data_dir / "attachments"
     files = Files(database=database, doors={each.channel: each for each in doors}, folder=folder)
-    mcp, at_hand = McpTools(config.tools.mcp), {tool.name: tool for tool in tools}
+    books = Books.over(database, clock)
+    mcp, at_hand = McpTools(config.tools.mcp), {tool.name: tool for tool in (*affair_tools(books), *tools)}
 
     async def find_tool(name: str) -> Tool | None:
         return at_hand.get(name) or await mcp.find(name)
@@ -224,19 +228,18 @@ def build(
     ladder = AutonomyCommands(autonomy=autonomy, journal=journal, database=database, clock=clock)
     follow = FollowUpCommands(outreach=outreach, database=database, clock=clock)
     pairing = Pairing(database=database, owner=config.robbie.owner, timezone=config.robbie.timezone, clock=clock)
-    notes = Notes(database=database, clock=clock)
+    errands = Errands(database=database, books=books)
     manners = Manners(database=database, clock=clock)
     manner_commands = MannerCommands(manners=manners, clock=clock)
     commands = Commands(
         database=database,
         reactive=reactive,
-        notes=notes,
         approvals=approvals,
         pairing=pairing,
         journal=journal,
         clock=clock,
-        families=[ladder.table, follow.table, manner_commands.table],
-        plain=[ladder.plain, manner_commands.plain],
+        families=[ladder.table, follow.table, manner_commands.table, errands.table],
+        plain=[ladder.plain, manner_commands.plain, plain],
     )
     brain = brain_over(chain, toolbox)
     limits = Limits(steps=config.experts.steps, seconds=config.experts.seconds, usd=config.experts.usd)
@@ -288,6 +291,7 @@ def build(
         supervisor=supervisor,
     )
     rounds: tuple[Round, ...] = (
+        Reminders(database=database),
         approvals,
         Lessons(database=database, autonomy=autonomy),
         FollowUps(database=database, outreach=outreach, clock=clock),

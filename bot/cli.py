@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
+from bot.affairs_cli import groups
 from bot.domain.errors import ConfigError, RobbieError, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -376,6 +377,10 @@ def _say_status(status: Any, *, as_json: bool) -> None:
     told = asdict(status) | {"ready": status.is_ready}
     waiting = "made by a newer Robbie" if status.is_newer else f"waiting: {', '.join(status.pending) or 'nothing'}"
     _say(told if as_json else f"revision {status.current or 'none'}, {waiting}")
+
+
+for command_name, group in groups(app_of=lambda context: _app(context, tends=False), wait=_wait, say=_say):
+    cli.add_typer(group, name=command_name)
 
 
 def _is_terminal() -> bool:

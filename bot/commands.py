@@ -6,12 +6,12 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 import structlog
@@ -40,6 +40,8 @@ from storage.database import Database
 from storage.schema import SchemaStatus, revisions, schema_status, upgrade
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 ASK_KEYS = ("reply", "tier", "level", "provider", "model", "task_type", "confidence", "why", "latency_ms", "cost_usd", "offline")
 
@@ -251,6 +253,12 @@ async def pair_revoke(app: App, account_id: str) -> None:
             raise RobbieError(f"config.toml gives {account_id} to somebody: take it out there, under [[people]]")
         if not await app.pairing.revoke(channel, account):
             raise RobbieError(f"{account_id} is nobody's account; `robbie pair list` shows them")
+
+
+async def at_books(app: App, as_person: str | None, act: Callable[[App, Errand], Awaitable[T]]) -> T:
+    """What comes of an act on a person's own affairs, asked for at the command line."""
+    async with _opened(app, as_person) as (_, person):
+        return await act(app, Errand(person=person, key=f"cli/{new_id()}", why="the command line"))
 
 
 async def mood_show(app: App, as_person: str | None) -> tuple[str, dict[str, Any]]:

@@ -52,6 +52,8 @@ HELP = """I am Robbie, your chief of staff. Just write to me as you would to a p
 
 These always work, even when I cannot reach any model:
 
+- `/task` puts something down, `/remind` reminds you, `/tasks` shows what is to do: "remind me to call Dana on Friday at 3"
+- `/who Dana` tells about a contact, `/contact` keeps one; `/deal Acme, negotiation, 40k` keeps a deal, `/deals` shows them
 - `/note` and some words keeps a note, `/notes` shows them
 - `/approve` shows what waits for your decision; `/autonomy` tells and sets what I may do without asking
 - `/follow Dana about the offer` drafts a mail, which is sent once you agree; `/follow stop Dana` has nobody write there
@@ -136,7 +138,9 @@ class Reactive:
             notes = await work.notes.latest(question.person.id, limit=LISTED)
         if not notes:
             return "You have no notes yet. `/note` and some words keeps one."
-        return "Your last notes:\n\n" + "\n".join(f"- {self._stamp(note.created_at, question)}: {one_line(note.text)}" for note in notes)
+        return "Your last notes:\n\n" + "\n".join(
+            f"{n}. {self._stamp(note.created_at, question)}: {one_line(note.text)}" for n, note in enumerate(notes, 1)
+        )
 
     async def _recent(self, question: Question) -> str:
         async with self._database.reading() as work:

@@ -18,7 +18,6 @@ from bot.domain.vocabulary import adjusts
 from bot.hub.pairing import Pairing
 from bot.services.approvals import Approvals
 from bot.services.journal import Journal
-from bot.services.notes import Notes
 from storage.database import Database
 from storage.models.messaging import Message
 
@@ -47,7 +46,6 @@ class Commands:
         *,
         database: Database,
         reactive: Reactive,
-        notes: Notes,
         approvals: Approvals,
         pairing: Pairing,
         journal: Journal,
@@ -57,7 +55,6 @@ class Commands:
     ) -> None:
         self._database = database
         self._reactive = reactive
-        self._notes = notes
         self._approvals = approvals
         self._pairing = pairing
         self._journal = journal
@@ -68,7 +65,6 @@ class Commands:
             "help": self._says(Intent.HELP),
             "status": self._says(Intent.STATUS),
             "notes": self._says(Intent.NOTES),
-            "note": self._note,
             "approve": self._decides(approvals.approve),
             "edit": self._decides(approvals.edit),
             "reject": self._decides(approvals.reject),
@@ -128,12 +124,6 @@ class Commands:
             return await self._reactive.say(intent, question)
 
         return say
-
-    async def _note(self, question: Question, words: str) -> str:
-        if not words:
-            return "What shall I note? Write it after the word: `/note Dana likes tulips`."
-        await self._notes.keep(person_id=question.person.id, text=words, source_id=question.id)
-        return "Noted. `/notes` shows what you keep."
 
     def _decides(self, decide: Callable[[Person, str, str], Awaitable[str]]) -> Command:
         async def decided(question: Question, words: str) -> str | Card:

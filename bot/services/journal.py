@@ -112,7 +112,7 @@ async def _take_back(work: UnitOfWork, undo: Mapping[str, Any], now: datetime) -
     which = UUID(undo["id"])
     if undo["table"] == "settings":
         return any([await work.settings.void(UUID(each), now) for each in (undo["id"], *undo.get("more", ()))])
-    rows: Any = {"tasks": work.tasks, "contacts": work.contacts, "deals": work.deals}[undo["table"]]
+    rows: Any = {"tasks": work.tasks, "contacts": work.contacts, "deals": work.deals, "notes": work.notes}[undo["table"]]
     row = await rows.find_by_id(which)
     if row is None:
         return False

@@ -52,7 +52,31 @@ async def say(
     reply_to: UUID | None = None,
 ) -> None:
     """Promise that this will be said in a conversation, without anybody waiting for it."""
-    message = Message(
+    message = _message(work, conversation, user_id, text, now=now, kind=kind, buttons=buttons, reply_to=reply_to)
+    await work.messages.add(message)
+    await work.outbox.say(message, channel=conversation.channel, delivered=conversation.channel in PULLED, now=now)
+
+
+async def say_all(work: UnitOfWork, said: Sequence[tuple[Conversation, UUID, str, Sequence[Button]]], *, now: datetime) -> None:
+    """`say` many notices in as few round trips as one: to each person where, what, and what can be done about it."""
+    messages = [_message(work, place, user_id, text, now=now, buttons=buttons) for place, user_id, text, buttons in said]
+    await work.messages.add_all(messages)
+    channels = [place.channel for place, *_ in said]
+    await work.outbox.say_all([(m, at, at in PULLED) for m, at in zip(messages, channels, strict=True)], now)
+
+
+def _message(
+    work: UnitOfWork,
+    conversation: Conversation,
+    user_id: UUID,
+    text: str,
+    *,
+    now: datetime,
+    kind: OutgoingKind = OutgoingKind.NOTICE,
+    buttons: Sequence[Button] = (),
+    reply_to: UUID | None = None,
+) -> Message:
+    return Message(
         organization_id=work.organization,
         id=new_id(),
         conversation_id=conversation.id,
@@ -65,5 +89,3 @@ async def say(
         reply_to=reply_to,
         details={"buttons": [[button.label, button.command] for button in buttons]} if buttons else None,
     )
-    await work.messages.add(message)
-    await work.outbox.say(message, channel=conversation.channel, delivered=conversation.channel in PULLED, now=now)

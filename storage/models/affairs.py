@@ -95,13 +95,15 @@ class Deal(Base):
     next_step_on: Mapped[date | None] = mapped_column(default=None)
     detail: Mapped[str] = mapped_column(default="")
     closed_at: Mapped[datetime | None] = mapped_column(default=None)
+    archived_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
 class Task(Base):
     """Something to be done. `due_on` is a day wherever its person is, `due_at` a moment where one was named.
 
-    `remind_at` is when its reminder fires next, `rule` the RRULE by which it recurs. `kind` is task, reminder or promise. Whoever fires
-    a reminder moves `remind_at` in the commit that promises its message, so that it fires once.
+    `remind_at` is when its reminder fires next, `rule` the RRULE by which it recurs, with its DTSTART on the wall clock of its person.
+    `kind` is task, reminder or promise. Whoever fires a reminder moves `remind_at` in the commit that promises its message, so that it
+    fires once.
     """
 
     __tablename__ = "tasks"

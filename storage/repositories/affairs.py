@@ -7,9 +7,8 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import and_, delete, func, select, update
+from sqlalchemy import Executable, and_, delete, func, select, update
 from sqlalchemy import bindparam as given
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.functions import count
 
 from bot.domain.clock import new_id
@@ -25,16 +24,22 @@ class Affairs(Repository, Generic[Affair]):
     """What the tables of affairs have in common: a row belongs to a person, has a code people name it by, and may change."""
 
     table: type[Affair]
+    _add: Executable
+    _by_id: Any
+    _by_code: Any
+    _of_person: Any
+    _change: Executable
+    _delete: Executable
 
-    def __init__(self, connection: AsyncConnection, organization: str) -> None:
-        super().__init__(connection, organization)
-        table: Any = self.table
-        self._add = insert_or_skip(table)
-        self._by_id = select(table).where(ours(table), table.id == given("which"))
-        self._by_code = select(table).where(ours(table), table.user_id == given("user"), table.code == given("the_code"))
-        self._of_person = select(table).where(ours(table), table.user_id == given("user")).order_by(table.id)
-        self._change = update(table).where(ours(table), table.id == given("which"))
-        self._delete = delete(table).where(ours(table), table.id == given("which"))
+    def __init_subclass__(cls) -> None:
+        """Each table's statements are built once."""
+        table: Any = cls.table
+        cls._add = insert_or_skip(table)
+        cls._by_id = select(table).where(ours(table), table.id == given("which"))
+        cls._by_code = select(table).where(ours(table), table.user_id == given("user"), table.code == given("the_code"))
+        cls._of_person = select(table).where(ours(table), table.user_id == given("user")).order_by(table.id)
+        cls._change = update(table).where(ours(table), table.id == given("which"))
+        cls._delete = delete(table).where(ours(table), table.id == given("which"))
 
     async def add(self, row: Affair) -> bool:
         """Keep a row; False where its code is taken."""
@@ -66,7 +71,14 @@ _OPEN_TASKS = (
     .where(ours(Task), Task.user_id == given("user"), Task.state == TaskState.OPEN)
     .order_by(Task.due_on, Task.priority, Task.id)
 )
-_DUE = select(Task).where(ours(Task), Task.remind_at <= given("now"), Task.state == TaskState.OPEN).order_by(Task.remind_at, Task.id)
+_DUE = (
+    select(Task)
+    .where(ours(Task), Task.remind_at <= given("now"), Task.state == TaskState.OPEN)
+    .order_by(Task.remind_at, Task.id)
+    .limit(given("limit"))
+    .with_for_update(skip_locked=True)
+)
+"""Several hubs each take others, until they commit (SQLite has one writer at a time, and is not told of locks)."""
 _NEXT_REMINDER = select(Task.remind_at).where(ours(Task), Task.remind_at.is_not(None), Task.state == TaskState.OPEN)
 _MOVE_REMINDER = update(Task).where(ours(Task), Task.id == given("which"), Task.remind_at == given("was"), Task.state == TaskState.OPEN)
 _IS_AT = and_(ours(Contact), Contact.user_id == given("user"), func.lower(Contact.email) == given("address"))
@@ -104,16 +116,22 @@ class Tasks(Affairs[Task]):
         return await self._all(Task, _OPEN_TASKS, user=user_id)
 
     async def to_remind(self, now: datetime, *, limit: int) -> list[Task]:
-        """Whose reminder is due, the oldest first."""
-        return await self._all(Task, _DUE.limit(limit), now=now)
+        """Whose reminder is due, the oldest first, without those that another process is just firing."""
+        return await self._all(Task, _DUE, now=now, limit=limit)
 
     async def next_reminder(self) -> datetime | None:
         """When the next reminder of anybody is due."""
         return await self._value(_NEXT_REMINDER.order_by(Task.remind_at).limit(1))
 
-    async def fire(self, task: Task, *, next_at: datetime | None) -> bool:
-        """Take a task's reminder, so that nobody else fires it, and set when it comes again; whether it was still there to be taken."""
-        return await self._changes(_MOVE_REMINDER, which=task.id, was=task.remind_at, remind_at=next_at)
+    async def fire(self, moves: Sequence[tuple[Task, datetime | None, dict[str, Any]]]) -> None:
+        """Take the reminders of tasks that `to_remind` gave in this act, so that nobody else fires them.
+
+        With each: when it comes again, and on which `due_on` and `due_at` it is about now.
+        """
+        taken = [{"organization": self._organization, "which": task.id, "was": task.remind_at} for task, _, _ in moves]
+        values = [{"remind_at": next_at, "due_on": task.due_on, "due_at": task.due_at} | due for task, next_at, due in moves]
+        if moves:
+            await self._connection.execute(_MOVE_REMINDER, [{**which, **to} for which, to in zip(taken, values, strict=True)])
 
 
 _RECORD = insert_or_skip(Activity)

@@ -7,13 +7,14 @@ by a name that is no column's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, CursorResult, Executable, Row, or_
+from sqlalchemy import ColumnElement, CursorResult, Executable, Row, inspect, or_
 from sqlalchemy import bindparam as given
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import TypedReturnsRows
@@ -75,6 +76,11 @@ class Repository:
         """Add a row with these values; whether an `insert_or_skip` did."""
         return bool((await self._connection.execute(statement, {"organization_id": self._organization, **values})).rowcount)
 
+    async def _insert_all(self, statement: Executable, rows: Sequence[dict[str, Any]]) -> None:
+        """Add rows with these values, all in one go."""
+        if rows:
+            await self._connection.execute(statement, [{"organization_id": self._organization, **row} for row in rows])
+
     async def _changes(self, statement: Executable, **values: Any) -> bool:
         """Whether *statement* changed any row."""
         return bool((await self._execute(statement, **values)).rowcount)
@@ -94,8 +100,16 @@ class Repository:
 
 
 def make(table: type[Table], columns: Sequence[Any]) -> Table:
-    """The row of a table whose columns these are."""
-    return table(**dict(zip(table.__table__.columns.keys(), columns, strict=False)))
+    """The row of a table whose columns these are, made as the ORM itself does: calling the class would cost three times as much."""
+    names, new_instance = _made_of(table)
+    row: Table = new_instance()
+    row.__dict__.update(zip(names, columns, strict=False))
+    return row
+
+
+@cache
+def _made_of(table: type[Base]) -> tuple[tuple[str, ...], Callable[[], Any]]:
+    return tuple(table.__table__.columns.keys()), inspect(table).class_manager.new_instance
 
 
 def split(row: Row[*tuple[Any, ...]], first: type[Table], second: type[Other]) -> tuple[Table, Other]:

@@ -160,6 +160,10 @@ class Messages(Repository):
         """Keep one message."""
         await self._insert(_ADD_MESSAGE, **values_of(message))
 
+    async def add_all(self, messages: Sequence[Message]) -> None:
+        """Keep several."""
+        await self._insert_all(_ADD_MESSAGE, [values_of(message) for message in messages])
+
     async def find_by_id(self, message_id: UUID) -> Message | None:
         """The message of this id."""
         return await self._first(Message, _MESSAGE, message=message_id)

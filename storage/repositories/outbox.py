@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -176,6 +176,17 @@ class Outbox(Repository):
         """A recorded message will be delivered though nobody asked for it, under its own id; the workers are woken by the commit."""
         await self.promise(message, delivered=delivered, now=now)
         self.to_send.append(ToSend(channel=channel, conversation_id=message.conversation_id, message_id=message.id))
+
+    async def say_all(self, said: Sequence[tuple[Message, str, bool]], now: datetime) -> None:
+        """`say` for several recorded messages, each with its channel and whether recording delivers it."""
+        rows = [
+            {"message_id": message.id, "conversation_id": message.conversation_id, "event_id": None, "id": new_id(), "created_at": now}
+            | {"state": OutboxState.SENT if delivered else OutboxState.READY, "sent_at": now if delivered else None}
+            | {"attempts": 0, "recovered": False}
+            for message, _, delivered in said
+        ]
+        await self._insert_all(_ADD_ITEM, rows)
+        self.to_send += [ToSend(channel=at, conversation_id=m.conversation_id, message_id=m.id) for m, at, _ in said]
 
     async def void(self, event_id: UUID, *, keeps: bool = False) -> UUID | None:
         """The reply to this event is not sent any more, if it is not on its way; its message's id.

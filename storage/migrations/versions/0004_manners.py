@@ -33,7 +33,7 @@ def upgrade() -> None:
         *(*ids("id", "user_id"), *texts("code", "title"), *ids("contact_id", nullable=True), *texts("company", "stage")),
         *(sa.Column("value_cents", sa.BigInteger(), nullable=False), *texts("currency"), *numbers("probability")),
         *(*texts("next_step"), *dates("next_step_on", nullable=True), *texts("detail")),
-        *(*moments("created_at", "changed_at"), *moments("closed_at", nullable=True)),
+        *(*moments("created_at", "changed_at"), *moments("closed_at", "archived_at", nullable=True)),
         *(belongs_to("deals", "users", "user_id"), belongs_to("deals", "contacts", "contact_id"), unique("deals", "code")),
         key=["id"],
     )

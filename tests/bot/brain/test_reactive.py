@@ -148,7 +148,7 @@ async def test_notes_are_listed_with_their_day(reactive: Reactive, stage: Stage,
     assert "no notes yet" in (await reactive.answer(asked("notes", person=allan)) or "")
     async with stage.database.unit_of_work() as work:
         await work.notes.add(user_id=allan.id, text="Dana likes\ntulips", now=stage.clock.now(), source_id=None)
-    assert await reactive.answer(asked("my notes", person=allan)) == "Your last notes:\n\n- 22 Nov, 07:00: Dana likes tulips"
+    assert await reactive.answer(asked("my notes", person=allan)) == "Your last notes:\n\n1. 22 Nov, 07:00: Dana likes tulips"
     assert "no notes yet" in (await reactive.answer(asked("notes", person=grace)) or "")
 
 

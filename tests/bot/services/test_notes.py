@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-from bot.config import PersonConfig, RobbieConfig
-from bot.domain.clock import new_id
-from bot.hub.identity import Directory
+import pytest
+
+from bot.services.affairs import Unsure
+from bot.services.journal import Journal
 from bot.services.notes import Notes
-from storage.database import Database
-from tests.clock import FakeClock
+from tests.bot.services.test_tasks import errand_of
+from tests.stage import Stage
 
 
-async def test_note_is_kept_once_however_often_its_message_is_handled(database: Database, clock: FakeClock) -> None:
-    people = Directory(database=database, robbie=RobbieConfig(), people=[PersonConfig(name="Grace")], clock=clock)
-    allan, grace = await people.prepare(), await people.by_name("Grace")
-    assert grace is not None
-    notes, source = Notes(database=database, clock=clock), new_id()
+@pytest.fixture
+def notes(stage: Stage) -> Notes:
+    return Notes(database=stage.database, clock=stage.clock)
+
+
+async def test_note_is_kept_once_however_often_its_message_is_handled(stage: Stage, notes: Notes):
     for _ in range(3):
-        await notes.keep(person_id=allan.id, text="tulips", source_id=source)
-    await notes.keep(person_id=grace.id, text="roses", source_id=new_id())
-    async with database.reading() as work:
-        assert [note.text for note in await work.notes.latest(allan.id, limit=9)] == ["tulips"]
-        assert [note.text for note in await work.notes.latest(grace.id, limit=9)] == ["roses"]
+        await notes.take(errand_of(stage.allan, "E1"), "tulips")
+    await notes.take(errand_of(stage.grace), "roses")
+    for user, text in ((stage.allan, "tulips"), (stage.grace, "roses")):
+        assert [note.text for note in await notes.standing(errand_of(user).person)] == [text]
+
+
+async def test_a_note_is_changed_and_thrown_away_by_its_person_alone(stage: Stage, notes: Notes):
+    await notes.take(errand_of(stage.allan), "Dana likes tulips")
+    await notes.take(errand_of(stage.allan), "wifi: hunter2")
+    allan = errand_of(stage.allan).person
+    for words in ("2", "tulips"):
+        assert (await notes.find(allan, words)).text == "Dana likes tulips"
+    note = await notes.find(allan, "tulips")
+    with pytest.raises(Unsure):
+        await notes.find(errand_of(stage.grace).person, "tulips")
+    await notes.remove(errand_of(stage.grace), note)
+    await notes.edit(errand_of(stage.allan), note, "Dana likes roses")
+    assert [each.text for each in await notes.standing(allan)] == ["wifi: hunter2", "Dana likes roses"]
+    assert await Journal(database=stage.database, clock=stage.clock).undo(allan) == "Taken back: Changed: Dana likes roses"
+    await notes.remove(errand_of(stage.allan), note)
+    assert [each.text for each in await notes.standing(allan)] == ["wifi: hunter2"]
