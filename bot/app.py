@@ -31,8 +31,12 @@ from bot.brain.levels import Gap, find_gaps, make_rungs
 from bot.brain.pricing import Prices, Rate
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
+from bot.briefs.composer import Composer
+from bot.briefs.delivery import Delivery
+from bot.briefs.sources import AnswersOwed, DecisionsWaiting, HowIAm, WhatHappened
 from bot.config import BrainConfig, Config
 from bot.domain.address import Person
+from bot.domain.brief import BriefSource
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
 from bot.domain.ports import Adapter, Card, Door, Provider
 from bot.hub.auth import Auth
@@ -81,6 +85,8 @@ class App:
     front: Front
     supervisor: Supervisor
     timekeeper: Timekeeper
+    composer: Composer
+    briefs: Delivery
     doors: Sequence[Door]
     pairing: Pairing
     auth: Auth
@@ -182,6 +188,24 @@ def build(
     approvals = Approvals(database=database, clock=clock)
     pairing = Pairing(database=database, owner=config.robbie.owner, timezone=config.robbie.timezone, clock=clock)
     notes = Notes(database=database, clock=clock)
+
+    def troubles(zone: str) -> Sequence[str]:
+        return supervisor.troubles(zone)
+
+    how_i_am = HowIAm(
+        health=health,
+        rungs=[(rung.id, rung.level) for rung in rungs],
+        budget=_budget(config, prices=prices, database=database, clock=clock),
+        daily_usd=config.brain.daily_usd,
+        database=database,
+        troubles=troubles,
+    )
+    own = (DecisionsWaiting(database=database), AnswersOwed(database=database), WhatHappened(database=database), how_i_am)
+    sources: list[BriefSource] = [*own]
+    worth_asking = [rung for rung in rungs if rung.provider.provider != "local"]  # the embedded model is too small to word a brief
+    wording = _chain(config, rungs=worth_asking, health=health, prices=prices, database=database, clock=clock)
+    composer = Composer(sources=sources, database=database, chain=wording, clock=clock)
+    briefs = Delivery(database=database, composer=composer, config=config.briefs, clock=clock, owner=name_myself())
     commands = Commands(
         database=database,
         reactive=reactive,
@@ -243,7 +267,9 @@ def build(
         hub=hub,
         front=front,
         supervisor=supervisor,
-        timekeeper=Timekeeper(rounds=(), clock=clock),
+        timekeeper=Timekeeper(rounds=(briefs,), clock=clock),
+        composer=composer,
+        briefs=briefs,
         doors=doors,
         pairing=pairing,
         auth=auth,
@@ -283,15 +309,20 @@ def _chain(
     config: Config, *, rungs: Sequence[Rung], health: HealthBoard, prices: Prices, database: Database, clock: Clock
 ) -> FallbackChain:
     """The levels in order, within the bounds and the allowance that config sets."""
-    brain, zone = config.brain, config.robbie.timezone
+    brain = config.brain
     return FallbackChain(
         rungs=rungs,
         health=health,
-        budget=Budget(database=database, pricing=prices, daily_usd=brain.daily_usd, timezone=zone, clock=clock),
+        budget=_budget(config, prices=prices, database=database, clock=clock),
         turn_seconds=brain.turn_seconds,
         hedge_seconds=brain.hedge_seconds,
         stall_seconds=brain.stall_seconds,
     )
+
+
+def _budget(config: Config, *, prices: Prices, database: Database, clock: Clock) -> Budget:
+    """The day's allowance."""
+    return Budget(database=database, pricing=prices, daily_usd=config.brain.daily_usd, timezone=config.robbie.timezone, clock=clock)
 
 
 def _readiness(hub: Hub, chain: FallbackChain, health: HealthBoard) -> Readiness:

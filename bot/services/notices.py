@@ -45,11 +45,12 @@ async def say(
     kind: OutgoingKind = OutgoingKind.NOTICE,
     buttons: Sequence[Button] = (),
     reply_to: UUID | None = None,
+    id: UUID | None = None,
 ) -> None:
-    """Promise that this will be said in a conversation, without anybody waiting for it."""
+    """Promise that this will be said in a conversation, without anybody waiting for it; its message gets the *id*, if one is given."""
     message = Message(
         organization_id=work.organization,
-        id=new_id(),
+        id=id or new_id(),
         conversation_id=conversation.id,
         user_id=user_id,
         direction="out",

@@ -1,0 +1,260 @@
+"""Sees to it that each brief comes once: per person, slot and local day one row, written with the promise of its message in one commit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, time, timedelta
+from uuid import UUID
+
+from bot.brain.context import spoken_date
+from bot.briefs.composer import Brief, Composer
+from bot.briefs.schedule import LATE, OFF, Course, Due, Habits, courses, next_after, owed
+from bot.config import BriefsConfig
+from bot.domain.address import Person
+from bot.domain.brief import Slot
+from bot.domain.clock import Clock, new_id
+from bot.services.notices import PULLED, say
+from storage.database import Database, UnitOfWork
+from storage.models.manners import PersonalitySetting, StoredBrief
+from storage.models.messaging import Conversation
+from storage.models.people import User
+
+LEASE_SECONDS = 45.0
+"""Composing and wording take less; whoever dies meanwhile holds the others up for no longer."""
+BUSY_SECONDS = 2.0
+SETTLED = timedelta(days=7)
+"""Settings that ended longer ago explain nothing any more."""
+MOST_ROWS = 40
+AUTO, EMAIL = "auto", "email"
+BRIEFS, QUIET, ZONE = "briefs", "quiet", "zone"
+"""The names of settings: whether somebody gets briefs, until when none, and where they are (`ZONE from HOME`)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """What is known of somebody's briefs: their habits, their settings, their last briefs (newest first) and what is owed now."""
+
+    person: Person
+    habits: Habits
+    settings: Sequence[PersonalitySetting]
+    rows: Sequence[StoredBrief]
+    owed: Sequence[Due]
+
+    @property
+    def since(self) -> datetime:
+        """When they were last told."""
+        return max((row.composed_at for row in self.rows if row.message_id), default=min(self.habits.since.values()))
+
+    def is_quiet(self, due: Due) -> bool:
+        """Whether they wished to hear nothing at that time."""
+        quiet = holding(self.settings, QUIET, due.at)
+        return quiet is not None and quiet.value != OFF
+
+
+class Delivery:
+    """A `Round`: composes what is due, and promises it. `owner` is this process, which alone works for a person meanwhile."""
+
+    name = "briefs"
+
+    def __init__(self, *, database: Database, composer: Composer, config: BriefsConfig, clock: Clock, owner: str) -> None:
+        self._database = database
+        self._composer = composer
+        self._config = config
+        self._clock = clock
+        self._owner = owner
+
+    async def look(self, now: datetime) -> datetime | None:
+        """Deliver what is due by *now* to everybody; when the next one is. Raises StorageUnavailable."""
+        async with self._database.reading() as work:
+            users = [user for user in await work.people.users() if user.role in ("owner", "member")]
+        looked = await asyncio.gather(*(self._serve(user, now) for user in users), return_exceptions=True)
+        for error in looked:
+            if isinstance(error, BaseException):
+                raise error
+        return min((due for due in looked if isinstance(due, datetime)), default=None)
+
+    async def standing(self, work: UnitOfWork, user: User, now: datetime) -> Standing | None:
+        """How it stands with somebody's briefs; None for whoever gets none."""
+        settings = await work.settings.holding(user.id, now - SETTLED)
+        person = person_of(user, settings, now)
+        begun = holding(settings, BRIEFS, now)
+        if begun is None or begun.value == OFF:
+            return None
+        times, since = {}, {}
+        for slot in Slot:
+            own = holding(settings, f"brief.{slot}", now)
+            if (at := own.value if own else getattr(self._config, slot)) != OFF:
+                times[slot], since[slot] = time.fromisoformat(at), max(begun.at, own.at if own else begun.at)
+        away = holding(settings, ZONE, now)
+        back_at = away.expires_at if away is not None and person.timezone != home_of(user) else None
+        habits = Habits(zone=person.timezone, times=times, since=since, home=home_of(user), back_at=back_at)
+        rows = await work.briefs.latest(user.id, limit=MOST_ROWS)
+        due = owed(habits, {(row.slot, row.day) for row in rows}, now) if times else []
+        return Standing(person=person, habits=habits, settings=settings, rows=rows, owed=due) if times else None
+
+    async def _serve(self, user: User, now: datetime) -> datetime | None:
+        """One person's due briefs; when their next one is."""
+        async with self._database.reading() as work:
+            standing = await self.standing(work, user, now)
+            settings = standing.settings if standing else await work.settings.holding(user.id, now)
+        is_new = user.role == "owner" and holding(settings, BRIEFS, now) is None
+        is_elsewhere = person_of(user, settings, now).timezone != user.timezone
+        if standing is not None and not standing.owed and not is_elsewhere:
+            following = next_after(standing.habits, now)
+            return following.at if following else None
+        if standing is None and not is_new and not is_elsewhere:
+            return None
+        return await self._serve_alone(user, now)
+
+    async def _serve_alone(self, user: User, now: datetime) -> datetime | None:
+        """The same, while no other process does it."""
+        lease, soon = f"briefs:{user.id}", now + timedelta(seconds=BUSY_SECONDS)
+        async with self._database.unit_of_work() as work:
+            if not await work.housekeeping.lease(lease, owner=self._owner, now=now, until=now + timedelta(seconds=LEASE_SECONDS)):
+                return soon
+            await self._prepare(work, user, now)
+            standing = await self.standing(work, user, now)
+        if standing is not None:
+            await self._deliver(standing, now)
+        async with self._database.unit_of_work() as work:
+            await work.housekeeping.end_lease(lease, owner=self._owner)
+        return soon
+
+    async def _prepare(self, work: UnitOfWork, user: User, now: datetime) -> None:
+        """The owner's briefs begin when they are first looked for; a journey that is over, or taken back, is over."""
+        settings = await work.settings.holding(user.id, now)
+        if user.role == "owner" and holding(settings, BRIEFS, now) is None:
+            await work.settings.add(user_id=user.id, context="*", name=BRIEFS, value="on", source="default", at=now)
+        if (zone := person_of(user, settings, now).timezone) != user.timezone:
+            await work.people.move(user.id, timezone=zone, home=home_of(user))
+
+    async def _deliver(self, standing: Standing, now: datetime) -> None:
+        quiet = [due for due in standing.owed if standing.is_quiet(due)]
+        planned = courses([due for due in standing.owed if due not in quiet], now=now, missed=self._config.missed)
+        passed = [(due, "quiet") for due in quiet] + [(due, "skipped") for due, course in planned if course is Course.SKIP]
+        skipped = [due for due, course in planned if course is Course.SKIP]
+        said = [(due, course) for due, course in planned if course is not Course.SKIP]
+        if not said:
+            await self._keep(standing.person, passed, now)
+        since = standing.since
+        for due, course in said:
+            notes = (*_late(standing, due, now), *_left_out(standing, skipped))
+            brief = await self._composer.compose(standing.person, due.slot, now=now, since=since, on=due.day)
+            brief = replace(brief, notes=notes)
+            if course is Course.RUN:
+                brief = await self._composer.worded(brief, standing.person)
+            await self._keep(standing.person, passed, now, due=due, brief=brief, course=course)
+            passed, skipped, since, standing = [], [], now, replace(standing, rows=[])
+
+    async def _keep(
+        self,
+        person: Person,
+        passed: Sequence[tuple[Due, str]],
+        now: datetime,
+        *,
+        due: Due | None = None,
+        brief: Brief | None = None,
+        course: Course = Course.RUN,
+    ) -> None:
+        """Write down what was passed over and what is said, with its message, in one commit; what is known already stays as it is."""
+        async with self._database.unit_of_work() as work:
+            for each, state in passed:
+                await work.briefs.add_once(**_row(person, each, now), state=state, sections=[], text="", message_id=None)
+            if due is None or brief is None:
+                return
+            state, text, shown = "sent", brief.text, brief
+            if brief.is_quiet:
+                state, text, shown = (
+                    "quiet",
+                    brief.quiet_text if self._config.quiet == "line" or brief.notes else "",
+                    replace(brief, sections=()),
+                )
+            elif course is Course.SHORT:
+                state, text, shown = "short", brief.short_text, brief.short
+            message_id = new_id() if text else None
+            values = {"state": state, "text": text, "message_id": message_id, "sections": sections_of(shown)}
+            if await work.briefs.add_once(**_row(person, due, now), **values) and message_id:
+                await self.promise(work, person, text, shown, now=now, day=f"{due.day} {due.slot}", message_id=message_id)
+
+    async def promise(
+        self, work: UnitOfWork, person: Person, text: str, brief: Brief, *, now: datetime, day: str, message_id: UUID | None = None
+    ) -> None:
+        """Promise that a brief will be said in the person's own conversation, as the act of *work*."""
+        conversation = await self._conversation(work, person, now, day)
+        await say(work, conversation, person.id, text, now=now, buttons=brief.buttons, id=message_id)
+
+    async def _conversation(self, work: UnitOfWork, person: Person, now: datetime, day: str) -> Conversation:
+        """Where briefs are said. By mail each begins a thread of its own, in which its choices can be answered."""
+        wanted = "" if self._config.channel == AUTO else self._config.channel
+        found = await work.conversations.last_private(person.id, on=wanted)
+        account = await self._mail_address(work, person) if found is None and wanted == EMAIL else ""
+        if found is None and not account and wanted not in ("", *PULLED):
+            detail = f"briefs.channel is {wanted}, where {person.name} was never heard in private: they go where that was last"
+            await work.incidents.add_once(kind="brief_channel", key=f"{wanted}/{person.id}", detail=detail, now=now)
+            found = await work.conversations.last_private(person.id)
+        if found is not None and found.channel == EMAIL:
+            account = found.key.partition("/")[0]
+        if account:
+            return await self._own(work, person, EMAIL, f"{account}/<brief {day}>", now)
+        return found or await self._own(work, person, "web", f"{person.id}/main", now)
+
+    async def _mail_address(self, work: UnitOfWork, person: Person) -> str:
+        return next((row.account for row in await work.people.identities() if (row.user_id, row.channel) == (person.id, EMAIL)), "")
+
+    async def _own(self, work: UnitOfWork, person: Person, channel: str, key: str, now: datetime) -> Conversation:
+        return await work.conversations.ensure(channel=channel, key=key, user_id=person.id, session_type="private", now=now)
+
+
+def holding(settings: Sequence[PersonalitySetting], name: str, at: datetime) -> PersonalitySetting | None:
+    """The setting of this name that held at a moment."""
+    held = (row for row in settings if row.name == name and row.at <= at and (row.expires_at is None or row.expires_at > at))
+    return next(reversed(list(held)), None)
+
+
+def home_of(user: User) -> str:
+    """The zone that somebody comes back to."""
+    return user.home_timezone or user.timezone
+
+
+def person_of(user: User, settings: Sequence[PersonalitySetting], now: datetime) -> Person:
+    """The person where they are now: on the journey they told of from the home they still have, else at home."""
+    away = holding(settings, ZONE, now)
+    zone, _, home = away.value.partition(" from ") if away else ("", "", "")
+    zone = zone if home == home_of(user) else home_of(user)
+    return Person(id=user.id, name=user.name, role=user.role, timezone=zone)
+
+
+def sections_of(brief: Brief) -> list[dict[str, object]]:
+    """A brief's sections as JSON."""
+    told = ((section, [item.text for item in section.items]) for section in brief.sections)
+    return [{"key": section.key, "title": section.title, "items": items, "more": section.more} for section, items in told]
+
+
+def _row(person: Person, due: Due, now: datetime) -> dict[str, object]:
+    return {"user_id": person.id, "slot": due.slot, "day": due.day, "zone": due.zone, "due_at": due.at, "composed_at": now}
+
+
+def _late(standing: Standing, due: Due, now: datetime) -> list[str]:
+    """That a brief comes late, and why, as far as Robbie knows."""
+    if now - due.at <= LATE:
+        return []
+    before = standing.rows[0].zone if standing.rows else due.zone
+    why = (
+        f"your clock leapt over it on the way from {before} to {due.zone}" if before != due.zone else "I was not running then, or not able"
+    )
+    return [f"This one is late: it was due at {due.local:%H:%M} on {spoken_date(due.local)}, and {why}."]
+
+
+def _left_out(standing: Standing, skipped: Sequence[Due]) -> list[str]:
+    """Which briefs did not come since the last one that did."""
+    untold = [row for row in standing.rows if row.state == "skipped" and row.composed_at > standing.since]
+    missing = sorted({(row.day, row.slot, row.due_at) for row in untold} | {(due.day, str(due.slot), due.at) for due in skipped})
+    if not missing:
+        return []
+    (day, slot, _), *others = missing
+    first = f"the {slot} of {spoken_date(datetime.combine(day, time()))}"
+    if not others:
+        return [f"One brief did not come: that for {first}."]
+    return [f"{len(missing)} briefs did not come, from {first} on."]
