@@ -67,17 +67,22 @@ class Delivery:
 
     async def look(self, now: datetime) -> datetime | None:
         """Deliver what is due by *now* to everybody; when the next one is. Raises StorageUnavailable."""
+        coming, to_serve = [], []
         async with self._database.reading() as work:
-            users = [user for user in await work.people.users() if user.role in ("owner", "member")]
-        looked = await asyncio.gather(*(self._serve(user, now) for user in users), return_exceptions=True)
-        for error in looked:
-            if isinstance(error, BaseException):
+            for user in await work.people.users():
+                standing, is_settled = await self._glance(work, user, now)
+                if not is_settled or (standing is not None and standing.owed):
+                    to_serve.append(user)
+                elif standing is not None and (following := next_after(standing.habits, now)):
+                    coming.append(following.at)
+        served = await asyncio.gather(*(self._serve(user, now) for user in to_serve), return_exceptions=True)
+        for error in served:
+            if isinstance(error, BaseException):  # one person's trouble was nobody else's
                 raise error
-        return min((due for due in looked if isinstance(due, datetime)), default=None)
+        return min([*coming, *([now + timedelta(seconds=BUSY_SECONDS)] if to_serve else [])], default=None)
 
-    async def standing(self, work: UnitOfWork, user: User, now: datetime) -> Standing | None:
+    async def standing(self, work: UnitOfWork, user: User, settings: Sequence[PersonalitySetting], now: datetime) -> Standing | None:
         """How it stands with somebody's briefs; None for whoever gets none."""
-        settings = await work.settings.holding(user.id, now - SETTLED)
         person = person_of(user, settings, now)
         begun = holding(settings, BRIEFS, now)
         if begun is None or begun.value == OFF:
@@ -94,33 +99,27 @@ class Delivery:
         due = owed(habits, {(row.slot, row.day) for row in rows}, now) if times else []
         return Standing(person=person, habits=habits, settings=settings, rows=rows, owed=due) if times else None
 
-    async def _serve(self, user: User, now: datetime) -> datetime | None:
-        """One person's due briefs; when their next one is."""
-        async with self._database.reading() as work:
-            standing = await self.standing(work, user, now)
-            settings = standing.settings if standing else await work.settings.holding(user.id, now)
+    async def _glance(self, work: UnitOfWork, user: User, now: datetime) -> tuple[Standing | None, bool]:
+        """How it stands with somebody, and whether nothing is to be set right first."""
+        if user.role not in ("owner", "member"):
+            return None, True
+        settings = await work.settings.holding(user.id, now - SETTLED)
         is_new = user.role == "owner" and holding(settings, BRIEFS, now) is None
-        is_elsewhere = person_of(user, settings, now).timezone != user.timezone
-        if standing is not None and not standing.owed and not is_elsewhere:
-            following = next_after(standing.habits, now)
-            return following.at if following else None
-        if standing is None and not is_new and not is_elsewhere:
-            return None
-        return await self._serve_alone(user, now)
+        is_moved = person_of(user, settings, now).timezone != user.timezone
+        return await self.standing(work, user, settings, now), not is_new and not is_moved
 
-    async def _serve_alone(self, user: User, now: datetime) -> datetime | None:
-        """The same, while no other process does it."""
-        lease, soon = f"briefs:{user.id}", now + timedelta(seconds=BUSY_SECONDS)
+    async def _serve(self, user: User, now: datetime) -> None:
+        """Set right what is to be, and deliver what is due to one person, unless another process is at it."""
+        lease = f"briefs:{user.id}"
         async with self._database.unit_of_work() as work:
             if not await work.housekeeping.lease(lease, owner=self._owner, now=now, until=now + timedelta(seconds=LEASE_SECONDS)):
-                return soon
+                return
             await self._prepare(work, user, now)
-            standing = await self.standing(work, user, now)
-        if standing is not None:
+            standing, _ = await self._glance(work, user, now)
+        if standing is not None and standing.owed:
             await self._deliver(standing, now)
         async with self._database.unit_of_work() as work:
             await work.housekeeping.end_lease(lease, owner=self._owner)
-        return soon
 
     async def _prepare(self, work: UnitOfWork, user: User, now: datetime) -> None:
         """The owner's briefs begin when they are first looked for; a journey that is over, or taken back, is over."""
