@@ -1,4 +1,4 @@
-"""A year of briefs: six zones, three hubs on one database, which die at random; and how long composing one takes when there is much to tell."""
+"""A year of briefs: six zones, three hubs on one database, which die at random; and how long composing a long one takes."""
 
 from __future__ import annotations
 
@@ -143,7 +143,9 @@ async def simulate(url: str, *, start: datetime, days: int, seed: int = 1, zones
 def _hub(database: Database, fate: Fate) -> Delivery:
     """A process as it begins."""
     config = BriefsConfig(morning=TIMES[Slot.MORNING], afternoon=TIMES[Slot.AFTERNOON], evening=TIMES[Slot.EVENING], missed="short")
-    return Delivery(database=database, composer=MortalComposer(database, fate), config=config, clock=_StillClock(), owner=f"hub:1:{new_id()}")
+    return Delivery(
+        database=database, composer=MortalComposer(database, fate), config=config, clock=_StillClock(), owner=f"hub:1:{new_id()}"
+    )
 
 
 async def _household(database: Database, zones: Sequence[str], now: datetime) -> list[User]:
@@ -196,4 +198,6 @@ async def year(folder: Path) -> AsyncIterator[Figure]:
     progress(f"a year of briefs: {outcome}")
     about = {"briefs": outcome.expected, "deaths": sum(outcome.deaths.values()), **outcome.states}
     yield Figure(name="briefs_missing", value=outcome.missing, unit="briefs", bar="0", ok=not outcome.missing, yardstick=about)
-    yield Figure(name="briefs_twice", value=outcome.twice + outcome.unexpected, unit="briefs", bar="0", ok=not outcome.twice, yardstick=about)
+    yield Figure(
+        name="briefs_twice", value=outcome.twice + outcome.unexpected, unit="briefs", bar="0", ok=not outcome.twice, yardstick=about
+    )

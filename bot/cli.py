@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
+from bot.briefs_cli import brief
 from bot.domain.errors import ConfigError, RobbieError, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ model = typer.Typer(help="The embedded model, which needs no key and no account.
 token = typer.Typer(help="Bearer tokens for the HTTP API.", no_args_is_help=True, rich_markup_mode=None)
 person = typer.Typer(help="The people Robbie knows.", no_args_is_help=True, rich_markup_mode=None)
 pair = typer.Typer(help="Strangers who wrote to Robbie, and linked accounts.", no_args_is_help=True, rich_markup_mode=None)
-for group, command_name in ((db, "db"), (model, "model"), (token, "token"), (person, "person"), (pair, "pair")):
+for group, command_name in ((db, "db"), (model, "model"), (token, "token"), (person, "person"), (pair, "pair"), (brief, "brief")):
     cli.add_typer(group, name=command_name)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
@@ -54,6 +55,10 @@ class Options:
 
     config: Path
     debug: bool
+
+    def app(self, context: typer.Context) -> App:
+        """Everything, for a command that stands in a file of its own."""
+        return _app(context, tends=False)
 
 
 def main() -> None:

@@ -70,8 +70,8 @@ class Delivery:
         coming, to_serve = [], []
         async with self._database.reading() as work:
             for user in await work.people.users():
-                standing, is_settled = await self._glance(work, user, now)
-                if not is_settled or (standing is not None and standing.owed):
+                standing = await self.standing(work, user, now)
+                if (standing is not None and standing.owed) or await self._sets_right(work, user, now, only_looks=True):
                     to_serve.append(user)
                 elif standing is not None and (following := next_after(standing.habits, now)):
                     coming.append(following.at)
@@ -81,17 +81,21 @@ class Delivery:
                 raise error
         return min([*coming, *([now + timedelta(seconds=BUSY_SECONDS)] if to_serve else [])], default=None)
 
-    async def standing(self, work: UnitOfWork, user: User, settings: Sequence[PersonalitySetting], now: datetime) -> Standing | None:
+    async def standing(self, work: UnitOfWork, user: User, now: datetime) -> Standing | None:
         """How it stands with somebody's briefs; None for whoever gets none."""
+        if user.role not in ("owner", "member"):
+            return None
+        settings = await work.settings.holding(user.id, now - SETTLED)
         person = person_of(user, settings, now)
         begun = holding(settings, BRIEFS, now)
-        if begun is None or begun.value == OFF:
+        if begun.value == OFF if begun else user.role != "owner":
             return None
+        first = begun.at if begun else now
         times, since = {}, {}
         for slot in Slot:
             own = holding(settings, f"brief.{slot}", now)
             if (at := own.value if own else getattr(self._config, slot)) != OFF:
-                times[slot], since[slot] = time.fromisoformat(at), max(begun.at, own.at if own else begun.at)
+                times[slot], since[slot] = time.fromisoformat(at), max(first, own.at if own else first)
         away = holding(settings, ZONE, now)
         back_at = away.expires_at if away is not None and person.timezone != home_of(user) else None
         habits = Habits(zone=person.timezone, times=times, since=since, home=home_of(user), back_at=back_at)
@@ -99,35 +103,29 @@ class Delivery:
         due = owed(habits, {(row.slot, row.day) for row in rows}, now) if times else []
         return Standing(person=person, habits=habits, settings=settings, rows=rows, owed=due) if times else None
 
-    async def _glance(self, work: UnitOfWork, user: User, now: datetime) -> tuple[Standing | None, bool]:
-        """How it stands with somebody, and whether nothing is to be set right first."""
-        if user.role not in ("owner", "member"):
-            return None, True
-        settings = await work.settings.holding(user.id, now - SETTLED)
-        is_new = user.role == "owner" and holding(settings, BRIEFS, now) is None
-        is_moved = person_of(user, settings, now).timezone != user.timezone
-        return await self.standing(work, user, settings, now), not is_new and not is_moved
-
     async def _serve(self, user: User, now: datetime) -> None:
         """Set right what is to be, and deliver what is due to one person, unless another process is at it."""
         lease = f"briefs:{user.id}"
         async with self._database.unit_of_work() as work:
             if not await work.housekeeping.lease(lease, owner=self._owner, now=now, until=now + timedelta(seconds=LEASE_SECONDS)):
                 return
-            await self._prepare(work, user, now)
-            standing, _ = await self._glance(work, user, now)
+            await self._sets_right(work, user, now)
+            standing = await self.standing(work, user, now)
         if standing is not None and standing.owed:
             await self._deliver(standing, now)
         async with self._database.unit_of_work() as work:
             await work.housekeeping.end_lease(lease, owner=self._owner)
 
-    async def _prepare(self, work: UnitOfWork, user: User, now: datetime) -> None:
-        """The owner's briefs begin when they are first looked for; a journey that is over, or taken back, is over."""
+    async def _sets_right(self, work: UnitOfWork, user: User, now: datetime, *, only_looks: bool = False) -> bool:
+        """The owner's briefs begin when they are first looked for; a journey that was taken back or is over ends."""
         settings = await work.settings.holding(user.id, now)
-        if user.role == "owner" and holding(settings, BRIEFS, now) is None:
+        begins = user.role == "owner" and holding(settings, BRIEFS, now) is None
+        zone = person_of(user, settings, now).timezone
+        if begins and not only_looks:
             await work.settings.add(user_id=user.id, context="*", name=BRIEFS, value="on", source="default", at=now)
-        if (zone := person_of(user, settings, now).timezone) != user.timezone:
+        if zone != user.timezone and not only_looks:
             await work.people.move(user.id, timezone=zone, home=home_of(user))
+        return begins or zone != user.timezone
 
     async def _deliver(self, standing: Standing, now: datetime) -> None:
         quiet = [due for due in standing.owed if standing.is_quiet(due)]

@@ -43,9 +43,9 @@ async def record(
     )
 
 
-def added(table: str, row_id: UUID) -> dict[str, Any]:
-    """How to take back that a row was added to *table*, which is the name of a repository of the unit of work."""
-    return {"table": table, "id": str(row_id), "before": None}
+def added(table: str, row_id: UUID, *more: UUID) -> dict[str, Any]:
+    """How to take back that a row (of settings: or several) was added to *table*, the name of a repository of the unit of work."""
+    return {"table": table, "id": str(row_id), "before": None} | ({"more": [str(each) for each in more]} if more else {})
 
 
 def changed(table: str, row: Any, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,7 +76,7 @@ async def _take_back(work: UnitOfWork, undo: Mapping[str, Any], now: datetime) -
     """Whether it could be: a row that has changed again is left as it is."""
     which = UUID(undo["id"])
     if undo["table"] == "settings":
-        return await work.settings.void(which, now)
+        return any([await work.settings.void(UUID(each), now) for each in (undo["id"], *undo.get("more", ()))])
     rows: Any = {"tasks": work.tasks, "contacts": work.contacts, "deals": work.deals}[undo["table"]]
     row = await rows.find_by_id(which)
     if row is None:
