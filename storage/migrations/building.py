@@ -62,12 +62,12 @@ def index(name: str, *columns: str) -> None:
     op.create_index(op.f(f"ix_{name}_organization_id_{'_'.join(columns)}"), name, ["organization_id", *columns])
 
 
-def secure_rows(tables: Sequence[str]) -> None:
+def secure_rows(tables: Sequence[str], *, by: str = "organization_id") -> None:
     """On PostgreSQL a connection sees the rows of the organization it has named, and no others."""
     if op.get_bind().dialect.name != "postgresql":
         return
     for name in tables:
-        mine = "organization_id = current_setting('app.org', true)"
+        mine = f"{by} = current_setting('app.org', true)"
         op.execute(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
         op.execute(f"ALTER TABLE {name} FORCE ROW LEVEL SECURITY")
         op.execute(f"CREATE POLICY organization_only ON {name} USING ({mine}) WITH CHECK ({mine})")
