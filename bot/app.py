@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Self
 
 import structlog
@@ -40,6 +41,7 @@ from bot.domain.brief import BriefSource
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
 from bot.domain.ports import Adapter, Card, Door, Provider
 from bot.hub.auth import Auth
+from bot.hub.brief_commands import BriefCommands
 from bot.hub.commands import Commands
 from bot.hub.doctor import Doctor
 from bot.hub.feed import Feed
@@ -61,6 +63,7 @@ from bot.palace.pages import Pages
 from bot.palace.transcript import Transcripts
 from bot.palace.view import View
 from bot.services.approvals import Approvals
+from bot.services.dates import When, find_end
 from bot.services.journal import Journal
 from bot.services.notes import Notes
 from storage.database import Database
@@ -206,6 +209,7 @@ def build(
     wording = _chain(config, rungs=worth_asking, health=health, prices=prices, database=database, clock=clock)
     composer = Composer(sources=sources, database=database, chain=wording, clock=clock)
     briefs = Delivery(database=database, composer=composer, config=config.briefs, clock=clock, owner=name_myself())
+    brief_commands = BriefCommands(database=database, composer=composer, delivery=briefs, find_end=moment_of_end, clock=clock)
     commands = Commands(
         database=database,
         reactive=reactive,
@@ -214,6 +218,8 @@ def build(
         pairing=pairing,
         journal=Journal(database=database, clock=clock),
         clock=clock,
+        families=(brief_commands.table,),
+        plain=(brief_commands.plain,),
     )
     hub = Hub(
         database=database,
@@ -293,6 +299,12 @@ def make_doors(config: Config, *, database: Database, clock: Clock) -> list[Door
     if config.telegram.enabled:
         doors.append(TelegramAdapter(config=config.telegram, database=database, clock=clock, owner=owner, public_url=public_url))
     return doors
+
+
+def moment_of_end(text: str, *, now: datetime) -> datetime | None:
+    """When what holds "until Friday" ends, in UTC; None where the words name no end, or several."""
+    found = find_end(text, now=now)
+    return found.moment(now.tzinfo or UTC) if isinstance(found, When) else None
 
 
 def _prices(brain: BrainConfig) -> Prices:

@@ -247,10 +247,10 @@ def _late(standing: Standing, due: Due, now: datetime) -> list[str]:
 def _left_out(standing: Standing, skipped: Sequence[Due]) -> list[str]:
     """Which briefs did not come since the last one that did."""
     untold = [row for row in standing.rows if row.state == "skipped" and row.composed_at > standing.since]
-    missing = sorted({(row.day, row.slot, row.due_at) for row in untold} | {(due.day, str(due.slot), due.at) for due in skipped})
+    missing = sorted({(row.day, row.due_at, row.slot) for row in untold} | {(due.day, due.at, str(due.slot)) for due in skipped})
     if not missing:
         return []
-    (day, slot, _), *others = missing
+    (day, _, slot), *others = missing
     first = f"the {slot} of {spoken_date(datetime.combine(day, time()))}"
     if not others:
         return [f"One brief did not come: that for {first}."]

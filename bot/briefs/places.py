@@ -75,5 +75,5 @@ def zone_of(place: str) -> str | None:
 
 def nearest_place(place: str) -> str:
     """The known place that was probably meant, or ""."""
-    near = difflib.get_close_matches(place.casefold(), places(), n=1, cutoff=0.7)
+    near = difflib.get_close_matches(place.casefold(), places(), n=1, cutoff=0.75)
     return near[0].title().replace("_", " ") if near and "/" not in near[0] else places()[near[0]] if near else ""

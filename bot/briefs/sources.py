@@ -64,10 +64,10 @@ class WhatHappened:
         midnight = day.now.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
         async with self._database.reading() as work:
             lines = [line for line in await work.activities.latest(person.id, limit=MOST_ACTIVITIES) if line.undone_at is None]
-            heard = await work.messages.heard_since(person.id, day.since)
+            mails = await work.inbox.strangers_since("email", day.since) if person.is_owner else 0
         mine = [_told(line, day.now) for line in lines if line.actor == "robbie" and line.at > day.since]
-        came = [Item(text=f"{count} message{'s' * (count > 1)} on {channel}") for channel, count in heard]
-        found = [section("changed", "Since the last brief", [*mine, *came], 30 if mine else 9, longest)]
+        came = [Item(text=f"{mails} mail{'s' * (mails > 1)} from people I do not know")] if mails else []
+        found = [section("changed", "Since the last brief", [*came, *mine], 30, longest)]
         if day.slot is Slot.EVENING:
             done = [_told(line, day.now) for line in lines if line.actor != "robbie" and line.at >= midnight]
             found.append(section("done", "Done today", done, 20, longest))

@@ -39,7 +39,7 @@ _WORDS: Mapping[str, re.Pattern[str]] = {
     }.items()
 }
 _UNTIL = re.compile(r"(.*?)[,\s]*\b((?:until|till|for|today|this week)\b.*)", re.I | re.DOTALL)
-_TIME = re.compile(r"(\d{1,2})(?:[:.h](\d\d))?\s*(am|pm)?", re.I)
+_TIME = re.compile(r"(\d{1,2})(?:[:.h](\d\d)?)?\s*(am|pm)?", re.I)
 
 
 class BriefCommands:
@@ -94,8 +94,9 @@ class BriefCommands:
         return Card(text=brief.text, buttons=brief.buttons)
 
     async def _switch(self, question: Question, word: str) -> str:
-        told = "Your briefs come" if word == "on" else "No more briefs, until you write `/brief on`. One at a time: `/brief`"
-        return await self._set(question, {BRIEFS: word}, told, is_followed=word == "on")
+        if word == "on":
+            return await self._set(question, {BRIEFS: word}, "Your briefs come", is_followed=True)
+        return await self._set(question, {BRIEFS: word}, "No more briefs", ", until you write `/brief on`. One at a time: `/brief`")
 
     async def _times(self, question: Question, words: list[str]) -> str:
         """Three times of day, or `off`, in the order of the day's briefs."""
@@ -117,8 +118,8 @@ class BriefCommands:
         end = self._end_of(question, words) if words else None
         if end is None:
             return "Until when? `/quiet until Monday`, `/quiet for 3 days`, and `/quiet off` ends it."
-        told = f"No briefs until {_spoken(end, question.person.timezone)}. Reminders come all the same; `/quiet off` ends it"
-        return await self._set(question, {QUIET: "on"}, told, expires_at=end)
+        more = ". Reminders come all the same; `/quiet off` ends it"
+        return await self._set(question, {QUIET: "on"}, f"No briefs until {_spoken(end, question.person.timezone)}", more, expires_at=end)
 
     async def _zone(self, question: Question, words: str) -> str:
         """Where the person is, perhaps until some day."""
@@ -128,7 +129,7 @@ class BriefCommands:
         assert user is not None
         home, zone = home_of(user), zone_of(place)
         if place.casefold() in ("home", "back home"):
-            return await self._set(question, {ZONE: f"{home} from {home}"}, f"Welcome home: it is {self._clock_in(home)}", moved=user)
+            return await self._set(question, {ZONE: f"{home} from {home}"}, f"You are home, in {home}", self._clock_in(home), moved=user)
         if zone is None:
             near = nearest_place(place) if place else ""
             example = f"Did you mean `/zone {near}`?" if near else "Write `/zone Lisbon`, `/zone Europe/Lisbon` or `/zone home`."
@@ -136,22 +137,22 @@ class BriefCommands:
         end = self._end_of(question, until, zone=zone, is_last_day=True) if until else None
         if until and end is None:
             return f"I understood {zone}, and not “{until[:60]}”. Say it as `/zone {place} until Friday`."
-        back = f", until {_spoken(end, zone)}" if end else "; `/zone home` when you are back"
-        return await self._set(
-            question, {ZONE: f"{zone} from {home}"}, f"It is {self._clock_in(zone)} ({zone}){back}", expires_at=end, moved=user
-        )
+        line = f"You are in {zone}" + (f" until {_spoken(end, zone)}" if end else "")
+        more = self._clock_in(zone) + ("" if end else ". Write `/zone home` when you are back")
+        return await self._set(question, {ZONE: f"{zone} from {home}"}, line, more, expires_at=end, moved=user)
 
     async def _set(
         self,
         question: Question,
         values: Mapping[str, str],
-        told: str,
+        line: str,
+        more: str = "",
         *,
         expires_at: datetime | None = None,
         moved: User | None = None,
         is_followed: bool = False,
     ) -> str:
-        """Keep settings with their line in the journal, once, and say so; `is_followed` by when the next brief comes."""
+        """Keep settings with their *line* in the journal, once, and say so and *more*; `is_followed` by when the next brief comes."""
         now, person = self._clock.now(), question.person
         errand = Errand(person=person, key=f"briefs/{question.id}", why=question.text[:200], source_id=question.id)
         source = "command" if question.text.lstrip().startswith("/") else "words"
@@ -159,12 +160,12 @@ class BriefCommands:
         async with self._database.unit_of_work() as work:
             if await work.activities.find_by_key(errand.key) is None:
                 made = [await work.settings.add(**common, name=name, value=value) for name, value in values.items()]
-                await record(work, errand, f"{next(iter(values))}.set", told, now=now, undo=added("settings", *made))
+                await record(work, errand, f"{next(iter(values))}.set", line, now=now, undo=added("settings", *made))
             if moved is not None:
                 zone, _, home = values[ZONE].partition(" from ")
                 await work.people.move(moved.id, timezone=zone, home=home)
             following = await self._following(work, question, now) if is_followed else ""
-        return f"{told}{following}."
+        return f"{line}{more}{following}."
 
     async def _following(self, work: UnitOfWork, question: Question, now: datetime) -> str:
         """When the next brief comes."""
@@ -183,7 +184,7 @@ class BriefCommands:
         return end if end is None or is_last_day or not names_day else begun
 
     def _clock_in(self, zone: str) -> str:
-        return f"{self._clock.now().astimezone(ZoneInfo(zone)):%H:%M} for you now"
+        return f": it is {self._clock.now().astimezone(ZoneInfo(zone)):%H:%M} there"
 
 
 def _parted(words: str) -> tuple[str, str]:

@@ -114,8 +114,9 @@ class Commands:
         command = ({label.casefold(): command for label, command in buttons} | named).get(word, "")
         if more and not command.startswith("/edit"):
             return ""
-        is_clear = len(await self._cards(question)) < 2  # with more than one thing waiting, a bare yes could mean any of them
-        return f"{command} {more}" if is_clear else "/approve" if command else ""
+        decides = command[1:].partition(" ")[0] in CONTROL
+        is_clear = not decides or len(await self._cards(question)) < 2  # with more than one thing waiting, a bare yes could mean any
+        return f"{command} {more}" if is_clear else "/approve"
 
     def _says(self, intent: Intent) -> Command:
         async def say(question: Question, words: str) -> str | Card:

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import String, and_, case, exists, func, insert, literal, or_, select, update
+from sqlalchemy import String, and_, case, exists, insert, literal, or_, select, update
 from sqlalchemy import bindparam as given
 from sqlalchemy.orm import aliased
 
@@ -142,14 +142,6 @@ _EXCHANGES_ELSEWHERE = _ANSWERED.where(
     Message.id >= given("first"),
     Message.at > given("since"),
 )
-_HEARD_SINCE = (
-    select(Conversation.channel, func.count())
-    .join(Message, and_(Message.organization_id == Conversation.organization_id, Message.conversation_id == Conversation.id))
-    .where(ours(Message), Message.user_id == given("user"), Message.id >= given("first"), Message.at > given("since"))
-    .where(Message.direction == "in", Message.kind != DELETED)
-    .group_by(Conversation.channel)
-    .order_by(Conversation.channel)
-)
 _LATEST_ID = select(Message.id).where(ours(Message)).order_by(Message.id.desc()).limit(1)
 _LATEST_AT = select(Message.at).where(ours(Message)).order_by(Message.id.desc()).limit(1)
 
@@ -232,11 +224,6 @@ class Messages(Repository):
     async def find_earlier_answer(self, user_id: UUID, digest: str, *, before: UUID) -> Message | None:
         """A model's latest answer to the same words of the same person, said in private."""
         return await self._first(Message, _EARLIER_ANSWER, user=user_id, digest=digest, before=before)
-
-    async def heard_since(self, user_id: UUID, since: datetime) -> Sequence[tuple[str, int]]:
-        """How many messages came in for a person on each channel."""
-        heard = await self._execute(_HEARD_SINCE, user=user_id, since=since, first=first_id_at(since))
-        return [(channel, count) for channel, count in heard]
 
     async def latest_id(self) -> UUID:
         """The id of the last message."""
