@@ -10,8 +10,8 @@ import pytest
 
 from bot.adapters.dialects import Telegram
 from bot.adapters.mail_letter import write
+from bot.adapters.markup import split
 from bot.adapters.slack_blocks import render
-from bot.adapters.split import split
 from bot.adapters.telegram_bot import _keyboard
 from bot.briefs.composer import Brief
 from bot.domain.address import Address
