@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -39,8 +39,10 @@ from bot.config import BrainConfig, Config
 from bot.domain.address import Person
 from bot.domain.brief import BriefSource
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
+from bot.domain.errand import Gate, Tool
 from bot.domain.ports import Adapter, Card, Door, Provider
 from bot.hub.auth import Auth
+from bot.hub.autonomy_commands import AutonomyCommands
 from bot.hub.brief_commands import BriefCommands
 from bot.hub.commands import Commands
 from bot.hub.doctor import Doctor
@@ -63,8 +65,11 @@ from bot.palace.pages import Pages
 from bot.palace.transcript import Transcripts
 from bot.palace.view import View
 from bot.services.approvals import Approvals
+from bot.services.autonomy import Autonomy
 from bot.services.dates import When, find_end
+from bot.services.gate import TOOL, LadderGate
 from bot.services.journal import Journal
+from bot.services.lessons import SUGGESTION, Lessons, run_suggestion
 from bot.services.notes import Notes
 from storage.database import Database
 from storage.schema import Progress, SchemaStatus, upgrade
@@ -96,6 +101,7 @@ class App:
     server: Server
     doctor: Doctor
     drill: Drill
+    gate: Gate
     hub_token: str
     clock: Clock
     gaps: tuple[Gap, ...]
@@ -155,6 +161,7 @@ def build(
     rungs: Sequence[Rung] | None = None,
     adapters: Sequence[Adapter] = (),
     doors: Sequence[Door] | None = None,
+    tools: Sequence[Tool] = (),
     clock: Clock | None = None,
     database: Database | None = None,
     tends: bool = True,
@@ -188,26 +195,22 @@ def build(
     channels: dict[str, Adapter] = {CONSOLE: door} | {adapter.channel: adapter for adapter in (door, *adapters, *doors)}
     folder = config.robbie.data_dir / "attachments"
     files = Files(database=database, doors={each.channel: each for each in doors}, folder=folder)
-    approvals = Approvals(database=database, clock=clock)
+    at_hand = {tool.name: tool for tool in tools}
+    autonomy = Autonomy(
+        database=database,
+        clock=clock,
+        level=config.autonomy.level,
+        overrides=config.autonomy.overrides,
+        kinds=lambda: {tool.kind: tool.risk for tool in at_hand.values()},
+    )
+    gate = LadderGate(database=database, clock=clock, autonomy=autonomy, find_tool=at_hand.get)
+    approvals = Approvals(database=database, clock=clock, runners={SUGGESTION: run_suggestion}, doers={TOOL: gate.carry_out})
+    journal = Journal(database=database, clock=clock)
+    ladder = AutonomyCommands(autonomy=autonomy, journal=journal, database=database, clock=clock)
     pairing = Pairing(database=database, owner=config.robbie.owner, timezone=config.robbie.timezone, clock=clock)
     notes = Notes(database=database, clock=clock)
-
-    def troubles(zone: str) -> Sequence[str]:
-        return supervisor.troubles(zone)
-
-    how_i_am = HowIAm(
-        health=health,
-        rungs=[(rung.id, rung.level) for rung in rungs],
-        budget=_budget(config, prices=prices, database=database, clock=clock),
-        daily_usd=config.brain.daily_usd,
-        database=database,
-        troubles=troubles,
-    )
-    own = (DecisionsWaiting(database=database), AnswersOwed(database=database), WhatHappened(database=database), how_i_am)
-    sources: list[BriefSource] = [*own]
-    worth_asking = [rung for rung in rungs if rung.provider.provider != "local"]  # the embedded model is too small to word a brief
-    wording = _chain(config, rungs=worth_asking, health=health, prices=prices, database=database, clock=clock)
-    composer = Composer(sources=sources, database=database, chain=wording, clock=clock)
+    troubles = lambda zone: supervisor.troubles(zone)  # noqa: E731, PLW0108  the supervisor is made further down
+    composer = _composer(config, rungs=rungs, health=health, prices=prices, database=database, clock=clock, troubles=troubles)
     briefs = Delivery(database=database, composer=composer, config=config.briefs, clock=clock, owner=name_myself())
     brief_commands = BriefCommands(database=database, composer=composer, delivery=briefs, find_end=moment_of_end, clock=clock)
     commands = Commands(
@@ -216,10 +219,10 @@ def build(
         notes=notes,
         approvals=approvals,
         pairing=pairing,
-        journal=Journal(database=database, clock=clock),
+        journal=journal,
         clock=clock,
-        families=(brief_commands.table,),
-        plain=(brief_commands.plain,),
+        families=(ladder.table, brief_commands.table),
+        plain=(ladder.plain, brief_commands.plain),
     )
     hub = Hub(
         database=database,
@@ -273,7 +276,7 @@ def build(
         hub=hub,
         front=front,
         supervisor=supervisor,
-        timekeeper=Timekeeper(rounds=(briefs,), clock=clock),
+        timekeeper=Timekeeper(rounds=(approvals, Lessons(database=database, autonomy=autonomy), briefs), clock=clock),
         composer=composer,
         briefs=briefs,
         doors=doors,
@@ -282,6 +285,7 @@ def build(
         server=server,
         doctor=Doctor(config=config, database=database, rungs=rungs, prices=prices, environ=environ, clock=clock, doors=doors),
         drill=drill,
+        gate=gate,
         hub_token=hub_token,
         clock=clock,
         gaps=gaps,
@@ -335,6 +339,30 @@ def _chain(
 def _budget(config: Config, *, prices: Prices, database: Database, clock: Clock) -> Budget:
     """The day's allowance."""
     return Budget(database=database, pricing=prices, daily_usd=config.brain.daily_usd, timezone=config.robbie.timezone, clock=clock)
+
+
+def _composer(
+    config: Config,
+    *,
+    rungs: Sequence[Rung],
+    health: HealthBoard,
+    prices: Prices,
+    database: Database,
+    clock: Clock,
+    troubles: Callable[[str], Sequence[str]],
+) -> Composer:
+    """What makes briefs, of everything that has news for them; the embedded model is too small to word one."""
+    budget, daily_usd = _budget(config, prices=prices, database=database, clock=clock), config.brain.daily_usd
+    ways = [(rung.id, rung.level) for rung in rungs]
+    sources: list[BriefSource] = [
+        DecisionsWaiting(database=database),
+        AnswersOwed(database=database),
+        WhatHappened(database=database),
+        HowIAm(health=health, rungs=ways, budget=budget, daily_usd=daily_usd, database=database, troubles=troubles),
+    ]
+    worth_asking = [rung for rung in rungs if rung.provider.provider != "local"]
+    wording = _chain(config, rungs=worth_asking, health=health, prices=prices, database=database, clock=clock)
+    return Composer(sources=sources, database=database, chain=wording, clock=clock)
 
 
 def _readiness(hub: Hub, chain: FallbackChain, health: HealthBoard) -> Readiness:

@@ -210,6 +210,13 @@ class BriefsConfig(Section):
     quiet: Literal["line", "silent"] = "line"
 
 
+class AutonomyConfig(Section):
+    """[autonomy]: what Robbie does by himself until somebody sets it otherwise for themselves; `overrides` are of kinds of actions."""
+
+    level: Literal["assisted", "semi", "highly", "fully"] = "semi"
+    overrides: dict[str, Literal["assisted", "semi", "highly", "fully", "do", "tell", "ask"]] = {}
+
+
 class Config(Section):
     """Everything Robbie is told from outside, once."""
 
@@ -223,6 +230,7 @@ class Config(Section):
     brain: BrainConfig = BrainConfig()
     mesh: MeshConfig = MeshConfig()
     briefs: BriefsConfig = BriefsConfig()
+    autonomy: AutonomyConfig = AutonomyConfig()
 
     def household(self) -> tuple[PersonConfig, ...]:
         """Everyone who needs no pairing, the owner first (named in [[people]] or not), each with a timezone."""

@@ -53,7 +53,8 @@ HELP = """I am Robbie, your chief of staff. Just write to me as you would to a p
 These always work, even when I cannot reach any model:
 
 - `/note` and some words keeps a note, `/notes` shows them
-- `/approve` shows what waits for your decision, `/rate up` or `/rate down` tells me how the last answer was
+- `/approve` shows what waits for your decision; `/autonomy` tells and sets what I may do without asking
+- `/journal` shows what was done and why, `/undo` takes the last of it back; `/rate up` or `/rate down` tells me how the last answer was
 - `/link` joins another account of yours, on another channel
 - `/status` tells how I am
 - `/help` shows this

@@ -55,7 +55,7 @@ class Brief:
     def buttons(self) -> tuple[Button, ...]:
         """The few that matter most, each named after its item."""
         return tuple(
-            Button(label=f"{button.label}: {bare_line(item.text, LONGEST_LABEL)}", command=button.command)
+            Button(label=f"{button.label}: {one_line(bare_line(item.text, 100), LONGEST_LABEL)}", command=button.command)
             for item in _with_buttons(self.sections)
             for button in item.buttons
         )

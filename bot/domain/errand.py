@@ -66,6 +66,11 @@ class Tool(Protocol):
         """Do it, once for the errand's key, and say what was done or found. Raises NotAllowed, StorageUnavailable, ToolFailed."""
 
 
+def is_repeatable(tool: Tool) -> bool:
+    """Whether running it again for the same errand does nothing. One elsewhere cannot promise that, and says `is_repeatable = False`."""
+    return bool(getattr(tool, "is_repeatable", True))
+
+
 class Gate(Protocol):
     """Where every action passes: by its risk, the ladder of autonomy and who asked, it is done, done and told, or proposed."""
 

@@ -23,8 +23,8 @@ from storage.models.messaging import Message
 _COMMAND = re.compile(r"\s*/([a-z]{1,32})(?:\s+(.*))?\s*", re.I | re.DOTALL)
 _CHOICE = re.compile(r"\s*(\d|approve|edit|reject|let in|turn away)\s*(?:[.:)]\s*(.*)|\n\s*\n.*)?", re.I | re.DOTALL)
 """The choice, and the words that go with it; below an empty line, a mail's farewell."""
-CONTROL = ("approve", "edit", "reject", "pair", "link")
-"""What is decided in private alone."""
+CONTROL = ("approve", "edit", "reject", "pair", "link", "undo", "autonomy", "journal", "log")
+"""What is decided, or told, in private alone."""
 LONGEST_PLAIN = 300
 """Characters; what is longer is no order in plain words."""
 ONLY_OWNER = "Only the owner can do that."
@@ -99,7 +99,7 @@ class Commands:
         return next((command for plain in self._plain if (command := plain(text))), "")
 
     async def _undo(self, question: Question, words: str) -> str:
-        return await self._journal.undo(question.person)
+        return await self._journal.undo(question.person, words, key=f"{question.id}/undo")
 
     async def _chosen(self, question: Question) -> str:
         """The command of the choice that a number or a word names, if choices were the last thing Robbie offered here."""

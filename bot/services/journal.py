@@ -6,15 +6,21 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
+from bot.brain.reactive import one_line
 from bot.domain.address import Person
 from bot.domain.clock import Clock
 from bot.domain.errand import Errand
 from storage.database import Database, UnitOfWork
+from storage.models.affairs import Activity
 from storage.repositories.affairs import new_activity
 
 UNDOABLE_FOR = timedelta(days=1)
 """What was done longer ago is not meant by a bare /undo."""
+UNDO, EARLIER = "undo", "earlier"
+ACTORS = ("person", "robbie")
+RECENT = 50
 NOTHING_TO_UNDO = "There is nothing of the last day to take back."
 CHANGED_SINCE = "That was changed again since, so I left it as it is: {text}"
 
@@ -61,15 +67,44 @@ class Journal:
         self._database = database
         self._clock = clock
 
-    async def undo(self, person: Person) -> str:
-        """Take back the last thing that can be; what there is to say about it. Raises StorageUnavailable."""
+    async def undo(self, person: Person, which: str = "", *, key: str = "") -> str:
+        """Take back the last thing, once for *key*; what there is to say about it. Raises StorageUnavailable.
+
+        Where that is something that cannot be taken back, nothing is, unless `which` is "earlier": nobody means what they do not name.
+        """
         now = self._clock.now()
         async with self._database.unit_of_work() as work:
+            if key and (known := await work.activities.find_by_key(key)) is not None:
+                return known.text
+            latest = [line for line in await work.activities.latest(person.id, limit=RECENT) if line.at > now - UNDOABLE_FOR]
+            acts = [line for line in latest if line.kind != UNDO and line.actor in ACTORS and line.undone_at is None]
             last = await work.activities.last_to_undo(person.id, since=now - UNDOABLE_FOR)
+            if acts and acts[0].undo is None and which.lower() != EARLIER:
+                before = f" Before it came this: {last.text}. `/undo {EARLIER}` takes that back." if last is not None else ""
+                return f"The last thing cannot be taken back: {acts[0].text}.{before}"
             if last is None or last.undo is None or not await work.activities.mark_undone(last.id, now):
-                return NOTHING_TO_UNDO
+                undone = next((f" The last time it was this. {line.text}" for line in latest if line.kind == UNDO), "")
+                return NOTHING_TO_UNDO + undone
             is_done = await _take_back(work, last.undo, now)
-        return f"Taken back: {last.text}" if is_done else CHANGED_SINCE.format(text=last.text)
+            said = f"Taken back: {last.text}" if is_done else CHANGED_SINCE.format(text=last.text)
+            await record(work, Errand(person=person, key=key or f"undo/{last.id}", why="you asked for it"), UNDO, said, now=now)
+        return said
+
+    async def told(self, person: Person, *, limit: int) -> str:
+        """The last lines: when, who, what, why, and whether it can be taken back."""
+        async with self._database.reading() as work:
+            lines = await work.activities.latest(person.id, limit=limit)
+        if not lines:
+            return "Nothing has been done yet."
+        zone, since = ZoneInfo(person.timezone), self._clock.now() - UNDOABLE_FOR
+        return "What was done, the last first:\n\n" + "\n".join(_told(line, zone, since) for line in lines)
+
+
+def _told(line: Activity, zone: ZoneInfo, since: datetime) -> str:
+    local, who = line.at.astimezone(zone), {"person": "you", "robbie": "I"}.get(line.actor, line.actor)
+    why = f" ({one_line(line.why)})" if line.why else ""
+    can = "; taken back" if line.undone_at is not None else "; can be taken back" if line.undo and line.at > since else ""
+    return f"- {local.day} {local:%b, %H:%M}, {who}: {one_line(line.text)}{why}{can}"
 
 
 async def _take_back(work: UnitOfWork, undo: Mapping[str, Any], now: datetime) -> bool:

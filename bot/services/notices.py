@@ -28,11 +28,16 @@ async def tell(
     work: UnitOfWork, user_id: UUID, text: str, *, now: datetime, buttons: Sequence[Button] = (), except_on: Sequence[str] = ()
 ) -> None:
     """Promise that this person will be told, on any channel but these; whoever was never heard finds it on the web page."""
+    await say(work, await private_place(work, user_id, now=now, except_on=except_on), user_id, text, now=now, buttons=buttons)
+
+
+async def private_place(work: UnitOfWork, user_id: UUID, *, now: datetime, except_on: Sequence[str] = ()) -> Conversation:
+    """Where this person was heard last in private, or else their web page."""
     conversation = await work.conversations.last_private(user_id, except_on=except_on)
-    if conversation is None:
-        where = {"channel": "web", "key": f"{user_id}/main", "session_type": "private"}
-        conversation = await work.conversations.ensure(**where, user_id=user_id, now=now)
-    await say(work, conversation, user_id, text, now=now, buttons=buttons)
+    if conversation is not None:
+        return conversation
+    where = {"channel": "web", "key": f"{user_id}/main", "session_type": "private"}
+    return await work.conversations.ensure(**where, user_id=user_id, now=now)
 
 
 async def say(

@@ -57,9 +57,9 @@ def unique(name: str, *columns: str) -> sa.schema.SchemaItem:
     return sa.UniqueConstraint("organization_id", *columns, name=op.f(f"uq_{name}_organization_id_{'_'.join(columns)}"))
 
 
-def index(name: str, *columns: str) -> None:
+def index(name: str, *columns: str, unique: bool = False) -> None:
     """An index that begins with the organization."""
-    op.create_index(op.f(f"ix_{name}_organization_id_{'_'.join(columns)}"), name, ["organization_id", *columns])
+    op.create_index(op.f(f"ix_{name}_organization_id_{'_'.join(columns)}"), name, ["organization_id", *columns], unique=unique)
 
 
 def secure_rows(tables: Sequence[str], *, by: str = "organization_id") -> None:

@@ -14,17 +14,25 @@ from storage.models.base import Base, belongs_to
 
 
 class ProposalState(StrEnum):
-    """waiting → approved or rejected; one that still waits after `expires_at` can be neither."""
+    """waiting → approved → done, or failed where it could not be done or nobody can tell whether it was.
+
+    Else waiting → rejected, expired (nobody decided in time) or withdrawn (what it was for has gone).
+    """
 
     WAITING = "waiting"
     APPROVED = "approved"
+    DONE = "done"
+    FAILED = "failed"
     REJECTED = "rejected"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
 
 
 class Proposal(Base):
     """Something Robbie would do if `user_id` said yes. `code` is what people name it by.
 
-    Of a `reply`, `text` are its words, `event_id` is what it answers, in the conversation `conversation_id`.
+    Of a `reply`, `text` are its words, `event_id` is what it answers, in the conversation `conversation_id`. `key` makes one proposal of
+    what is proposed twice. `run_at` is when an approved one is to be done (again), until it is done.
     """
 
     __tablename__ = "proposals"
@@ -33,6 +41,7 @@ class Proposal(Base):
         belongs_to("conversations", "conversation_id"),
         UniqueConstraint("organization_id", "code"),
         Index(None, "organization_id", "state", "id"),
+        Index(None, "organization_id", "key", unique=True),
     )
 
     organization_id: Mapped[str] = mapped_column(primary_key=True)
@@ -49,6 +58,8 @@ class Proposal(Base):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     decided_at: Mapped[datetime | None] = mapped_column(default=None)
+    key: Mapped[str | None] = mapped_column(default=None)
+    run_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
 class Feedback(Base):

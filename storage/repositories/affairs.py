@@ -10,10 +10,12 @@ from uuid import UUID
 from sqlalchemy import bindparam as given
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.functions import count
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_skip
 from storage.models.affairs import Activity, Contact, Deal, Task, TaskState
+from storage.models.decisions import Proposal
 from storage.repositories.base import Repository, ours, values_of
 
 Affair = TypeVar("Affair", Contact, Deal, Task)
@@ -112,6 +114,12 @@ _TO_UNDO = (
     .order_by(Activity.id.desc())
     .limit(1)
 )
+_DONE_ALONE = (
+    select(count())
+    .select_from(Activity)
+    .where(ours(Activity), Activity.user_id == given("user"), Activity.actor == "robbie", Activity.at > given("since"))
+    .where(Activity.key.not_in(select(Proposal.key).where(ours(Proposal), Proposal.key.is_not(None))))
+)
 _BY_KEY = select(Activity).where(ours(Activity), Activity.key == given("the_key"))
 _UNDO = update(Activity).where(ours(Activity), Activity.id == given("which"), Activity.undone_at.is_(None))
 _ABOUT = select(Activity).where(ours(Activity), Activity.contact_id == given("contact")).order_by(Activity.id.desc()).limit(given("limit"))
@@ -139,6 +147,10 @@ class Activities(Repository):
     async def last_to_undo(self, user_id: UUID, *, since: datetime) -> Activity | None:
         """The last line of a person's that can be taken back and has not been."""
         return await self._first(Activity, _TO_UNDO, user=user_id, since=since)
+
+    async def done_alone(self, user_id: UUID, *, since: datetime) -> int:
+        """How many things Robbie did for this person without asking."""
+        return await self._value(_DONE_ALONE, user=user_id, since=since) or 0
 
     async def mark_undone(self, activity_id: UUID, now: datetime) -> bool:
         """A line is taken back; False where it was already."""

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam as given
 from sqlalchemy import select, update
+from sqlalchemy.sql.functions import count
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_replace, insert_or_skip
@@ -26,6 +27,20 @@ _WAITING = (
 _CHANGE = update(Proposal).where(
     ours(Proposal), Proposal.id == given("proposal"), Proposal.state == ProposalState.WAITING, Proposal.expires_at > given("now")
 )
+_BY_KEY = select(Proposal).where(ours(Proposal), Proposal.key == given("the_key"))
+_EXPIRE = (
+    update(Proposal)
+    .where(ours(Proposal), Proposal.state == ProposalState.WAITING, Proposal.expires_at <= given("now"))
+    .values(state=ProposalState.EXPIRED, decided_at=given("now"))
+    .returning(Proposal)
+)
+_APPROVED = ours(Proposal), Proposal.state == ProposalState.APPROVED
+_TO_RUN = select(Proposal).where(*_APPROVED, Proposal.run_at <= given("now")).order_by(Proposal.run_at).limit(50)
+_SETTLE = update(Proposal).where(*_APPROVED, Proposal.id == given("which"), Proposal.run_at == given("was"))
+_LATEST = select(Proposal).where(ours(Proposal), Proposal.user_id == given("user")).order_by(Proposal.id.desc()).limit(given("limit"))
+_COUNT = (
+    select(count()).select_from(Proposal).where(ours(Proposal), Proposal.user_id == given("user"), Proposal.created_at > given("since"))
+)
 _GIVE = insert_or_replace(Feedback, "value", "source", "detail", "at")
 _GIVEN = select(Feedback).where(ours(Feedback), Feedback.message_id == given("message"))
 
@@ -34,7 +49,7 @@ class Proposals(Repository):
     """What waits for a person's yes or no; each is decided once."""
 
     async def add_once(self, **values: Any) -> bool:
-        """Keep a proposal; False where its code is taken. The values are the columns of `Proposal`."""
+        """Keep a proposal; False where its code or key is taken. The values are the columns of `Proposal`."""
         return await self._insert(_ADD, id=new_id(), state=ProposalState.WAITING, **values)
 
     async def find(self, code: str) -> Proposal | None:
@@ -48,6 +63,30 @@ class Proposals(Repository):
     async def change(self, proposal_id: UUID, *, now: datetime, **values: Any) -> bool:
         """Give one that still waits these values; whether it did, which of two deciders only one sees."""
         return await self._changes(_CHANGE, proposal=proposal_id, now=now, **values)
+
+    async def find_by_key(self, key: str) -> Proposal | None:
+        """The proposal of what this key names."""
+        return await self._first(Proposal, _BY_KEY, the_key=key)
+
+    async def latest(self, user_id: UUID, *, limit: int) -> Sequence[Proposal]:
+        """What this person was asked last, newest first."""
+        return await self._all(Proposal, _LATEST, user=user_id, limit=limit)
+
+    async def count_since(self, user_id: UUID, since: datetime) -> int:
+        """How often this person was asked since then."""
+        return await self._value(_COUNT, user=user_id, since=since) or 0
+
+    async def expire(self, now: datetime) -> Sequence[Proposal]:
+        """What nobody decided in time is off, and given to one who asks."""
+        return await self._all(Proposal, _EXPIRE, now=now)
+
+    async def to_run(self, now: datetime) -> Sequence[Proposal]:
+        """What was approved and is not done, whose time has come; oldest first."""
+        return await self._all(Proposal, _TO_RUN, now=now)
+
+    async def settle(self, proposal: Proposal, **values: Any) -> bool:
+        """Give an approved one these values: another time, or that it is done; False where somebody else has taken it since."""
+        return await self._changes(_SETTLE, which=proposal.id, was=proposal.run_at, **values)
 
 
 class Feedbacks(Repository):

@@ -60,6 +60,11 @@ class JobRuns(Repository):
                 return None
         return await self._first(JobRun, _RUN, **which)
 
+    async def mark(self, job: str, slot: str, now: datetime) -> bool:
+        """What is done in this very act is done for this slot; False where it was before: then nothing may be done in that act."""
+        row = {"job": job, "slot": slot, "state": "done", "owner": "", "lease_until": now, "attempts": 1, "details": {}}
+        return await self._insert(_BEGIN, **row, started_at=now, finished_at=now)
+
     async def find(self, job: str, slot: str) -> JobRun | None:
         """A slot, if anybody began it."""
         return await self._first(JobRun, _RUN, of_job=job, at_slot=slot)

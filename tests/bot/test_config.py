@@ -263,6 +263,7 @@ def test_secret_file_that_cannot_be_read_is_refused(refusal: Callable[..., Confi
     [
         ("[web]\n\nprot = 1", 3, "web.prot", "did you mean port?"),
         ("[wbe]\nport = 1", 1, "wbe", "did you mean web?"),
+        ('[autonomy.overrides]\n"task.add" = "aks"', 2, "autonomy.overrides.task.add", "'tell' or 'ask'"),
         ("zzz = 1", 1, "zzz", "known here: robbie, database, web"),
         (LEVEL + "contxt = 5", 6, "brain.levels.gpt.contxt", "did you mean context?"),
         ('[web]\nport = "8765"', 2, "web.port", "should be a valid integer (for example port = 8765)"),

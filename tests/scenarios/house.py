@@ -16,6 +16,7 @@ from bot.brain.chain import Rung
 from bot.config import BrainConfig, BriefsConfig, Config, DatabaseConfig, EmailConfig, PersonConfig, RobbieConfig, WebConfig
 from bot.domain.address import Address, Person, Sender, SessionType
 from bot.domain.clock import Clock, SystemClock, new_id
+from bot.domain.errand import Tool
 from bot.domain.errors import ChannelUnavailable, ProviderError, ProviderUnavailable, StorageUnavailable, StreamBroken
 from bot.domain.finding import Finding, Status
 from bot.domain.message import Attachment, Inbound, Outgoing, Sent
@@ -272,6 +273,7 @@ async def open_house(
     database: Database | None = None,
     rungs: Sequence[Rung] | None = None,
     doors: Sequence[FakeDoor] = (),
+    tools: Sequence[Tool] = (),
     people: Sequence[PersonConfig] = (),
     replies: str = "approve",
     owner: str = "Allan",
@@ -289,6 +291,7 @@ async def open_house(
     )
     clock = clock or SystemClock()
     parts: dict[str, Any] = {"rungs": rungs, "adapters": [push], "doors": doors, "clock": clock, "database": database, "tends": tends}
+    parts |= {"tools": tools} if tools else {}
     async with build(config, environ={}, **parts) as app:
         person = await app.prepare()
         async with app.hub:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from storage.migrations.building import belongs_to, dates, documents, ids, index, moments, numbers, secure_rows, table, texts, unique
-from storage.types import AnyText
+from storage.types import AnyText, UTCDateTime
 
 revision = "0004"
 down_revision = "0003"
@@ -82,4 +82,7 @@ def upgrade() -> None:
     )
     op.add_column("messages", sa.Column("personality", AnyText(), nullable=True))
     op.add_column("users", sa.Column("home_timezone", AnyText(), nullable=False, server_default=""))
+    op.add_column("proposals", sa.Column("key", AnyText(), nullable=True))
+    op.add_column("proposals", sa.Column("run_at", UTCDateTime(), nullable=True))
+    index("proposals", "key", unique=True)
     secure_rows(NEW_TABLES)

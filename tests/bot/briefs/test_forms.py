@@ -101,7 +101,7 @@ def test_a_mail_has_the_brief_s_name_as_its_subject_and_numbered_choices():
     assert (letter["To"], letter["Subject"]) == ("allan@example.com", "Morning brief, Friday 27 November 2026")
     assert (letter["In-Reply-To"], letter["Auto-Submitted"]) == (None, "auto-generated")
     plain, page = (letter.get_body((kind,)).get_content() for kind in ("plain", "html"))
-    assert "1. Done: Overdue number 0 for Dana & Co" in plain
+    assert "1. Done: Overdue number 0 for Dana &…: /task done O0" in plain
     assert "Answer with the number alone" in plain
     assert "<h1>Morning brief, Friday 27 November 2026</h1>" in page
     assert "Dana &amp; &lt;Co&gt;" in page

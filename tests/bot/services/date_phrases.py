@@ -1,7 +1,8 @@
 """Phrases as people write them, with the date and time that a careful human reads in them: `ask` where they would ask, `-` for none.
 
 A line is `phrase => 2026-11-27 15:00`, `=> 2026-11-27` for a whole day, or with a rule behind it: `=> 2026-11-24 09:00 FREQ=DAILY`.
-Every third line was held out while the grammar was made. `day_first` is not known unless a table says so.
+Of the first 267 every third was held out while the grammar was made; the last table came later (docs/decisions/0009).
+`day_first` is not known unless a table says so.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
+
+FIRST = 267
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -314,6 +317,102 @@ in two days => 2028-03-01
 next month at 9 => 2028-03-01 09:00
 at 6 => ask
 """,
+    "2026-11-24 10:00 America/New_York": """
+tomorrow at noon => 2026-11-25 12:00
+Sunday at 11am => 2026-11-29 11:00
+on Sat at 9:15 => 2026-11-28 09:15
+Dec 24 at 6 pm => 2026-12-24 18:00
+December 24th, 2026 => 2026-12-24
+24th December => 2026-12-24
+24 Dec 2026 at 18:00 => 2026-12-24 18:00
+2027-02-03 => 2027-02-03
+3.2.2027 => 2027-02-03
+13/2 => 2027-02-13
+2/13/27 => 2027-02-13
+07/08/2027 => ask
+in 4 hours => 2026-11-24 14:00
+in 15 mins => 2026-11-24 10:15
+in three weeks => 2026-12-15
+six weeks from now => 2027-01-05
+in 100 days => 2027-03-04
+a year from today => 2027-11-24
+a month from tomorrow => 2026-12-25
+tonight at 10 => 2026-11-24 22:00
+tonight at 8:30pm => 2026-11-24 20:30
+this evening at 7 => 2026-11-24 19:00
+tomorrow at half past seven => 2026-11-25 07:30
+at quarter to six => 2026-11-24 17:45
+at five => 2026-11-24 17:00
+at two thirty => 2026-11-24 14:30
+Thursday at one => 2026-11-26 13:00
+Wednesday next week => 2026-12-02
+the 10th of December => 2026-12-10
+December the 10th => 2026-12-10
+on the 28th => 2026-11-28
+on the 20th => 2026-12-20
+by the 1st => 2026-12-01
+last day of the year => 2026-12-31
+end of January => 2027-01-31
+the start of March => 2027-03-01
+mid-February => 2027-02-15
+New Year's Eve at 11pm => 2026-12-31 23:00
+Christmas morning => 2026-12-25 09:00
+day before Christmas => 2026-12-24
+three days after Christmas => 2026-12-28
+Good Friday => 2027-03-26
+every Thursday at 5pm => 2026-11-26 17:00 FREQ=WEEKLY;BYDAY=TH
+every third day => 2026-11-24 FREQ=DAILY;INTERVAL=3
+every 10 days at noon => 2026-11-24 12:00 FREQ=DAILY;INTERVAL=10
+every three months => 2026-11-24 FREQ=MONTHLY;INTERVAL=3
+every Saturday morning => 2026-11-28 09:00 FREQ=WEEKLY;BYDAY=SA
+every second Monday at 9 => 2026-11-30 09:00 FREQ=WEEKLY;INTERVAL=2;BYDAY=MO
+on the first of every month at 8am => 2026-12-01 08:00 FREQ=MONTHLY;BYMONTHDAY=1
+every 25th at 10 => 2026-11-25 10:00 FREQ=MONTHLY;BYMONTHDAY=25
+the third Thursday of each month => 2026-12-17 FREQ=MONTHLY;BYDAY=3TH
+fortnightly on Wednesdays => 2026-11-25 FREQ=WEEKLY;INTERVAL=2;BYDAY=WE
+yearly on June 1 => 2027-06-01 FREQ=YEARLY
+every workday at 17:30 => 2026-11-24 17:30 FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR
+every night at 11pm => 2026-11-24 23:00 FREQ=DAILY
+every January 1st => 2027-01-01 FREQ=YEARLY
+once a week => 2026-11-24 FREQ=WEEKLY
+February 30 => ask
+June 31 => ask
+next Saturday => ask
+this Saturday => 2026-11-28
+Tuesday => ask
+Tuesday at 3pm => ask
+Monday => 2026-11-30
+last Monday => 2026-11-23
+an hour ago => 2026-11-24 09:00
+3 weeks ago => 2026-11-03
+next Christmas => 2026-12-25
+next month on the 5th => 2026-12-05
+the 5th of next month at 2pm => 2026-12-05 14:00
+two days from Friday => 2026-11-29
+Friday 4 Dec => 2026-12-04
+Fri 4/12 => ask
+Thu 17:00 => 2026-11-26 17:00
+17:00 Thu => 2026-11-26 17:00
+5pm Thursday => 2026-11-26 17:00
+Thursday 5pm => 2026-11-26 17:00
+Thursday, 5 pm => 2026-11-26 17:00
+Thursday (5pm) => 2026-11-26 17:00
+Thursday - 5pm => 2026-11-26 17:00
+Thursday @ 5 => 2026-11-26 17:00
+@5pm => 2026-11-24 17:00
+Monday to Wednesday => ask
+tomorrow, Wednesday => 2026-11-25
+tomorrow, Friday => ask
+every day at 8am and 8pm => ask
+in two and a half hours => 2026-11-24 12:30
+12 midnight => 2026-11-25 00:00
+between 2 and 4pm on Friday => 2026-11-27 14:00
+first thing Monday morning => 2026-11-30 09:00
+in about 2 weeks => 2026-12-08
+3pm EST tomorrow => ask
+every day except Sunday => ask
+Monday or Tuesday => ask
+""",
 }
 
 HABITS = {
@@ -400,7 +499,7 @@ def phrases() -> Iterator[Phrase]:
     lines = [(now, line) for now, table in TABLES.items() for line in table.strip().splitlines()]
     for number, (now, line) in enumerate(lines):
         text, expected = line.split(" => ")
-        yield Phrase(now=moment(now), text=text, expected=expected, held_out=number % 3 == 2)
+        yield Phrase(now=moment(now), text=text, expected=expected, held_out=number % 3 == 2 and number < FIRST)
 
 
 def sentences() -> Iterator[Sentence]:
