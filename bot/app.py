@@ -209,7 +209,10 @@ def build(
     ladder = AutonomyCommands(autonomy=autonomy, journal=journal, database=database, clock=clock)
     pairing = Pairing(database=database, owner=config.robbie.owner, timezone=config.robbie.timezone, clock=clock)
     notes = Notes(database=database, clock=clock)
-    troubles = lambda zone: supervisor.troubles(zone)  # noqa: E731, PLW0108  the supervisor is made further down
+
+    def troubles(zone: str) -> Sequence[str]:
+        return supervisor.troubles(zone)
+
     composer = _composer(config, rungs=rungs, health=health, prices=prices, database=database, clock=clock, troubles=troubles)
     briefs = Delivery(database=database, composer=composer, config=config.briefs, clock=clock, owner=name_myself())
     brief_commands = BriefCommands(database=database, composer=composer, delivery=briefs, find_end=moment_of_end, clock=clock)

@@ -265,7 +265,7 @@ async def brief_now(app: App, slot: str, as_person: str | None, *, sends: bool) 
         made = await app.composer.worded(made, person)
         if sends:
             async with app.database.unit_of_work() as work:
-                await app.briefs.promise(work, person, made.text, made, now=now, day=f"{now:%Y-%m-%d %H:%M:%S}")
+                await app.briefs.promise(work, person, made.text, made.buttons, now=now, thread=f"{now:%Y-%m-%d %H:%M:%S}")
     return {"text": made.text, "sections": sections_of(made), "slot": slot, "person": person.name}
 
 

@@ -72,22 +72,11 @@ class Brief:
         return "\n\n".join(parts)
 
     @property
-    def short(self) -> Brief:
-        """The same with its most pressing items alone; its text in `short_text`."""
-        left, kept = SHORT_ITEMS, []
-        for section in self.sections:
-            items = tuple(section.items)[:left]
-            left -= len(items)
-            kept += [replace(section, items=items, more=0)] if items else []
-        return replace(self, sections=tuple(kept))
-
-    @property
     def short_text(self) -> str:
-        """At most six lines."""
+        """At most six lines: its most pressing items alone."""
         head = " ".join([*self.notes, self.opening, f"`/brief {self.slot}` shows all."])
-        return "\n".join(
-            [f"# {self.title}", head, *(f"- {section.title}: {item.text}" for section in self.sections for item in section.items)]
-        )
+        items = [f"- {section.title}: {item.text}" for section in self.sections for item in section.items]
+        return "\n".join([f"# {self.title}", head, *items[:SHORT_ITEMS]])
 
     @property
     def quiet_text(self) -> str:

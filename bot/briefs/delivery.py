@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
+from typing import Any
 from uuid import UUID
 
 from bot.brain.context import spoken_date
@@ -15,6 +16,7 @@ from bot.config import BriefsConfig
 from bot.domain.address import Person
 from bot.domain.brief import Slot
 from bot.domain.clock import Clock, new_id
+from bot.domain.message import Button
 from bot.services.notices import PULLED, say
 from storage.database import Database, UnitOfWork
 from storage.models.manners import PersonalitySetting, StoredBrief
@@ -128,79 +130,75 @@ class Delivery:
         return begins or zone != user.timezone
 
     async def _deliver(self, standing: Standing, now: datetime) -> None:
+        person, since = standing.person, standing.since
         quiet = [due for due in standing.owed if standing.is_quiet(due)]
         planned = courses([due for due in standing.owed if due not in quiet], now=now, missed=self._config.missed)
-        passed = [(due, "quiet") for due in quiet] + [(due, "skipped") for due, course in planned if course is Course.SKIP]
         skipped = [due for due, course in planned if course is Course.SKIP]
-        said = [(due, course) for due, course in planned if course is not Course.SKIP]
-        if not said:
-            await self._keep(standing.person, passed, now)
-        since = standing.since
-        for due, course in said:
-            notes = (*_late(standing, due, now), *_left_out(standing, skipped))
-            brief = await self._composer.compose(standing.person, due.slot, now=now, since=since, on=due.day)
-            brief = replace(brief, notes=notes)
-            if course is Course.RUN:
-                brief = await self._composer.worded(brief, standing.person)
-            await self._keep(standing.person, passed, now, due=due, brief=brief, course=course)
-            passed, skipped, since, standing = [], [], now, replace(standing, rows=[])
+        rows = [_row(person, due, now, "quiet") for due in quiet] + [_row(person, due, now, "skipped") for due in skipped]
+        untold = [(row.day, row.due_at, row.slot) for row in standing.rows if row.state == "skipped" and row.composed_at > since]
+        missing = sorted([*untold, *((due.day, due.at, str(due.slot)) for due in skipped)])
+        before = standing.rows[0].zone if standing.rows else ""
+        for due, course in planned:
+            if course is Course.SKIP:
+                continue
+            brief = await self._composer.compose(person, due.slot, now=now, since=since, on=due.day)
+            brief = replace(brief, notes=(*_late(due, now, before), *_left_out(missing)))
+            brief = await self._composer.worded(brief, person) if course is Course.RUN else brief
+            await self._keep(person, [*rows, self._said(person, due, brief, course, now)], brief.buttons, now)
+            rows, missing, since, before = [], [], now, due.zone
+        await self._keep(person, rows, (), now)
 
-    async def _keep(
-        self,
-        person: Person,
-        passed: Sequence[tuple[Due, str]],
-        now: datetime,
-        *,
-        due: Due | None = None,
-        brief: Brief | None = None,
-        course: Course = Course.RUN,
-    ) -> None:
-        """Write down what was passed over and what is said, with its message, in one commit; what is known already stays as it is."""
-        async with self._database.unit_of_work() as work:
-            for each, state in passed:
-                await work.briefs.add_once(**_row(person, each, now), state=state, sections=[], text="", message_id=None)
-            if due is None or brief is None:
-                return
-            state, text, shown = "sent", brief.text, brief
-            if brief.is_quiet:
-                state, text, shown = (
-                    "quiet",
-                    brief.quiet_text if self._config.quiet == "line" or brief.notes else "",
-                    replace(brief, sections=()),
-                )
-            elif course is Course.SHORT:
-                state, text, shown = "short", brief.short_text, brief.short
-            message_id = new_id() if text else None
-            values = {"state": state, "text": text, "message_id": message_id, "sections": sections_of(shown)}
-            if await work.briefs.add_once(**_row(person, due, now), **values) and message_id:
-                await self.promise(work, person, text, shown, now=now, day=f"{due.day} {due.slot}", message_id=message_id)
+    def _said(self, person: Person, due: Due, brief: Brief, course: Course, now: datetime) -> dict[str, Any]:
+        """The row of a brief that is treated, with its text and the id of the message that it will be."""
+        state, text = "sent", brief.text
+        if brief.is_quiet:
+            state, text = "quiet", brief.quiet_text if self._config.quiet == "line" or brief.notes else ""
+        elif course is Course.SHORT:
+            state, text = "short", brief.short_text
+        told = {"text": text, "message_id": new_id() if text else None, "sections": sections_of(brief)}
+        return _row(person, due, now, state) | told
+
+    async def _keep(self, person: Person, rows: Sequence[dict[str, Any]], buttons: Sequence[Button], now: datetime) -> None:
+        """Write rows and the messages that are theirs in one commit; a brief that is known already is not said again."""
+        if rows:
+            async with self._database.unit_of_work() as work:
+                for row in rows:
+                    if await work.briefs.add_once(**row) and row["message_id"]:
+                        said = buttons if row["state"] != "quiet" else ()
+                        thread = f"{row['day']} {row['slot']}"
+                        await self.promise(work, person, row["text"], said, now=now, thread=thread, message_id=row["message_id"])
 
     async def promise(
-        self, work: UnitOfWork, person: Person, text: str, brief: Brief, *, now: datetime, day: str, message_id: UUID | None = None
+        self,
+        work: UnitOfWork,
+        person: Person,
+        text: str,
+        buttons: Sequence[Button],
+        *,
+        now: datetime,
+        thread: str,
+        message_id: UUID | None = None,
     ) -> None:
-        """Promise that a brief will be said in the person's own conversation, as the act of *work*."""
-        conversation = await self._conversation(work, person, now, day)
-        await say(work, conversation, person.id, text, now=now, buttons=brief.buttons, id=message_id)
+        """Promise that a brief will be said where the person's briefs go, as the act of *work*; by mail in a *thread* of its own."""
+        conversation = await self._conversation(work, person, now, thread)
+        await say(work, conversation, person.id, text, now=now, buttons=buttons, id=message_id)
 
-    async def _conversation(self, work: UnitOfWork, person: Person, now: datetime, day: str) -> Conversation:
-        """Where briefs are said. By mail each begins a thread of its own, in which its choices can be answered."""
-        wanted = "" if self._config.channel == AUTO else self._config.channel
+    async def _conversation(self, work: UnitOfWork, person: Person, now: datetime, thread: str) -> Conversation:
+        """Where briefs are said: on the channel of config, else where the person was last heard in private, else on their web page."""
+        wanted, account = "" if self._config.channel == AUTO else self._config.channel, ""
         found = await work.conversations.last_private(person.id, on=wanted)
-        account = await self._mail_address(work, person) if found is None and wanted == EMAIL else ""
+        if found is None and wanted == EMAIL:
+            mine = [row.account for row in await work.people.identities() if (row.user_id, row.channel) == (person.id, EMAIL)]
+            account = mine[0] if mine else ""
         if found is None and not account and wanted not in ("", *PULLED):
             detail = f"briefs.channel is {wanted}, where {person.name} was never heard in private: they go where that was last"
             await work.incidents.add_once(kind="brief_channel", key=f"{wanted}/{person.id}", detail=detail, now=now)
             found = await work.conversations.last_private(person.id)
         if found is not None and found.channel == EMAIL:
             account = found.key.partition("/")[0]
-        if account:
-            return await self._own(work, person, EMAIL, f"{account}/<brief {day}>", now)
-        return found or await self._own(work, person, "web", f"{person.id}/main", now)
-
-    async def _mail_address(self, work: UnitOfWork, person: Person) -> str:
-        return next((row.account for row in await work.people.identities() if (row.user_id, row.channel) == (person.id, EMAIL)), "")
-
-    async def _own(self, work: UnitOfWork, person: Person, channel: str, key: str, now: datetime) -> Conversation:
+        elif found is not None:
+            return found
+        channel, key = (EMAIL, f"{account}/<brief {thread}>") if account else ("web", f"{person.id}/main")
         return await work.conversations.ensure(channel=channel, key=key, user_id=person.id, session_type="private", now=now)
 
 
@@ -229,29 +227,25 @@ def sections_of(brief: Brief) -> list[dict[str, object]]:
     return [{"key": section.key, "title": section.title, "items": items, "more": section.more} for section, items in told]
 
 
-def _row(person: Person, due: Due, now: datetime) -> dict[str, object]:
-    return {"user_id": person.id, "slot": due.slot, "day": due.day, "zone": due.zone, "due_at": due.at, "composed_at": now}
+def _row(person: Person, due: Due, now: datetime, state: str) -> dict[str, Any]:
+    """The row of a brief of which nothing is said."""
+    when = {"slot": due.slot, "day": due.day, "zone": due.zone, "due_at": due.at, "composed_at": now}
+    return {"user_id": person.id, "state": state, "sections": [], "text": "", "message_id": None, **when}
 
 
-def _late(standing: Standing, due: Due, now: datetime) -> list[str]:
-    """That a brief comes late, and why, as far as Robbie knows."""
+def _late(due: Due, now: datetime, before: str) -> list[str]:
+    """That a brief comes late, and why, as far as Robbie knows; the last one came in the zone *before*."""
     if now - due.at <= LATE:
         return []
-    before = standing.rows[0].zone if standing.rows else due.zone
-    why = (
-        f"your clock leapt over it on the way from {before} to {due.zone}" if before != due.zone else "I was not running then, or not able"
-    )
+    leapt = f"your clock leapt over it on the way from {before} to {due.zone}"
+    why = leapt if before not in ("", due.zone) else "I was not running then, or not able"
     return [f"This one is late: it was due at {due.local:%H:%M} on {spoken_date(due.local)}, and {why}."]
 
 
-def _left_out(standing: Standing, skipped: Sequence[Due]) -> list[str]:
+def _left_out(missing: Sequence[tuple[date, datetime, str]]) -> list[str]:
     """Which briefs did not come since the last one that did."""
-    untold = [row for row in standing.rows if row.state == "skipped" and row.composed_at > standing.since]
-    missing = sorted({(row.day, row.due_at, row.slot) for row in untold} | {(due.day, due.at, str(due.slot)) for due in skipped})
     if not missing:
         return []
     (day, _, slot), *others = missing
     first = f"the {slot} of {spoken_date(datetime.combine(day, time()))}"
-    if not others:
-        return [f"One brief did not come: that for {first}."]
-    return [f"{len(missing)} briefs did not come, from {first} on."]
+    return [f"{len(missing)} briefs did not come, from {first} on." if others else f"One brief did not come: that for {first}."]

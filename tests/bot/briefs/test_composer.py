@@ -126,6 +126,5 @@ async def test_the_few_buttons_that_matter_are_named_after_their_items_and_the_r
 
 async def test_a_short_one_has_at_most_six_lines(stage: Stage):
     brief = await compose(stage, Tells(tasks(*map(str, range(9)))), Tells(tasks("x", weight=100, title="Overdue")))
-    assert len(brief.short.short_text.splitlines()) <= 6
-    assert "- Overdue: x" in brief.short.short_text
-    assert [button.command for button in brief.short.buttons[:2]] == ["/task done 0", "/task snooze 0"]
+    assert len(brief.short_text.splitlines()) <= 6
+    assert "- Overdue: x" in brief.short_text

@@ -103,5 +103,5 @@ def test_a_mail_has_the_brief_s_name_as_its_subject_and_numbered_choices():
     plain, page = (letter.get_body((kind,)).get_content() for kind in ("plain", "html"))
     assert "1. Done: Overdue number 0 for Dana &…: /task done O0" in plain
     assert "Answer with the number alone" in plain
-    assert "<h1>Morning brief, Friday 27 November 2026</h1>" in page
+    assert "<h3>Morning brief, Friday 27 November 2026</h3>" in page
     assert "Dana &amp; &lt;Co&gt;" in page
