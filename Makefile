@@ -101,7 +101,7 @@ $(VENV)/run.stamp: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/test.stamp: $(BIN)/python pyproject.toml constraints.txt
 	@echo -n "Installing Robbie and what his tests need, about 180 MB to fetch, once "
-	@$(call pip,.[local$(comma)slack$(comma)telegram$(comma)email$(comma)postgres$(comma)dev])
+	@$(call pip,.[local$(comma)slack$(comma)telegram$(comma)email$(comma)postgres$(comma)mcp$(comma)dev])
 	@touch $@ $(VENV)/run.stamp
 
 $(VENV)/install.stamp: $(BIN)/python pyproject.toml constraints.txt

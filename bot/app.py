@@ -8,7 +8,6 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Self
 
 import structlog
@@ -29,9 +28,11 @@ from bot.brain.context import ContextBuilder
 from bot.brain.drill import Drill
 from bot.brain.health import BreakerState, HealthBoard
 from bot.brain.levels import Gap, find_gaps, make_rungs
+from bot.brain.mcp_tools import McpTools
 from bot.brain.pricing import Prices, Rate
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
+from bot.brain.tools import Toolbox
 from bot.briefs.composer import Composer
 from bot.briefs.delivery import Delivery
 from bot.briefs.sources import AnswersOwed, DecisionsWaiting, HowIAm, WhatHappened
@@ -40,7 +41,9 @@ from bot.domain.address import Person
 from bot.domain.brief import BriefSource
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
 from bot.domain.errand import Gate, Tool
+from bot.domain.message import OutgoingKind
 from bot.domain.ports import Adapter, Card, Door, Provider
+from bot.domain.schedule import Round
 from bot.hub.auth import Auth
 from bot.hub.autonomy_commands import AutonomyCommands
 from bot.hub.brief_commands import BriefCommands
@@ -48,9 +51,11 @@ from bot.hub.commands import Commands
 from bot.hub.doctor import Doctor
 from bot.hub.feed import Feed
 from bot.hub.files import Files
+from bot.hub.follow_up_commands import FollowUpCommands
 from bot.hub.home import RunningHub, announced, locked, make_folder
 from bot.hub.hub import Hub
 from bot.hub.identity import Directory
+from bot.hub.manner_commands import MannerCommands
 from bot.hub.metrics import TurnMetrics
 from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
@@ -64,13 +69,16 @@ from bot.palace.operations import Operations
 from bot.palace.pages import Pages
 from bot.palace.transcript import Transcripts
 from bot.palace.view import View
-from bot.services.approvals import Approvals
+from bot.services.approvals import Approvals, Runner
 from bot.services.autonomy import Autonomy
-from bot.services.dates import When, find_end
+from bot.services.follow_ups import FollowUps
 from bot.services.gate import TOOL, LadderGate
 from bot.services.journal import Journal
 from bot.services.lessons import SUGGESTION, Lessons, run_suggestion
+from bot.services.manners import SETTING, Manners, run_setting
 from bot.services.notes import Notes
+from bot.services.outreach import OUTWARD_KINDS, Outreach, WriteMail
+from bot.services.suggestions import Suggestions
 from storage.database import Database
 from storage.schema import Progress, SchemaStatus, upgrade
 
@@ -93,6 +101,9 @@ class App:
     front: Front
     supervisor: Supervisor
     timekeeper: Timekeeper
+    manners: Manners
+    journal: Journal
+    mcp: McpTools
     composer: Composer
     briefs: Delivery
     doors: Sequence[Door]
@@ -149,7 +160,7 @@ class App:
 
     async def __aexit__(self, *_: object) -> None:
         """Let go of models, channels and data."""
-        closing: list[Provider | Door] = [*(rung.provider for rung in self.chain.rungs), *self.doors]
+        closing: list[Provider | Door | McpTools] = [*(rung.provider for rung in self.chain.rungs), *self.doors, self.mcp]
         await asyncio.gather(*(each.close() for each in closing), return_exceptions=True)
         await self.database.close()
 
@@ -186,8 +197,8 @@ def build(
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
     offline = OfflineRung(database=database)
 
-    def brain_over(chain: FallbackChain) -> Brain:
-        return Brain(reactive=reactive, context=context, chain=chain, offline=offline)
+    def brain_over(chain: FallbackChain, toolbox: Toolbox | None = None) -> Brain:
+        return Brain(reactive=reactive, context=context, chain=chain, offline=offline, toolbox=toolbox)
 
     door = WebAdapter()
     registry = CollectorRegistry()
@@ -195,27 +206,39 @@ def build(
     channels: dict[str, Adapter] = {CONSOLE: door} | {adapter.channel: adapter for adapter in (door, *adapters, *doors)}
     folder = config.robbie.data_dir / "attachments"
     files = Files(database=database, doors={each.channel: each for each in doors}, folder=folder)
-    at_hand = {tool.name: tool for tool in tools}
+    mcp, at_hand = McpTools(config.tools.mcp), {tool.name: tool for tool in tools}
+
+    async def find_tool(name: str) -> Tool | None:
+        return at_hand.get(name) or await mcp.find(name)
+
     autonomy = Autonomy(
         database=database,
         clock=clock,
         level=config.autonomy.level,
         overrides=config.autonomy.overrides,
-        kinds=lambda: {tool.kind: tool.risk for tool in at_hand.values()},
+        kinds=lambda: {**mcp.kinds(), **{tool.kind: tool.risk for tool in at_hand.values()}, **OUTWARD_KINDS},
     )
-    gate = LadderGate(database=database, clock=clock, autonomy=autonomy, find_tool=at_hand.get)
-    approvals = Approvals(database=database, clock=clock, runners={SUGGESTION: run_suggestion}, doers={TOOL: gate.carry_out})
+    gate = LadderGate(database=database, clock=clock, autonomy=autonomy, find_tool=find_tool)
+    mailbox = config.email.address if config.email.enabled or "email" in channels else ""
+    outreach = Outreach(database=database, chain=chain, autonomy=autonomy, address=mailbox, owner=config.robbie.owner, clock=clock)
+    at_hand[WriteMail.name] = WriteMail(outreach)
+    toolbox = Toolbox(tools=tuple(at_hand.values()), gate=gate, database=database, mcp=mcp)
+    runners: dict[str, Runner] = {SUGGESTION: run_suggestion, SETTING: run_setting, OutgoingKind.OUTREACH: outreach.send_approved}
+    approvals = Approvals(database=database, clock=clock, runners=runners, doers={TOOL: gate.carry_out})
     journal = Journal(database=database, clock=clock)
     ladder = AutonomyCommands(autonomy=autonomy, journal=journal, database=database, clock=clock)
+    follow = FollowUpCommands(outreach=outreach, database=database, clock=clock)
     pairing = Pairing(database=database, owner=config.robbie.owner, timezone=config.robbie.timezone, clock=clock)
     notes = Notes(database=database, clock=clock)
+    manners = Manners(database=database, clock=clock)
+    manner_commands = MannerCommands(manners=manners, clock=clock)
 
     def troubles(zone: str) -> Sequence[str]:
         return supervisor.troubles(zone)
 
     composer = _composer(config, rungs=rungs, health=health, prices=prices, database=database, clock=clock, troubles=troubles)
     briefs = Delivery(database=database, composer=composer, config=config.briefs, clock=clock, owner=name_myself())
-    brief_commands = BriefCommands(database=database, composer=composer, delivery=briefs, find_end=moment_of_end, clock=clock)
+    brief_commands = BriefCommands(database=database, composer=composer, delivery=briefs, clock=clock)
     commands = Commands(
         database=database,
         reactive=reactive,
@@ -224,12 +247,12 @@ def build(
         pairing=pairing,
         journal=journal,
         clock=clock,
-        families=(ladder.table, brief_commands.table),
-        plain=(ladder.plain, brief_commands.plain),
+        families=[ladder.table, follow.table, manner_commands.table, brief_commands.table],
+        plain=[ladder.plain, manner_commands.plain, brief_commands.plain],
     )
     hub = Hub(
         database=database,
-        brain=brain_over(chain),
+        brain=brain_over(chain, toolbox),
         commands=commands,
         adapters=channels,
         feed=Feed(),
@@ -253,8 +276,9 @@ def build(
     supervisor = Supervisor(doors=doors, reception=front, database=database, clock=clock, registry=registry)
     drill = Drill(chain=chain, brain_over=brain_over, database=database, clock=clock)
     hub_token = secrets.token_urlsafe(32)
-    secure = config.web.public_url.startswith("https://")
-    auth = Auth(database=database, directory=directory, clock=clock, secure=secure, hub_token=hub_token)
+    auth = Auth(
+        database=database, directory=directory, clock=clock, secure=config.web.public_url.startswith("https://"), hub_token=hub_token
+    )
     readiness = _readiness(hub, chain, health)
     server = _server(
         config,
@@ -270,6 +294,13 @@ def build(
         front=front,
         supervisor=supervisor,
     )
+    rounds: tuple[Round, ...] = (
+        approvals,
+        briefs,
+        Lessons(database=database, autonomy=autonomy),
+        FollowUps(database=database, outreach=outreach, clock=clock),
+        Suggestions(database=database, clock=clock),
+    )
     return App(
         config=config,
         database=database,
@@ -279,14 +310,17 @@ def build(
         hub=hub,
         front=front,
         supervisor=supervisor,
-        timekeeper=Timekeeper(rounds=(approvals, Lessons(database=database, autonomy=autonomy), briefs), clock=clock),
+        timekeeper=Timekeeper(rounds=rounds, clock=clock),
         composer=composer,
         briefs=briefs,
+        manners=manners,
+        journal=journal,
+        mcp=mcp,
         doors=doors,
         pairing=pairing,
         auth=auth,
         server=server,
-        doctor=Doctor(config=config, database=database, rungs=rungs, prices=prices, environ=environ, clock=clock, doors=doors),
+        doctor=Doctor(config=config, database=database, rungs=rungs, prices=prices, environ=environ, clock=clock, doors=doors, mcp=mcp),
         drill=drill,
         gate=gate,
         hub_token=hub_token,
@@ -306,12 +340,6 @@ def make_doors(config: Config, *, database: Database, clock: Clock) -> list[Door
     if config.telegram.enabled:
         doors.append(TelegramAdapter(config=config.telegram, database=database, clock=clock, owner=owner, public_url=public_url))
     return doors
-
-
-def moment_of_end(text: str, *, now: datetime) -> datetime | None:
-    """When what holds "until Friday" ends, in UTC; None where the words name no end, or several."""
-    found = find_end(text, now=now)
-    return found.moment(now.tzinfo or UTC) if isinstance(found, When) else None
 
 
 def _prices(brain: BrainConfig) -> Prices:

@@ -36,7 +36,9 @@ model = typer.Typer(help="The embedded model, which needs no key and no account.
 token = typer.Typer(help="Bearer tokens for the HTTP API.", no_args_is_help=True, rich_markup_mode=None)
 person = typer.Typer(help="The people Robbie knows.", no_args_is_help=True, rich_markup_mode=None)
 pair = typer.Typer(help="Strangers who wrote to Robbie, and linked accounts.", no_args_is_help=True, rich_markup_mode=None)
-for group, command_name in ((db, "db"), (model, "model"), (token, "token"), (person, "person"), (pair, "pair"), (brief, "brief")):
+mood = typer.Typer(help="How Robbie is set: three sliders and a mood.", invoke_without_command=True, rich_markup_mode=None)
+groups = {"db": db, "model": model, "token": token, "person": person, "pair": pair, "mood": mood, "brief": brief}
+for command_name, group in groups.items():
     cli.add_typer(group, name=command_name)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
@@ -298,6 +300,47 @@ def pair_revoke(context: typer.Context, id: Id, as_json: Json = False) -> None:
 
     _wait(commands.pair_revoke(_app(context, tends=False), id))
     _say({"revoked": id} if as_json else "revoked")
+
+
+@mood.callback()
+def mood_any(context: typer.Context) -> None:
+    """How Robbie is set: three sliders from 1 to 10, and a mood."""
+    if context.invoked_subcommand is None:
+        mood_show(context)
+
+
+@mood.command("show")
+def mood_show(context: typer.Context, as_person: As = None, as_json: Json = False) -> None:
+    """How Robbie is set with a person, in each context, and what that means in figures."""
+    from bot import commands
+
+    text, told = _wait(commands.mood_show(_app(context, tends=False), as_person))
+    _say(told if as_json else commands.readable(text, colour=sys.stdout.isatty()))
+
+
+@mood.command("set")
+def mood_set(
+    context: typer.Context,
+    values: Annotated[list[str], typer.Argument(metavar="NAME=VALUE…", help="gandhi=3, cocktail=+1, mood=playful, or normal.")],
+    place: Annotated[str, typer.Option("--in", metavar="CONTEXT", help="private, channel, email, brief, mornings, …")] = "*",
+    until: Annotated[str, typer.Option(metavar="WHEN", help='Until when it holds, such as "6pm" or "Friday".')] = "",
+    as_person: As = None,
+    as_json: Json = False,
+) -> None:
+    """Set sliders or the mood; prints the same words before and after."""
+    from bot import commands
+
+    said = _wait(commands.mood_set(_app(context, tends=False), values, as_person, place=place, until=until))
+    _say({"said": said} if as_json else commands.readable(said, colour=sys.stdout.isatty()))
+
+
+@mood.command("undo")
+def mood_undo(context: typer.Context, as_person: As = None, as_json: Json = False) -> None:
+    """Take back the last thing that was done, as /undo does."""
+    from bot import commands
+
+    said = _wait(commands.mood_undo(_app(context, tends=False), as_person))
+    _say({"said": said} if as_json else said)
 
 
 _NO_MODEL = "none yet: `robbie model fetch`"

@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import date, timedelta
@@ -32,10 +32,14 @@ from bot.briefs.schedule import upcoming
 from bot.config import Config, DatabaseConfig
 from bot.domain.address import Person
 from bot.domain.brief import Slot
+from bot.domain.clock import new_id
+from bot.domain.errand import Errand
 from bot.domain.errors import NotAllowed, RobbieError
 from bot.domain.finding import Status
 from bot.hub.home import RunningHub, find_hub, locked, make_folder
+from bot.hub.manner_commands import changes_of, told
 from bot.logs import configure_log
+from bot.services.manners import find_mistake, read_end
 from storage.copying import copy_everything
 from storage.database import Database
 from storage.schema import SchemaStatus, revisions, schema_status, upgrade
@@ -284,6 +288,31 @@ async def brief_schedule(app: App, first: date | None, days: int) -> list[dict[s
         {"person": name, "slot": due.slot, "local": due.local.isoformat(), "utc": due.at.isoformat()}
         for name, due in sorted(coming, key=lambda each: (each[1].at, each[0]))
     ]
+
+
+async def mood_show(app: App, as_person: str | None) -> tuple[str, dict[str, Any]]:
+    """How Robbie is set with a person: as they read it, and as a script does."""
+    async with _opened(app, as_person) as (_, person):
+        standings = await app.manners.look(person)
+    return told(standings, person), {"person": person.name, "contexts": {each.context: asdict(each) for each in standings}}
+
+
+async def mood_set(app: App, values: Sequence[str], as_person: str | None, *, place: str, until: str) -> str:
+    """Change sliders and the mood; what there is to say about it. Raises RobbieError where that cannot be."""
+    changes = changes_of(values)
+    async with _opened(app, as_person) as (_, person):
+        now = app.clock.now()
+        end = read_end(f"until {until}", timezone=person.timezone, now=now) if until else None
+        if isinstance(end, str) or (mistake := find_mistake(person, changes, place, is_past=end is not None and end <= now)):
+            raise RobbieError(end if isinstance(end, str) else mistake)
+        errand = Errand(person=person, key=f"manners/{new_id()}", why="the command robbie mood")
+        return (await app.manners.set(errand, changes, context=place, expires_at=end, source="cli")).text
+
+
+async def mood_undo(app: App, as_person: str | None) -> str:
+    """Take the last thing back."""
+    async with _opened(app, as_person) as (_, person):
+        return await app.journal.undo(person)
 
 
 @asynccontextmanager

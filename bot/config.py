@@ -13,7 +13,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
@@ -162,7 +162,8 @@ class PriceConfig(Section):
 class LevelConfig(Section):
     """[[brain.levels]]: one model of the chain. `context` and `max_output_tokens` are in tokens.
 
-    `usd_per_million` is for a model whose price no list knows, such as one of your own behind `base_url`.
+    `usd_per_million` is for a model whose price no list knows, such as one of your own behind `base_url`. `tools`: how it is told of them;
+    by default natively, and the embedded model not at all.
     """
 
     name: Name
@@ -174,6 +175,7 @@ class LevelConfig(Section):
     nodes: tuple[str, ...] = ()
     max_output_tokens: Count = 1024
     usd_per_million: PriceConfig | None = None
+    tools: Literal["native", "text", "none"] | None = None
 
 
 class BrainConfig(Section):
@@ -197,6 +199,31 @@ class MeshConfig(Section):
     """[mesh]: the machines that models run on."""
 
     nodes: tuple[NodeConfig, ...] = ()
+
+
+class McpConfig(Section):
+    """[[tools.mcp]]: a server of tools, by the command that runs it or by its url. Of its tools only those in `allow` are ever used.
+
+    Those in `safe` only look: they are run without asking anybody. `env` is all that its process is given beside PATH and its like;
+    `everyone` offers its tools to the household too, and where others read along.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,19}$", examples=["weather"])]
+    command: str = ""
+    args: tuple[str, ...] = ()
+    env: dict[str, Secret] = {}
+    url: HttpUrlOrEmpty = ""
+    token: Secret = None
+    allow: tuple[str, ...] = ()
+    safe: tuple[str, ...] = ()
+    everyone: bool = False
+    seconds: Annotated[float, Field(gt=0, le=10)] = 10.0
+
+
+class ToolsConfig(Section):
+    """[tools]: what the models can use beside Robbie's own."""
+
+    mcp: tuple[McpConfig, ...] = ()
 
 
 class BriefsConfig(Section):
@@ -231,6 +258,7 @@ class Config(Section):
     mesh: MeshConfig = MeshConfig()
     briefs: BriefsConfig = BriefsConfig()
     autonomy: AutonomyConfig = AutonomyConfig()
+    tools: ToolsConfig = ToolsConfig()
 
     def household(self) -> tuple[PersonConfig, ...]:
         """Everyone who needs no pairing, the owner first (named in [[people]] or not), each with a timezone."""
@@ -299,7 +327,8 @@ def _saved_secrets(folder: Path, tree: Table) -> dict[str, str]:
 
 def _contradictions(config: Config) -> Iterator[tuple[tuple[str | int, ...], Refused]]:
     """What no single value shows to be wrong: the key to correct, and why."""
-    for path, entries in ((("brain", "levels"), config.brain.levels), (("mesh", "nodes"), config.mesh.nodes), (("people",), config.people)):
+    named = (("brain", "levels"), config.brain.levels), (("mesh", "nodes"), config.mesh.nodes), (("people",), config.people)
+    for path, entries in (*named, (("tools", "mcp"), config.tools.mcp)):
         names = [entry.name for entry in entries]
         for index, name in enumerate(names):
             if name in names[:index]:
@@ -311,6 +340,7 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str | int, ...], Ref
         if not owners and person.name == config.robbie.owner:
             yield ("people", index, "role"), Refused("robbie.owner names this person as the owner", 'write role = "owner"')
     yield from _closed_doors(config)
+    yield from _useless_tools(config)
 
 
 def _closed_doors(config: Config) -> Iterator[tuple[tuple[str | int, ...], Refused]]:
@@ -339,6 +369,18 @@ def _closed_doors(config: Config) -> Iterator[tuple[tuple[str | int, ...], Refus
                 yield (channel, key), Refused(f"{channel} is enabled, and this is empty or missing", repair)
     if telegram.enabled and telegram.mode == "webhook" and not config.web.public_url.startswith("https://"):
         yield ("web", "public_url"), Refused("Telegram sends webhooks to an https address only", 'write public_url = "https://…"')
+
+
+def _useless_tools(config: Config) -> Iterator[tuple[tuple[str | int, ...], Refused]]:
+    """What is said of tools and cannot be."""
+    for index, level in enumerate(config.brain.levels):
+        if level.provider == "local" and level.tools == "native":
+            yield ("brain", "levels", index, "tools"), Refused("the embedded model has no tools of its own", 'write tools = "text"')
+    for index, server in enumerate(config.tools.mcp):
+        if bool(server.command) == bool(server.url):
+            yield ("tools", "mcp", index, "command"), Refused("a server has a command or a url", "write one of the two")
+        if unknown := [name for name in server.safe if name not in server.allow]:
+            yield ("tools", "mcp", index, "safe"), Refused(f'"{unknown[0]}" is not in allow', "add it there, or remove it here")
 
 
 def _first_of(tree: Table, error: ValidationError) -> ConfigError:

@@ -12,7 +12,7 @@ from uuid import UUID
 from bot.domain.address import Person, SessionType
 from bot.domain.clock import Clock, new_id
 from bot.domain.errors import ProviderUnavailable
-from bot.domain.thought import Delta, Finish, Line, Prompt, Question, Role, Usage
+from bot.domain.thought import Delta, Finish, Line, Prompt, Question, Role, ToolCall, Usage
 from tests.clock import FakeClock
 
 __all__ = [
@@ -56,7 +56,7 @@ class _Silence:
 
 CUT = _Cut()
 SILENCE = _Silence()
-Step = str | Pause | Stubborn | Finish | BaseException | _Cut | _Silence
+Step = str | Pause | Stubborn | ToolCall | Finish | BaseException | _Cut | _Silence
 
 
 class FakeProvider:
@@ -83,7 +83,7 @@ class FakeProvider:
         """What every call from now on comes to."""
         self._scripts = deque([script])
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish]:
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | ToolCall | Finish]:
         """Follow the script."""
         self.asked.append(prompt)
         script = self._scripts.popleft() if len(self._scripts) > 1 else self._scripts[0]
@@ -92,6 +92,8 @@ class FakeProvider:
                 match step:
                     case str():
                         yield Delta(text=step)
+                    case ToolCall():
+                        yield step
                     case Finish():
                         yield step
                         return

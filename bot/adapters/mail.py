@@ -46,6 +46,7 @@ _COMMAND = re.compile(r"/[a-z]", re.IGNORECASE)
 _PARAGRAPH_END = re.compile(r"\n\s*\n")
 _LETTER = re.compile(r"/(?:edit|approve)\s+\w+(?:[ \t]+|[ \t]*\n)[ \t]*\S", re.IGNORECASE)
 """A command with words for somebody, who may be written to in more than one paragraph."""
+_GONE = re.compile(r"5\.\d{1,3}\.\d{1,3}")
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _NOT_IN_NAMES = re.compile('[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069<>:"|?*`]+')
 
@@ -77,7 +78,7 @@ class MailReader:
         account, name = sender_of(headers.get("from", []))
         results = headers.get("authentication-results", [])
         is_verified = is_vouched_for(results, authserv_id=self.authserv_id, domain=account.rpartition("@")[2])
-        thread = _thread(tops, mail) | {"from": account, "name": name}
+        thread = _thread(tops, mail) | {"from": account, "name": name} | lost_by(message)
         text, quoted = self.quoting.part(words_of(message))
         text = text or thread["subject"]  # some say all of it there
         is_command = is_verified and _COMMAND.match(text) is not None
@@ -132,6 +133,22 @@ def _thread(tops: dict[str, str], mail: Mail) -> dict[str, str]:
         "references": " ".join(references[:1] + references[1:][-MOST_REFERENCES:]),
         "date": mail.at.isoformat(),
     }
+
+
+def lost_by(message: Message) -> dict[str, str]:
+    """Of a report that a mail cannot be delivered, now or ever (RFC 3464): that mail's id, `lost`, and the `status`, as 5.1.1."""
+    parts: object = message.get_payload()
+    if message.get_content_type() != "multipart/report" or not isinstance(parts, list):
+        return {}
+    told: dict[str, str] = {}
+    for part in parts[:MOST_FILES]:  # what is told of the delivery, and the mail itself, or its headers alone
+        inner: object = part.get_payload() if isinstance(part, Message) else ""
+        kind = part.get_content_type() if isinstance(part, Message) else ""
+        blocks = [message_from_bytes(content_of(part))] if kind == "text/rfc822-headers" else inner if isinstance(inner, list) else []
+        for block in blocks[:MOST_FILES] if kind.startswith(("message/", "text/rfc822-headers")) else []:
+            told = {name: values[0].strip() for name, values in headers_of(block).items()} | told
+    gone, ids = _GONE.match(told.get("status", "")), MESSAGE_ID.findall(told.get("message-id", ""))
+    return {"lost": ids[0], "status": gone[0]} if gone and ids and told.get("action", "").lower() == "failed" else {}
 
 
 def _attachments(message: Message, mail: Mail) -> tuple[Attachment, ...]:

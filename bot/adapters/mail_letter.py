@@ -14,10 +14,12 @@ from textwrap import shorten
 from bot.adapters.mail import ADDRESS, LONGEST_SUBJECT, MESSAGE_ID
 from bot.adapters.markup import to_html, to_plain
 from bot.domain.errors import DeliveryRejected
-from bot.domain.message import Attachment, Outgoing
+from bot.domain.message import Attachment, Outgoing, OutgoingKind
 
 LONGEST_TITLE = 50
 """Characters of a message that become the subject of a mail which answers none."""
+UNSUBSCRIBE = "unsubscribe"
+HOW_TO_STOP = "\n\nIf you would rather not hear from me, answer with the one word “stop”, and I will not write again."
 
 _ANSWERS = re.compile(r"^(?:(?:re|aw|antw|sv|vs)(?:\[\d+\])?\s*:\s*)+", re.IGNORECASE)
 _NOT_IN_HEADERS = re.compile("[\x00-\x20\x7f-\x9f\ud800-\udfff]+")
@@ -57,14 +59,18 @@ def write(outgoing: Outgoing, *, address: str, at: datetime, files: Sequence[tup
     plain, page = _bodies(outgoing)
     letter["From"] = address
     letter["To"] = reader_of(outgoing)
-    answer = f"Re: {_ANSWERS.sub('', _one_line(thread.get('subject', '')), count=1)}"
+    subject = _ANSWERS.sub("", _one_line(thread.get("subject", "")), count=1)
+    is_outreach = outgoing.kind is OutgoingKind.OUTREACH
+    answer = subject if is_outreach and not answered else f"Re: {subject}"
     letter["Subject"] = answer if thread else _title(outgoing.text, plain)
     letter["Date"] = format_datetime(at)
     letter["Message-ID"] = message_id_of(outgoing, address)
     if answered:
         letter["In-Reply-To"] = answered
         letter["References"] = references
-    letter["Auto-Submitted"] = "auto-replied" if thread else "auto-generated"
+    letter["Auto-Submitted"] = "auto-replied" if thread and not is_outreach else "auto-generated"
+    if is_outreach:
+        letter["List-Unsubscribe"] = f"<mailto:{address}?subject={UNSUBSCRIBE}>"
     letter["X-Auto-Response-Suppress"] = "All"
     letter["X-Robbie"] = "1"
     letter.set_content(plain)
@@ -79,12 +85,13 @@ def _ancestors(outgoing: Outgoing) -> tuple[str, str]:
     """The id of the mail that is answered, and those of all before it with it; "" where the conversation knows of none."""
     known = MESSAGE_ID.findall(f"{outgoing.thread.get('references', '')} {outgoing.thread.get('message_id', '')}")
     known = known or MESSAGE_ID.findall(outgoing.address.conversation)
+    known = [each for each in known if not each.startswith(f"<{outgoing.id}@")]  # the first of a thread is named like it
     return known[-1] if known else "", " ".join(dict.fromkeys(known))
 
 
 def _bodies(outgoing: Outgoing) -> tuple[str, str]:
     """Plain text and HTML, each with the mail that is answered below it."""
-    said = outgoing.text + _choices(outgoing)
+    said = outgoing.text + _choices(outgoing) + HOW_TO_STOP * (outgoing.kind is OutgoingKind.OUTREACH)
     plain, page = to_plain(said), to_html(said)
     thread = outgoing.thread
     if quoted := thread.get("text", ""):

@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo
 
 from bot.brain.chain import FallbackChain, explain
 from bot.brain.context import ContextBuilder, spoken_date
-from bot.brain.providers.offline import OfflineRung
+from bot.brain.providers.offline import Makeshift, OfflineRung
 from bot.brain.reactive import Reactive, one_line
 from bot.brain.router import classify
+from bot.brain.tools import Kit, Toolbox, Watch, answer_with
 from bot.domain.errors import AllLevelsFailed, BudgetExhausted, ContextTooLong, RequestRejected
 from bot.domain.message import Button, OutgoingKind
 from bot.domain.ports import Listener
@@ -22,12 +23,13 @@ LATE_PATIENCE = 4
 
 
 REFUSED = "This is one that I cannot answer as it stands: it was turned down wherever I asked. In other, or fewer, words I may be able to."
+ACTED = "My models fell silent before I could answer. This is what came of it so far:\n\n{done}\n\nAsk me again about the rest."
 CUT_MARK = " …"
 """Ends an answer that its level's `max_output_tokens` ended, so that nobody takes it for whole."""
 
 
 class Brain:
-    """Tier 1 first; else one prompt, down the chain; else the honest last rung."""
+    """Tier 1 first; else one prompt, down the chain, with tools where there are any; else the honest last rung."""
 
     def __init__(
         self,
@@ -36,12 +38,14 @@ class Brain:
         context: ContextBuilder,
         chain: FallbackChain,
         offline: OfflineRung,
+        toolbox: Toolbox | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reactive = reactive
         self._context = context
         self._chain = chain
         self._offline = offline
+        self._toolbox = toolbox
         self._monotonic = monotonic
 
     async def answer(self, question: Question, listener: Listener | None = None) -> Turn:
@@ -55,24 +59,31 @@ class Brain:
     async def _think(self, question: Question, listener: Listener | None) -> Turn:
         prompt = await self._context.build(question)
         task_type = classify(prompt)
-        watch = _Watch(listener)
+        kit = await self._toolbox.open(question) if self._toolbox else Kit(question=question)
+        watch = Watch(listener)
         seconds = self._chain.turn_seconds * (LATE_PATIENCE if question.is_late else 1)
         try:
-            completion = await self._chain.complete(prompt, listener=watch if listener else None, event_id=question.id, seconds=seconds)
+            completion = await answer_with(
+                kit, prompt, chain=self._chain, watch=watch if listener else None, question=question, seconds=seconds
+            )
         except AllLevelsFailed as failure:
-            return await self._make_do(question, failure, task_type, watch)
-        return _turn_of(completion, question, task_type)
+            return await self._make_do(question, failure, task_type, watch, kit.deeds)
+        return replace(_turn_of(completion, question, task_type), personality=prompt.personality)
 
-    async def _make_do(self, question: Question, failure: AllLevelsFailed, task_type: TaskType, watch: _Watch) -> Turn:
-        """The last rung; what a broken stream showed is replaced by it."""
+    async def _make_do(self, question: Question, failure: AllLevelsFailed, task_type: TaskType, watch: Watch, deeds: Sequence[str]) -> Turn:
+        """The last rung; what a broken stream showed is replaced by it. What was acted upon already is told, and not tried once more."""
         attempts = tuple(attempt for attempt in failure.attempts if isinstance(attempt, Attempt))
-        if _is_refused(attempts):
+        if _is_refused(attempts) and not deeds:
             text = f"{recalled(question)} {REFUSED}" if question.is_late else REFUSED
             await watch.correct(text)
             turn = reactive_turn(text, why=explain(attempts), kind=OutgoingKind.NOTICE)
             return replace(turn, attempts=attempts, cost_usd=_cost(attempts))
         is_spent = any(attempt.error == BudgetExhausted.__name__ for attempt in attempts)
-        makeshift = await self._offline.answer(question, is_spent=is_spent)
+        if deeds:
+            text = ACTED.format(done="\n".join(f"- {deed}" for deed in deeds))
+            makeshift = Makeshift(text=f"{recalled(question)} {text}" if question.is_late else text, why="its tools had acted by then")
+        else:
+            makeshift = await self._offline.answer(question, is_spent=is_spent)
         await watch.correct(makeshift.text)
         return Turn(
             text=makeshift.text,
@@ -86,32 +97,9 @@ class Brain:
             latency_ms=0.0,
             cost_usd=_cost(attempts),
             attempts=attempts,
-            queued=True,
+            queued=not deeds,
             over_budget=is_spent,
         )
-
-
-class _Watch:
-    """Passes a growing answer on, and knows whether anything was shown."""
-
-    def __init__(self, listener: Listener | None) -> None:
-        self._listener = listener
-        self._shown = False
-
-    async def token(self, text: str) -> None:
-        self._shown = True
-        if self._listener is not None:
-            await self._listener.token(text)
-
-    async def replace(self, text: str) -> None:
-        self._shown = True
-        if self._listener is not None:
-            await self._listener.replace(text)
-
-    async def correct(self, text: str) -> None:
-        """Void what was shown, if anything was."""
-        if self._shown and self._listener is not None:
-            await self._listener.replace(text)
 
 
 def reactive_turn(text: str, *, why: str, kind: OutgoingKind = OutgoingKind.ANSWER, buttons: tuple[Button, ...] = ()) -> Turn:

@@ -14,6 +14,9 @@ from bot.domain.errors import BudgetExhausted
 from bot.domain.thought import Attempt, AttemptOutcome, Prompt, Usage
 from storage.database import Database, UnitOfWork
 
+TOOL_BYTES = 2_000
+"""What a vendor, or the text protocol, adds to a prompt with tools."""
+
 
 class Pricing(Protocol):
     """What a call costs."""
@@ -53,6 +56,8 @@ class Budget:
     def most_usd(self, level: str, provider: str, model: str, prompt: Prompt) -> float:
         """The most that asking this prompt can cost: byte-level tokenizers never make more tokens than there are bytes."""
         bytes_in = len(prompt.system.encode(errors="replace")) + sum(len(line.text.encode(errors="replace")) + 8 for line in prompt.lines)
+        bytes_in += sum(len(tool.text.encode(errors="replace")) for tool in prompt.tools) + (TOOL_BYTES if prompt.tools else 0)
+        bytes_in += sum(len((call.name + call.arguments).encode(errors="replace")) + 40 for line in prompt.lines for call in line.calls)
         return self.cost_usd(level, provider, model, Usage(input_tokens=bytes_in, output_tokens=prompt.max_output_tokens))
 
     async def reserve(self, *, level: str, provider: str, model: str, prompt: Prompt, event_id: UUID | None) -> UUID | None:

@@ -12,15 +12,16 @@ from uuid import UUID
 import structlog
 
 from bot.brain.health import Permit
+from bot.brain.tool_text import ToolTalk
 from bot.domain.errors import ContextTooLong, ProviderError, ProviderUnavailable, RequestRejected, StreamBroken
 from bot.domain.ports import Provider
-from bot.domain.thought import Attempt, AttemptOutcome, Delta, Finish, Prompt, Usage, estimate_tokens
+from bot.domain.thought import Attempt, AttemptOutcome, Delta, Finish, Prompt, ToolCall, Usage, estimate_tokens
 
 log = structlog.get_logger(__name__)
 
-Piece = Delta | Finish | ProviderError
+Piece = Delta | ToolCall | Finish | ProviderError
 
-_WHOLE = ("stop", "end_turn", "stop_sequence", "eos", "eos_token", "stop_token", "complete", "completed")
+_WHOLE = ("stop", "end_turn", "stop_sequence", "eos", "eos_token", "stop_token", "complete", "completed", "tool_calls", "tool_use")
 """What vendors call the end of an answer that is whole; they have as many words for one that failed in the middle."""
 _REFUSALS = ("content_filter", "refusal")
 _WINDOW_FULL = "model_context_window_exceeded"
@@ -41,7 +42,10 @@ class OneAtATime(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rung:
-    """One place to ask: a level of the config, on one of its nodes where it has several; `account` is a fingerprint of key and address."""
+    """One place to ask: a level of the config, on one of its nodes where it has several; `account` is a fingerprint of key and address.
+
+    `tools`: whether it is told of them natively, in text, or not at all ("none").
+    """
 
     level: str
     provider: Provider
@@ -50,6 +54,7 @@ class Rung:
     is_brief: bool = False
     node: str = ""
     account: str = ""
+    tools: str = "native"
 
     @property
     def id(self) -> str:
@@ -59,7 +64,7 @@ class Rung:
 
 
 class Call:
-    """A question on its way to a rung. `first` is the first thing that came back: a word or an error, an end without a word among them.
+    """A question on its way to a rung. `first` is the first thing that came back: a word, a call of a tool, or an error.
 
     `permit` is the leave to ask, `reservation` the allowance that was set aside; `news` is set whenever something came.
     """
@@ -73,12 +78,14 @@ class Call:
         reservation: UUID | None,
         news: asyncio.Event,
         monotonic: Callable[[], float],
+        talk: ToolTalk,
     ) -> None:
         self.rung = rung
         self.permit = permit
         self.reservation = reservation
-        self.first: Delta | ProviderError | None = None
+        self.first: Delta | ToolCall | ProviderError | None = None
         self.text = ""
+        self.calls: list[ToolCall] = []
         self.is_cut = False
         self._has_waited = isinstance(rung.provider, OneAtATime) and rung.provider.is_occupied
         self.prompt = prompt
@@ -86,6 +93,7 @@ class Call:
         self._has_ended = False
         self._news = news
         self._monotonic = monotonic
+        self._talk = talk
         self._began = monotonic()
         self._first_token_ms: float | None = None
         self._pieces: asyncio.Queue[Piece] = asyncio.Queue()
@@ -110,8 +118,8 @@ class Call:
         """How long its first word took; None before it, and where it had to wait its turn: that is no measure of its pace."""
         return None if self._has_waited else self._first_token_ms
 
-    async def next(self, stall_seconds: float) -> Delta | Finish:
-        """The next piece, already in `text` if it is one. Raises ProviderError: the stream's own, or StreamBroken where it stalls."""
+    async def next(self, stall_seconds: float) -> Delta | ToolCall | Finish:
+        """The next piece, already in `text` or `calls`. Raises ProviderError: the stream's own, or StreamBroken where it stalls."""
         try:
             async with asyncio.timeout(stall_seconds):
                 piece = await self._pieces.get()
@@ -121,6 +129,8 @@ class Call:
             raise piece
         if isinstance(piece, Delta):
             self.text += piece.text
+        elif isinstance(piece, ToolCall):
+            self.calls.append(piece)
         return piece
 
     def hang_up(self) -> None:
@@ -133,7 +143,7 @@ class Call:
 
         A model may have thought, and that is paid for, while nothing came: what was cut or hung up on is not known.
         """
-        return self._told is not None or self._is_refused or (self._has_ended and bool(self.text))
+        return self._told is not None or self._is_refused or (self._has_ended and bool(self.text or self.calls))
 
     @property
     def usage(self) -> Usage:
@@ -142,7 +152,8 @@ class Call:
             return self._told
         if self._is_refused:
             return Usage()
-        return Usage(input_tokens=self.prompt.tokens(), output_tokens=estimate_tokens(self.text) if self.text else 0)
+        said = self.text + "".join(call.name + call.arguments for call in self.calls)
+        return Usage(input_tokens=self.prompt.tokens(), output_tokens=estimate_tokens(said) if said else 0)
 
     def attempt(self, outcome: AttemptOutcome, *, cost_usd: float, error: str = "", detail: str = "") -> Attempt:
         """The record of this call, which ended now."""
@@ -167,7 +178,9 @@ class Call:
 
     async def _read(self) -> None:
         try:
-            async with aclosing(self.rung.provider.stream(self.prompt)) as stream:
+            rung = self.rung
+            talking = self._talk.stream(rung.provider, self.prompt, rung=rung.id, is_native=rung.tools == "native")
+            async with aclosing(talking) as stream:
                 async for piece in stream:
                     self._tell(piece)
                     if isinstance(piece, Finish):
@@ -189,6 +202,7 @@ class Call:
                 piece = Delta(text=piece.text.lstrip())
             if not piece.text:
                 return
+        if isinstance(piece, Delta | ToolCall):
             if self._first_token_ms is None:
                 self._first_token_ms = self.age_seconds * 1000
         elif isinstance(piece, Finish):

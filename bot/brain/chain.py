@@ -13,6 +13,7 @@ from bot.brain.budget import Budget
 from bot.brain.call import Call, Rung
 from bot.brain.health import HealthBoard, Permit
 from bot.brain.poison import PoisonRegister
+from bot.brain.tool_text import ToolTalk
 from bot.domain.errors import (
     AllLevelsFailed,
     BudgetExhausted,
@@ -21,7 +22,7 @@ from bot.domain.errors import (
     StorageError,
 )
 from bot.domain.ports import Listener
-from bot.domain.thought import Attempt, AttemptOutcome, Completion, Delta, Prompt
+from bot.domain.thought import Attempt, AttemptOutcome, Completion, Delta, Finish, Prompt, ToolCall
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +53,7 @@ class FallbackChain:
         self._hedge_seconds = hedge_seconds
         self._reluctant: set[asyncio.Task[None]] = set()
         self.poison = PoisonRegister(clock=health.clock)
+        self.talk = ToolTalk()
 
     async def complete(
         self, prompt: Prompt, *, listener: Listener | None = None, event_id: UUID | None = None, seconds: float | None = None
@@ -73,7 +75,7 @@ class FallbackChain:
                     return told
                 raise AllLevelsFailed(run.attempts) from None
             run.call_off()  # from outside, or by whoever listens: nobody else will hear what was spent
-            await self._settle(run.attempts, event_id)
+            await self.settle(run.attempts, event_id)
             raise
         finally:
             await self._see_off(run.tasks)
@@ -121,7 +123,8 @@ class FallbackChain:
         who = call.rung.level, call.rung.provider.provider, call.rung.provider.model
         return self._budget.cost_usd(*who, call.usage) if call.is_counted else self._budget.most_usd(*who, call.prompt)
 
-    async def _settle(self, attempts: Sequence[Attempt], event_id: UUID | None) -> None:
+    async def settle(self, attempts: Sequence[Attempt], event_id: UUID | None) -> None:
+        """Have what was spent written down, for a turn that was called off."""
         if self._budget is not None:
             try:
                 await self._budget.settle(attempts, event_id=event_id)
@@ -180,13 +183,14 @@ class _Run:
             why=explain(self.attempts),
             attempts=tuple(self.attempts),
             is_cut=is_cut,
+            calls=tuple(call.calls),
             over_budget=self._ruled_out and call.reservation is None,
         )
 
     def out_of_time(self) -> Completion | None:
         """The turn's bound struck. What a level has said by now is kept, cut; whoever is silent has failed, but for one hardly asked."""
         for call in tuple(self._active):
-            if len(call.text) >= WORTH_KEEPING:
+            if len(call.text) >= WORTH_KEEPING and not call.calls:
                 call.hang_up()
                 self._succeed(call, "cut at the turn's bound")
                 return self._completion(call, is_cut=True)
@@ -208,7 +212,7 @@ class _Run:
                 await self._hedge(newest)
             self._news.clear()
             for call in tuple(self._active):
-                if isinstance(call.first, Delta):
+                if isinstance(call.first, Delta | ToolCall):
                     self._win(call)
                     return call
                 if call.first is not None:
@@ -265,7 +269,8 @@ class _Run:
 
     async def _ask(self, rung: Rung, permit: Permit) -> bool:
         """Ask this rung, if the allowance covers it."""
-        prompt = self._prompt.fitted(context=rung.context, output=rung.max_output_tokens, brief=rung.is_brief)
+        has_tools = rung.tools != "none"
+        prompt = self._prompt.fitted(context=rung.context, output=rung.max_output_tokens, brief=rung.is_brief, tools=has_tools)
         try:
             reservation = await self._chain.reserve(rung, prompt, self._event_id)
         except BaseException as error:  # a probe that never took place must not keep the next one out
@@ -275,7 +280,8 @@ class _Run:
             self._ruled_out = True
             self._note_skipped(rung, detail=str(error), error=BudgetExhausted.__name__)
             return False
-        call = Call(rung, prompt, permit=permit, reservation=reservation, news=self._news, monotonic=self._health.monotonic)
+        health, talk = self._health, self._chain.talk
+        call = Call(rung, prompt, permit=permit, reservation=reservation, news=self._news, monotonic=health.monotonic, talk=talk)
         self._active.append(call)
         self.tasks.append(call.task)
         return True
@@ -301,8 +307,9 @@ class _Run:
     async def _follow(self, call: Call) -> bool:
         """Take the winner's text to its end; False if it broke off."""
         try:
-            while isinstance(piece := await call.next(self._chain.stall_seconds), Delta):
-                await self._show(call, piece.text)
+            while not isinstance(piece := await call.next(self._chain.stall_seconds), Finish):
+                if isinstance(piece, Delta):
+                    await self._show(call, piece.text)
         except ProviderError as error:
             self._fail(call, error)
             return False

@@ -52,9 +52,10 @@ def _rungs(level: LevelConfig, urls: Mapping[str, str], environ: Mapping[str, st
             provider=_provider(level, url, environ),
             context=level.context,
             max_output_tokens=level.max_output_tokens,
-            is_brief=level.provider == "local",
+            is_brief=level.provider == "local" and level.tools != "text",
             node=node,
             account=_account(level, url),
+            tools=level.tools or ("none" if level.provider == "local" else "native"),
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from bot.domain.address import Person
 from storage.database import UnitOfWork
@@ -17,6 +18,21 @@ MOODS = ("focused", "determined", "playful", "calm", "warm", "curious", "serious
 EVERYWHERE = "*"
 CONTEXTS = ("private", "channel", "email", "brief")
 """Where a setting may hold by itself: a private chat, one where others read along, mail, and briefs."""
+PARTS = ("mornings", "afternoons", "evenings")
+"""When a setting may hold by itself, wherever that is: before what is set for a place."""
+NORMAL = "normal"
+"""The value that takes a setting away: what is set for everywhere holds, or else what Robbie is by himself."""
+FIGURES = {
+    "gandhi": {"emails_per_day": "outreach mails a day", "follow_up_days": "days until a follow-up"},
+    "cocktail": {
+        "answer_words": "words in an answer",
+        "brief_items": "lines in a section of a brief",
+        "tasks_per_day": "tasks put in a day",
+        "snooze_minutes": "minutes between reminders",
+    },
+    "flirty": {},
+}
+"""The properties of a `Personality` that a slider moves, and what they count."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,14 +78,15 @@ class Personality:
         return f"{self.gandhi}/{self.cocktail}/{self.flirty} {self.mood}"
 
 
-def in_force(settings: Sequence[Any], *, context: str, is_intimate: bool) -> Personality:
-    """What *settings* (rows that hold, oldest first) come to in a context: its own before those for everywhere.
+def in_force(settings: Sequence[Any], *, context: str, is_intimate: bool, part: str = "") -> Personality:
+    """What *settings* (rows that hold, oldest first) come to: those of a part of the day before a context's before those for everywhere.
 
     Unless it `is_intimate` (a private chat with the owner), the tone is professional, whatever is set.
     """
     values: dict[str, str] = {}
-    for place in (EVERYWHERE, context):
-        values |= {row.name: row.value for row in settings if row.context == place}
+    for place in (EVERYWHERE, context, part):
+        last = {row.name: row.value for row in settings if row.context == place}
+        values |= {name: value for name, value in last.items() if value != NORMAL}
     numbers = {name: int(values[name]) for name in SLIDERS if name in values}
     made = replace(Personality(), **numbers, mood=values.get("mood", Personality().mood))
     return made if is_intimate else replace(made, flirty=LEFT)
@@ -78,7 +95,18 @@ def in_force(settings: Sequence[Any], *, context: str, is_intimate: bool) -> Per
 async def personality_of(work: UnitOfWork, person: Person, *, context: str, now: datetime, is_private_chat: bool = False) -> Personality:
     """How Robbie is set for this person in a context of `CONTEXTS`. A brief may be said in a private chat, or anywhere else."""
     settings = await work.settings.holding(person.id, now)
-    return in_force(settings, context=context, is_intimate=person.is_owner and is_private_chat and context in ("private", "brief"))
+    is_intimate = person.is_owner and is_private_chat and context in ("private", "brief")
+    return in_force(settings, context=context, is_intimate=is_intimate, part=part_of(now.astimezone(ZoneInfo(person.timezone))))
+
+
+def is_intimate_tone(told: str | None) -> bool:
+    """Whether the personality that was *told* (as `str` tells it) was anything but professional."""
+    return told is not None and told.split()[0].rpartition("/")[2] != str(LEFT)
+
+
+def part_of(local: datetime) -> str:
+    """The part of the day that a local time is in, of `PARTS`; nights belong to evenings."""
+    return PARTS[0] if 5 <= local.hour < 12 else PARTS[1] if 12 <= local.hour < 18 else PARTS[2]
 
 
 def _between(left: float, right: float, step: int) -> float:

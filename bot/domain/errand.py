@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Protocol
@@ -37,6 +38,15 @@ class Errand:
     source_id: UUID | None = None
     session_type: SessionType = SessionType.PRIVATE
     is_untrusted: bool = False
+
+
+OUTSIDE = "<outside>"
+_FRAME = re.compile(r"<(?=\s*/?\s*outside)", re.IGNORECASE)
+
+
+def from_outside(text: str) -> str:
+    """A tool's result, or a part of it, that somebody outside wrote: in a frame that it cannot end, by which it is known as material."""
+    return f"{OUTSIDE}\n{_FRAME.sub('‹', text)}\n</outside>"
 
 
 class Tool(Protocol):

@@ -15,6 +15,7 @@ RobbieError
 │   ├── StreamBroken            truncated, stalled, malformed or empty
 │   ├── ContextTooLong
 │   ├── RequestRejected         this request is refused; the level itself is well
+│   │   └── ToolsRefused        the model has no tools of its own
 │   └── AllLevelsFailed(attempts)
 ├── BudgetExhausted
 ├── NotAllowed
@@ -110,6 +111,10 @@ class ContextTooLong(ProviderError):
 
 class RequestRejected(ProviderError):
     """This one request is refused (400, a content filter); the level itself is well."""
+
+
+class ToolsRefused(RequestRejected):
+    """The model, or its server, takes no tools natively: they can be told to it in words."""
 
 
 class AllLevelsFailed(ProviderError):

@@ -33,6 +33,7 @@ class OutgoingKind(StrEnum):
     OFFLINE = "offline"
     LATE = "late"
     NOTICE = "notice"
+    OUTREACH = "outreach"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,7 +12,7 @@ from aiohttp import web
 from bot.domain.address import Sender
 from bot.domain.finding import Finding
 from bot.domain.message import Attachment, Button, Inbound, Outgoing, Sent
-from bot.domain.thought import Delta, Finish, Prompt, Question
+from bot.domain.thought import Delta, Finish, Prompt, Question, ToolCall
 
 
 class Provider(Protocol):
@@ -26,8 +26,8 @@ class Provider(Protocol):
     def model(self) -> str:
         """The vendor's id of the model that is asked."""
 
-    def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish]:
-        """Ask *prompt* (already fitted): deltas as they come, then exactly one `Finish`. Raises ProviderError.
+    def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | ToolCall | Finish]:
+        """Ask *prompt* (already fitted): deltas as they come, whole calls, then exactly one `Finish`. Raises ProviderError.
 
         It never retries: that is the chain's business. Closing the iterator hangs up.
         """

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 from zlib import crc32
 
@@ -20,8 +22,11 @@ BYTES_PER_TOKEN = 4 / 3
 LINE_TOKENS = 4
 """What frames a line of a conversation; FRAMING_TOKENS what frames the whole."""
 FRAMING_TOKENS = 16
+TOOLS_TOKENS = 180
+"""What frames the tools: a vendor's own words around them, or those of the text protocol."""
 LEAST_LINES_TOKENS = 24
 LEFT_OUT = "\n[… the middle is left out …]\n"
+TOLD = "\n\n[Your tools were used for this already, and brought:\n{results}]"
 BRIEF_LINES_TOKENS = 600
 """Conversation shown to a small model on a processor: at about 10 ms a token, what it reads is what the person waits for."""
 
@@ -49,6 +54,7 @@ class Role(StrEnum):
 
     USER = "user"
     ASSISTANT = "assistant"
+    TOOL = "tool"
 
 
 def estimate_tokens(text: str) -> int:
@@ -62,8 +68,8 @@ def estimate_tokens(text: str) -> int:
 class Question:
     """A stored message that wants an answer; `id` is the message's. `is_late` if the offline rung has answered it already.
 
-    `quoted` is what it was written below. `writer` is set where somebody wrote it for whom nobody vouches: then `person` is whom Robbie
-    reads it for, its words are material, and nothing private may be in the answer.
+    `quoted` is what it was written below, `channel` where. `writer` is set where somebody wrote it for whom nobody vouches: then `person`
+    is whom Robbie reads it for, its words are material, and nothing private may be in the answer.
     """
 
     id: UUID
@@ -76,58 +82,130 @@ class Question:
     quoted: str = ""
     attachments: tuple[Attachment, ...] = ()
     writer: str = ""
+    channel: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolSpec:
+    """A tool as a model is told of it; `parameters` is the JSON schema of an object."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+    @property
+    def text(self) -> str:
+        """All of it, in one line."""
+        return f"{self.name}: {self.description} {json.dumps(self.parameters, ensure_ascii=False)}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolCall:
+    """A model's wish that a tool be used, whole; `arguments` is what it wrote, which should be the text of a JSON object."""
+
+    name: str
+    arguments: str
+    id: str = ""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The arguments; none where they are no JSON object."""
+        try:
+            read = json.loads(self.arguments)
+        except (ValueError, RecursionError):
+            return {}
+        return read if isinstance(read, dict) else {}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """One line of the conversation as a model sees it."""
+    """One line of the conversation as a model sees it: its own may hold `calls`, of a tool's it tells the `result_of` which."""
 
     role: Role
     text: str
+    calls: tuple[ToolCall, ...] = ()
+    result_of: ToolCall | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
     """What a model is asked: standing words first and unchanging, so that a prefix cache holds; the question last.
 
-    `brief_system` says the same in fewer words, for a small model for which every token of prompt is a wait.
+    `brief_system` says the same in fewer words, for a small model for which every token of prompt is a wait; `tool_system` stands in for
+    `system` where `tools` may be used. Calls and their results come after the question that they are for. `personality` is how Robbie is
+    set in it.
     """
 
     system: str
     brief_system: str
     lines: tuple[Line, ...]
     max_output_tokens: int = 0
+    personality: str = ""
+    tool_system: str = ""
+    tools: tuple[ToolSpec, ...] = ()
 
     def tokens(self) -> int:
         """About how many input tokens this is, with what frames each line."""
-        return estimate_tokens(self.system) + sum(_cost(line) for line in self.lines)
+        return estimate_tokens(self.system) + self.tool_tokens() + sum(_cost(line) for line in self.lines)
 
-    def fitted(self, *, context: int, output: int, brief: bool = False) -> Prompt:
+    def tool_tokens(self) -> int:
+        """About how many of them tell of the tools."""
+        return sum(estimate_tokens(tool.text) for tool in self.tools) + TOOLS_TOKENS if self.tools else 0
+
+    def fitted(self, *, context: int, output: int, brief: bool = False, tools: bool = True) -> Prompt:
         """This prompt for a window of *context* tokens, of which *output* (at most half) are left to the answer.
 
-        Where the standing words would fill a third of the window, the brief ones stand in for them. The oldest lines go first; an
-        overlong question is cut in its middle.
+        Where the standing words would fill a third of the window, the brief ones stand in for them. Tools are offered where these do not,
+        and they leave as much room as they take; else what they brought so far is told. The oldest lines go first; an overlong question
+        or result is cut in its middle, and no call is parted from its result.
         """
-        system = self.brief_system if brief or estimate_tokens(self.system) > context // 3 else self.system
         output = min(output, context // 2)
-        room = max(context - output - estimate_tokens(system) - FRAMING_TOKENS, LEAST_LINES_TOKENS)
-        lines = _last_lines(self.lines, min(room, BRIEF_LINES_TOKENS) if brief else room)
-        return replace(self, system=system, lines=lines, max_output_tokens=output)
+        is_brief = brief or estimate_tokens(self.system) > context // 3
+        acting = self.tool_system or self.system
+        standing = estimate_tokens(acting) + self.tool_tokens()
+        if not (tools and self.tools) or is_brief or standing > (context - output) // 2:
+            system, prompt = self.brief_system if is_brief else self.system, replace(self, tools=(), lines=_told(self.lines))
+            standing = estimate_tokens(system)
+        else:
+            system, prompt = acting, self
+        room = max(context - output - standing - FRAMING_TOKENS, LEAST_LINES_TOKENS)
+        lines = _last_lines(prompt.lines, min(room, BRIEF_LINES_TOKENS) if brief else room)
+        return replace(prompt, system=system, lines=lines, max_output_tokens=output)
 
 
 def _last_lines(lines: Sequence[Line], room: int) -> tuple[Line, ...]:
-    """The last of *lines* that fit into *room* tokens, and the very last in any case, cut where it must be."""
-    kept: list[Line] = []
-    for line in reversed(lines):
-        cost = _cost(line)
-        if cost > room and kept:
+    """The last of *lines* that fit into *room* tokens, and in any case the question with what follows it, cut where that must be."""
+    asked = _asked(lines)
+    asking = _squeezed(lines[asked:], room)
+    room -= sum(_cost(line) for line in asking)
+    kept = [asking[0]]
+    for line in reversed(lines[:asked]):
+        if (cost := _cost(line)) > room:
             break
-        kept.append(line if cost <= room else replace(line, text=_cut_middle(line.text, room - LINE_TOKENS)))
+        kept.append(line)
         room -= cost
-    while len(kept) > 1 and kept[-1].role is Role.ASSISTANT:  # every vendor wants a conversation to begin with the person
+    while len(kept) > 1 and kept[-1].role is not Role.USER:  # every vendor wants a conversation to begin with the person
         kept.pop()
     kept.reverse()
-    return tuple(kept) if len(kept) == len(lines) else steady(kept)
+    return (*(kept if len(kept) == asked + 1 else steady(kept)), *asking[1:])
+
+
+def _asked(lines: Sequence[Line]) -> int:
+    """The place of the question: the last thing that the person said."""
+    return max((place for place, line in enumerate(lines) if line.role is Role.USER), default=len(lines) - 1)
+
+
+def _squeezed(lines: Sequence[Line], room: int) -> list[Line]:
+    """These lines in *room* tokens: where they are too long, each is cut that has more than its share."""
+    share = room if sum(_cost(line) for line in lines) <= room else max(room // len(lines), LEAST_LINES_TOKENS)
+    return [replace(line, text=_cut_middle(line.text, share - LINE_TOKENS)) if _cost(line) > share else line for line in lines]
+
+
+def _told(lines: Sequence[Line]) -> tuple[Line, ...]:
+    """The same for a model without tools: what they brought stands below the question."""
+    asked = _asked(lines)
+    results = "\n".join(f"- {line.result_of.name}: {line.text}" for line in lines[asked:] if line.result_of)
+    return (*lines[:asked], replace(lines[asked], text=lines[asked].text + TOLD.format(results=results))) if results else tuple(lines)
 
 
 def steady(lines: Sequence[Line]) -> tuple[Line, ...]:
@@ -142,7 +220,8 @@ def steady(lines: Sequence[Line]) -> tuple[Line, ...]:
 
 
 def _cost(line: Line) -> int:
-    return estimate_tokens(line.text) + LINE_TOKENS
+    calls = sum(estimate_tokens(call.name + call.arguments) + LINE_TOKENS for call in line.calls)
+    return estimate_tokens(line.text) + LINE_TOKENS + calls
 
 
 def _cut_middle(text: str, tokens: int) -> str:
@@ -215,7 +294,10 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Completion:
-    """A whole answer of one level, and what was tried on the way to it (`attempts`, in order); `is_cut` if it ran into its bound."""
+    """A whole answer of one level, and what was tried on the way to it (`attempts`, in order); `is_cut` if it ran into its bound.
+
+    One with `calls` is a wish to use tools first.
+    """
 
     text: str
     level: str
@@ -225,6 +307,7 @@ class Completion:
     attempts: tuple[Attempt, ...]
     over_budget: bool = False
     is_cut: bool = False
+    calls: tuple[ToolCall, ...] = ()
 
     @property
     def cost_usd(self) -> float:
@@ -236,7 +319,8 @@ class Completion:
 class Turn:
     """One answered message. `queued` asks the hub to answer again, for real, when a level is back.
 
-    `over_budget` says that the day's allowance ruled out a level which would have been asked; `buttons` stand under the text.
+    `over_budget` says that the day's allowance ruled out a level which would have been asked; `buttons` stand under the text;
+    `personality` is how Robbie was set where a model said it.
     """
 
     text: str
@@ -254,6 +338,7 @@ class Turn:
     queued: bool = False
     over_budget: bool = False
     buttons: tuple[Button, ...] = ()
+    personality: str = ""
 
     @property
     def offline(self) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from bot.brain.context import spoken_date
@@ -20,12 +21,10 @@ from bot.domain.clock import Clock
 from bot.domain.errand import Errand
 from bot.domain.ports import Card, Command
 from bot.domain.thought import Question
+from bot.services.dates import DAY_ENDS, Unclear, When, find_end
 from bot.services.journal import added, record
 from storage.database import Database, UnitOfWork
 from storage.models.people import User
-
-FindEnd = Callable[..., datetime | None]
-"""(text, *, now) -> when what holds "until Friday" or "for 2 days" ends, in UTC; None where the words name no end."""
 
 _POLITE = re.compile(r"\s*(?:(?:please|hey|hi|ok|robbie)[,:]?\s+)*(.*?)(?:,?\s+(?:please|robbie|now))*[\s.!?]*", re.I | re.DOTALL)
 _WORDS: Mapping[str, re.Pattern[str]] = {
@@ -45,11 +44,10 @@ _TIME = re.compile(r"(\d{1,2})(?:[:.h](\d\d)?)?\s*(am|pm)?", re.I)
 class BriefCommands:
     """The table of its commands, and the plain words that stand for them."""
 
-    def __init__(self, *, database: Database, composer: Composer, delivery: Delivery, find_end: FindEnd, clock: Clock) -> None:
+    def __init__(self, *, database: Database, composer: Composer, delivery: Delivery, clock: Clock) -> None:
         self._database = database
         self._composer = composer
         self._delivery = delivery
-        self._find_end = find_end
         self._clock = clock
         self.table: Mapping[str, Command] = {"brief": self._brief, "quiet": self._private(self._quiet), "zone": self._private(self._zone)}
 
@@ -115,9 +113,9 @@ class BriefCommands:
         """No briefs until a moment; a day without a time begins it, so that its own briefs come."""
         if words.casefold() in (OFF, "no", "end"):
             return await self._set(question, {QUIET: OFF}, "Your briefs come again", is_followed=True)
-        end = self._end_of(question, words) if words else None
-        if end is None:
-            return "Until when? `/quiet until Monday`, `/quiet for 3 days`, and `/quiet off` ends it."
+        end = self._end_of(words, question.person.timezone) if words else ""
+        if isinstance(end, str):
+            return end or "Until when? `/quiet until Monday`, `/quiet for 3 days`, and `/quiet off` ends it."
         more = ". Reminders come all the same; `/quiet off` ends it"
         return await self._set(question, {QUIET: "on"}, f"No briefs until {_spoken(end, question.person.timezone)}", more, expires_at=end)
 
@@ -134,9 +132,9 @@ class BriefCommands:
             near = nearest_place(place) if place else ""
             example = f"Did you mean `/zone {near}`?" if near else "Write `/zone Lisbon`, `/zone Europe/Lisbon` or `/zone home`."
             return (f"I do not know where “{place[:40]}” is. " if place else f"You are in {user.timezone}. ") + example
-        end = self._end_of(question, until, zone=zone, is_last_day=True) if until else None
-        if until and end is None:
-            return f"I understood {zone}, and not “{until[:60]}”. Say it as `/zone {place} until Friday`."
+        end = self._end_of(until, zone, is_last_day=True) if until else None
+        if isinstance(end, str):
+            return end or f"I understood {zone}, and not “{until[:60]}”. Say it as `/zone {place} until Friday`."
         line = f"You are in {zone}" + (f" until {_spoken(end, zone)}" if end else "")
         more = self._clock_in(zone) + ("" if end else ". Write `/zone home` when you are back")
         return await self._set(question, {ZONE: f"{zone} from {home}"}, line, more, expires_at=end, moved=user)
@@ -174,14 +172,15 @@ class BriefCommands:
         due = next_after(standing.habits, now) if standing else None
         return f": the next is the {due.slot} one, {_spoken(due.at, due.zone)}" if due else ". None is switched on"
 
-    def _end_of(self, question: Question, words: str, *, zone: str = "", is_last_day: bool = False) -> datetime | None:
-        """When something ends; a day that is named without a time is the last of it, or begins what comes after."""
-        now = self._clock.now().astimezone(ZoneInfo(zone or question.person.timezone))
-        end = self._find_end(words, now=now)
-        local = end.astimezone(now.tzinfo) if end else now
-        begun = local.replace(hour=0, minute=0, second=0, microsecond=0)
-        names_day = re.match(r"(?:until|till)\b", words, re.I) and (local.hour, local.minute) == (23, 59) and begun > now
-        return end if end is None or is_last_day or not names_day else begun
+    def _end_of(self, words: str, zone: str, *, is_last_day: bool = False) -> datetime | str:
+        """When something ends, or what there is to ask; a day without a time is the last of it, or begins what comes after."""
+        now = self._clock.now().astimezone(ZoneInfo(zone))
+        found = find_end(words, now=now)
+        if not isinstance(found, When) or found.rule:
+            return found.question if isinstance(found, Unclear) else ""
+        begun = replace(found, time=time()).moment(ZoneInfo(zone))
+        names_day = re.match(r"(?:until|till)\b", words, re.I) and found.time == DAY_ENDS and begun > now
+        return begun if names_day and not is_last_day else found.moment(ZoneInfo(zone))
 
     def _clock_in(self, zone: str) -> str:
         return f": it is {self._clock.now().astimezone(ZoneInfo(zone)):%H:%M} there"

@@ -16,6 +16,7 @@ from bot.brain.catalog import deprecation, known_models
 from bot.brain.gguf import KNOWN, SMOLLM2, cache_folder, is_present, resolve
 from bot.brain.health import BreakerState
 from bot.brain.levels import find_gaps
+from bot.brain.mcp_tools import McpTools
 from bot.brain.pricing import Prices
 from bot.config import Config
 from bot.domain.clock import Clock
@@ -51,6 +52,7 @@ class Doctor:
         environ: Mapping[str, str],
         clock: Clock,
         doors: Sequence[Door] = (),
+        mcp: McpTools | None = None,
     ) -> None:
         self._config = config
         self._database = database
@@ -59,6 +61,7 @@ class Doctor:
         self._environ = environ
         self._clock = clock
         self._doors = doors
+        self._mcp = mcp
 
     async def examine(self) -> AsyncIterator[Finding]:
         """One finding after another, each as soon as it is known."""
@@ -68,6 +71,8 @@ class Doctor:
         async for finding in self._levels():
             yield finding
         async for finding in self._channels():
+            yield finding
+        for finding in await self._mcp.examine() if self._mcp else ():
             yield finding
         yield self._disk()
         yield await self._time()

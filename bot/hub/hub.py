@@ -32,6 +32,7 @@ from bot.hub.owner import is_dead, name_myself
 from bot.hub.thinking import Thinkers
 from bot.hub.workers import ConversationPool
 from bot.services.approvals import Approvals
+from bot.services.correspondence import heard
 from storage.database import Database
 from storage.models.messaging import InboxEvent, InboxState, Message
 from storage.repositories.outbox import ToSend
@@ -123,6 +124,8 @@ class Hub:
         state = InboxState.RECEIVED if is_asked else InboxState.NOTED
         async with self._database.unit_of_work() as work:
             is_new = await keep(work, inbound, person.id, conversation_id, terms=terms, state=state, now=self._clock.now())
+            if is_new and is_message and terms.is_stranger:
+                await heard(work, inbound, person, can_meet=is_asked, now=self._clock.now())
             if is_new and not is_message:
                 is_asked = await changes.apply(work, inbound, clock=self._clock)
         if not is_new:

@@ -19,6 +19,7 @@ from bot.hub.identity import Directory
 from bot.hub.keeping import Terms
 from bot.hub.pairing import Pairing
 from bot.services.approvals import Approvals
+from bot.services.correspondence import wants_no_mail
 from storage.database import Database
 
 Replies = Literal["approve", "known", "all"]
@@ -111,7 +112,8 @@ class Front:
         if person is not None and person.is_owner:
             return Terms(is_noted=not inbound.wants_reply)
         is_held = self._replies == "approve" or (person is None and (self._replies == "known" or not inbound.is_verified))
-        is_noted = not inbound.wants_reply or await self._is_too_much(inbound.sender, is_stranger=person is None)
+        is_left = person is None and wants_no_mail(inbound)  # to confirm it would be one more mail
+        is_noted = not inbound.wants_reply or is_left or await self._is_too_much(inbound.sender, is_stranger=person is None)
         return Terms(is_noted=is_noted, is_held=is_held, is_stranger=person is None)
 
     async def _is_too_much(self, sender: Sender, *, is_stranger: bool) -> bool:

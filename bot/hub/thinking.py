@@ -196,6 +196,8 @@ class Thinkers:
                 now=now,
             )
             await work.messages.add(reply)
+            if asked.is_by_stranger:
+                await work.contacts.wrote_to(asked.user.id, asked.event.account, now)
             return reply, await work.inbox.has_more(event.conversation_id)
 
     async def _is_told(self, work: UnitOfWork, asked: Asked, turn: Turn) -> bool:
@@ -375,6 +377,7 @@ def _question(asked: Asked) -> Question:
         is_late=_is_late(asked.event),
         quoted=asked.details.get("quoted", ""),
         writer=_writer(asked) if asked.is_by_stranger else "",
+        channel=asked.event.channel,
     )
 
 
@@ -398,6 +401,7 @@ def _reply(asked: Asked, turn: Turn, *, id: UUID, at: datetime) -> Message:
         at=at,
         session_type=question.session_type,
         reply_to=question.id,
+        personality=turn.personality or None,
         details={
             "tier": turn.tier,
             "level": turn.level,

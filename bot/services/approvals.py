@@ -300,6 +300,7 @@ async def _send(work: UnitOfWork, proposal: Proposal, now: datetime) -> str:
     assert asked is not None
     writer = _writer(proposal.details)
     await record(work, await errand_of(work, proposal), "mail.reply", f"answered {writer}", now=now)
+    await work.contacts.wrote_to(proposal.user_id, proposal.details.get("account", ""), now)
     await say(work, conversation, asked.user_id, proposal.text, now=now, kind=OutgoingKind.ANSWER, reply_to=asked.id)
     return f"On its way to {writer}."
 

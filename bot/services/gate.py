@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -28,7 +28,7 @@ NOBODY_KNOWS = "That was begun before, and I cannot tell whether it happened. Pl
 class LadderGate:
     """Decides by the ladder; `find_tool` gives the tool of a name, for what was approved."""
 
-    def __init__(self, *, database: Database, clock: Clock, autonomy: Autonomy, find_tool: Callable[[str], Tool | None]) -> None:
+    def __init__(self, *, database: Database, clock: Clock, autonomy: Autonomy, find_tool: Callable[[str], Awaitable[Tool | None]]) -> None:
         self._database = database
         self._clock = clock
         self._autonomy = autonomy
@@ -48,7 +48,7 @@ class LadderGate:
         """The doer of approved tools. Raises ToolFailed, NotAllowed, StorageUnavailable, and whatever a tool may."""
         async with self._database.reading() as work:
             errand = await errand_of(work, proposal)
-        if (tool := self._find_tool(proposal.details["tool"])) is None:
+        if (tool := await self._find_tool(proposal.details["tool"])) is None:
             raise ToolFailed("The tool for that is gone, so it was not done.")
         try:
             arguments = tool.arguments.model_validate(proposal.details["arguments"])

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from sqlalchemy import and_, delete, func, select, update
 from sqlalchemy import bindparam as given
-from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.functions import count
 
@@ -69,12 +69,23 @@ _OPEN_TASKS = (
 _DUE = select(Task).where(ours(Task), Task.remind_at <= given("now"), Task.state == TaskState.OPEN).order_by(Task.remind_at, Task.id)
 _NEXT_REMINDER = select(Task.remind_at).where(ours(Task), Task.remind_at.is_not(None), Task.state == TaskState.OPEN)
 _MOVE_REMINDER = update(Task).where(ours(Task), Task.id == given("which"), Task.remind_at == given("was"), Task.state == TaskState.OPEN)
+_IS_AT = and_(ours(Contact), Contact.user_id == given("user"), func.lower(Contact.email) == given("address"))
+_BY_EMAIL = select(Contact).where(_IS_AT).order_by(Contact.id)
+_WROTE_TO = update(Contact).where(_IS_AT)
 
 
 class Contacts(Affairs[Contact]):
     """People somebody has to do with."""
 
     table = Contact
+
+    async def by_email(self, user_id: UUID, email: str) -> list[Contact]:
+        """A person's contacts of this address (in small letters), oldest first."""
+        return await self._all(Contact, _BY_EMAIL, user=user_id, address=email)
+
+    async def wrote_to(self, user_id: UUID, email: str, now: datetime) -> None:
+        """A mail goes out to this address: whoever of a person's contacts it is, was written to."""
+        await self._changes(_WROTE_TO, user=user_id, address=email, last_written_at=now)
 
 
 class Deals(Affairs[Deal]):

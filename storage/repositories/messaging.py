@@ -127,7 +127,7 @@ _EARLIER_ANSWER = (
     .limit(1)
 )
 _ANSWERED = (
-    select(_question.id, _question.text, Message.text)
+    select(_question.id, _question.text, Message.text, Message.personality)
     .join(_question, and_(_question.organization_id == Message.organization_id, _question.id == Message.reply_to))
     .where(ours(Message), Message.kind.in_(("answer", "late")), _IS_EARLIER, _question.session_type == given("session"))
     .where(_question.kind != DELETED, ~_question.text.startswith("/"))
@@ -147,11 +147,12 @@ _LATEST_AT = select(Message.at).where(ours(Message)).order_by(Message.id.desc())
 
 
 class Exchange(NamedTuple):
-    """A question and an answer that a model gave to it."""
+    """A question and an answer that a model gave to it, being set so."""
 
     question_id: UUID
     question: str
     answer: str
+    personality: str | None
 
 
 class Messages(Repository):

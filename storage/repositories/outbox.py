@@ -15,8 +15,9 @@ from sqlalchemy.orm import aliased
 
 from bot.domain.clock import new_id
 from bot.domain.errors import Conflict
+from storage.dialects import lock_until_commit
 from storage.models.messaging import Conversation, Message, OutboxItem, OutboxState
-from storage.repositories.base import Claim, Repository, due, ours, split, values_of
+from storage.repositories.base import Claim, Repository, due, first_id_at, ours, split, values_of
 
 UNSENT = (OutboxState.STREAMING, OutboxState.READY, OutboxState.SENDING, OutboxState.UNKNOWN)
 
@@ -106,6 +107,18 @@ _UNTAKEN = (
     .where(OutboxItem.state.in_((OutboxState.READY, OutboxState.UNKNOWN)))
     .limit(1)
 )
+_READER = (
+    select(Conversation.key)
+    .join(OutboxItem, and_(OutboxItem.organization_id == Conversation.organization_id, OutboxItem.conversation_id == Conversation.id))
+    .where(ours(OutboxItem), OutboxItem.id == given("item"))
+)
+_SAID_BETWEEN = (
+    select(func.count())
+    .select_from(Message)
+    .join(OutboxItem, and_(OutboxItem.organization_id == Message.organization_id, OutboxItem.message_id == Message.id))
+    .where(ours(Message), Message.user_id == given("user"), Message.id >= given("first"), Message.kind == given("of_kind"))
+    .where(Message.at >= given("since"), Message.at < given("until"), OutboxItem.state != OutboxState.DEAD)
+)
 _ITEM_COUNTS = select(OutboxItem.state, func.count()).where(ours(OutboxItem)).group_by(OutboxItem.state)
 
 
@@ -154,12 +167,13 @@ class Outbox(Repository):
             seen = {"recovered": True} if retried else {}
             if (recovered := await self._value(_FINISH_STREAM, event=reply.reply_to, **values, **seen)) is not None:
                 return recovered
-        row = {"id": new_id(), "conversation_id": reply.conversation_id, "event_id": reply.reply_to, "created_at": now}
+        item_id = new_id() if reply.reply_to else reply.id
+        row = {"id": item_id, "conversation_id": reply.conversation_id, "event_id": reply.reply_to, "created_at": now}
         await self._insert(_ADD_ITEM, attempts=0, recovered=False, **row, **values)
         return False
 
     async def say(self, message: Message, *, channel: str, delivered: bool, now: datetime) -> None:
-        """A recorded message will be delivered though nobody asked for it; the workers are woken by the commit."""
+        """A recorded message will be delivered though nobody asked for it, under its own id; the workers are woken by the commit."""
         await self.promise(message, delivered=delivered, now=now)
         self.to_send.append(ToSend(channel=channel, conversation_id=message.conversation_id, message_id=message.id))
 
@@ -183,7 +197,18 @@ class Outbox(Repository):
         """The item with the reply it carries and the conversation it goes to."""
         row = (await self._execute(_PROMISED, message=item.message_id)).one()
         message, conversation = split(row, Message, Conversation)
-        return Promised(item=item, message=message, conversation=conversation, reply_to=row[-2], asked=row[-1] or {})
+        told = row[-1] or message.details or {}  # what answers nothing tells itself where it belongs
+        return Promised(item=item, message=message, conversation=conversation, reply_to=row[-2], asked=told)
+
+    async def reader(self, item_id: UUID) -> str | None:
+        """The channel's id of the conversation that an item went to."""
+        return await self._value(_READER, item=item_id)
+
+    async def said_between(self, user_id: UUID, kind: str, since: datetime, until: datetime) -> int:
+        """How many messages of a kind were promised to a person in that time, and not given up; nobody else counts until this act ends."""
+        await lock_until_commit(self._connection, f"{self._organization}:{kind}:{user_id}")
+        when = {"first": first_id_at(since), "since": since, "until": until}
+        return await self._value(_SAID_BETWEEN, user=user_id, of_kind=kind, **when) or 0
 
     async def lapsed(self, now: datetime) -> bool:
         """Whether something was being sent by someone whose lease has run out."""

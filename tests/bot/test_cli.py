@@ -39,7 +39,10 @@ def test_help_imports_nothing_heavy():
     assert "doctor" in result.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "chat", "ask", "doctor", "drill", "init", "signin", "db", "model", "token", "person", "brief"])
+COMMANDS = ("run", "chat", "ask", "doctor", "drill", "init", "signin", "db", "model", "token", "person", "mood", "brief")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_teaches(robbie, command):
     result = robbie(command, "--help")
     assert result.returncode == 0
@@ -175,6 +178,33 @@ def test_note_of_a_dead_hub_is_no_hub(robbie, home: Path):
 def test_people_are_listed(robbie):
     people = json.loads(robbie("person", "list", "--json").stdout)["people"]
     assert people == [{"name": "Allan", "role": "owner", "timezone": "Europe/Berlin", "accounts": []}]
+
+
+def test_sliders_are_shown_set_and_taken_back(robbie):
+    assert "Gandhi ■■■■□□□□□□ Genghis, 4" in robbie("mood").stdout
+    told = robbie("mood", "set", "gandhi=8", "playful", "--in", "email", "--json")
+    assert json.loads(told.stdout)["said"].startswith("**Gandhi–Genghis 8, Mood playful, in mail.**")
+    shown = json.loads(robbie("mood", "show", "--json").stdout)
+    assert shown["contexts"]["email"]["personality"] == {"gandhi": 8, "cocktail": 5, "flirty": 1, "mood": "playful"}
+    assert shown["contexts"]["private"]["personality"]["gandhi"] == 4
+    assert "Taken back" in robbie("mood", "undo").stdout
+    assert json.loads(robbie("mood", "show", "--json").stdout)["contexts"]["email"]["personality"]["gandhi"] == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("gandhi=11",), "/gandhi 10"),
+        (("mood=angryy",), "/mood serious"),
+        (("gandhi=3", "--until", "bananas"), "bananas"),
+        (("gandhi=3", "--as", "Nobody"), "nobody here is called"),
+    ],
+)
+def test_what_cannot_be_set_is_one_line_with_the_nearest_form(robbie, words, told):
+    result = robbie("mood", "set", *words)
+    assert result.returncode == 1
+    assert told in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_drill_shows_every_rung(robbie):

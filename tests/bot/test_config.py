@@ -13,6 +13,7 @@ from bot.domain.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 LEVEL = '[[brain.levels]]\nname = "gpt"\nprovider = "openai"\nmodel = "gpt-x"\ncontext = 1000\n'
+SERVER = '[[tools.mcp]]\nname = "a"\n'
 
 Loader = Callable[..., Config]
 
@@ -203,6 +204,13 @@ def test_secret_comes_from_where_it_is_said_to_be(load: Loader, tmp_path: Path, 
     assert secret not in repr(key)
 
 
+def test_a_servers_environment_is_named_like_any_secret(load: Loader):
+    config = load(SERVER + 'command = "x"\nenv = { TOKEN = "env:KEY", PLACE = "Oslo" }', KEY="k")
+    (server,) = config.tools.mcp
+    assert {name: secret and secret.get_secret_value() for name, secret in server.env.items()} == {"TOKEN": "k", "PLACE": "Oslo"}
+    assert "k" not in repr(server.env["TOKEN"])
+
+
 @pytest.mark.parametrize("written", ["", "env:KEY", "env:UNSET", "file:missing.txt", "file:empty.txt"])
 def test_empty_secret_is_a_missing_one_and_no_error(load: Loader, tmp_path: Path, written: str):
     (tmp_path / "empty.txt").write_text("\n")
@@ -301,6 +309,12 @@ def test_secret_file_that_cannot_be_read_is_refused(refusal: Callable[..., Confi
         ('[briefs]\nmorning = "25:00"', 2, "briefs.morning", 'write it as "07:30"'),
         ('[briefs]\nmissed = "never"', 2, "briefs.missed", "'run', 'short' or 'skip'"),
         ('[email]\nimap = { host = "h", prot = 1 }', 2, "email.imap.prot", "did you mean port?"),
+        (LEVEL.replace("openai", "local") + 'tools = "native"', 6, "brain.levels.gpt.tools", 'write tools = "text"'),
+        (LEVEL + 'tools = "yes"', 6, "brain.levels.gpt.tools", "'native', 'text' or 'none'"),
+        (SERVER + 'command = "x"\nurl = "http://h"', 3, "tools.mcp.a.command", "write one of the two"),
+        (SERVER + 'command = "x"\nallow = ["b"]\nsafe = ["c"]', 5, "tools.mcp.a.safe", '"c" is not in allow'),
+        (SERVER + 'command = "x"\nseconds = 11', 4, "tools.mcp.a.seconds", "less than or equal to 10"),
+        ('[[tools.mcp]]\nname = "my server"', 2, "tools.mcp.my server.name", "pattern"),
         ('[[people]]\nname = "Allan"\nrole = "boss"', 3, "people.Allan.role", "'owner' or 'member'"),
         ('[[people]]\nname = "Allan"\nidentities = [{ platform = "fax", id = "1" }]', 3, "people.Allan.identities.0.platform", "'slack'"),
     ],

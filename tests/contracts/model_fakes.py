@@ -60,6 +60,23 @@ class Wire:
         last = {"choices": [{"index": 0, "delta": {}, "finish_reason": reason or "stop"}]}
         return _data(last) + _data({"choices": [], "usage": usage}) + b"data: [DONE]\n\n"
 
+    def call(self, name: str, *arguments: str, place: int = 1) -> bytes:
+        """The frames of a tool's call, its arguments in pieces; Ollama sends each call whole."""
+        its_id = f"id-{place}"
+        if self.name == "ollama":
+            function = {"name": name, "arguments": json.loads("".join(arguments))}
+            return _line({"message": {"role": "assistant", "content": "", "tool_calls": [{"function": function}]}, "done": False})
+        if self.name == "anthropic":
+            block = {"index": place, "content_block": {"type": "tool_use", "id": its_id, "name": name, "input": {}}}
+            pieces = [{"index": place, "delta": {"type": "input_json_delta", "partial_json": piece}} for piece in arguments]
+            deltas = b"".join(_event("content_block_delta", piece) for piece in pieces)
+            return _event("content_block_start", block) + deltas + _event("content_block_stop", {"index": place})
+        first = {"index": place, "id": its_id, "type": "function", "function": {"name": name, "arguments": ""}}
+        rest = [{"index": place, "function": {"arguments": piece}} for piece in arguments]
+        return b"".join(
+            _data({"choices": [{"index": 0, "delta": {"tool_calls": [each]}, "finish_reason": None}]}) for each in (first, *rest)
+        )
+
     def fault(self, kind: str, message: str) -> bytes:
         """An error event inside the stream."""
         error = {"type": kind, "code": kind, "message": message}

@@ -29,9 +29,10 @@ from bot.domain.errors import (
     RateLimited,
     RequestRejected,
     StreamBroken,
+    ToolsRefused,
 )
 from bot.domain.ports import Provider
-from bot.domain.thought import Delta, Finish, Line, Prompt, Role, Usage
+from bot.domain.thought import Delta, Finish, Line, Prompt, Role, ToolCall, ToolSpec, Usage
 from tests.clock import FakeClock
 from tests.contracts.model_fakes import FakeModel, Wire, fake_model
 
@@ -284,3 +285,124 @@ async def test_closing_twice_is_allowed(provider: Provider, server: FakeModel) -
     await ask(provider)
     await provider.close()
     await provider.close()
+
+
+# Tools, on the three wires that have them
+
+
+@pytest.fixture(params=["openai", "anthropic", "ollama"])
+async def caller(request: pytest.FixtureRequest, server: FakeModel, tmp_path: Path) -> AsyncIterator[Provider]:
+    made = connect(request.param, server.url, tmp_path)
+    yield made
+    await made.close()
+
+
+ADD = ToolSpec(
+    name="add_task",
+    description="Add a task.",
+    parameters={"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]},
+)
+TITLES = tuple(ToolCall(id=f"call0100{n}", name="add_task", arguments=f'{{"title": "{n}"}}') for n in range(2))
+
+
+def with_tools(*lines: Line) -> Prompt:
+    """A question, and what followed it."""
+    asked = (Line(role=Role.USER, text="add two"), *lines)
+    return Prompt(system="You are Robbie.", brief_system="", lines=asked, max_output_tokens=77, tools=(ADD,))
+
+
+def called(parts: list[Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [(part.name, part.values) for part in parts if isinstance(part, ToolCall)]
+
+
+def calls_end(wire: Wire) -> bytes:
+    return wire.end({"openai": "tool_calls", "anthropic": "tool_use"}.get(wire.name, ""))
+
+
+async def test_calls_are_put_together_from_their_pieces_and_usage_is_kept(caller: Provider, server: FakeModel) -> None:
+    server.will_send(
+        begin,
+        lambda wire: wire.call("add_task", '{"ti', 'tle": ', '"a"}'),
+        lambda wire: wire.call("add_task", '{"title":"b"}', place=2),
+        calls_end,
+    )
+    parts = await ask(caller, with_tools())
+    assert parts[0] == Delta(text="Good ")
+    assert called(parts) == [("add_task", {"title": "a"}), ("add_task", {"title": "b"})]
+    assert isinstance(parts[-1], Finish)
+    assert parts[-1].usage == COUNTED
+
+
+async def test_a_stream_of_calls_alone_is_a_whole_answer(caller: Provider, server: FakeModel) -> None:
+    server.will_send(lambda wire: wire.begin(), lambda wire: wire.call("add_task", '{"title": "a"}'), calls_end)
+    rung = Rung(level="a", provider=caller, context=4096, max_output_tokens=9)
+    health = HealthBoard(database=None, clock=FakeClock())
+    chain = FallbackChain(rungs=[rung], health=health, budget=None, turn_seconds=9, hedge_seconds=1, stall_seconds=5)
+    done = await chain.complete(with_tools())
+    assert (done.text, [call.name for call in done.calls]) == ("", ["add_task"])
+    assert done.attempts[0].usage == COUNTED
+
+
+async def test_a_call_without_arguments_has_none(caller: Provider, server: FakeModel) -> None:
+    server.will_send(lambda wire: wire.begin(), lambda wire: wire.call("add_task", "{}" if wire.name == "ollama" else ""), calls_end)
+    assert called(await ask(caller, with_tools())) == [("add_task", {})]
+
+
+@pytest.mark.parametrize("arguments", ['{"title": "a', "[1]", "nonsense"])
+@pytest.mark.parametrize("reason", ["", "length"])
+async def test_a_malformed_or_cut_call_breaks_the_stream(caller: Provider, server: FakeModel, arguments: str, reason: str) -> None:
+    if caller.provider == "ollama":
+        server.will_send(begin, lambda _: b'{"message": {"tool_calls": [{"function": {"name": "x", "arguments": "no"}}]}}\n', Wire.end)
+    else:
+        server.will_send(begin, lambda wire: wire.call("add_task", arguments), lambda wire: wire.end(reason))
+    with pytest.raises(StreamBroken):
+        await ask(caller, with_tools())
+
+
+async def test_a_stream_that_is_cut_after_a_call_calls_nothing(caller: Provider, server: FakeModel) -> None:
+    server.will_send(begin, lambda wire: wire.call("add_task", '{"title": "a"}'), cut=True)
+    with pytest.raises(StreamBroken):
+        await ask(caller, with_tools())
+
+
+async def test_tools_calls_and_results_reach_the_model(caller: Provider, server: FakeModel) -> None:
+    server.will_say("done")
+    results = (Line(role=Role.TOOL, text=f"added {n}", result_of=call) for n, call in enumerate(TITLES))
+    await ask(caller, with_tools(Line(role=Role.ASSISTANT, text="", calls=TITLES), *results))
+    (asked,) = server.asked
+    (tool,) = asked["tools"]
+    function = tool if caller.provider == "anthropic" else tool["function"]
+    assert (function["name"], function["description"]) == ("add_task", "Add a task.")
+    assert function.get("input_schema", function.get("parameters")) == ADD.parameters
+    wish, *told = [message for message in asked["messages"] if message["role"] != "system"][1:]
+    if caller.provider == "anthropic":
+        assert [(block["id"], block["input"]) for block in wish["content"]] == [
+            ("call01000", {"title": "0"}),
+            ("call01001", {"title": "1"}),
+        ]
+        (answer,) = told
+        assert [(block["tool_use_id"], block["content"]) for block in answer["content"]] == [
+            ("call01000", "added 0"),
+            ("call01001", "added 1"),
+        ]
+        return
+    assert len(wish["tool_calls"]) == 2
+    assert [message["content"] for message in told] == ["added 0", "added 1"]
+    assert told[0].get("tool_call_id", told[0].get("tool_name")) == ("call01000" if caller.provider == "openai" else "add_task")
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (400, "registry.ollama.ai/library/smollm:135m does not support tools"),
+        (400, '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'),
+        (400, "Function tools with reasoning_effort are not supported for gpt-5.6 in /v1/chat/completions."),
+        (400, "Unrecognized request argument supplied: tools"),
+        (404, "No endpoints found that support tool use."),
+        (500, "tools param requires --jinja flag"),
+    ],
+)
+async def test_a_refusal_of_tools_alone_is_told_apart(caller: Provider, server: FakeModel, status: int, message: str) -> None:
+    server.will_refuse(status, message=message)
+    with pytest.raises(ToolsRefused):
+        await ask(caller, with_tools())

@@ -40,6 +40,17 @@ WIRES = ("openai", "anthropic", "ollama")
 """The wires that aimock speaks."""
 ANSWER = "All is well, and this is the whole answer that was meant to be given."
 """What aimock says when nothing is wrong."""
+TOOL_MODEL = {"native": "calls-tools", "text": "calls-in-text"}
+"""Models of aimock's that first call look_up twice, and give TOOL_ANSWER when its results came."""
+TOOL_ANSWER = "It rains in Oslo."
+_CALLS = [{"name": "look_up", "arguments": {"place": place}} for place in ("Oslo", "Bergen")]
+_IN_TEXT = "".join(f"<tool_call>{json.dumps(call)}</tool_call>" for call in _CALLS)
+TOOL_FIXTURES: list[dict[str, Any]] = [
+    {"match": {"model": "calls-tools", "hasToolResult": False}, "response": {"toolCalls": _CALLS}},
+    {"match": {"model": "calls-tools", "hasToolResult": True}, "response": {"content": TOOL_ANSWER}},
+    {"match": {"model": "calls-in-text", "userMessage": "tool_result"}, "response": {"content": TOOL_ANSWER}},
+    {"match": {"model": "calls-in-text"}, "response": {"content": _IN_TEXT}},
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +109,7 @@ class Aimock:
 def aimock() -> Iterator[Aimock]:
     """Start aimock on a free port; a model named by no fault gives ANSWER."""
     fixtures = [{"match": {"model": fault.name}, "response": {"content": ANSWER}, **fault.fixture} for fault in FAULTS]
-    fixtures.append({"match": {}, "response": {"content": ANSWER}})
+    fixtures += [*TOOL_FIXTURES, {"match": {}, "response": {"content": ANSWER}}]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "fixtures.json")
         file.write_text(json.dumps({"fixtures": fixtures}))

@@ -297,6 +297,51 @@ async def test_whatever_a_mail_is_made_of_it_is_kept_and_the_next_one_answered(o
     assert "pwned" not in words(await house.hears())
 
 
+async def test_outreach_arrives_and_ends_with_an_answer_a_stop_or_a_bounce(open_house: Open) -> None:
+    house = await open_house()
+
+    async def told(*some: str) -> str:
+        await until_told(house, *some)
+        return next(text for text in reversed(await house.on_the_web()) if all(each in text for each in some))
+
+    async def drafted(to: str) -> str:
+        before = len([text for text in await house.on_the_web() if "**Mail to" in text])
+        await house.on_the_web(f"/follow {to} about the lease")
+        assert len([text for text in await house.on_the_web() if "**Mail to" in text]) == before + 1
+        waiting = (await house.on_the_web("/approve"))[-1]
+        return waiting.rpartition("/approve ")[2].partition("`")[0]
+
+    assert "On its way to grace" in (await house.on_the_web(f"/approve {await drafted(GRACE)}"))[-1]
+    [sent] = await house.mail.mail(GRACE, seconds=SECONDS)
+    assert (sent["From"], sent["To"], sent["Subject"], sent["In-Reply-To"]) == (ROBBIE, GRACE, "the lease", None)
+    assert (sent["Auto-Submitted"], sent["List-Unsubscribe"]) == ("auto-generated", f"<mailto:{ROBBIE}?subject=unsubscribe>")
+    assert "answer with the one word “stop”" in words(sent)
+    code = await drafted(GRACE)
+    place = {"subject": "Re: the lease", "in_reply_to": str(sent["Message-ID"]), "references": str(sent["Message-ID"])}
+    await house.writes("Thank you, on Friday.", **place)
+    await told("I have dropped", GRACE, "Mail from grace")
+    assert "withdrawn already" in (await house.on_the_web(f"/approve {code}"))[-1]
+    await house.writes("STOP\n\nOn Friday, Robbie wrote:\n> the lease", **place)
+    again = await told("asks not to be written to", GRACE)
+    assert "is not to be written to (unsubscribed)" in (await house.on_the_web(f"/follow {GRACE} about the lease"))[-1]
+    await house.on_the_web(f"/{again.rpartition('/')[2].rstrip('`')}")
+    assert "On its way" in (await house.on_the_web(f"/approve {await drafted(GRACE)}"))[-1]
+    third = (await house.mail.mail(GRACE, count=2, seconds=SECONDS))[1]
+    assert third["References"].split()[0] == sent["Message-ID"]
+
+    assert "On its way" in (await house.on_the_web(f"/approve {await drafted(OUTSIDER)}"))[-1]
+    await told("is out of reach", OUTSIDER)
+    assert "(bounced)" in (await house.on_the_web(f"/follow {OUTSIDER} about the lease"))[-1]
+    assert len(house.mail.mailbox(GRACE)) == 2, "nobody was told that they were heard"
+
+
+async def until_told(house: House, *some: str) -> None:
+    """Allan is told something with these words, on the web."""
+    async with asyncio.timeout(SECONDS):
+        while not any(all(each in text for each in some) for text in await house.on_the_web()):
+            await asyncio.sleep(0.1)
+
+
 def lay(mail: MailServer, raw: bytes) -> None:
     """Put a mail into Robbie's mailbox that Postfix itself would refuse."""
     file = mail.folder / f"mail/{ROBBIE}/tmp/large"

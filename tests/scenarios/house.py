@@ -285,10 +285,12 @@ async def open_house(
     model, push = model or FakeModel(), push or FakePush()
     rungs = rungs or [rung_of(model)]
     config = config_of(url, folder, **brain)
-    email, robbie = EmailConfig.model_validate({"replies": replies}), config.robbie.model_copy(update={"owner": owner})
-    config = config.model_copy(
-        update={"people": tuple(people), "email": email, "robbie": robbie, "briefs": BriefsConfig.model_validate(briefs or {})}
+    email, robbie = (
+        EmailConfig.model_validate({"replies": replies, "address": "robbie@home"}),
+        config.robbie.model_copy(update={"owner": owner}),
     )
+    told = {"people": tuple(people), "email": email, "robbie": robbie, "briefs": BriefsConfig.model_validate(briefs or {})}
+    config = config.model_copy(update=told)
     clock = clock or SystemClock()
     parts: dict[str, Any] = {"rungs": rungs, "adapters": [push], "doors": doors, "clock": clock, "database": database, "tends": tends}
     parts |= {"tools": tools} if tools else {}

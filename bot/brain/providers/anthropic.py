@@ -6,11 +6,13 @@ import re
 import warnings
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
+from bot.brain.providers.calls import CallPieces
 from bot.brain.providers.faults import MALFORMED, READ_SECONDS, cut_off, ending, from_event, from_status, quiet
 from bot.domain.errors import RequestRejected, StreamBroken
-from bot.domain.thought import Delta, Finish, Prompt, Role, Usage
+from bot.domain.thought import Delta, Finish, Line, Prompt, Role, ToolCall, Usage
 
 if TYPE_CHECKING:
     from anthropic import AsyncStream
@@ -46,9 +48,9 @@ class AnthropicProvider:
         )
         self._messages = self._client.messages  # loads its part of the SDK now, not while somebody waits
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish, None]:
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | ToolCall | Finish, None]:
         """Ask *prompt*; see `Provider.stream`."""
-        reason, taken, given, ended = "", 0, 0, False
+        reason, taken, given, ended, calls = "", 0, 0, False, CallPieces(self._who)
         with self._faults(begun=False):
             stream = await self._ask(prompt)
         with self._faults(begun=True):
@@ -56,6 +58,10 @@ class AnthropicProvider:
                 async for event in stream:
                     if event.type == "content_block_delta" and event.delta.type == "text_delta" and event.delta.text:
                         yield Delta(text=event.delta.text)
+                    elif event.type == "content_block_delta" and event.delta.type == "input_json_delta":
+                        calls.add(event.index, arguments=event.delta.partial_json)
+                    elif event.type == "content_block_start" and event.content_block.type == "tool_use":
+                        calls.add(event.index, id=event.content_block.id, name=event.content_block.name)
                     elif event.type == "message_start":
                         usage = event.message.usage
                         taken = usage.input_tokens + (usage.cache_creation_input_tokens or 0) + (usage.cache_read_input_tokens or 0)
@@ -64,6 +70,8 @@ class AnthropicProvider:
                         given = event.usage.output_tokens or given
                     elif event.type == "message_stop":
                         ended = True
+        for call in calls.whole() if ended else ():
+            yield call
         usage_told = Usage(input_tokens=taken, output_tokens=given) if taken or given else None
         yield ending(self._who, reason=(reason or "end_turn") if ended else "", usage=usage_told)
 
@@ -82,6 +90,8 @@ class AnthropicProvider:
             model=self.model,
             system=prompt.system or self._sdk.omit,
             messages=_messages(prompt),
+            tools=[{"name": tool.name, "description": tool.description, "input_schema": dict(tool.parameters)} for tool in prompt.tools]
+            or self._sdk.omit,
             max_tokens=prompt.max_output_tokens,
             output_config={"effort": "low"} if _THINKS.match(self.model) else self._sdk.omit,
             stream=True,
@@ -110,7 +120,27 @@ class AnthropicProvider:
 
 def _messages(prompt: Prompt) -> list[MessageParam]:
     """*prompt* in this wire's words; the standing words travel apart."""
-    return [
-        {"role": "assistant", "content": line.text} if line.role is Role.ASSISTANT else {"role": "user", "content": line.text}
-        for line in prompt.lines
-    ]
+    messages: list[MessageParam] = []
+    for is_result, lines in groupby(prompt.lines, key=lambda line: line.result_of is not None):
+        if is_result:  # all results of a round are one message
+            messages.append({"role": "user", "content": [_result(line) for line in lines]})
+        else:
+            messages += [_message(line) for line in lines]
+    return messages
+
+
+def _message(line: Line) -> MessageParam:
+    if line.role is not Role.ASSISTANT:
+        return {"role": "user", "content": line.text}
+    if not line.calls:
+        return {"role": "assistant", "content": line.text}
+    # What it thought before a call is not sent back: from Claude 5 on it may be left out, and another model's would be refused.
+    text: list[Any] = [{"type": "text", "text": line.text}] if line.text.strip() else []
+    return {
+        "role": "assistant",
+        "content": text + [{"type": "tool_use", "id": call.id, "name": call.name, "input": call.values} for call in line.calls],
+    }
+
+
+def _result(line: Line) -> Any:
+    return {"type": "tool_result", "tool_use_id": line.result_of.id if line.result_of else "", "content": line.text}

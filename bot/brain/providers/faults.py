@@ -18,6 +18,7 @@ from bot.domain.errors import (
     RateLimited,
     RequestRejected,
     StreamBroken,
+    ToolsRefused,
 )
 from bot.domain.thought import Finish, Usage
 
@@ -37,6 +38,12 @@ _REFUSAL_CODES = {"content_policy_violation", "content_filter", "invalid_prompt"
 # OpenRouter and its like answer 403 to a flagged question, as to a wrong key.
 _FLAGGED_WORDS = re.compile(r"input was flagged", re.IGNORECASE)
 _CREDIT_WORDS = re.compile(r"credit balance is too low", re.IGNORECASE)
+# Ollama, vLLM, llama.cpp, OpenRouter and OpenAI itself (for models that think) refuse native tools under 400, 404 or 500, in such words.
+_TOOL_WORDS = re.compile(
+    r"support(s|ed|ing)? (tools|tool use|tool call\w*|function call\w*)|tool choice requires|tools param requires"
+    r"|tools( with \w+)? (is|are) not supported|(argument|parameter|field|input)\w*\W[^.]{0,40}\btools\b|\btools\b[^.]{0,40} not permitted",
+    re.IGNORECASE,
+)
 _MODEL_CODES = {"model_not_found", "model_not_available", "not_found_error"}
 _RATE_CODES = {"rate_limit_error", "rate_limit_exceeded", "insufficient_quota", "429"}
 _OVERLOAD_CODES = {"overloaded_error", "overloaded", "engine_overloaded", "timeout_error", "503", "529"}
@@ -48,6 +55,8 @@ def from_status(
     """The error that an HTTP answer of *status* means; *codes* are the vendor's own words for it, which may repeat the *secret*."""
     words = set(codes)
     said = f"{who}: HTTP {status}: {brief(text, secret)}"
+    if status in (400, 404, 422, 500, 501) and _TOOL_WORDS.search(text):
+        return ToolsRefused(said)
     if words & _MODEL_CODES or status in (404, 410):
         return ModelNotServed(said)
     if status == 429:
@@ -60,9 +69,8 @@ def from_status(
         return ProviderUnavailable(said)
     if status == 413 or words & _CONTEXT_CODES or _CONTEXT_WORDS.search(text):
         return ContextTooLong(said)
-    if status in (400, 422, 451):
-        return RequestRejected(said)
-    return ProviderUnavailable(said)  # a redirect, a proxy that wants a password, an address where no model lives
+    # Else a redirect, a proxy that wants a password, an address where no model lives.
+    return RequestRejected(said) if status in (400, 422, 451) else ProviderUnavailable(said)
 
 
 def from_event(who: str, *, codes: Iterable[str | None] = (), text: str = "", secret: str = "") -> ProviderError:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from bot.brain.context import spoken_date
+from bot.brain.personality import is_intimate_tone
+from bot.brain.tone import is_intimate
 from bot.domain.address import SessionType
 from bot.domain.thought import Question
 from storage.database import Database
@@ -82,7 +84,7 @@ class OfflineRung:
             return None
         async with self._database.reading() as work:
             found = await work.messages.find_earlier_answer(question.person.id, digest(question.text), before=question.id)
-        if found is None:
+        if found is None or (is_intimate_tone(found.personality) and not is_intimate(question)):
             return None
         said = found.at.astimezone(ZoneInfo(question.person.timezone))
         return (

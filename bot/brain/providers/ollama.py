@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+from bot.brain.providers.calls import as_functions, whole_call
 from bot.brain.providers.faults import MALFORMED, READ_SECONDS, cut_off, ending, from_event, from_status, quiet
 from bot.domain.errors import ProviderError, RequestRejected, StreamBroken
-from bot.domain.thought import Delta, Finish, Prompt, Usage
+from bot.domain.thought import Delta, Finish, Line, Prompt, ToolCall, Usage
 
 if TYPE_CHECKING:
     from ollama import ChatResponse
@@ -34,7 +36,7 @@ class OllamaProvider:
         self._who = f"ollama {model} at {parts._replace(netloc=host).geturl()}"
         self._client = ollama.AsyncClient(host=url, timeout=httpx.Timeout(READ_SECONDS, connect=connect_seconds))
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish, None]:
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | ToolCall | Finish, None]:
         """Ask *prompt*; see `Provider.stream`."""
         reason, usage, begun = "", None, False
         try:
@@ -43,6 +45,8 @@ class OllamaProvider:
                     begun = True
                     if part.message.content:
                         yield Delta(text=part.message.content)
+                    for call in part.message.tool_calls or ():  # each comes whole
+                        yield whole_call(self._who, name=call.function.name, arguments=json.dumps(dict(call.function.arguments)))
                     if part.done:
                         reason = part.done_reason or "stop"
                         usage = _usage(part)
@@ -63,12 +67,15 @@ class OllamaProvider:
 
     async def _ask(self, prompt: Prompt) -> AsyncGenerator[ChatResponse, None]:
         """Prepare the request; it is sent when the answer is first read."""
-        messages = [{"role": "system", "content": prompt.system}] if prompt.system else []
-        messages += [{"role": line.role.value, "content": line.text} for line in prompt.lines]
+        messages: list[dict[str, Any]] = [{"role": "system", "content": prompt.system}] if prompt.system else []
+        messages += [_message(line) for line in prompt.lines]
+        tools = as_functions(prompt.tools) or None
         options = {"num_predict": prompt.max_output_tokens}
         if self._context:
             options["num_ctx"] = self._context  # else the server cuts the prompt to its own default, silently
-        return cast("AsyncGenerator[ChatResponse, None]", await self._client.chat(self.model, messages, stream=True, options=options))
+        return cast(
+            "AsyncGenerator[ChatResponse, None]", await self._client.chat(self.model, messages, tools=tools, stream=True, options=options)
+        )
 
     def _errors(self) -> tuple[type[Exception], ...]:
         """What the SDK lets out: its own error, httpx's, the built-in ConnectionError, and what malformed frames raise."""
@@ -89,6 +96,15 @@ class OllamaProvider:
                 error = ConnectionError("nobody answers there")  # the SDK's own words are advice on installing Ollama
             return cut_off(self._who, error, begun=begun, secret=self._secret)
         return StreamBroken(f"{self._who}: a malformed answer: {type(error).__name__}")
+
+
+def _message(line: Line) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": line.role.value, "content": line.text}
+    if line.calls:
+        message["tool_calls"] = [{"function": {"name": call.name, "arguments": call.values}} for call in line.calls]
+    if line.result_of:
+        message["tool_name"] = line.result_of.name
+    return message
 
 
 def _usage(part: ChatResponse) -> Usage | None:

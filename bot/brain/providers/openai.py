@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from bot.brain.providers.calls import CallPieces, as_functions
 from bot.brain.providers.faults import MALFORMED, READ_SECONDS, cut_off, ending, from_event, from_status, quiet
 from bot.domain.errors import RequestRejected, StreamBroken
-from bot.domain.thought import Delta, Finish, Prompt, Role, Usage
+from bot.domain.thought import Delta, Finish, Line, Prompt, Role, ToolCall, Usage
 
 if TYPE_CHECKING:
     from openai import AsyncStream
@@ -45,9 +47,9 @@ class OpenAIProvider:
         )
         self._completions = self._client.chat.completions  # loads its part of the SDK now, not while somebody waits
 
-    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish, None]:
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | ToolCall | Finish, None]:
         """Ask *prompt*; see `Provider.stream`."""
-        reason, usage, is_refused = "", None, False
+        reason, usage, is_refused, calls = "", None, False, CallPieces(self._who)
         with self._faults(begun=False):
             stream = await self._ask(prompt)
         with self._faults(begun=True):
@@ -60,6 +62,11 @@ class OpenAIProvider:
                         is_refused = is_refused or bool(choice.delta.refusal)
                         if choice.delta.content:
                             yield Delta(text=choice.delta.content)
+                        for piece in choice.delta.tool_calls or ():
+                            if told := piece.function:
+                                calls.add(piece.index or 0, id=piece.id, name=told.name, arguments=told.arguments)
+        for call in calls.whole() if reason else ():
+            yield call
         yield ending(self._who, reason="refusal" if reason and is_refused else reason, usage=usage)
 
     async def models(self) -> tuple[str, ...]:
@@ -81,6 +88,7 @@ class OpenAIProvider:
             max_tokens=prompt.max_output_tokens if older else self._sdk.omit,
             max_completion_tokens=self._sdk.omit if older else prompt.max_output_tokens,
             reasoning_effort="low" if self._takes_effort else self._sdk.omit,
+            tools=cast("Any", as_functions(prompt.tools)) or self._sdk.omit,
             stream=True,
             stream_options={"include_usage": True},
         )
@@ -109,8 +117,17 @@ class OpenAIProvider:
 def _messages(prompt: Prompt) -> list[ChatCompletionMessageParam]:
     """*prompt* in this wire's words."""
     messages: list[ChatCompletionMessageParam] = [{"role": "system", "content": prompt.system}] if prompt.system else []
-    messages += [
-        {"role": "assistant", "content": line.text} if line.role is Role.ASSISTANT else {"role": "user", "content": line.text}
-        for line in prompt.lines
+    return [*messages, *(_message(line) for line in prompt.lines)]
+
+
+def _message(line: Line) -> ChatCompletionMessageParam:
+    if line.result_of:
+        return {"role": "tool", "tool_call_id": line.result_of.id, "content": line.text}
+    if line.role is not Role.ASSISTANT:
+        return {"role": "user", "content": line.text}
+    if not line.calls:
+        return {"role": "assistant", "content": line.text}
+    calls: Any = [
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": json.dumps(call.values)}} for call in line.calls
     ]
-    return messages
+    return {"role": "assistant", "content": line.text or None, "tool_calls": calls}

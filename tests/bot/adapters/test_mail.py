@@ -128,6 +128,39 @@ def test_robots_and_robbie_himself_are_read_and_not_answered(headers: dict[str, 
     assert not read(**headers).wants_reply
 
 
+ORIGINAL = "Message-ID: <0199d6a0-0000-7000-8000-000000000007@example.org>\r\nFrom: robbie@example.org\r\nSubject: the lease\r\n\r\n"
+POSTFIX = (
+    "Reporting-MTA: dns; mx.example.com\r\n\r\nFinal-Recipient: rfc822; bob@else.com\r\nOriginal-Recipient: rfc822;bob@else.com\r\n"
+    "Action: failed\r\nStatus: 5.1.1\r\nDiagnostic-Code: smtp; 550 5.1.1 no such user\r\n"
+)
+EXCHANGE = "Reporting-MTA: dns;x.prod.outlook.com\r\n\r\nFinal-Recipient: rfc822;bob@else.com\r\nAction: Failed\r\nStatus: 5.1.10\r\n"
+
+
+@pytest.mark.parametrize(
+    ("delivery", "kind", "status"),
+    [
+        (POSTFIX, "message/rfc822", "5.1.1"),
+        (EXCHANGE, "text/rfc822-headers", "5.1.10"),
+        (POSTFIX.replace("failed", "delayed").replace("5.1.1", "4.4.1"), "message/rfc822", None),
+        (POSTFIX.replace("failed", "delivered").replace("5.1.1", "2.0.0"), "message/rfc822", None),
+        (POSTFIX.replace("5.1.1\r", "4.2.2\r"), "message/rfc822", None),
+        ("nonsense", "message/rfc822", None),
+        (POSTFIX, "text/plain", None),
+    ],
+)
+def test_a_report_says_which_mail_is_lost_for_good(delivery: str, kind: str, status: str | None) -> None:
+    parts = ("Content-Type: text/plain\r\n\r\nSorry", f"Content-Type: message/delivery-status\r\n\r\n{delivery}")
+    body, content = multipart(*parts, f"Content-Type: {kind}\r\n\r\n{ORIGINAL}", kind="report; report-type=delivery-status")
+    got = read(body, From="MAILER-DAEMON@else.com", Content_Type=content)
+    lost = None if status is None else "<0199d6a0-0000-7000-8000-000000000007@example.org>"
+    assert (got.thread.get("lost"), got.thread.get("status"), got.wants_reply) == (lost, status, False)
+
+
+def test_a_report_that_is_none_is_read_like_any_mail() -> None:
+    for body in (b"", b"--b\r\nContent-Type: message/delivery-status\r\n\r\n", b"--b--", b"\x00" * 100):
+        assert "lost" not in read(body, Content_Type="multipart/report; boundary=b").thread
+
+
 def test_reply_to_leads_nowhere() -> None:
     got = read(Reply_To="eve@evil.net")
     assert "eve" not in str(dict(got.thread)) + got.address.conversation

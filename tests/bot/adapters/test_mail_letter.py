@@ -100,6 +100,32 @@ def test_a_notice_goes_to_whose_conversation_it_is() -> None:
     assert letter(conversation="allan@example.com/<root@x>")["References"] == "<root@x>"
 
 
+def outreach(conversation: str, thread: dict[str, str]) -> EmailMessage:
+    where = Address(channel="email", conversation=conversation)
+    outgoing = Outgoing(id=ID, address=where, kind=OutgoingKind.OUTREACH, text="A word about the lease.", thread=thread)
+    return message_from_bytes(write(outgoing, address="robbie@example.org", at=NOON), policy=policy.default)
+
+
+def test_outreach_begins_a_thread_and_says_how_to_stop_it() -> None:
+    got = outreach(f"bob@x.com/<{ID}@example.org>", {"from": "bob@x.com", "subject": "The lease"})
+    assert (got["To"], got["Subject"], got["In-Reply-To"], got["References"]) == ("bob@x.com", "The lease", None, None)
+    assert (got["Auto-Submitted"], got["List-Unsubscribe"]) == ("auto-generated", "<mailto:robbie@example.org?subject=unsubscribe>")
+    for kind in ("plain", "html"):
+        assert "answer with the one word “stop”" in got.get_body((kind,)).get_content()
+
+
+def test_outreach_goes_on_where_there_is_a_thread() -> None:
+    got = outreach("bob@x.com/<first@example.org>", {"from": "bob@x.com", "subject": "The lease"})
+    assert (got["Subject"], got["In-Reply-To"]) == ("Re: The lease", "<first@example.org>")
+    got = outreach("allan@example.com/<one@x>", THREAD)
+    assert (got["Subject"], got["In-Reply-To"], got["Auto-Submitted"]) == ("Re: Lunch", "<three@x>", "auto-generated")
+    assert "> Shall we?" in got.get_body(("plain",)).get_content()
+
+
+def test_an_answer_offers_no_way_to_stop() -> None:
+    assert letter(thread=THREAD)["List-Unsubscribe"] is None
+
+
 def test_choices_are_numbered() -> None:
     buttons = (Button(label="Approve", command="/approve K7F2"), Button(label="Reject", command="/reject K7F2"))
     plain = letter("Shall I?", buttons=buttons).get_body(("plain",)).get_content()

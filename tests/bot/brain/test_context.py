@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bot.brain.context import HISTORY_EXCHANGES, PROMPTS, ContextBuilder, cleaned, printable
 from bot.domain.address import Person
-from bot.domain.thought import BRIEF_LINES_TOKENS, LEFT_OUT, Line, Prompt, Question, Role, estimate_tokens
+from bot.domain.thought import BRIEF_LINES_TOKENS, LEFT_OUT, Line, Prompt, Question, Role, ToolCall, ToolSpec, estimate_tokens
 from storage.models.messaging import Message
 from tests.fakes import FakeClock, asked
 from tests.stage import Stage
@@ -62,6 +62,7 @@ async def test_the_day_is_the_persons_own(stage: Stage, allan: Person, grace: Pe
 async def test_fixed_words_are_few(builder: ContextBuilder, allan: Person):
     prompt = await builder.build(asked("hi", person=allan))
     assert estimate_tokens(prompt.system) < 1500
+    assert estimate_tokens(prompt.tool_system) < 1500 - 800  # what is left is for the tools and the personality
     assert estimate_tokens(prompt.brief_system) < 400
 
 
@@ -212,3 +213,42 @@ def test_a_megabyte_is_fitted_in_no_time():
 )
 def test_estimates_are_on_the_safe_side_of_what_a_small_models_tokenizer_counts(text: str, tokens: int):
     assert tokens <= estimate_tokens(text) < 2 * tokens
+
+
+# Tools in a window
+
+SPEC = ToolSpec(name="look_up", description="Look words up.", parameters={"type": "object", "properties": {"place": {"type": "string"}}})
+results = st.lists(st.text(st.characters(codec="utf-8"), max_size=4000), min_size=1, max_size=6)
+
+
+def working(question: str, found: list[str]) -> Prompt:
+    """A question in the middle of its rounds of tools, after a longer conversation."""
+    lines = [Line(role=Role.USER, text="hi"), Line(role=Role.ASSISTANT, text="hello")] * 20 + [Line(role=Role.USER, text=question)]
+    for text in found:
+        call = ToolCall(id="call01000", name="look_up", arguments='{"place": "Oslo"}')
+        lines += [Line(role=Role.ASSISTANT, text="", calls=(call,)), Line(role=Role.TOOL, text=text, result_of=call)]
+    return Prompt(system="s" * 900, tool_system="t" * 900, brief_system="brief", lines=tuple(lines), tools=(SPEC,))
+
+
+@given(st.text(max_size=6000), results, st.integers(2048, 20_000), st.booleans(), st.booleans())
+def test_no_call_is_parted_from_its_result_nor_a_window_exceeded(question: str, found: list[str], context: int, brief: bool, tools: bool):
+    prompt = working(question, found).fitted(context=context, output=500, brief=brief, tools=tools)
+    assert prompt.tokens() + prompt.max_output_tokens <= context
+    assert prompt.lines[0].role is Role.USER
+    calls = [call for line in prompt.lines for call in line.calls]
+    assert calls == [line.result_of for line in prompt.lines if line.result_of]
+    assert len(calls) == (len(found) if prompt.tools else 0)
+
+
+def test_where_tools_are_left_out_what_they_brought_is_told():
+    for prompt in (working("And?", ["rain"]).fitted(context=8000, output=500, **how) for how in ({"tools": False}, {"brief": True})):
+        assert prompt.tools == ()
+        assert prompt.system in ("s" * 900, "brief")
+        assert prompt.lines[-1].text.startswith("And?\n\n[Your tools were used for this already")
+        assert "- look_up: rain" in prompt.lines[-1].text
+
+
+def test_tools_that_would_fill_a_small_window_are_left_out():
+    prompt = replace(working("And?", ["rain"]), tools=(SPEC,) * 30)
+    assert prompt.fitted(context=2048, output=500).tools == ()
+    assert len(prompt.fitted(context=16_000, output=500).tools) == 30

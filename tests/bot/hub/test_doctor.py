@@ -11,7 +11,7 @@ import pytest
 
 from bot.app import App, build
 from bot.brain.call import Rung
-from bot.config import BrainConfig, Config, DatabaseConfig, LevelConfig, RobbieConfig
+from bot.config import BrainConfig, Config, DatabaseConfig, LevelConfig, McpConfig, RobbieConfig, ToolsConfig
 from bot.domain.errors import CredentialsRejected, ProviderError, ProviderUnavailable
 from bot.domain.finding import Finding, Status
 from tests.clock import FakeClock
@@ -178,3 +178,17 @@ async def test_clock_that_runs_behind_what_it_wrote_is_a_failure(tmp_path: Path,
     assert about(await examined(tmp_path, clock=clock), "clock").status is Status.OK
     clock.moment -= timedelta(hours=2)
     assert about(await examined(tmp_path, clock=clock), "clock").status is Status.FAIL
+
+
+async def test_a_server_of_tools_that_does_not_start_is_told_with_its_repair(tmp_path: Path):
+    pytest.importorskip("mcp", reason="needs the mcp extra")
+    config = Config(
+        robbie=RobbieConfig(data_dir=tmp_path),
+        database=DatabaseConfig(url=f"sqlite+aiosqlite:///{tmp_path}/robbie.db"),
+        tools=ToolsConfig(mcp=(McpConfig(name="other", command="/no/such/server", allow=("act",)),)),
+    )
+    async with build(config, environ={}, rungs=[]) as app:
+        finding = about([finding async for finding in app.doctor.examine()], "mcp other")
+    assert finding.status is Status.WARN
+    assert "FileNotFoundError" in finding.detail
+    assert "[[tools.mcp]]" in finding.repair

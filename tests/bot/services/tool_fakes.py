@@ -80,7 +80,11 @@ class Rooms:
         parts: dict[str, Any] = {"database": stage.database, "clock": stage.clock}
         kinds = {tool.kind: tool.risk for tool in tools}
         self.autonomy = Autonomy(**parts, level=level, overrides=overrides or {}, kinds=lambda: kinds)
-        self.gate = LadderGate(**parts, autonomy=self.autonomy, find_tool=at_hand.get)
+
+        async def find_tool(name: str) -> FakeTool | None:
+            return at_hand.get(name)
+
+        self.gate = LadderGate(**parts, autonomy=self.autonomy, find_tool=find_tool)
         self.approvals = Approvals(**parts, runners={SUGGESTION: run_suggestion}, doers={TOOL: self.gate.carry_out})
 
 
