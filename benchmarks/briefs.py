@@ -10,10 +10,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from time import perf_counter as time_now
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from benchmarks.figure import Figure, progress
+from benchmarks.figure import Figure, p50, progress
+from benchmarks.robbie import running
 from bot.briefs.composer import Brief, Composer
 from bot.briefs.delivery import Delivery
 from bot.config import BriefsConfig
@@ -21,6 +24,7 @@ from bot.domain.address import Person
 from bot.domain.brief import Day, Item, Section, Slot
 from bot.domain.clock import new_id
 from storage.database import Database, UnitOfWork
+from storage.models.affairs import Contact, Deal, Stage, Task
 from storage.models.people import User
 from storage.schema import upgrade
 
@@ -33,6 +37,7 @@ DEATH = 0.03
 OUTAGE = 0.01
 """How likely none of them runs for some hours."""
 ORGANIZATION = "default"
+LONG_BRIEFS = 20
 
 
 class Death(BaseException):
@@ -158,6 +163,32 @@ async def _household(database: Database, zones: Sequence[str], now: datetime) ->
             users.append(await work.people.ensure_user(name=zone, role=role, timezone=zone, now=now))
             await work.settings.add(user_id=users[-1].id, context="*", name="briefs", value="on", source="command", at=now)
     return users
+
+
+async def long_brief(folder: Path) -> AsyncIterator[Figure]:
+    """Composing a brief for 500 tasks, 200 contacts and 100 deals, by every source that the app has, and without a model."""
+    async with running(folder) as bench:
+        now, user = bench.app.clock.now(), bench.owner.id
+        mine: dict[str, Any] = {"organization_id": ORGANIZATION, "user_id": user, "created_at": now}
+        async with bench.app.database.unit_of_work() as work:
+            for n in range(500):
+                day = now.date() + timedelta(days=n % 40 - 20)
+                await work.tasks.add(Task(**mine, id=new_id(), code=f"T{n}", title=f"Task number {n}", due_on=day, priority=n % 4))
+            for n in range(200):
+                heard = now - timedelta(days=n % 30)
+                await work.contacts.add(Contact(**mine, id=new_id(), code=f"C{n}", name=f"Person {n}", last_heard_at=heard))
+            for n, stage in enumerate(list(Stage) * 17):
+                await work.deals.add(
+                    Deal(**mine, id=new_id(), code=f"D{n}", title=f"Deal {n}", stage=stage, changed_at=now, value_cents=n * 10**5)
+                )
+        took = []
+        for _ in range(LONG_BRIEFS):
+            began = time_now()
+            brief = await bench.app.composer.compose(bench.owner, Slot.MORNING, now=now, since=now - timedelta(days=1))
+            took.append((time_now() - began) * 1000)
+    parts = {section.key: len(section.items) + section.more for section in brief.sections}
+    most = max(took)
+    yield Figure(name="brief_compose_max", value=most, unit="ms", bar="<= 300", ok=most <= 300, yardstick={"p50": p50(took), **parts})
 
 
 def expected(zone: str, since: datetime, until: datetime) -> set[tuple[str, date]]:

@@ -381,11 +381,13 @@ def _composer(
     database: Database,
     clock: Clock,
     troubles: Callable[[str], Sequence[str]],
+    news: Sequence[BriefSource] = (),
 ) -> Composer:
     """What makes briefs, of everything that has news for them; the embedded model is too small to word one."""
     budget, daily_usd = _budget(config, prices=prices, database=database, clock=clock), config.brain.daily_usd
     ways = [(rung.id, rung.level) for rung in rungs]
     sources: list[BriefSource] = [
+        *news,
         DecisionsWaiting(database=database),
         AnswersOwed(database=database),
         WhatHappened(database=database),
