@@ -21,10 +21,9 @@ from bot.domain.clock import Clock
 from bot.domain.errand import Errand
 from bot.domain.ports import Card, Command
 from bot.domain.thought import Question
-from bot.services.dates import DAY_ENDS, Unclear, When, find_end
+from bot.services.dates import DAY_ENDS, Unclear, When, find_end, without
 from bot.services.journal import added, record
 from storage.database import Database, UnitOfWork
-from storage.models.people import User
 
 _POLITE = re.compile(r"\s*(?:(?:please|hey|hi|ok|robbie)[,:]?\s+)*(.*?)(?:,?\s+(?:please|robbie|now))*[\s.!?]*", re.I | re.DOTALL)
 _WORDS: Mapping[str, re.Pattern[str]] = {
@@ -74,11 +73,12 @@ class BriefCommands:
         """One now; or whether, and when, they come."""
         if question.session_type is not SessionType.PRIVATE:
             return IN_PRIVATE
-        word, *more = words.casefold().split() or [""]
+        word, *rest = words.casefold().split() or [""]
         if word in ("on", OFF):
-            return await self._switch(question, word)
+            line, more = ("Your briefs come", "") if word == "on" else ("No more briefs", ", until you write `/brief on`")
+            return await self._set(question, {BRIEFS: word}, line, more)
         if word == "times":
-            return await self._times(question, more)
+            return await self._times(question, rest)
         known = (*Slot, "on", OFF, "times")
         if word and word not in known:
             near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
@@ -91,11 +91,6 @@ class BriefCommands:
         brief = await self._composer.compose(question.person, slot, now=now, since=rows[0].composed_at if rows else now - timedelta(days=1))
         return Card(text=brief.text, buttons=brief.buttons)
 
-    async def _switch(self, question: Question, word: str) -> str:
-        if word == "on":
-            return await self._set(question, {BRIEFS: word}, "Your briefs come", is_followed=True)
-        return await self._set(question, {BRIEFS: word}, "No more briefs", ", until you write `/brief on`. One at a time: `/brief`")
-
     async def _times(self, question: Question, words: list[str]) -> str:
         """Three times of day, or `off`, in the order of the day's briefs."""
         times = [OFF if word in (OFF, "-") else _time_of(word) for word in words]
@@ -107,12 +102,12 @@ class BriefCommands:
             )
         told = ", ".join(f"{slot} {at}" for slot, at in zip(Slot, times, strict=True))
         values = {f"brief.{slot}": str(at) for slot, at in zip(Slot, times, strict=True)}
-        return await self._set(question, values, f"Your briefs: {told}", is_followed=True)
+        return await self._set(question, values, f"Your briefs: {told}")
 
     async def _quiet(self, question: Question, words: str) -> str:
         """No briefs until a moment; a day without a time begins it, so that its own briefs come."""
         if words.casefold() in (OFF, "no", "end"):
-            return await self._set(question, {QUIET: OFF}, "Your briefs come again", is_followed=True)
+            return await self._set(question, {QUIET: OFF}, "Your briefs come again")
         end = self._end_of(words, question.person.timezone) if words else ""
         if isinstance(end, str):
             return end or "Until when? `/quiet until Monday`, `/quiet for 3 days`, and `/quiet off` ends it."
@@ -127,7 +122,7 @@ class BriefCommands:
         assert user is not None
         home, zone = home_of(user), zone_of(place)
         if place.casefold() in ("home", "back home"):
-            return await self._set(question, {ZONE: f"{home} from {home}"}, f"You are home, in {home}", self._clock_in(home), moved=user)
+            return await self._set(question, {ZONE: f"{home} from {home}"}, f"You are home, in {home}", self._clock_in(home))
         if zone is None:
             near = nearest_place(place) if place else ""
             example = f"Did you mean `/zone {near}`?" if near else "Write `/zone Lisbon`, `/zone Europe/Lisbon` or `/zone home`."
@@ -137,20 +132,12 @@ class BriefCommands:
             return end or f"I understood {zone}, and not “{until[:60]}”. Say it as `/zone {place} until Friday`."
         line = f"You are in {zone}" + (f" until {_spoken(end, zone)}" if end else "")
         more = self._clock_in(zone) + ("" if end else ". Write `/zone home` when you are back")
-        return await self._set(question, {ZONE: f"{zone} from {home}"}, line, more, expires_at=end, moved=user)
+        return await self._set(question, {ZONE: f"{zone} from {home}"}, line, more, expires_at=end)
 
     async def _set(
-        self,
-        question: Question,
-        values: Mapping[str, str],
-        line: str,
-        more: str = "",
-        *,
-        expires_at: datetime | None = None,
-        moved: User | None = None,
-        is_followed: bool = False,
+        self, question: Question, values: Mapping[str, str], line: str, more: str = "", *, expires_at: datetime | None = None
     ) -> str:
-        """Keep settings with their *line* in the journal, once, and say so and *more*; `is_followed` by when the next brief comes."""
+        """Keep settings with their *line* in the journal, once; what to say: that and *more*, or when the next brief comes."""
         now, person = self._clock.now(), question.person
         errand = Errand(person=person, key=f"briefs/{question.id}", why=question.text[:200], source_id=question.id)
         source = "command" if question.text.lstrip().startswith("/") else "words"
@@ -159,11 +146,10 @@ class BriefCommands:
             if await work.activities.find_by_key(errand.key) is None:
                 made = [await work.settings.add(**common, name=name, value=value) for name, value in values.items()]
                 await record(work, errand, f"{next(iter(values))}.set", line, now=now, undo=added("settings", *made))
-            if moved is not None:
+            if ZONE in values:
                 zone, _, home = values[ZONE].partition(" from ")
-                await work.people.move(moved.id, timezone=zone, home=home)
-            following = await self._following(work, question, now) if is_followed else ""
-        return f"{line}{more}{following}."
+                await work.people.move(person.id, timezone=zone, home=home)
+            return f"{line}{more or await self._following(work, question, now)}."
 
     async def _following(self, work: UnitOfWork, question: Question, now: datetime) -> str:
         """When the next brief comes."""
@@ -176,8 +162,10 @@ class BriefCommands:
         """When something ends, or what there is to ask; a day without a time is the last of it, or begins what comes after."""
         now = self._clock.now().astimezone(ZoneInfo(zone))
         found = find_end(words, now=now)
-        if not isinstance(found, When) or found.rule:
+        if not isinstance(found, When) or found.rule or re.search(r"\w\w|\d", without(words, found)):
             return found.question if isinstance(found, Unclear) else ""
+        if found.is_past(now):
+            return f"That is over already: {found.spoken(now)}. Until when?"
         begun = replace(found, time=time()).moment(ZoneInfo(zone))
         names_day = re.match(r"(?:until|till)\b", words, re.I) and found.time == DAY_ENDS and begun > now
         return begun if names_day and not is_last_day else found.moment(ZoneInfo(zone))

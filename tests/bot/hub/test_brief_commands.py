@@ -39,6 +39,8 @@ SAID = {
     "/brief off": "No more briefs, until you write `/brief on`.",
     "/quiet": "Until when? `/quiet until Monday`",
     "/quiet until the cows come home": "Until when?",
+    "/quiet until 3 March 2020": "That is over already",
+    "/quiet until Monday unless Dana calls": "Until when?",
     "/quiet today": "No briefs until Sunday 22 November 2026 at 23:59.",
     "/zone": "You are in Europe/Berlin.",
     "/zone Lisbonn": "I do not know where “Lisbonn” is. Did you mean `/zone Lisbon`?",
