@@ -28,7 +28,7 @@ LEASE_SECONDS = 45.0
 BUSY_SECONDS = 2.0
 SETTLED = timedelta(days=7)
 """Settings that ended longer ago explain nothing any more."""
-MOST_ROWS = 40
+MOST_ROWS = 21
 AUTO, EMAIL = "auto", "email"
 BRIEFS, QUIET, ZONE = "briefs", "quiet", "zone"
 """The names of settings: whether somebody gets briefs, until when none, and where they are (`ZONE from HOME`)."""
@@ -72,8 +72,9 @@ class Delivery:
         coming, to_serve = [], []
         async with self._database.reading() as work:
             for user in await work.people.users():
-                standing = await self.standing(work, user, now)
-                if (standing is not None and standing.owed) or await self._sets_right(work, user, now, only_looks=True):
+                settings = await work.settings.holding(user.id, now - SETTLED)
+                standing = await self.standing(work, user, now, settings)
+                if (standing is not None and standing.owed) or any(_amiss(user, settings, now)):
                     to_serve.append(user)
                 elif standing is not None and (following := next_after(standing.habits, now)):
                     coming.append(following.at)
@@ -83,11 +84,13 @@ class Delivery:
                 raise error
         return min([*coming, *([now + timedelta(seconds=BUSY_SECONDS)] if to_serve else [])], default=None)
 
-    async def standing(self, work: UnitOfWork, user: User, now: datetime) -> Standing | None:
+    async def standing(
+        self, work: UnitOfWork, user: User, now: datetime, settings: Sequence[PersonalitySetting] | None = None
+    ) -> Standing | None:
         """How it stands with somebody's briefs; None for whoever gets none."""
         if user.role not in ("owner", "member"):
             return None
-        settings = await work.settings.holding(user.id, now - SETTLED)
+        settings = await work.settings.holding(user.id, now - SETTLED) if settings is None else settings
         person = person_of(user, settings, now)
         begun = holding(settings, BRIEFS, now)
         if begun.value == OFF if begun else user.role != "owner":
@@ -111,23 +114,16 @@ class Delivery:
         async with self._database.unit_of_work() as work:
             if not await work.housekeeping.lease(lease, owner=self._owner, now=now, until=now + timedelta(seconds=LEASE_SECONDS)):
                 return
-            await self._sets_right(work, user, now)
+            begins, zone = _amiss(user, await work.settings.holding(user.id, now), now)
+            if begins:
+                await work.settings.add(user_id=user.id, context="*", name=BRIEFS, value="on", source="default", at=now)
+            if zone:
+                await work.people.move(user.id, timezone=zone, home=home_of(user))
             standing = await self.standing(work, user, now)
         if standing is not None and standing.owed:
             await self._deliver(standing, now)
         async with self._database.unit_of_work() as work:
             await work.housekeeping.end_lease(lease, owner=self._owner)
-
-    async def _sets_right(self, work: UnitOfWork, user: User, now: datetime, *, only_looks: bool = False) -> bool:
-        """The owner's briefs begin when they are first looked for; a journey that was taken back or is over ends."""
-        settings = await work.settings.holding(user.id, now)
-        begins = user.role == "owner" and holding(settings, BRIEFS, now) is None
-        zone = person_of(user, settings, now).timezone
-        if begins and not only_looks:
-            await work.settings.add(user_id=user.id, context="*", name=BRIEFS, value="on", source="default", at=now)
-        if zone != user.timezone and not only_looks:
-            await work.people.move(user.id, timezone=zone, home=home_of(user))
-        return begins or zone != user.timezone
 
     async def _deliver(self, standing: Standing, now: datetime) -> None:
         person, since = standing.person, standing.since
@@ -206,6 +202,12 @@ def holding(settings: Sequence[PersonalitySetting], name: str, at: datetime) -> 
     """The setting of this name that held at a moment."""
     held = (row for row in settings if row.name == name and row.at <= at and (row.expires_at is None or row.expires_at > at))
     return next(reversed(list(held)), None)
+
+
+def _amiss(user: User, settings: Sequence[PersonalitySetting], now: datetime) -> tuple[bool, str]:
+    """Whether the owner's briefs have yet to begin; the zone to move somebody to whose journey has ended or was taken back, or ""."""
+    zone = person_of(user, settings, now).timezone
+    return user.role == "owner" and holding(settings, BRIEFS, now) is None, "" if zone == user.timezone else zone
 
 
 def home_of(user: User) -> str:
