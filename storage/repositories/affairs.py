@@ -7,9 +7,8 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import and_, delete, func, select, update
+from sqlalchemy import Executable, and_, delete, func, select, update
 from sqlalchemy import bindparam as given
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.functions import count
 
 from bot.domain.clock import new_id
@@ -25,16 +24,22 @@ class Affairs(Repository, Generic[Affair]):
     """What the tables of affairs have in common: a row belongs to a person, has a code people name it by, and may change."""
 
     table: type[Affair]
+    _add: Executable
+    _by_id: Any
+    _by_code: Any
+    _of_person: Any
+    _change: Executable
+    _delete: Executable
 
-    def __init__(self, connection: AsyncConnection, organization: str) -> None:
-        super().__init__(connection, organization)
-        table: Any = self.table
-        self._add = insert_or_skip(table)
-        self._by_id = select(table).where(ours(table), table.id == given("which"))
-        self._by_code = select(table).where(ours(table), table.user_id == given("user"), table.code == given("the_code"))
-        self._of_person = select(table).where(ours(table), table.user_id == given("user")).order_by(table.id)
-        self._change = update(table).where(ours(table), table.id == given("which"))
-        self._delete = delete(table).where(ours(table), table.id == given("which"))
+    def __init_subclass__(cls) -> None:
+        """Each table's statements are built once."""
+        table: Any = cls.table
+        cls._add = insert_or_skip(table)
+        cls._by_id = select(table).where(ours(table), table.id == given("which"))
+        cls._by_code = select(table).where(ours(table), table.user_id == given("user"), table.code == given("the_code"))
+        cls._of_person = select(table).where(ours(table), table.user_id == given("user")).order_by(table.id)
+        cls._change = update(table).where(ours(table), table.id == given("which"))
+        cls._delete = delete(table).where(ours(table), table.id == given("which"))
 
     async def add(self, row: Affair) -> bool:
         """Keep a row; False where its code is taken."""
