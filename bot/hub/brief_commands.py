@@ -48,7 +48,8 @@ class BriefCommands:
         self._composer = composer
         self._delivery = delivery
         self._clock = clock
-        self.table: Mapping[str, Command] = {"brief": self._brief, "quiet": self._private(self._quiet), "zone": self._private(self._zone)}
+        commands = {"brief": self._brief, "quiet": self._quiet, "zone": self._zone}
+        self.table: Mapping[str, Command] = {name: _private(command) for name, command in commands.items()}
 
     def plain(self, text: str) -> str:
         """The command that the whole of *text* stands for; empty where it stands for none, or names a place that is not known."""
@@ -63,16 +64,8 @@ class BriefCommands:
             return command.format(words).strip()
         return ""
 
-    def _private(self, command: Command) -> Command:
-        async def answered(question: Question, words: str) -> str | Card:
-            return IN_PRIVATE if question.session_type is not SessionType.PRIVATE else await command(question, words)
-
-        return answered
-
     async def _brief(self, question: Question, words: str) -> str | Card:
         """One now; or whether, and when, they come."""
-        if question.session_type is not SessionType.PRIVATE:
-            return IN_PRIVATE
         word, *rest = words.casefold().split() or [""]
         if word in ("on", OFF):
             line, more = ("Your briefs come", "") if word == "on" else ("No more briefs", ", until you write `/brief on`")
@@ -172,6 +165,15 @@ class BriefCommands:
 
     def _clock_in(self, zone: str) -> str:
         return f": it is {self._clock.now().astimezone(ZoneInfo(zone)):%H:%M} there"
+
+
+def _private(command: Command) -> Command:
+    """The same, where nobody reads along."""
+
+    async def answered(question: Question, words: str) -> str | Card:
+        return IN_PRIVATE if question.session_type is not SessionType.PRIVATE else await command(question, words)
+
+    return answered
 
 
 def _parted(words: str) -> tuple[str, str]:
