@@ -65,6 +65,7 @@ from bot.hub.supervisor import Supervisor
 from bot.hub.timekeeper import Timekeeper
 from bot.palace.api import Api
 from bot.palace.assets import Assets
+from bot.palace.manners import MannersApi
 from bot.palace.operations import Operations
 from bot.palace.pages import Pages
 from bot.palace.transcript import Transcripts
@@ -262,6 +263,7 @@ def build(
         metrics=TurnMetrics(registry),
         tends=tends,
     )
+    manners_api = MannersApi(manners=manners, journal=journal, clock=clock)
     front = Front(
         hub=hub,
         database=database,
@@ -269,6 +271,8 @@ def build(
         pairing=pairing,
         approvals=approvals,
         reactive=reactive,
+        manners=manners,
+        manner_commands=manner_commands,
         adapters=channels,
         replies=config.email.replies,
         clock=clock,
@@ -290,7 +294,7 @@ def build(
         registry=registry,
         database=database,
         clock=clock,
-        channel_routes=[route for each in doors for route in each.routes],
+        more_routes=[*manners_api.routes, *(route for each in doors for route in each.routes)],
         front=front,
         supervisor=supervisor,
     )
@@ -419,7 +423,7 @@ def _server(
     registry: CollectorRegistry,
     database: Database,
     clock: Clock,
-    channel_routes: Sequence[web.RouteDef],
+    more_routes: Sequence[web.RouteDef],
     front: Front,
     supervisor: Supervisor,
 ) -> Server:
@@ -439,7 +443,7 @@ def _server(
         host=config.web.host,
         port=config.web.port,
         public_url=config.web.public_url,
-        routes=[*auth.routes, *api.routes, *pages.routes, *assets.routes, *operations.routes, *channel_routes],
+        routes=[*auth.routes, *api.routes, *pages.routes, *assets.routes, *operations.routes, *more_routes],
         middlewares=[auth.middleware],
         readiness=readiness,
         problem_page=view.problem,

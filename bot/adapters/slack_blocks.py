@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 from bot.adapters.dialects import Slack
 from bot.adapters.markup import split
 from bot.adapters.slack_events import EDIT_VIEW
+from bot.adapters.slack_manners import OPENS
 from bot.domain.message import Button, Outgoing
 from bot.domain.ports import Card
+from bot.domain.vocabulary import in_rows
 
 SECTION = 3_000
 """Characters of a section's text."""
@@ -31,13 +34,17 @@ def render(outgoing: Outgoing, *, is_whole: bool = True) -> dict[str, Any]:
 
 
 def buttons(choices: Sequence[Button], *, name: str = "choice") -> list[Block]:
-    """*choices* in rows; Slack wants a name of its own for each."""
-    elements = [
-        {"type": "button", "action_id": f"{name}-{number}", "text": _plain(clipped(choice.label, 75)), "value": choice.command}
-        for number, choice in enumerate(choices)
+    """*choices* in rows; Slack wants a name of its own for each. Where there are sliders, one more opens the modal."""
+    numbers, has_sliders = count(), any(choice.command.split()[:1] == ["/cocktail"] for choice in choices)
+    choices = [*choices, Button(label="Sliders…", command=OPENS)] if has_sliders else choices
+    rows = [
+        [
+            {"type": "button", "action_id": f"{name}-{next(numbers)}", "text": _plain(clipped(choice.label, 75)), "value": choice.command}
+            for choice in row
+        ]
+        for row in in_rows(choices, _ROW)
     ]
-    rows = range(0, len(elements), _ROW)
-    return [{"type": "actions", "block_id": f"{name}-row-{row}", "elements": elements[row : row + _ROW]} for row in rows]
+    return [{"type": "actions", "block_id": f"{name}-row-{number}", "elements": row} for number, row in enumerate(rows)]
 
 
 def pressed(blocks: Sequence[Block], *, row: str, chosen: str) -> list[Block]:

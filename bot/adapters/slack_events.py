@@ -10,15 +10,19 @@ from datetime import UTC, datetime
 from html import unescape
 from typing import Any
 
+from bot.adapters.slack_manners import MANNERS_VIEW, command_of, mistakes
 from bot.domain.address import Address, Sender, SessionType
 from bot.domain.clock import new_id
 from bot.domain.message import Attachment, Inbound, InboundKind
+from bot.domain.vocabulary import WORDS
 
 CHANNEL = "slack"
-COMMANDS = ("robbie", "note", "notes", "approve", "reject", "edit", "link", "pair", "rate")
+COMMANDS = ("robbie", *(name for name, word in WORDS.items() if word.on_slack))
 """The slash commands of the manifest; every other one is a word after /robbie."""
 EDIT_VIEW = "edit"
 """The callback of the modal in which the words of a proposal are changed."""
+BROKEN = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
+"""What reading a view raises that is none of ours."""
 LARGEST_RAW = 256 * 1024
 
 _WHISPER = "~"
@@ -76,6 +80,14 @@ def to_inbound(body: Body, *, team: str, bot: str, now: datetime) -> Inbound | N
 def mentions(body: Body, bot: str) -> bool:
     """Whether a message calls Robbie by name."""
     return f"<@{bot}>" in _text(body, "event", "text") or f"<@{bot}|" in _text(body, "event", "text")
+
+
+def field_mistakes(body: Body, now: datetime) -> dict[str, str]:
+    """What is wrong with a submitted modal, by its field; of what is none of ours nothing."""
+    try:
+        return mistakes(body["view"], now) if _text(body, "view", "callback_id") == MANNERS_VIEW else {}
+    except BROKEN:
+        return {}
 
 
 def edited_code(body: Body) -> str:
@@ -232,19 +244,23 @@ def _action(scene: Scene) -> Inbound | None:
 
 
 def _submission(scene: Scene) -> Inbound | None:
-    """New words for a proposal: the modal remembers which one, and in which conversation."""
+    """New words for a proposal, or how Robbie is to be: the modal remembers which one, and in which conversation."""
     view = _dig(scene.body, "view")
     try:
         kept = json.loads(_text(view, "private_metadata"))
-    except ValueError:
+        said = command_of(view) if _text(view, "callback_id") == MANNERS_VIEW else _edited(kept, view)
+    except BROKEN:
         return None
-    code, text = _text(kept, "code"), _text(view, "state", "values", EDIT_VIEW, EDIT_VIEW, "value")
-    place = Place.of(_text(kept, "conversation"))
-    is_ours = _text(view, "callback_id") == EDIT_VIEW and place.team == scene.team and _ID.fullmatch(place.channel)
-    if not is_ours or not code or not text:
+    place, trigger = Place.of(_text(kept, "conversation")), _text(scene.body, "trigger_id")
+    if not said or place.team != scene.team or not _ID.fullmatch(place.channel):
         return None
-    said, trigger = f"/edit {code}\n{text}", _text(scene.body, "trigger_id")
     return scene.inbound(place, _text(scene.body, "user", "id"), external_id=trigger, text=said, kind=InboundKind.ACTION)
+
+
+def _edited(kept: Any, view: Any) -> str:
+    """The command that gives a proposal the words of the modal; empty where it is none, or has none."""
+    code, text = _text(kept, "code"), _text(view, "state", "values", EDIT_VIEW, EDIT_VIEW, "value")
+    return f"/edit {code}\n{text}" if _text(view, "callback_id") == EDIT_VIEW and code and text else ""
 
 
 def _attachments(event: Body, team: str) -> Iterator[Attachment]:

@@ -24,7 +24,8 @@ from slack_bolt.response import BoltResponse
 from slack_sdk.signature import SignatureVerifier
 
 from bot.adapters.slack_blocks import LONGEST_DRAFT, draft_modal, home, pressed
-from bot.adapters.slack_events import CHANNEL, Place, edited_code, mentions, to_inbound
+from bot.adapters.slack_events import CHANNEL, Place, edited_code, field_mistakes, mentions, to_inbound
+from bot.adapters.slack_manners import OPENS, manners_modal
 from bot.adapters.slack_wire import Wire, Workspace, faults
 from bot.config import SlackConfig
 from bot.domain.address import Sender, SessionType
@@ -32,6 +33,7 @@ from bot.domain.clock import Clock
 from bot.domain.errors import AdapterError, ChannelRefused, ChannelUnavailable, DeliveryRejected, StorageUnavailable
 from bot.domain.message import Inbound, InboundKind
 from bot.domain.ports import Reception
+from bot.domain.vocabulary import adjusts
 from bot.hub.server import open_to_all
 from storage.database import Database
 
@@ -46,6 +48,8 @@ OFTEN_SECONDS = 15.0
 """Slack asks for one itself every few seconds; the pause that shows it to. From then on an answer to our own proves no more than that some
 server still stands.
 """
+ANEW_SECONDS = 1.0
+"""A command of a button is done by then."""
 LARGEST_FRAME = 16 * 2**20
 
 
@@ -151,9 +155,13 @@ class Hearing:
 
     async def _answer(self, line: aiohttp.ClientWebSocketResponse, envelope: dict[str, Any]) -> None:
         """Keep it first, acknowledge it then; what could not be kept comes again."""
-        if (await self._dispatch(mode="socket_mode", body=envelope.get("payload"))).status == 200:
+        answer = await self._dispatch(mode="socket_mode", body=envelope.get("payload"))
+        if answer.status == 200:
+            payload = (
+                {"payload": json.loads(answer.body)} if answer.body.startswith("{") else {}
+            )  # Bolt has words of its own for what it drops
             with suppress(aiohttp.ClientError, OSError):
-                await line.send_json({"envelope_id": envelope["envelope_id"]})
+                await line.send_json({"envelope_id": envelope["envelope_id"], **payload})
 
     async def _dispatch(self, **request: Any) -> BoltResponse:
         """Have Bolt read it and bring it to `_hear`."""
@@ -182,6 +190,8 @@ class Hearing:
             self._errand(ear, self._show_home(ear, workspace, event))
         elif workspace is not None:
             inbound = to_inbound(body, team=team, bot=workspace.bot_user, now=self._clock.now())
+            if inbound is not None and (wrong := field_mistakes(body, self._clock.now())):
+                return BoltResponse(status=200, body={"response_action": "errors", "errors": wrong})
             if inbound is not None:
                 await self._bring(ear, workspace, inbound, body)
         return BoltResponse(status=200, body="")
@@ -192,14 +202,24 @@ class Hearing:
             placed = await self._placed(inbound, is_called=mentions(body, workspace.bot_user))
             if placed is None:
                 return
-            code = edited_code(body) if placed.kind is InboundKind.ACTION else ""
-            draft = await ear.reception.draft(placed.sender, code) if code else None
-            if draft is not None and len(draft) <= LONGEST_DRAFT:
-                self._errand(ear, self._open_modal(ear, workspace, placed, body, draft))
+            view = await self._modal(ear, placed, body) if body.get("type") == "block_actions" else None
+            if view is not None:
+                self._errand(ear, self._open_modal(ear, workspace, placed, body, view))
                 return
             await ear.reception.receive(placed)
         if placed.kind is InboundKind.ACTION and body.get("type") == "block_actions":
-            self._errand(ear, self._mark_pressed(ear, workspace, placed.sender, body))
+            mark = self._show_anew if adjusts(placed.text) else self._mark_pressed
+            self._errand(ear, mark(ear, workspace, placed.sender, body))
+
+    async def _modal(self, ear: _Ear, inbound: Inbound, body: dict[str, Any]) -> dict[str, Any] | None:
+        """What a pressed button opens, if it is one that opens something to this person."""
+        conversation, code = inbound.address.conversation, edited_code(body)
+        if inbound.text == OPENS and inbound.address.session_type is SessionType.PRIVATE:
+            held = dict(await ear.reception.manners(inbound.sender))
+            return manners_modal(held, zone=held.pop("zone"), conversation=conversation) if held else None
+        draft = await ear.reception.draft(inbound.sender, code) if code else None
+        is_short = draft is not None and len(draft) <= LONGEST_DRAFT
+        return draft_modal(code=code, text=draft or "", conversation=conversation) if is_short else None
 
     async def _placed(self, inbound: Inbound, *, is_called: bool) -> Inbound | None:
         """*inbound* with its true conversation, as our own records have it; None where Robbie does not take part in that."""
@@ -236,15 +256,21 @@ class Hearing:
         cards = await ear.reception.overview(Sender(channel=CHANNEL, account=f"{workspace.team}/{user}"))
         await workspace.client.views_publish(user_id=user, view=home(cards, direct=str(event.get("channel") or "")))
 
-    async def _open_modal(self, ear: _Ear, workspace: Workspace, inbound: Inbound, body: dict[str, Any], draft: str) -> None:
+    async def _open_modal(self, ear: _Ear, workspace: Workspace, inbound: Inbound, body: dict[str, Any], view: dict[str, Any]) -> None:
         """Where Slack shows no modal (it waits three seconds for one), the button is taken for its command."""
-        view = draft_modal(code=edited_code(body), text=draft, conversation=inbound.address.conversation)
         try:
             with faults():
                 await workspace.client.views_open(trigger_id=str(body.get("trigger_id")), view=view)
         except AdapterError as error:
             log.warning("slack.no_modal", error=str(error))
             await ear.reception.receive(inbound)
+
+    async def _show_anew(self, ear: _Ear, workspace: Workspace, sender: Sender, body: dict[str, Any]) -> None:
+        """The home tab as it is once the command of its button is done; under a message, the answer comes in its place by itself."""
+        view = body.get("view") or {}
+        if view.get("type") == "home":
+            await asyncio.sleep(ANEW_SECONDS)
+            await self._show_home(ear, workspace, {"user": body["user"]["id"], "channel": view["private_metadata"]})
 
     async def _mark_pressed(self, ear: _Ear, workspace: Workspace, sender: Sender, body: dict[str, Any]) -> None:
         """Take the buttons away that were decided about; not at a stranger's press, and not of a whisper, which Slack does not tell."""

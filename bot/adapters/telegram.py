@@ -24,6 +24,7 @@ from bot.domain.errors import AdapterError, ChannelRefused, ConfigError, Deliver
 from bot.domain.finding import Finding, Status
 from bot.domain.message import ASKING, Attachment, Button, Inbound, InboundKind, Outgoing, Sent
 from bot.domain.ports import Capabilities, Reception
+from bot.domain.vocabulary import WORDS, adjusts
 from bot.hub.owner import Lease
 from bot.hub.server import open_to_all
 from storage.database import Database
@@ -44,17 +45,6 @@ TROUBLE_SECONDS = 3600.0
 """How long a call that failed is worth telling."""
 WEBHOOK_PATH = "/telegram/webhook"
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"
-MENU = {
-    "help": "what I can do",
-    "note": "keep a note",
-    "notes": "your notes",
-    "status": "how I am",
-    "rate": "say how good an answer was",
-    "link": "join your accounts",
-    "approve": "say yes to what waits",
-    "reject": "say no to what waits",
-    "pair": "let somebody in",
-}
 
 
 class TelegramAdapter:
@@ -102,7 +92,7 @@ class TelegramAdapter:
             self._me = await self._bot.me()
             told()
             with suppress(AdapterError):
-                await self._bot.ask("setMyCommands", commands=[{"command": name, "description": words} for name, words in MENU.items()])
+                await self._bot.ask("setMyCommands", commands=[{"command": name, "description": word.says} for name, word in WORDS.items()])
             await (self._serve(reception, told) if self._is_called else self._poll(reception, told))
         except DeliveryRejected as error:  # what a door needs was refused, such as the address of a webhook
             raise ChannelRefused(str(error)) from error
@@ -190,7 +180,7 @@ class TelegramAdapter:
         is_private = inbound.address.session_type is SessionType.PRIVATE
         if inbound.kind is InboundKind.ACTION:
             self._in_passing("answerCallbackQuery", callback_query_id=update["callback_query"]["id"], text="✓")
-            if is_private:
+            if is_private and not adjusts(inbound.text):
                 self._in_passing("editMessageReplyMarkup", **_key(inbound.target))
         elif is_private and inbound.wants_reply and inbound.kind in ASKING:  # a group has 20 a minute for all
             self._in_passing("sendChatAction", **_place(inbound.address.conversation), action="typing")

@@ -26,12 +26,13 @@ from telegram.request import HTTPXRequest
 from bot.adapters.telegram_updates import ALLOWED_UPDATES, Fields, message_key
 from bot.domain.errors import AdapterError, ChannelRefused, ChannelUnavailable, DeliveryRejected, DeliveryUnknown
 from bot.domain.message import Attachment, Button
+from bot.domain.vocabulary import in_rows
 
 POLL_SECONDS = 8
 READ_SECONDS = 15.0
 OWN_READ_SECONDS = {"getUpdates": POLL_SECONDS + 5.0, "sendMessageDraft": 4.0}
 """A draft is worth nothing later; and a finished answer waits five seconds for it."""
-SHORT_LABEL = 12
+SHORT_LABEL, LONG_LABEL = 12, 18
 KINDS = {"image/jpeg": "photo", "image/png": "photo", "image/webp": "photo", "audio/ogg": "voice", "audio/opus": "voice"}
 """What a file is sent as, where not as a document."""
 
@@ -202,7 +203,8 @@ def _says(error: TelegramError, *signs: str) -> bool:
 
 
 def _keyboard(buttons: Sequence[Button]) -> Fields | None:
-    """Three short buttons in a row, long ones each on its own."""
-    width = 3 if all(len(button.label) <= SHORT_LABEL for button in buttons) else 1
-    keys = [{"text": button.label, "callback_data": button.command} for button in buttons]
-    return {"inline_keyboard": [keys[start : start + width] for start in range(0, len(keys), width)]} if keys else None
+    """Three short buttons in a row, two that are not long, long ones each on its own."""
+    longest = max((len(button.label) for button in buttons), default=0)
+    rows = in_rows(buttons, 3 if longest <= SHORT_LABEL else 2 if longest <= LONG_LABEL else 1)
+    keys = [[{"text": button.label, "callback_data": button.command} for button in row] for row in rows]
+    return {"inline_keyboard": keys} if keys else None

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from bot.domain.address import Address, Person, Sender
 from bot.domain.clock import new_id
-from bot.domain.message import Inbound, Outgoing, Sent
+from bot.domain.message import Inbound, InboundKind, Outgoing, Sent
 from bot.domain.ports import Capabilities
 
 CONSOLE = "console"
@@ -28,10 +28,11 @@ class WebAdapter:
             return None
         return Address(channel=self.channel, conversation=f"{person.id}/{conversation}")
 
-    def to_inbound(self, person: Person, address: Address, *, text: str, external_id: str, at: datetime) -> Inbound:
-        """What *person* wrote in the page or sent to the API."""
+    def to_inbound(self, person: Person, address: Address, *, text: str, external_id: str, at: datetime, target: str = "") -> Inbound:
+        """What *person* wrote in the page or sent to the API; with a *target*, the button that was pressed under that message."""
         sender = Sender(channel=self.channel, account=str(person.id), name=person.name)
-        return Inbound(id=new_id(), address=address, sender=sender, external_id=external_id, text=text, at=at)
+        kind = InboundKind.ACTION if target else InboundKind.MESSAGE
+        return Inbound(id=new_id(), address=address, sender=sender, external_id=external_id, text=text, at=at, kind=kind, target=target)
 
     async def send(self, outgoing: Outgoing) -> Sent:
         """The recorded row is the delivery."""

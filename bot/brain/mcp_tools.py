@@ -125,23 +125,19 @@ class _Server:
     async def close(self) -> None:
         """End it; returns when it is gone."""
         self._end()
-        if self._task and not self._task.done():
-            _, late = await asyncio.wait([self._task], timeout=PATIENCE_SECONDS)
-            for task in late:
-                task.cancel()
-            await asyncio.wait([self._task])
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=2 * PATIENCE_SECONDS)
 
     def finding(self) -> Finding:
         """How it is."""
-        part, offered = f"mcp {self.config.name}", {tool.its_name for tool in self.tools}
-        missing = [name for name in self.config.allow if name not in offered]
+        missing = set(self.config.allow) - {tool.its_name for tool in self.tools}
+        detail, repair = f"offers {', '.join(tool.name for tool in self.tools)}", ""
         if self._client is None:
-            detail = f"does not answer: {self._trouble or 'nothing came'}"
-            return Finding(part=part, status=Status.WARN, detail=detail, repair="check its command or url under [[tools.mcp]]")
-        if missing:
-            repair = "correct `allow`, or see that its arguments are plain"
-            return Finding(part=part, status=Status.WARN, detail=f"does not offer {', '.join(missing)}", repair=repair)
-        return Finding(part=part, status=Status.OK, detail=f"offers {', '.join(tool.name for tool in self.tools)}")
+            detail, repair = f"does not answer: {self._trouble or 'nothing came'}", "check its command or url under [[tools.mcp]]"
+        elif missing:
+            detail, repair = f"does not offer {', '.join(sorted(missing))}", "correct `allow`, or see that its arguments are plain"
+        return Finding(part=f"mcp {self.config.name}", status=Status.WARN if repair else Status.OK, detail=detail, repair=repair)
 
     async def call(self, name: str, values: Mapping[str, Any]) -> str:
         """What it answers, as material from outside. Raises ToolFailed. Who does not answer in time, or not sensibly, is ended."""
@@ -159,7 +155,7 @@ class _Server:
                 result = await self._client.session.send_request(request, mcp_types.CallToolResult)
             is_well = True
         except MCPError as error:
-            is_well = error.code not in (mcp_types.CONNECTION_CLOSED, mcp_types.REQUEST_TIMEOUT)
+            is_well = error.code in (mcp_types.INVALID_PARAMS, mcp_types.INTERNAL_ERROR)  # else the connection, or its session, is lost
             raise ToolFailed(f"{self.config.name} did not do it: {from_outside(_inert(str(error), 300))}") from error
         except (ValueError, RuntimeError, OSError, anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
             log.warning("mcp.failed", server=self.config.name, tool=name, error=_cause(error))
@@ -293,10 +289,8 @@ def _model_of(schema: Mapping[str, Any]) -> type[BaseModel]:
     for place, (name, said) in enumerate(properties.items()):
         inner = said if isinstance(said, Mapping) else {}
         kind, about = _type_of(inner), _inert(str(inner.get("description") or ""), 80) or None
-        if name in required:
-            fields[f"a{place}"] = kind, Field(alias=name[:64], description=about)
-        else:
-            fields[f"a{place}"] = kind | None, Field(default=None, alias=name[:64], description=about)
+        must = name in required
+        fields[f"a{place}"] = kind if must else kind | None, Field(... if must else None, alias=name[:64], description=about)
     return create_model("Arguments", __config__=ConfigDict(extra="forbid", serialize_by_alias=True), **fields)
 
 

@@ -6,9 +6,8 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -60,10 +59,9 @@ class Toolbox:
         others: Sequence[Tool] = ()
         if self._mcp and not question.writer:
             others = await self._mcp.offered(is_owner=question.person.is_owner and is_private)
-        foreign = [tool for tool in others if tool.name not in {each.name for each in self._tools}]  # nobody takes the name of one of ours
-        tools = {tool.name: tool for tool in (*own, *foreign)}
-        done = await self._done_before(question) if tools else ()
-        return Kit(question=question, tools=tools, gate=self._gate, foreign={tool.name for tool in foreign}, done=done)
+        taken = {tool.name for tool in self._tools}
+        tools = (*own, *(tool for tool in others if tool.name not in taken))
+        return Kit(question=question, tools=tools, gate=self._gate, done=await self._done_before(question) if tools else ())
 
     async def _done_before(self, question: Question) -> Sequence[str]:
         """What an earlier try at this question did before its process died."""
@@ -75,22 +73,13 @@ class Toolbox:
 class Kit:
     """The tools of one answer. `used` are the names of those that ran, `deeds` what they came to that did more than look."""
 
-    def __init__(
-        self,
-        *,
-        question: Question,
-        tools: Mapping[str, Tool] = MappingProxyType({}),
-        gate: Gate | None = None,
-        foreign: Collection[str] = (),
-        done: Sequence[str] = (),
-    ) -> None:
-        self.specs = tuple(spec_of(tool) for tool in tools.values())
+    def __init__(self, *, question: Question, tools: Sequence[Tool] = (), gate: Gate | None = None, done: Sequence[str] = ()) -> None:
+        self.specs = tuple(spec_of(tool) for tool in tools)
         self.used: list[str] = []
         self.deeds: list[str] = list(done)
         self._question = question
-        self._tools = tools
+        self._tools = {tool.name: (tool, spec.parameters) for tool, spec in zip(tools, self.specs, strict=True)}
         self._gate = gate
-        self._foreign = foreign
         self._done = tuple(done)
         self._calls = 0
         self._results: dict[str, str] = {}
@@ -116,8 +105,7 @@ class Kit:
         for call in calls:
             self._calls += 1
             result = TOO_LATE if left() <= 0 else ENOUGH if self._calls > CALLS else await self._result(call, is_untrusted, left())
-            if call.name in self._foreign or OUTSIDE in result:
-                self._is_untrusted = True
+            self._is_untrusted |= OUTSIDE in result
             if len(result) > LONGEST_RESULT:
                 result = f"{result[:LONGEST_RESULT]}\n[cut here: {len(result) - LONGEST_RESULT} more characters]"
             lines.append(Line(role=Role.TOOL, text=result or "(nothing)", result_of=call))
@@ -125,10 +113,9 @@ class Kit:
 
     async def _result(self, call: ToolCall, is_untrusted: bool, seconds: float) -> str:
         """What came of a call, or what is wrong with it."""
-        tool = self._tools.get(call.name)
-        if tool is None:
+        if call.name not in self._tools:
             return _no_such(call.name, tuple(self._tools))
-        schema = next(spec.parameters for spec in self.specs if spec.name == call.name)
+        tool, schema = self._tools[call.name]
         wrong, arguments = _read(call, tool.arguments, schema)
         if arguments is None:
             return wrong

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -111,6 +111,9 @@ class Reception(Protocol):
 
     async def overview(self, sender: Sender) -> Sequence[Card]:
         """What somebody may know at a glance (today, health, what waits for their decision); nothing for a stranger."""
+
+    async def manners(self, sender: Sender) -> Mapping[str, str]:
+        """How Robbie is set for somebody in private, by the names of what they may set, and their `zone`; nothing for a stranger."""
 
     async def draft(self, sender: Sender, code: str) -> str | None:
         """The words that wait for this person's decision under *code*, for changing them; None where there are none."""

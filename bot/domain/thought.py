@@ -68,8 +68,9 @@ def estimate_tokens(text: str) -> int:
 class Question:
     """A stored message that wants an answer; `id` is the message's. `is_late` if the offline rung has answered it already.
 
-    `quoted` is what it was written below, `channel` where. `writer` is set where somebody wrote it for whom nobody vouches: then `person`
-    is whom Robbie reads it for, its words are material, and nothing private may be in the answer.
+    `quoted` is what it was written below, `channel` where; `is_pressed` if it is the press of a button. `writer` is set where somebody
+    wrote it for whom nobody vouches: then `person` is whom Robbie reads it for, its words are material, and nothing private may be in the
+    answer.
     """
 
     id: UUID
@@ -83,6 +84,7 @@ class Question:
     attachments: tuple[Attachment, ...] = ()
     writer: str = ""
     channel: str = ""
+    is_pressed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -319,8 +321,8 @@ class Completion:
 class Turn:
     """One answered message. `queued` asks the hub to answer again, for real, when a level is back.
 
-    `over_budget` says that the day's allowance ruled out a level which would have been asked; `buttons` stand under the text;
-    `personality` is how Robbie was set where a model said it.
+    `over_budget` says that the day's allowance ruled out a level which would have been asked; `buttons` stand under the text, which
+    `replaces` the message of the button that was pressed, where there is one; `personality` is how Robbie was set where a model said it.
     """
 
     text: str
@@ -338,6 +340,7 @@ class Turn:
     queued: bool = False
     over_budget: bool = False
     buttons: tuple[Button, ...] = ()
+    replaces: bool = False
     personality: str = ""
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from bot.brain.brain import reactive_turn
@@ -13,6 +14,7 @@ from bot.domain.address import Person, SessionType
 from bot.domain.clock import Clock
 from bot.domain.ports import Card, Command
 from bot.domain.thought import Question, Turn
+from bot.domain.vocabulary import adjusts
 from bot.hub.pairing import Pairing
 from bot.services.approvals import Approvals
 from bot.services.journal import Journal
@@ -25,6 +27,7 @@ _CHOICE = re.compile(r"\s*(\d\d?|approve|edit|reject|let in|turn away)\s*(?:[.:)
 """The choice, and the words that go with it; below an empty line, a mail's farewell."""
 CONTROL = ("approve", "edit", "reject", "pair", "link", "undo", "autonomy", "journal", "log")
 """What is decided, or told, in private alone."""
+DECISIONS = ("/approve", "/edit", "/reject", "/pair")
 LONGEST_PLAIN = 300
 """Characters; what is longer is no order in plain words."""
 ONLY_OWNER = "Only the owner can do that."
@@ -89,7 +92,8 @@ class Commands:
         else:
             said = self._unknown(name) if command is None else await command(question, words)
         card = Card(text=said) if isinstance(said, str) else said
-        return reactive_turn(card.text, why=f"the command /{name}", buttons=card.buttons)
+        turn = reactive_turn(card.text, why=f"the command /{name}", buttons=card.buttons)
+        return replace(turn, replaces=bool(card.buttons) and adjusts(f"/{name}"))
 
     def _meant(self, question: Question) -> str:
         """The command that plain words stand for; what quotes or brings something else along may be about that."""
@@ -114,9 +118,10 @@ class Commands:
         command = ({label.casefold(): command for label, command in buttons} | named).get(word, "")
         if more and not command.startswith("/edit"):
             return ""
-        decides = command[1:].partition(" ")[0] in CONTROL
-        is_clear = not decides or len(await self._cards(question)) < 2  # with more than one thing waiting, a bare yes could mean any
-        return f"{command} {more}" if is_clear else "/approve"
+        is_clear = (
+            not command.startswith(DECISIONS) or len(await self._cards(question)) < 2
+        )  # with more than one thing waiting, a bare yes could mean any of them
+        return f"{command} {more}" if is_clear else "/approve" if command else ""
 
     def _says(self, intent: Intent) -> Command:
         async def say(question: Question, words: str) -> str | Card:

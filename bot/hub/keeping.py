@@ -60,6 +60,7 @@ def _details(inbound: Inbound, terms: Terms) -> dict[str, Any]:
     told = {
         "thread": dict(inbound.thread),
         "quoted": inbound.quoted,
+        "target": inbound.target,
         "files": len(inbound.attachments),
         "is_held": terms.is_held,
         "is_stranger": terms.is_stranger,

@@ -77,13 +77,17 @@ class MannerCommands:
         errand = Errand(person=person, key=key, why=why, source_id=question.id, session_type=where)
         context = "channel" if is_shared and context == EVERYWHERE else context
         source = "command" if question.text.lstrip().startswith("/") else "words"
-        return await self._manners.set(errand, changes, context=context, expires_at=end, source=source)
+        card = await self._manners.set(errand, changes, context=context, expires_at=end, source=source)
+        if not card.buttons or not question.is_pressed or is_shared:
+            return card
+        shown = await self.shown(person)  # it takes the place of the card whose button was pressed, to be pressed again
+        return Card(text=f"{shown.text}\n\n{card.text}", buttons=(*shown.buttons, *card.buttons))
 
     async def _shown(self, question: Question, names: Sequence[str] = tuple(SLIDERS)) -> str | Card:
+        return IN_PRIVATE if question.session_type is SessionType.SHARED else await self.shown(_heard(question), names)
+
+    async def shown(self, person: Person, names: Sequence[str] = tuple(SLIDERS)) -> Card:
         """How Robbie is set with somebody, with buttons to change it."""
-        if question.session_type is SessionType.SHARED:
-            return IN_PRIVATE
-        person = _heard(question)
         standings = await self._manners.look(person)
         names = [name for name in names if name != "flirty" or person.is_owner]
         steps = [(name, getattr(standings[0].personality, name)) for name in names]

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
+from zoneinfo import ZoneInfo
 
+from bot.brain.personality import SLIDERS
 from bot.brain.reactive import Intent, Reactive
 from bot.domain.address import Person, Sender, SessionType
 from bot.domain.clock import Clock, new_id
@@ -17,9 +19,11 @@ from bot.domain.thought import Question
 from bot.hub.hub import Hub
 from bot.hub.identity import Directory
 from bot.hub.keeping import Terms
+from bot.hub.manner_commands import MannerCommands
 from bot.hub.pairing import Pairing
 from bot.services.approvals import Approvals
 from bot.services.correspondence import wants_no_mail
+from bot.services.manners import Manners
 from storage.database import Database
 
 Replies = Literal["approve", "known", "all"]
@@ -43,6 +47,8 @@ class Front:
         pairing: Pairing,
         approvals: Approvals,
         reactive: Reactive,
+        manners: Manners,
+        manner_commands: MannerCommands,
         adapters: Mapping[str, Adapter],
         replies: Replies,
         clock: Clock,
@@ -53,6 +59,8 @@ class Front:
         self._pairing = pairing
         self._approvals = approvals
         self._reactive = reactive
+        self._manners = manners
+        self._manner_commands = manner_commands
         self._adapters = adapters
         self._replies = replies
         self._clock = clock
@@ -75,11 +83,25 @@ class Front:
         question = Question(id=new_id(), conversation_id=new_id(), person=person, text="", asked_at=self._clock.now())
         today, health = await self._reactive.say(Intent.DATE, question), await self._reactive.say(Intent.STATUS, question)
         waiting = await self.waiting(person)
-        return (Card(text=today), Card(text=health), *(waiting or [Card(text="Nothing waits for your decision.")]))
+        local = question.asked_at.astimezone(ZoneInfo(person.timezone)).date()
+        async with self._database.reading() as work:
+            due = [task for task in await work.tasks.open(person.id) if task.due_on is not None and task.due_on <= local]
+        today += f" To be done by its end: {len(due)} {'thing' if len(due) == 1 else 'things'}, `/tasks` tells which." if due else ""
+        how = await self._manner_commands.shown(person)
+        return (Card(text=today), Card(text=health), how, *(waiting or [Card(text="Nothing waits for your decision.")]))
 
     async def waiting(self, person: Person) -> Sequence[Card]:
         """What waits for this person's decision."""
         return [*await self._pairing.cards(person), *await self._approvals.waiting(person)]
+
+    async def manners(self, sender: Sender) -> Mapping[str, str]:
+        """How Robbie is set for somebody in private, by the names of what they may set, and their `zone`; nothing for a stranger."""
+        person = await self._directory.by_account(sender.channel, sender.account)
+        if person is None:
+            return {}
+        held = (await self._manners.look(person))[0].personality
+        names = [name for name in (*SLIDERS, "mood") if name != "flirty" or person.is_owner]
+        return {name: str(getattr(held, name)) for name in names} | {"zone": person.timezone}
 
     async def draft(self, sender: Sender, code: str) -> str | None:
         """The words that wait for this person's decision under *code*."""

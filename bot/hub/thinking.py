@@ -17,7 +17,7 @@ from bot.brain.reactive import one_line
 from bot.domain.address import Person, SessionType
 from bot.domain.clock import Clock, new_id
 from bot.domain.errors import Conflict, StorageUnavailable
-from bot.domain.message import OutgoingKind
+from bot.domain.message import InboundKind, OutgoingKind
 from bot.domain.thought import Question, Turn
 from bot.hub.commands import Commands
 from bot.hub.feed import Feed, Grown, Said
@@ -192,7 +192,7 @@ class Thinkers:
                 delivered=self._outbox.pulls(event.channel),
                 streamed=stream.is_promised,
                 retried=(event.attempts > 1 and not stream.is_open) or stream.is_doubtful,
-                shown_in=stream.shown_in,
+                shown_in=stream.shown_in or _pressed(asked, turn),
                 now=now,
             )
             await work.messages.add(reply)
@@ -376,6 +376,7 @@ def _question(asked: Asked) -> Question:
         session_type=SessionType.SHARED if asked.is_held else SessionType(asked.message.session_type),
         is_late=_is_late(asked.event),
         quoted=asked.details.get("quoted", ""),
+        is_pressed=asked.message.kind == InboundKind.ACTION,
         writer=_writer(asked) if asked.is_by_stranger else "",
         channel=asked.event.channel,
     )
@@ -385,6 +386,11 @@ def _writer(asked: Asked) -> str:
     """Who wrote something that nobody vouches for, and about what; in one line."""
     sender, subject = asked.details.get("sender", {}), asked.details.get("thread", {}).get("subject", "")
     return one_line(f"{sender.get('name', '')} <{sender.get('account', '')}>, about: {subject or 'nothing in particular'}")
+
+
+def _pressed(asked: Asked, turn: Turn) -> str | None:
+    """The channel's message whose button was pressed, where the turn takes its place."""
+    return asked.details.get("target") if turn.replaces else None
 
 
 def _reply(asked: Asked, turn: Turn, *, id: UUID, at: datetime) -> Message:
@@ -414,5 +420,6 @@ def _reply(asked: Asked, turn: Turn, *, id: UUID, at: datetime) -> Message:
             "cost_usd": turn.cost_usd,
             "offline": turn.offline,
         }
-        | ({"buttons": [[button.label, button.command] for button in turn.buttons]} if turn.buttons else {}),
+        | ({"buttons": [[button.label, button.command] for button in turn.buttons]} if turn.buttons else {})
+        | ({"replaces": pressed} if (pressed := _pressed(asked, turn)) else {}),
     )

@@ -8,7 +8,7 @@ from uuid import UUID
 from bot.domain.address import Person
 from bot.hub.feed import Feed, Grown, Subscription
 from bot.hub.server import EventStream
-from bot.palace.transcript import IN, Transcripts
+from bot.palace.transcript import IN, Transcripts, still_standing
 from bot.palace.view import Progress, View
 
 ALIVE_SECONDS = 15.0
@@ -88,7 +88,7 @@ class Live:
         messages = await self._transcripts.since(self._conversation_id, self._last)
         answered = {message.reply_to for message in messages}
         pieces = []
-        for message in messages:
+        for message in still_standing(messages):
             if message.id in self._seen:
                 continue
             self._seen.add(message.id)

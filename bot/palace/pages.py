@@ -91,13 +91,14 @@ class Pages:
         back = web.Response(status=303, headers={"Location": f"/chat?conversation={quote(name)}#end"})
         if not text.strip():
             return web.Response(status=204) if is_scripted else back
-        address = self._transcripts.address(visitor.person, name)
-        inbound = self._door.to_inbound(visitor.person, address, text=text, external_id=external_id, at=self._clock.now())
+        address, target = self._transcripts.address(visitor.person, name), _uuid(fields.get("target", [""])[0])
+        what = {"text": text, "external_id": external_id, "target": str(target or "")}
+        inbound = self._door.to_inbound(visitor.person, address, at=self._clock.now(), **what)
         receipt = await self._hub.receive(inbound, visitor.person)
         if not is_scripted:
             return back
-        message = await self._transcripts.message(receipt.event_id)
-        return _html(self._view.add(message, visitor.person))
+        message = self._view.add(await self._transcripts.message(receipt.event_id), visitor.person)
+        return _html(message) if message else web.Response(status=204)
 
     async def _earlier(self, request: web.Request) -> web.Response:
         """The messages before the first one that the page shows."""

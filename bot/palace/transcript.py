@@ -9,7 +9,8 @@ from uuid import UUID
 
 from bot.domain.address import Address, Person
 from bot.domain.clock import Clock
-from bot.domain.message import Inbound
+from bot.domain.message import Inbound, InboundKind
+from bot.domain.vocabulary import adjusts
 from bot.hub.server import Problem
 from storage.database import Database
 from storage.models.messaging import Conversation, Message
@@ -31,8 +32,8 @@ class Door(Protocol):
     def address(self, person: Person, conversation: str) -> Address | None:
         """Where a conversation of this name takes place; None for a name that cannot be one."""
 
-    def to_inbound(self, person: Person, address: Address, *, text: str, external_id: str, at: datetime) -> Inbound:
-        """What a person wrote."""
+    def to_inbound(self, person: Person, address: Address, *, text: str, external_id: str, at: datetime, target: str = "") -> Inbound:
+        """What a person wrote, or the button they pressed under the message *target*."""
 
 
 class Transcripts:
@@ -99,6 +100,17 @@ class Transcripts:
         async with self._database.reading() as work:
             events = [await work.inbox.find_by_id(event_id) for event_id in without_reply(messages)]
         return tuple(event.id for event in events if event is not None and event.state in WAITING)
+
+
+def is_adjusting(message: Message) -> bool:
+    """Whether it is a press of a button whose answer takes the place of what the button stood under: nobody needs to read that."""
+    return message.kind == InboundKind.ACTION and adjusts(message.text)
+
+
+def still_standing(messages: Sequence[Message]) -> list[Message]:
+    """Those of *messages* whose place was not taken by another, without the presses that had that done."""
+    replaced = {(message.details or {}).get("replaces") for message in messages}
+    return [message for message in messages if str(message.id) not in replaced and not is_adjusting(message)]
 
 
 def without_reply(messages: Sequence[Message]) -> tuple[UUID, ...]:

@@ -14,10 +14,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bot.domain.address import Person
 from bot.domain.clock import Clock
+from bot.domain.message import Button
 from bot.domain.ports import Card
+from bot.domain.vocabulary import in_rows
 from bot.hub.server import Problem
 from bot.palace.assets import Assets
-from bot.palace.transcript import IN, MAIN
+from bot.palace.transcript import IN, MAIN, is_adjusting, still_standing
 from storage.models.messaging import Message
 
 LABELS = {
@@ -26,6 +28,7 @@ LABELS = {
     "notice": "A note from Robbie",
 }
 RECOVERED = "Sent again after an interruption; you may have seen it before."
+WIDEST_ROW = 12
 LONGEST_BLOCK = 4_000
 """Characters; a growing block is read anew for every few words, and a longer one is shown as it comes until it seems to end."""
 LOOK_BACK = 250
@@ -50,7 +53,8 @@ class Line:
     time: str
     label: str
     facts: Mapping[str, str]
-    buttons: Sequence[tuple[str, str]]
+    rows: Sequence[Sequence[Button]]
+    replaces: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +81,7 @@ class View:
         self._templates = Environment(
             loader=PackageLoader("bot.palace"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
+        self._templates.tests["about"] = lambda label, what: label.partition(": ")[2] == what
         self._templates.globals |= {"static": assets.url, "MAIN": MAIN}
         pieces = self._templates.get_template("message.html").module
         self._message, self._progress = pieces.message, pieces.progress  # type: ignore[attr-defined]
@@ -96,7 +101,9 @@ class View:
         return self._templates.get_template("chat.html").render(
             person=person,
             conversation=conversation,
-            lines=[self.line(message, person) for message in messages],
+            lines=[self.line(message, person) for message in still_standing(messages)],
+            first=messages[0].id if messages else None,
+            last=messages[-1].id if messages else None,
             progress={event_id: self._growing(self._progress_to(Progress(event_id=event_id), text)) for event_id, text in progress.items()},
             has_earlier=has_earlier,
             request_id=request_id,
@@ -106,12 +113,15 @@ class View:
     def earlier(self, person: Person, *, conversation: str, messages: Sequence[Message], has_earlier: bool) -> str:
         """What takes the place of the button that asked for it."""
         return self._templates.get_template("earlier.html").render(
-            conversation=conversation, lines=[self.line(message, person) for message in messages], has_earlier=has_earlier
+            conversation=conversation,
+            lines=[self.line(message, person) for message in still_standing(messages)],
+            first=messages[0].id if messages else None,
+            has_earlier=has_earlier,
         )
 
     def attention(self, troubles: Sequence[str], cards: Sequence[Card]) -> str:
         """What a person should see to: channels that are down, and what waits for their decision."""
-        waiting = [(self._markdown(card.text), [(button.label, button.command) for button in card.buttons]) for card in cards]
+        waiting = [(self._markdown(card.text), in_rows(card.buttons, WIDEST_ROW)) for card in cards]
         return self._templates.get_template("attention.html").render(troubles=troubles, waiting=waiting)
 
     def problem(self, problem: Problem) -> str:
@@ -122,6 +132,7 @@ class View:
         """*message* as *person* sees it; only Robbie's words are read as Markdown, a person's stay as they are."""
         is_question = message.direction == IN
         at = message.at.astimezone(ZoneInfo(person.timezone))
+        details = message.details or {}
         labels = [LABELS.get(message.kind, ""), RECOVERED if message.recovered else ""]
         return Line(
             id=message.id,
@@ -132,12 +143,13 @@ class View:
             time=_time(at, self._clock.now().astimezone(at.tzinfo)),
             label=" ".join(filter(None, labels)),
             facts={} if is_question else _facts(message),
-            buttons=(message.details or {}).get("buttons", ()),
+            rows=in_rows([Button(label=label, command=command) for label, command in details.get("buttons", ())], WIDEST_ROW),
+            replaces=details.get("replaces", ""),
         )
 
     def add(self, message: Message, person: Person) -> str:
-        """A piece that shows a message (once, however often it is sent)."""
-        return self._put(self._message(self.line(message, person)))
+        """A piece that shows a message (once, however often it is sent), in the place of the one that it replaces."""
+        return "" if is_adjusting(message) else self._put(self._message(self.line(message, person)))
 
     def begin(self, event_id: UUID, text: str) -> tuple[Progress, str]:
         """A piece that shows that, and how far, a reply is being made; and what is shown then."""

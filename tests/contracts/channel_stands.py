@@ -7,7 +7,7 @@ import html
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from email import message_from_bytes, policy
 from typing import Any
@@ -57,6 +57,9 @@ class FakeReception:
 
     async def overview(self, sender: Sender) -> Sequence[Card]:
         return ()
+
+    async def manners(self, sender: Sender) -> Mapping[str, str]:
+        return {}
 
     async def draft(self, sender: Sender, code: str) -> str | None:
         return None

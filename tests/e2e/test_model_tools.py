@@ -26,7 +26,7 @@ async def test_a_tool_is_called_and_its_result_answered(wire: str, mode: str, mo
     chain = FallbackChain(rungs=[rung], health=health, budget=None, turn_seconds=20, hedge_seconds=0, stall_seconds=10)
     question = asked("What is the weather in Oslo?")
     prompt = Prompt(system="s", tool_system="You are Robbie.", brief_system="b", lines=(Line(role=Role.USER, text=question.text),))
-    kit = Kit(question=question, tools={looker.name: looker}, gate=FakeGate())
+    kit = Kit(question=question, tools=[looker], gate=FakeGate())
     before = len(mock.journal())
     try:
         done = await answer_with(kit, prompt, chain=chain, watch=None, question=question, seconds=20)

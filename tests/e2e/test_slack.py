@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,9 @@ class Parrot:
 
     async def overview(self, sender: Sender) -> Sequence[Card]:
         return [Card(text=f"Hello {sender.account}", buttons=YES)]
+
+    async def manners(self, sender: Sender) -> Mapping[str, str]:
+        return {"gandhi": "4", "cocktail": "5", "flirty": "1", "mood": "focused", "zone": "Europe/Berlin"}
 
     async def draft(self, sender: Sender, code: str) -> str | None:
         return "Dear Grace"
@@ -164,6 +167,32 @@ async def test_buttons_and_the_words_of_a_proposal(both: tuple[SlackServer, Parr
     async with asyncio.timeout(10):
         while any(block["type"] == "actions" for block in (await server.said(ALLAN))[0]["blocks"]):
             await asyncio.sleep(0.02)
+
+
+async def test_sliders_are_set_in_a_modal_and_pressed_in_place(both: tuple[SlackServer, Parrot]):
+    server, parrot = both
+    await server.message("hello", channel=ALLAN)
+    (inbound,) = await parrot.heard_kinds(InboundKind.MESSAGE)
+    sliders = tuple(Button(label=f"{name} {sign}1", command=f"/{name} {sign}1") for name in ("gandhi", "cocktail") for sign in "-+")
+    sent = await parrot.door.send(reply(inbound, "how I am", buttons=sliders))
+    shown = (await server.said(ALLAN, count=2))[-1]
+    assert [len(block["elements"]) for block in shown["blocks"][1:]] == [2, 2, 1], "a slider a row, and the modal"
+    await server.press(shown, "choice-4")
+    async with asyncio.timeout(10):
+        while not await server.modals():
+            await asyncio.sleep(0.02)
+    held = {"gandhi": "7", "cocktail": "5", "flirty": "1", "mood": "calm", "context": "private"}
+    fields = {name: {name: {"type": "static_select", "selected_option": {"value": value}}} for name, value in held.items()}
+    late = fields | {"until": {"until": {"type": "datetimepicker", "selected_date_time": 1}}}
+    await server.submit(late)
+    assert len(await server.modals()) == 1, "a moment that has passed keeps it open"
+    await server.submit(fields | {"until": {"until": {"type": "datetimepicker", "selected_date_time": None}}})
+    await server.press(shown, "choice-1")
+    heard = await parrot.heard_kinds(InboundKind.MESSAGE, InboundKind.ACTION, InboundKind.ACTION)
+    assert [each.text for each in heard[1:]] == ["/mood gandhi=7 mood=calm in private", "/gandhi +1"]
+    edited = await parrot.door.send(reply(heard[2], "how I am now", buttons=sliders, channel_message_id=heard[2].target))
+    assert edited == sent
+    assert "how I am now" in str((await server.said(ALLAN, count=2))[-1]["blocks"])
 
 
 async def test_a_repeated_event_is_heard_once(both: tuple[SlackServer, Parrot]):

@@ -17,6 +17,7 @@ from bot.config import IdentityConfig, PersonConfig
 from bot.domain.errand import Errand
 from bot.domain.message import Inbound, Outgoing
 from bot.services.correspondence import meet
+from bot.services.follow_ups import FollowUps
 from bot.services.journal import record
 from storage.models.affairs import Contact
 from tests.clock import FakeClock
@@ -61,7 +62,8 @@ class Office(House):
     async def look(self) -> None:
         """The rounds are gone once."""
         for each in self.app.timekeeper._rounds:
-            each._next = None
+            if isinstance(each, FollowUps):
+                each._next = None
             await each.look(self.app.clock.now())
         await settled(self)
 
@@ -328,7 +330,7 @@ async def test_what_the_ladder_leaves_to_robbie_goes_without_a_question(office: 
 
 async def test_a_model_may_have_a_mail_drafted_and_a_text_from_outside_only_proposed(office: Office):
     await office.knows("bob@else")
-    tool = office.app.gate._find_tool("write_mail")
+    tool = await office.app.gate._find_tool("write_mail")
     asked = tool.arguments(to="bob", about="the lease")
     errand = Errand(person=office.owner, key="turn-1", why="you asked", actor="robbie")
     for _ in range(2):
@@ -362,9 +364,9 @@ async def test_a_round_that_died_is_taken_up_and_offers_nobody_twice(office: Off
     dying.cancel()
     office.model.slow_at = ""
     office.model.gate.set()
-    rounds = office.app.timekeeper._rounds
+    follow_ups = next(each for each in office.app.timekeeper._rounds if isinstance(each, FollowUps))
     clock.advance(seconds=13 * 60)
-    rounds[-1]._me = "another process"
+    follow_ups._me = "another process"
     await office.look()
     assert sorted(draft.text.split()[2] for draft in office.offered()) == ["Ann", "Bob"]
 

@@ -19,13 +19,19 @@
   down.addEventListener("click", () => { follows = true; settle(); words.focus(); });
   toEnd();
 
-  // --- order: a message is shown once, by its id, and ids sort by time; replies in progress come last ---
+  // --- order: a message is shown once, by its id, and ids sort by time; replies in progress come last, and one that takes the place of
+  // another stands there, with the focus on the button that was pressed ---
   const isMessage = (item) => item.id.startsWith("m-");
   document.addEventListener("htmx:before:swap", (event) => {
     for (const task of event.detail.tasks) {
       const item = task.fragment.firstElementChild;
       if (task.target !== log || task.swapSpec.style !== "beforeend" || !item) continue;
-      const shown = byId(item.id);
+      const shown = byId(item.id) ?? (item.dataset.replaces && byId(item.dataset.replaces));
+      if (shown && shown.id !== item.id) {
+        const pressed = shown.contains(document.activeElement) && document.activeElement.value;
+        const again = () => [...(byId(item.id)?.querySelectorAll(".choices button") ?? [])].find((one, _, all) => one.value === pressed || one === all.at(-1));
+        if (pressed) setTimeout(() => again()?.focus({ preventScroll: true }));
+      }
       const next = isMessage(item) && [...log.children].find((one) => isMessage(one) && one.id > item.id);
       if (shown) [task.target, task.swapSpec.style] = [shown, "outerHTML"];
       else if (next) [task.target, task.swapSpec.style] = [next, "beforebegin"];
@@ -118,7 +124,9 @@
   }
   document.addEventListener("htmx:after:request", (event) => {
     const ctx = event.detail.ctx;
-    if (ctx?.said && ctx.response?.status < 400) unsent.delete(ctx.said.text);
+    if (!ctx?.said || !(ctx.response?.status < 400)) return;
+    unsent.delete(ctx.said.text);
+    if (event.target.matches(".choices")) [...event.target.elements].find((one) => one.value === ctx.said.text)?.classList.add("pressed");
   });
   const kept = localStorage.getItem(KEPT);
   localStorage.removeItem(KEPT);

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +34,7 @@ from tests.slack_fake import ALLAN, BOT, CHANNEL, CUT, DIRECT, TEAM, FakeSlack, 
 
 THREAD = "1780000000.000001"
 SECRET = "signing-secret"
+HELD = {"gandhi": "4", "cocktail": "5", "flirty": "1", "mood": "focused"}
 LONG = "\n\n".join("word " * 280 for _ in range(20))
 
 
@@ -57,6 +58,9 @@ class FakeReception:
     async def overview(self, sender: Sender) -> Sequence[Card]:
         waiting = Card(text="A mail waits", buttons=(Button(label="Approve", command="/approve K7"),))
         return [Card(text="**Today**: nothing"), waiting] if self.knows else []
+
+    async def manners(self, sender: Sender) -> Mapping[str, str]:
+        return HELD | {"zone": "Europe/Berlin"} if self.knows else {}
 
     async def draft(self, sender: Sender, code: str) -> str | None:
         return self.words if code == "K7" else None
@@ -315,6 +319,51 @@ async def test_edit_opens_the_words_and_takes_new_ones(slack: FakeSlack, door: S
             {"type": "view_submission", "team": {"id": TEAM}, "user": {"id": ALLAN}, "trigger_id": "t2", "view": view | values}
         )
         assert [inbound.text for inbound in await reception.count(1)] == ["/edit K7\nDear Grace, no."]
+
+
+def _press(command: str, **fields: Any) -> dict[str, Any]:
+    button = {"type": "button", "value": command, "action_id": "choice-1", "action_ts": "1.1", "text": {"text": "x"}, "block_id": "row"}
+    container = {"type": "message", "channel_id": DIRECT, "message_ts": "1790000000.1"}
+    pressed = {
+        "type": "block_actions",
+        "team": {"id": TEAM},
+        "user": {"id": ALLAN},
+        "trigger_id": "t1",
+        "container": container,
+        "channel": {"id": DIRECT},
+    }
+    return pressed | {"actions": [button]} | fields
+
+
+async def test_sliders_open_a_modal_whose_mistakes_stand_under_their_field(slack: FakeSlack, door: SlackAdapter, reception: FakeReception):
+    async with listening(door, reception):
+        await slack.sends(_press("/mood"), kind="interactive")
+        (opened,) = await _called(slack, "views.open")
+        view = json.loads(opened["view"]) if isinstance(opened["view"], str) else opened["view"]
+        fields = {name: {name: {"selected_option": {"value": value}}} for name, value in HELD.items()}
+        fields |= {"context": {"context": {"selected_option": {"value": "*"}}}, "until": {"until": {"selected_date_time": None}}}
+        submission = {"type": "view_submission", "team": {"id": TEAM}, "user": {"id": ALLAN}, "trigger_id": "t2"}
+        await slack.sends(submission | {"view": view | {"state": {"values": fields}}}, kind="interactive")
+        assert (await slack.acknowledgements(2))[-1]["payload"]["errors"] == {"mood": "Nothing is changed yet."}
+        assert reception.received == []
+        fields["gandhi"]["gandhi"]["selected_option"]["value"] = "7"
+        await slack.sends(submission | {"view": view | {"state": {"values": fields}}}, kind="interactive")
+        assert [inbound.text for inbound in await reception.count(1)] == ["/mood gandhi=7"]
+        assert "payload" not in (await slack.acknowledgements(3))[-1]
+
+
+async def test_a_slider_keeps_its_buttons_when_it_is_pressed(slack: FakeSlack, door: SlackAdapter, reception: FakeReception):
+    """The answer takes the place of the message; a mark of ours could come after it, and undo that."""
+    message = {"ts": "1790000000.1", "text": "x", "blocks": [{"type": "actions", "block_id": "row"}]}
+    async with listening(door, reception):
+        await slack.sends(_press("/gandhi +1", message=message), kind="interactive")
+        await slack.sends(_press("/task done K7", message=message), kind="interactive")
+        await reception.count(2)
+        assert len(await _called(slack, "chat.update")) == 1
+        sent = await door.send(
+            reply(channel_message_id=f"{DIRECT}:1790000000.1", buttons=(Button(label="Gandhi -1", command="/gandhi -1"),))
+        )
+    assert sent.channel_message_id == f"{DIRECT}:1790000000.1"
 
 
 async def test_a_modal_that_does_not_open_leaves_the_command(slack: FakeSlack, door: SlackAdapter, reception: FakeReception):

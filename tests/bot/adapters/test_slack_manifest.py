@@ -9,6 +9,7 @@ from typing import Any
 
 from bot.adapters import slack_events, slack_hearing
 from bot.adapters.slack_install import SCOPES
+from bot.domain.vocabulary import WORDS, Word
 
 ROOT = Path(__file__).parents[3]
 MANIFEST: dict[str, Any] = json.loads((ROOT / "deploy" / "slack-manifest.json").read_text())
@@ -44,8 +45,14 @@ OF_EVENTS = {
     "reaction_added": {"reactions:read"},
     "reaction_removed": {"reactions:read"},
 }
+MOST_COMMANDS = 50
 OF_FEATURES = {"commands", "assistant:write", "files:read"}
 """Slash commands, the agent view, and the files that are fetched by their address."""
+
+
+def _entry(name: str, word: Word) -> dict[str, Any]:
+    hint = {"usage_hint": word.hint} if word.hint else {}
+    return {"command": f"/{name}", "description": word.says[0].upper() + word.says[1:], **hint, "should_escape": False}
 
 
 def _called() -> set[str]:
@@ -70,10 +77,13 @@ def test_events_are_those_that_are_listened_to():
     assert all(f'"{event.partition(".")[0]}"' in code for event in subscribed)
 
 
-def test_commands_are_those_that_are_understood():
-    assert [entry["command"].removeprefix("/") for entry in MANIFEST["features"]["slash_commands"]] == sorted(
-        slack_events.COMMANDS, key=["robbie", "note", "notes", "approve", "edit", "reject", "link", "pair", "rate"].index
-    )
+def test_commands_are_those_of_the_vocabulary():
+    robbie, *others = MANIFEST["features"]["slash_commands"]
+    assert robbie["command"] == "/robbie"
+    assert others == [_entry(name, word) for name, word in WORDS.items() if word.on_slack]
+    assert ["/robbie", *(each["command"] for each in others)] == [f"/{name}" for name in slack_events.COMMANDS]
+    assert len(others) < MOST_COMMANDS
+    assert not {"/status", "/who", "/remind", "/topic", "/feedback"} & {each["command"] for each in others}, "Slack keeps these for itself"
 
 
 def test_buttons_home_and_socket_are_switched_on():

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application
 from pydantic import SecretStr
 
-from bot.adapters.telegram import MENU, TelegramAdapter
+from bot.adapters.telegram import TelegramAdapter
 from bot.config import TelegramConfig
 from bot.domain.address import Address, Sender, SessionType
 from bot.domain.clock import new_id
@@ -24,6 +24,7 @@ from bot.domain.errors import AdapterError, ChannelRefused, ChannelUnavailable, 
 from bot.domain.finding import Status
 from bot.domain.message import Attachment, Button, Inbound, InboundKind, Outgoing, OutgoingKind
 from bot.domain.ports import Card, Door
+from bot.domain.vocabulary import WORDS
 from bot.hub.owner import name_myself
 from storage.database import Database
 from tests.bot.adapters.fake_telegram import (
@@ -180,7 +181,7 @@ async def test_polling_begins_with_no_webhook_and_a_menu(door: TelegramAdapter, 
     async with listening(door, FakeReception()):
         await telegram.until("getUpdates")
     assert [name for name, _ in telegram.calls][:4] == ["getMe", "setMyCommands", "deleteWebhook", "getUpdates"]
-    assert [each["command"] for each in telegram.asked("setMyCommands")[0]["commands"]] == list(MENU)
+    assert [each["command"] for each in telegram.asked("setMyCommands")[0]["commands"]] == list(WORDS)
     assert "drop_pending_updates" not in telegram.asked("deleteWebhook")[0]
 
 
@@ -248,6 +249,21 @@ async def test_press_in_a_group_leaves_the_choice_to_whoever_may_choose(door: Te
         await telegram.until("answerCallbackQuery")
         await telegram.until("getUpdates", count=4)
     assert telegram.asked("editMessageText") == telegram.asked("editMessageReplyMarkup") == []
+
+
+async def test_press_of_a_slider_leaves_it_to_be_pressed_again(door: TelegramAdapter, telegram: FakeTelegram):
+    """The answer edits the message; to take the buttons away could come after it."""
+    telegram.happens(callback_query=press("/gandhi +1", message("How I am", user=BOT)))
+    async with listening(door, reception := FakeReception()):
+        await telegram.until("answerCallbackQuery")
+        await telegram.until("getUpdates", count=4)
+        sliders = tuple(Button(label=f"{name} {sign}1", command=f"/{name} {sign}1") for name in ("gandhi", "cocktail") for sign in "-+")
+        moods = tuple(Button(label=mood, command=f"/mood {mood}") for mood in ("calm", "warm", "serious", "playful"))
+        await door.send(saying("How I am now", channel_message_id=reception.kept[0].target, buttons=sliders + moods))
+    assert telegram.asked("editMessageReplyMarkup") == []
+    (edited,) = telegram.asked("editMessageText")
+    rows = edited["reply_markup"]["inline_keyboard"]
+    assert (edited["chat_id"], edited["message_id"], [len(row) for row in rows]) == (41, 7, [2, 2, 3, 1])
 
 
 async def test_courtesy_that_fails_troubles_nobody(door: TelegramAdapter, telegram: FakeTelegram):

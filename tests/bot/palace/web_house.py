@@ -32,10 +32,13 @@ from bot.hub.identity import Directory
 from bot.hub.server import Server
 from bot.palace.api import Api
 from bot.palace.assets import Assets
+from bot.palace.manners import MannersApi
 from bot.palace.pages import Pages
 from bot.palace.transcript import Transcripts
 from bot.palace.view import View
 from bot.services.approvals import Approvals
+from bot.services.journal import Journal
+from bot.services.manners import Manners
 from storage.database import Database
 
 HUB_TOKEN = "the-command-line-of-this-machine"
@@ -153,7 +156,8 @@ async def open_house(
         assets = Assets()
         view = View(assets=assets, markdown=to_html, last_block=last_block, clock=clock)
         api = Api(hub=hub, auth=auth, door=door, transcripts=transcripts, clock=clock, patience_seconds=patience_seconds)
-        attention = Attention()
+        attention, journal = Attention(), Journal(database=database, clock=clock)
+        manners = MannersApi(manners=Manners(database=database, clock=clock), journal=journal, clock=clock)
         pages = Pages(hub=hub, door=door, transcripts=transcripts, view=view, clock=clock, attention=attention.of, look_seconds=0.05)
 
         async def readiness() -> dict[str, bool]:
@@ -163,7 +167,7 @@ async def open_house(
             host="127.0.0.1",
             port=0,
             public_url=public_url,
-            routes=[*auth.routes, *api.routes, *pages.routes, *assets.routes],
+            routes=[*auth.routes, *api.routes, *manners.routes, *pages.routes, *assets.routes],
             middlewares=[auth.middleware],
             readiness=readiness,
             problem_page=view.problem,
