@@ -105,7 +105,6 @@ class App:
     manners: Manners
     journal: Journal
     mcp: McpTools
-    composer: Composer
     briefs: Delivery
     doors: Sequence[Door]
     pairing: Pairing
@@ -237,9 +236,8 @@ def build(
     def troubles(zone: str) -> Sequence[str]:
         return supervisor.troubles(zone)
 
-    composer = _composer(config, rungs=rungs, health=health, prices=prices, database=database, clock=clock, troubles=troubles)
-    briefs = Delivery(database=database, composer=composer, config=config.briefs, clock=clock, owner=name_myself())
-    brief_commands = BriefCommands(database=database, composer=composer, delivery=briefs, clock=clock)
+    briefs = _briefs(config, rungs=rungs, health=health, prices=prices, database=database, clock=clock, troubles=troubles)
+    brief_commands = BriefCommands(database=database, delivery=briefs, clock=clock)
     commands = Commands(
         database=database,
         reactive=reactive,
@@ -315,7 +313,6 @@ def build(
         front=front,
         supervisor=supervisor,
         timekeeper=Timekeeper(rounds=rounds, clock=clock),
-        composer=composer,
         briefs=briefs,
         manners=manners,
         journal=journal,
@@ -376,7 +373,7 @@ def _budget(config: Config, *, prices: Prices, database: Database, clock: Clock)
     return Budget(database=database, pricing=prices, daily_usd=config.brain.daily_usd, timezone=config.robbie.timezone, clock=clock)
 
 
-def _composer(
+def _briefs(
     config: Config,
     *,
     rungs: Sequence[Rung],
@@ -386,8 +383,8 @@ def _composer(
     clock: Clock,
     troubles: Callable[[str], Sequence[str]],
     news: Sequence[BriefSource] = (),
-) -> Composer:
-    """What makes briefs, of everything that has news for them; the embedded model is too small to word one."""
+) -> Delivery:
+    """Briefs, made of everything that has news for them; the embedded model is too small to word one."""
     budget, daily_usd = _budget(config, prices=prices, database=database, clock=clock), config.brain.daily_usd
     ways = [(rung.id, rung.level) for rung in rungs]
     sources: list[BriefSource] = [
@@ -399,7 +396,8 @@ def _composer(
     ]
     worth_asking = [rung for rung in rungs if rung.provider.provider != "local"]
     wording = _chain(config, rungs=worth_asking, health=health, prices=prices, database=database, clock=clock)
-    return Composer(sources=sources, database=database, chain=wording, clock=clock)
+    composer = Composer(sources=sources, database=database, chain=wording, clock=clock)
+    return Delivery(database=database, composer=composer, config=config.briefs, clock=clock, owner=name_myself())
 
 
 def _readiness(hub: Hub, chain: FallbackChain, health: HealthBoard) -> Readiness:

@@ -265,8 +265,8 @@ async def brief_now(app: App, slot: str, as_person: str | None, *, sends: bool) 
         async with app.database.reading() as work:
             rows = await work.briefs.latest(person.id, limit=1)
         since = rows[0].composed_at if rows else now - timedelta(days=1)
-        made = await app.composer.compose(person, Slot(slot), now=now, since=since)
-        made = await app.composer.worded(made, person)
+        made = await app.briefs.composer.compose(person, Slot(slot), now=now, since=since)
+        made = await app.briefs.composer.worded(made, person)
         if sends:
             async with app.database.unit_of_work() as work:
                 await app.briefs.promise(work, person, made.text, made.buttons, now=now, thread=f"{now:%Y-%m-%d %H:%M:%S}")

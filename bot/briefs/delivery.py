@@ -56,13 +56,13 @@ class Standing:
 
 
 class Delivery:
-    """A `Round`: composes what is due, and promises it. `owner` is this process, which alone works for a person meanwhile."""
+    """A `Round`: has its `composer` compose what is due, and promises it. `owner` is this process, which alone works for a person."""
 
     name = "briefs"
 
     def __init__(self, *, database: Database, composer: Composer, config: BriefsConfig, clock: Clock, owner: str) -> None:
         self._database = database
-        self._composer = composer
+        self.composer = composer
         self._config = config
         self._clock = clock
         self._owner = owner
@@ -137,9 +137,9 @@ class Delivery:
         for due, course in planned:
             if course is Course.SKIP:
                 continue
-            brief = await self._composer.compose(person, due.slot, now=now, since=since, on=due.day)
+            brief = await self.composer.compose(person, due.slot, now=now, since=since, on=due.day)
             brief = replace(brief, notes=(*_late(due, now, before), *_left_out(missing)))
-            brief = await self._composer.worded(brief, person) if course is Course.RUN else brief
+            brief = await self.composer.worded(brief, person) if course is Course.RUN else brief
             await self._keep(person, [*rows, self._said(person, due, brief, course, now)], brief.buttons, now)
             rows, missing, since, before = [], [], now, due.zone
         await self._keep(person, rows, (), now)

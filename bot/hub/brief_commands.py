@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 
 from bot.brain.context import spoken_date
 from bot.brain.reactive import IN_PRIVATE
-from bot.briefs.composer import Composer
 from bot.briefs.delivery import BRIEFS, QUIET, ZONE, Delivery, home_of
 from bot.briefs.places import nearest_place, zone_of
 from bot.briefs.schedule import OFF, next_after
@@ -43,9 +42,8 @@ _TIME = re.compile(r"(\d{1,2})(?:[:.h](\d\d)?)?\s*(am|pm)?", re.I)
 class BriefCommands:
     """The table of its commands, and the plain words that stand for them."""
 
-    def __init__(self, *, database: Database, composer: Composer, delivery: Delivery, clock: Clock) -> None:
+    def __init__(self, *, database: Database, delivery: Delivery, clock: Clock) -> None:
         self._database = database
-        self._composer = composer
         self._delivery = delivery
         self._clock = clock
         commands = {"brief": self._brief, "quiet": self._quiet, "zone": self._zone}
@@ -81,7 +79,9 @@ class BriefCommands:
         slot = Slot(word) if word else Slot.MORNING if hour < 11 else Slot.AFTERNOON if hour < 16 else Slot.EVENING
         async with self._database.reading() as work:
             rows = await work.briefs.latest(question.person.id, limit=1)
-        brief = await self._composer.compose(question.person, slot, now=now, since=rows[0].composed_at if rows else now - timedelta(days=1))
+        brief = await self._delivery.composer.compose(
+            question.person, slot, now=now, since=rows[0].composed_at if rows else now - timedelta(days=1)
+        )
         return Card(text=brief.text, buttons=brief.buttons)
 
     async def _times(self, question: Question, words: list[str]) -> str:

@@ -219,7 +219,7 @@ async def test_of_three_hubs_one_pays_a_model_for_the_opening(database_url: str,
     async with briefed(database_url, tmp_path, clock, rungs=rungs) as house:
         clock.moment = BERLIN_MORNING
         app = house.app
-        more = {"database": app.database, "composer": app.composer, "config": app.config.briefs, "clock": clock}
+        more = {"database": app.database, "composer": app.briefs.composer, "config": app.config.briefs, "clock": clock}
         hubs = [app.briefs, *(Delivery(**more, owner=f"elsewhere:1:{number}") for number in range(2))]
         await asyncio.gather(*(hub.look(clock.now()) for hub in hubs))
         (row,) = await rows(house)
