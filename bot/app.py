@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Self
@@ -33,8 +33,12 @@ from bot.brain.pricing import Prices, Rate
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
 from bot.brain.tools import Toolbox
+from bot.briefs.composer import Composer
+from bot.briefs.delivery import Delivery
+from bot.briefs.sources import AnswersOwed, DecisionsWaiting, HowIAm, WhatHappened
 from bot.config import BrainConfig, Config
 from bot.domain.address import Person
+from bot.domain.brief import BriefSource
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
 from bot.domain.errand import Gate, Tool
 from bot.domain.message import OutgoingKind
@@ -42,6 +46,7 @@ from bot.domain.ports import Adapter, Card, Door, Provider
 from bot.domain.schedule import Round
 from bot.hub.auth import Auth
 from bot.hub.autonomy_commands import AutonomyCommands
+from bot.hub.brief_commands import BriefCommands
 from bot.hub.commands import Commands
 from bot.hub.doctor import Doctor
 from bot.hub.errands import Errands, plain
@@ -104,6 +109,7 @@ class App:
     manners: Manners
     journal: Journal
     mcp: McpTools
+    briefs: Delivery
     doors: Sequence[Door]
     pairing: Pairing
     auth: Auth
@@ -231,6 +237,12 @@ def build(
     errands = Errands(database=database, books=books)
     manners = Manners(database=database, clock=clock)
     manner_commands = MannerCommands(manners=manners, clock=clock)
+
+    def troubles(zone: str) -> Sequence[str]:
+        return supervisor.troubles(zone)
+
+    briefs = _briefs(config, rungs=rungs, health=health, prices=prices, database=database, clock=clock, troubles=troubles)
+    brief_commands = BriefCommands(database=database, delivery=briefs, clock=clock)
     commands = Commands(
         database=database,
         reactive=reactive,
@@ -238,8 +250,8 @@ def build(
         pairing=pairing,
         journal=journal,
         clock=clock,
-        families=[ladder.table, follow.table, manner_commands.table, errands.table],
-        plain=[ladder.plain, manner_commands.plain, plain],
+        families=[ladder.table, follow.table, manner_commands.table, errands.table, brief_commands.table],
+        plain=[ladder.plain, manner_commands.plain, plain, brief_commands.plain],
     )
     brain = brain_over(chain, toolbox)
     limits = Limits(steps=config.experts.steps, seconds=config.experts.seconds, usd=config.experts.usd)
@@ -273,8 +285,9 @@ def build(
     supervisor = Supervisor(doors=doors, reception=front, database=database, clock=clock, registry=registry)
     drill = Drill(chain=chain, brain_over=brain_over, database=database, clock=clock)
     hub_token = secrets.token_urlsafe(32)
-    secure = config.web.public_url.startswith("https://")
-    auth = Auth(database=database, directory=directory, clock=clock, secure=secure, hub_token=hub_token)
+    auth = Auth(
+        database=database, directory=directory, clock=clock, secure=config.web.public_url.startswith("https://"), hub_token=hub_token
+    )
     readiness = _readiness(hub, chain, health)
     server = _server(
         config,
@@ -293,6 +306,7 @@ def build(
     rounds: tuple[Round, ...] = (
         Reminders(database=database),
         approvals,
+        briefs,
         Lessons(database=database, autonomy=autonomy),
         FollowUps(database=database, outreach=outreach, clock=clock),
         Suggestions(database=database, clock=clock),
@@ -307,6 +321,7 @@ def build(
         front=front,
         supervisor=supervisor,
         timekeeper=Timekeeper(rounds=rounds, clock=clock),
+        briefs=briefs,
         manners=manners,
         journal=journal,
         mcp=mcp,
@@ -350,15 +365,47 @@ def _chain(
     config: Config, *, rungs: Sequence[Rung], health: HealthBoard, prices: Prices, database: Database, clock: Clock
 ) -> FallbackChain:
     """The levels in order, within the bounds and the allowance that config sets."""
-    brain, zone = config.brain, config.robbie.timezone
+    brain = config.brain
     return FallbackChain(
         rungs=rungs,
         health=health,
-        budget=Budget(database=database, pricing=prices, daily_usd=brain.daily_usd, timezone=zone, clock=clock),
+        budget=_budget(config, prices=prices, database=database, clock=clock),
         turn_seconds=brain.turn_seconds,
         hedge_seconds=brain.hedge_seconds,
         stall_seconds=brain.stall_seconds,
     )
+
+
+def _budget(config: Config, *, prices: Prices, database: Database, clock: Clock) -> Budget:
+    """The day's allowance."""
+    return Budget(database=database, pricing=prices, daily_usd=config.brain.daily_usd, timezone=config.robbie.timezone, clock=clock)
+
+
+def _briefs(
+    config: Config,
+    *,
+    rungs: Sequence[Rung],
+    health: HealthBoard,
+    prices: Prices,
+    database: Database,
+    clock: Clock,
+    troubles: Callable[[str], Sequence[str]],
+    news: Sequence[BriefSource] = (),
+) -> Delivery:
+    """Briefs, made of everything that has news for them; the embedded model is too small to word one."""
+    budget, daily_usd = _budget(config, prices=prices, database=database, clock=clock), config.brain.daily_usd
+    ways = [(rung.id, rung.level) for rung in rungs]
+    sources: list[BriefSource] = [
+        *news,
+        DecisionsWaiting(database=database),
+        AnswersOwed(database=database),
+        WhatHappened(database=database),
+        HowIAm(health=health, rungs=ways, budget=budget, daily_usd=daily_usd, database=database, troubles=troubles),
+    ]
+    worth_asking = [rung for rung in rungs if rung.provider.provider != "local"]
+    wording = _chain(config, rungs=worth_asking, health=health, prices=prices, database=database, clock=clock)
+    composer = Composer(sources=sources, database=database, chain=wording, clock=clock)
+    return Delivery(database=database, composer=composer, config=config.briefs, clock=clock, owner=name_myself())
 
 
 def _readiness(hub: Hub, chain: FallbackChain, health: HealthBoard) -> Readiness:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import typer
 
 from bot.affairs_cli import groups
+from bot.briefs_cli import brief
 from bot.domain.errors import ConfigError, RobbieError, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ token = typer.Typer(help="Bearer tokens for the HTTP API.", no_args_is_help=True
 person = typer.Typer(help="The people Robbie knows.", no_args_is_help=True, rich_markup_mode=None)
 pair = typer.Typer(help="Strangers who wrote to Robbie, and linked accounts.", no_args_is_help=True, rich_markup_mode=None)
 mood = typer.Typer(help="How Robbie is set: three sliders and a mood.", invoke_without_command=True, rich_markup_mode=None)
-for group, command_name in ((db, "db"), (model, "model"), (token, "token"), (person, "person"), (pair, "pair"), (mood, "mood")):
+_groups = {"db": db, "model": model, "token": token, "person": person, "pair": pair, "mood": mood, "brief": brief}
+for command_name, group in _groups.items():
     cli.add_typer(group, name=command_name)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
@@ -56,6 +58,10 @@ class Options:
 
     config: Path
     debug: bool
+
+    def app(self, context: typer.Context) -> App:
+        """Everything, for a command that stands in a file of its own."""
+        return _app(context, tends=False)
 
 
 def main() -> None:

@@ -9,10 +9,12 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import structlog
 from rich.console import Console
@@ -25,8 +27,11 @@ from bot.adapters.talk import RemoteTalk, Talker, is_up
 from bot.app import App
 from bot.brain import gguf
 from bot.brain.drill import Fault, drill_question
+from bot.briefs.delivery import sections_of
+from bot.briefs.schedule import upcoming
 from bot.config import Config, DatabaseConfig
 from bot.domain.address import Person
+from bot.domain.brief import Slot
 from bot.domain.clock import new_id
 from bot.domain.errand import Errand
 from bot.domain.errors import NotAllowed, RobbieError
@@ -259,6 +264,38 @@ async def at_books(app: App, as_person: str | None, act: Callable[[App, Errand],
     """What comes of an act on a person's own affairs, asked for at the command line."""
     async with _opened(app, as_person) as (_, person):
         return await act(app, Errand(person=person, key=f"cli/{new_id()}", why="the command line"))
+
+
+async def brief_now(app: App, slot: str, as_person: str | None, *, sends: bool) -> dict[str, Any]:
+    """A brief as of now, worded by a model if one is well; promised as well, if it *sends*."""
+    async with _opened(app, as_person) as (_, person):
+        now = app.clock.now()
+        async with app.database.reading() as work:
+            rows = await work.briefs.latest(person.id, limit=1)
+        since = rows[0].composed_at if rows else now - timedelta(days=1)
+        made = await app.briefs.composer.compose(person, Slot(slot), now=now, since=since)
+        made = await app.briefs.composer.worded(made, person)
+        if sends:
+            async with app.database.unit_of_work() as work:
+                await app.briefs.promise(work, person, made.text, made.buttons, now=now, thread=f"{now:%Y-%m-%d %H:%M:%S}")
+    return {"text": made.text, "sections": sections_of(made), "slot": slot, "person": person.name}
+
+
+async def brief_schedule(app: App, first: date | None, days: int) -> list[dict[str, str]]:
+    """When each brief of so many local days will come, in order."""
+    now = app.clock.now()
+    async with _opened(app, None), app.database.reading() as work:
+        standings = [await app.briefs.standing(work, user, now) for user in await work.people.users()]
+    coming = [
+        (standing.person.name, due)
+        for standing in standings
+        if standing is not None
+        for due in upcoming(standing.habits, first=first or now.astimezone(ZoneInfo(standing.habits.zone)).date(), days=days)
+    ]
+    return [
+        {"person": name, "slot": due.slot, "local": due.local.isoformat(), "utc": due.at.isoformat()}
+        for name, due in sorted(coming, key=lambda each: (each[1].at, each[0]))
+    ]
 
 
 async def mood_show(app: App, as_person: str | None) -> tuple[str, dict[str, Any]]:

@@ -227,13 +227,14 @@ class ToolsConfig(Section):
 
 
 class BriefsConfig(Section):
-    """[briefs]: when they come, where, and what becomes of a missed one."""
+    """[briefs]: when they come, where, what becomes of a missed one, and of one that has nothing to say."""
 
     morning: TimeOfDay = "07:30"
     afternoon: TimeOfDay = "13:00"
     evening: TimeOfDay = "18:30"
     channel: Name = "auto"
     missed: Literal["run", "short", "skip"] = "short"
+    quiet: Literal["line", "silent"] = "line"
 
 
 class ExpertsConfig(Section):

@@ -62,7 +62,7 @@ def write(outgoing: Outgoing, *, address: str, at: datetime, files: Sequence[tup
     subject = _ANSWERS.sub("", _one_line(thread.get("subject", "")), count=1)
     is_outreach = outgoing.kind is OutgoingKind.OUTREACH
     answer = subject if is_outreach and not answered else f"Re: {subject}"
-    letter["Subject"] = answer if thread else f"Robbie: {shorten(_one_line(plain), LONGEST_TITLE, placeholder=' ...')}"
+    letter["Subject"] = answer if thread else _title(outgoing.text, plain)
     letter["Date"] = format_datetime(at)
     letter["Message-ID"] = message_id_of(outgoing, address)
     if answered:
@@ -108,6 +108,12 @@ def _choices(outgoing: Outgoing) -> str:
         return ""
     lines = [f"{number}. {button.label}: `{button.command}`" for number, button in enumerate(outgoing.buttons, start=1)]
     return "\n\n" + "\n".join(lines) + "\n\nAnswer with the number alone, or with the words behind it."
+
+
+def _title(text: str, plain: str) -> str:
+    """The subject of a mail that answers none: its own heading, if it begins with one."""
+    first = plain.lstrip().partition("\n")[0]
+    return _one_line(first) if text.startswith("# ") else f"Robbie: {shorten(_one_line(plain), LONGEST_TITLE, placeholder=' ...')}"
 
 
 def _one_line(text: str) -> str:

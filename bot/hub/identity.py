@@ -61,7 +61,7 @@ class Directory:
         names = {user.id: user.name for user in users}
         linked = {(row.channel, row.account, names.get(row.user_id)) for row in identities}
         wanted = {(identity.platform, identity.id, person.name) for person in self._people for identity in person.identities}
-        named = {user.name: (user.role, user.timezone) for user in users if user.role != FORMER and user.origin == CONFIG}
+        named = {user.name: (user.role, user.home_timezone) for user in users if user.role != FORMER and user.origin == CONFIG}
         return wanted <= linked and self._wanted() == named
 
     async def _write(self, work: UnitOfWork) -> None:

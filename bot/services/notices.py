@@ -50,9 +50,10 @@ async def say(
     kind: OutgoingKind = OutgoingKind.NOTICE,
     buttons: Sequence[Button] = (),
     reply_to: UUID | None = None,
+    id: UUID | None = None,
 ) -> None:
-    """Promise that this will be said in a conversation, without anybody waiting for it."""
-    message = _message(work, conversation, user_id, text, now=now, kind=kind, buttons=buttons, reply_to=reply_to)
+    """Promise that this will be said in a conversation, without anybody waiting for it; its message gets the *id*, if one is given."""
+    message = _message(work, conversation, user_id, text, now=now, kind=kind, buttons=buttons, reply_to=reply_to, id=id)
     await work.messages.add(message)
     await work.outbox.say(message, channel=conversation.channel, delivered=conversation.channel in PULLED, now=now)
 
@@ -75,10 +76,11 @@ def _message(
     kind: OutgoingKind = OutgoingKind.NOTICE,
     buttons: Sequence[Button] = (),
     reply_to: UUID | None = None,
+    id: UUID | None = None,
 ) -> Message:
     return Message(
         organization_id=work.organization,
-        id=new_id(),
+        id=id or new_id(),
         conversation_id=conversation.id,
         user_id=user_id,
         direction="out",

@@ -124,6 +124,13 @@ _STRANGERS_SINCE = (
 )
 _EVENT_COUNTS = select(InboxEvent.state, func.count()).where(ours(InboxEvent)).group_by(InboxEvent.state)
 
+_QUEUED_OF = (
+    select(Message.text)
+    .join(InboxEvent, and_(InboxEvent.organization_id == Message.organization_id, InboxEvent.id == Message.id))
+    .where(ours(Message), Message.user_id == given("user"), InboxEvent.state == InboxState.QUEUED)
+    .order_by(Message.id)
+)
+
 
 class Inbox(Repository):
     """Events to be answered: received → claimed → answered."""
@@ -204,6 +211,10 @@ class Inbox(Repository):
     async def queued(self, *, limit: int) -> Sequence[UUID]:
         """The first questions that still wait for a real answer: least failed by their own fault, then at all, then the oldest."""
         return await self._values(_QUEUED, count=limit)
+
+    async def queued_of(self, user_id: UUID) -> Sequence[str]:
+        """What a person asked, in their own words, that still waits for a real answer, oldest first."""
+        return await self._values(_QUEUED_OF, user=user_id)
 
     async def counts(self) -> dict[str, int]:
         """How many events are in each state."""

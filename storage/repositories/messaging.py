@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import and_, case, exists, insert, literal, or_, select, update
+from sqlalchemy import String, and_, case, exists, insert, literal, or_, select, update
 from sqlalchemy import bindparam as given
 from sqlalchemy.orm import aliased
 
@@ -58,9 +58,10 @@ class Conversations(Repository):
             if key.removeprefix(old)[:1] in ("", "/") and await self.find(channel=channel, key=moved) is None:
                 await self._changes(_REKEY, conversation=conversation_id, key=moved)
 
-    async def last_private(self, user_id: UUID, *, except_on: Sequence[str] = ()) -> Conversation | None:
-        """Where this person was last heard in private, on any channel but these, by an account that is still theirs."""
-        return await self._first(Conversation, _LAST_PRIVATE, user=user_id, own=str(user_id), channels=list(except_on))
+    async def last_private(self, user_id: UUID, *, except_on: Sequence[str] = (), on: str = "") -> Conversation | None:
+        """Where this person was last heard in private, on any channel but these or just one, by an account that is still theirs."""
+        where = {"channels": list(except_on), "alone": on}
+        return await self._first(Conversation, _LAST_PRIVATE, user=user_id, own=str(user_id), **where)
 
 
 _IS_THEIRS = exists().where(
@@ -76,6 +77,7 @@ _LAST_PRIVATE = (
     .where(or_(InboxEvent.account == given("own"), _IS_THEIRS))
     .where(ours(Conversation), Message.user_id == given("user"), Message.direction == "in", Message.session_type == "private")
     .where(Conversation.channel.not_in(given("channels", expanding=True)))
+    .where(or_(given("alone", type_=String) == "", Conversation.channel == given("alone", type_=String)))
     .order_by(Message.id.desc())
     .limit(1)
 )

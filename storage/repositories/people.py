@@ -17,9 +17,9 @@ from storage.repositories.base import Repository, ours
 
 _ADD_ORGANIZATION = insert_or_skip(Organization)
 _ADD_USER = insert_or_skip(User)
-_CHANGE_USER = update(User).where(
-    ours(User), User.name == given("whom"), or_(User.role != given("new_role"), User.timezone != given("new_zone"), User.origin != "config")
-)
+_CHANGE_USER = update(User).where(ours(User), User.name == given("whom"), or_(User.role != given("new_role"), User.origin != "config"))
+_MOVE_HOME = update(User).where(ours(User), User.name == given("whom"), User.home_timezone != given("new_zone"))
+_MOVE = update(User).where(ours(User), User.id == given("whom"))
 _RESOLE = update(User).where(ours(User), User.id == given("whom"))
 _ADD_CODE = insert_or_skip(LinkCode)
 _CODE = select(LinkCode).where(
@@ -60,9 +60,11 @@ class People(Repository):
         await self._connection.execute(_ADD_ORGANIZATION, {"id": self._organization, "created_at": now})
 
     async def ensure_user(self, *, name: str, role: str, timezone: str, now: datetime) -> User:
-        """The user of this name, with the role and zone that config gives them."""
-        await self._insert(_ADD_USER, id=new_id(), name=name, role=role, timezone=timezone, created_at=now, origin="config")
-        await self._changes(_CHANGE_USER, whom=name, new_role=role, new_zone=timezone, role=role, timezone=timezone, origin="config")
+        """The user of this name, with the role and, where it is news, the zone that config gives them: a journey outlasts a restart."""
+        zones = {"timezone": timezone, "home_timezone": timezone}
+        await self._insert(_ADD_USER, id=new_id(), name=name, role=role, created_at=now, origin="config", **zones)
+        await self._changes(_CHANGE_USER, whom=name, new_role=role, role=role, origin="config")
+        await self._changes(_MOVE_HOME, whom=name, new_zone=timezone, **zones)
         found = await self.find_user(name)
         assert found is not None
         return found
@@ -76,6 +78,10 @@ class People(Repository):
     async def set_role(self, user_id: UUID, role: str) -> None:
         """What this user may do from now on."""
         await self._changes(_RESOLE, whom=user_id, role=role)
+
+    async def move(self, user_id: UUID, *, timezone: str, home: str) -> None:
+        """Where this user is now, and where they belong."""
+        await self._changes(_MOVE, whom=user_id, timezone=timezone, home_timezone=home)
 
     async def add_code(self, **values: Any) -> bool:
         """Keep a code; False where it is taken. The values are the columns of `LinkCode`."""

@@ -39,7 +39,10 @@ def test_help_imports_nothing_heavy():
     assert "doctor" in result.stdout
 
 
-@pytest.mark.parametrize("command", ["run", "chat", "ask", "doctor", "drill", "init", "signin", "db", "model", "token", "person", "mood"])
+COMMANDS = ("run", "chat", "ask", "doctor", "drill", "init", "signin", "db", "model", "token", "person", "mood", "brief")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_teaches(robbie, command):
     result = robbie(command, "--help")
     assert result.returncode == 0

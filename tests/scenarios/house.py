@@ -13,7 +13,7 @@ from uuid import UUID
 
 from bot.app import App, build
 from bot.brain.chain import Rung
-from bot.config import BrainConfig, Config, DatabaseConfig, EmailConfig, PersonConfig, RobbieConfig, WebConfig
+from bot.config import BrainConfig, BriefsConfig, Config, DatabaseConfig, EmailConfig, PersonConfig, RobbieConfig, WebConfig
 from bot.domain.address import Address, Person, Sender, SessionType
 from bot.domain.clock import Clock, SystemClock, new_id
 from bot.domain.errand import Tool
@@ -278,6 +278,7 @@ async def open_house(
     replies: str = "approve",
     owner: str = "Allan",
     tends: bool = True,
+    briefs: Mapping[str, str] | None = None,
     **brain: object,
 ) -> AsyncIterator[House]:
     """A hub that runs while inside, and stops as SIGTERM stops it. Its supervisor is not begun."""
@@ -288,7 +289,8 @@ async def open_house(
         EmailConfig.model_validate({"replies": replies, "address": "robbie@home"}),
         config.robbie.model_copy(update={"owner": owner}),
     )
-    config = config.model_copy(update={"people": tuple(people), "email": email, "robbie": robbie})
+    told = {"people": tuple(people), "email": email, "robbie": robbie, "briefs": BriefsConfig.model_validate(briefs or {})}
+    config = config.model_copy(update=told)
     clock = clock or SystemClock()
     parts: dict[str, Any] = {"rungs": rungs, "adapters": [push], "doors": doors, "clock": clock, "database": database, "tends": tends}
     parts |= {"tools": tools} if tools else {}

@@ -1,0 +1,171 @@
+"""Composes a brief: asks every source at once, within a bound, orders what they tell; a model words the opening if one is well."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from bot.brain.budget import settle
+from bot.brain.chain import FallbackChain
+from bot.brain.context import PROMPTS, spoken_date
+from bot.brain.personality import Personality, personality_of
+from bot.brain.reactive import one_line
+from bot.briefs.wording import NICE, PRESSING, is_borne_out, plain_opening, tone_of
+from bot.domain.address import Person
+from bot.domain.brief import BriefSource, Day, Item, Section, Slot
+from bot.domain.clock import Clock
+from bot.domain.errors import AllLevelsFailed, StorageError
+from bot.domain.message import Button
+from bot.domain.thought import Attempt, Line, Prompt, Role
+from bot.services.notices import bare_line
+from storage.database import Database
+
+log = structlog.get_logger(__name__)
+
+SOURCE_SECONDS = 5.0
+OPENING_SECONDS = 15.0
+MOST_BUTTONS = 8
+LONGEST_LABEL = 28
+"""Characters of an item's text on its button."""
+SHORT_ITEMS = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Brief:
+    """A composed brief; `notes` are what must be said about itself: that it is late, or what was left out before it."""
+
+    slot: Slot
+    title: str
+    sections: tuple[Section, ...]
+    opening: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing in it is more than nice to know."""
+        return all(section.weight <= NICE for section in self.sections)
+
+    @property
+    def buttons(self) -> tuple[Button, ...]:
+        """The few that matter most, each named after its item."""
+        return tuple(
+            Button(label=f"{button.label}: {one_line(bare_line(item.text, 100), LONGEST_LABEL)}", command=button.command)
+            for item in _with_buttons(self.sections)
+            for button in item.buttons
+        )
+
+    @property
+    def text(self) -> str:
+        """All of it, in Markdown. What no button stands for is followed by the words that do the same."""
+        pressed = _with_buttons(self.sections)
+        parts = [f"# {self.title}", *(f"*{note}*" for note in self.notes), self.opening]
+        for section in self.sections:
+            lines = [f"- {item.text}" + _by_words(item, pressed) for item in section.items]
+            more = [f"- … and {section.more} more"] if section.more else []
+            parts.append("\n".join([f"**{section.title}**", "", *lines, *more]))
+        return "\n\n".join(parts)
+
+    @property
+    def short_text(self) -> str:
+        """At most six lines: its most pressing items alone."""
+        head = " ".join([*self.notes, self.opening, f"`/brief {self.slot}` shows all."])
+        items = [f"- {section.title}: {item.text}" for section in self.sections for item in section.items]
+        return "\n".join([f"# {self.title}", head, *items[:SHORT_ITEMS]])
+
+    @property
+    def quiet_text(self) -> str:
+        """One line for when there is nothing to say."""
+        return " ".join([self.opening, *self.notes])
+
+
+class Composer:
+    """Makes briefs out of sources; without a *chain* that may word one, every word is code's."""
+
+    def __init__(self, *, sources: Sequence[BriefSource], database: Database, chain: FallbackChain | None, clock: Clock) -> None:
+        self._sources = sources
+        self._database = database
+        self._chain = chain
+        self._clock = clock
+        self._prompt = (PROMPTS / "brief_opening.md").read_text("utf-8").strip()
+
+    async def compose(self, person: Person, slot: Slot, *, now: datetime, since: datetime, on: date | None = None) -> Brief:
+        """The brief as of now, of today or the day *on* which it was due. Complete without any model. Raises StorageUnavailable."""
+        local = now.astimezone(ZoneInfo(person.timezone))
+        day = Day(slot=slot, date=on or local.date(), now=local, since=since)
+        async with self._database.reading() as work:
+            personality = await personality_of(work, person, context="brief", now=now, is_private_chat=True)
+        told = await asyncio.gather(*(self._ask(source, person, day, personality.brief_items) for source in self._sources))
+        ordered = sorted((section for sections in told for section in sections if section.items), key=lambda section: -section.weight)
+        title = f"{slot.capitalize()} brief, {spoken_date(datetime.combine(day.date, time()))}"
+        return Brief(slot=slot, title=title, sections=tuple(ordered), opening=plain_opening(slot, ordered, personality))
+
+    async def worded(self, brief: Brief, person: Person) -> Brief:
+        """With a model's opening, if one is well and says nothing that is not in the brief. Raises StorageUnavailable."""
+        if self._chain is None or not self._chain.rungs or brief.is_quiet:
+            return brief
+        now = self._clock.now()
+        async with self._database.reading() as work:
+            personality = await personality_of(work, person, context="brief", now=now, is_private_chat=True)
+        words = self._words(brief, person, personality)
+        attempts: Sequence[object] = ()
+        try:
+            completion = await self._chain.complete(words, seconds=OPENING_SECONDS)
+            attempts, opening = completion.attempts, " ".join(completion.text.split())
+            is_fit = not completion.is_cut and is_borne_out(opening, f"{brief.text} {person.name}")
+        except AllLevelsFailed as error:
+            attempts, opening, is_fit = error.attempts, "", False
+        await self._pay([each for each in attempts if isinstance(each, Attempt)], now)
+        return replace(brief, opening=opening) if is_fit else brief
+
+    async def _ask(self, source: BriefSource, person: Person, day: Day, longest: int) -> Sequence[Section]:
+        """What a source tells; one that breaks or hangs is passed over, and that is said."""
+        try:
+            async with asyncio.timeout(SOURCE_SECONDS):
+                return await source.sections(person, day, longest=longest)
+        except Exception as error:  # an edge that must survive: the other parts are worth having
+            name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(source).__name__).lower()
+            log.exception("brief.part_missing", source=name)
+            await self._note(f"{name}/{day.date}", f"{type(error).__name__}: {error}")
+            item = Item(text=f"I could not look at one part just now ({name}); it is noted, and the rest is complete.")
+            return [Section(key=f"missing {name}", title="Missing here", items=[item], weight=PRESSING - 1)]
+
+    async def _note(self, key: str, detail: str) -> None:
+        try:
+            async with self._database.unit_of_work() as work:
+                await work.incidents.add_once(kind="brief_part", key=key, detail=one_line(detail), now=self._clock.now())
+        except StorageError as error:
+            log.warning("brief.not_noted", error=str(error))
+
+    async def _pay(self, attempts: Sequence[Attempt], now: datetime) -> None:
+        try:
+            async with self._database.unit_of_work() as work:
+                await settle(work, attempts, event_id=None, now=now)
+        except StorageError as error:  # what was set aside stays spent, which is the safe side
+            log.warning("allowance.not_settled", error=str(error))
+
+    def _words(self, brief: Brief, person: Person, personality: Personality) -> Prompt:
+        system = self._prompt.format(person=person.name, tone=tone_of(personality))
+        material = re.sub(r"<\s*/?\s*brief", "‹brief", brief.text, flags=re.I)
+        text = f"<brief>\n{material}\n</brief>\n\nWrite the opening of this {brief.slot} brief."
+        return Prompt(system=system, brief_system=system, lines=(Line(role=Role.USER, text=text),))
+
+
+def _with_buttons(sections: Sequence[Section]) -> list[Item]:
+    """The first items whose buttons find room, all of an item's or none."""
+    room, found = MOST_BUTTONS, []
+    for item in (item for section in sections for item in section.items if item.buttons):
+        room -= len(item.buttons)
+        if room < 0:
+            break
+        found.append(item)
+    return found
+
+
+def _by_words(item: Item, pressed: Sequence[Item]) -> str:
+    return f" (`{item.buttons[0].command}`)" if item.buttons and item not in pressed else ""
