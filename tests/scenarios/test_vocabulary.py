@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.domain.vocabulary import WORDS
 from tests.scenarios.house import House
 
-COMING = {"brief", "task", "tasks", "remind", "who", "contact", "deal", "deals", "quiet", "zone", "research"}
+COMING = {"brief", "quiet", "zone", "research"}
 """Listed already; whoever brings one takes it out of here."""
 UNLISTED = {"start", "log", "followup"}
 """What Telegram says by itself, and other words for what is listed."""
