@@ -192,7 +192,7 @@ async def test_exchanges_are_the_last_answers_in_the_order_of_their_questions(st
 
         async def told(limit: int, before: Message) -> list[tuple[str, str]]:
             return [
-                exchange[1:] for exchange in await work.messages.exchanges(stage.conversation.id, "private", limit=limit, before=before.id)
+                exchange[1:3] for exchange in await work.messages.exchanges(stage.conversation.id, "private", limit=limit, before=before.id)
             ]
 
         assert await told(10, later) == [("one", "1"), ("one", "1b"), ("two", "2"), ("three", "3")]
