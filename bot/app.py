@@ -71,6 +71,7 @@ from bot.palace.operations import Operations
 from bot.palace.pages import Pages
 from bot.palace.transcript import Transcripts
 from bot.palace.view import View
+from bot.services.affair_news import AffairNews
 from bot.services.affair_tools import affair_tools
 from bot.services.approvals import Approvals, Runner
 from bot.services.autonomy import Autonomy
@@ -241,7 +242,9 @@ def build(
     def troubles(zone: str) -> Sequence[str]:
         return supervisor.troubles(zone)
 
-    briefs = _briefs(config, rungs=rungs, health=health, prices=prices, database=database, clock=clock, troubles=troubles)
+    briefs = _briefs(
+        config, rungs=rungs, health=health, prices=prices, database=database, clock=clock, troubles=troubles, news=[AffairNews(books)]
+    )
     brief_commands = BriefCommands(database=database, delivery=briefs, clock=clock)
     commands = Commands(
         database=database,
