@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
@@ -47,7 +47,7 @@ class Brief:
     sections: tuple[Section, ...]
     opening: str
     notes: tuple[str, ...] = ()
-    personality: Personality = Personality()
+    personality: Personality = field(default_factory=Personality)
 
     @property
     def is_quiet(self) -> bool:
@@ -111,9 +111,8 @@ class Composer:
         told = await asyncio.gather(*(self._ask(source, person, day, personality.brief_items) for source in self._sources))
         ordered = sorted((section for sections in told for section in sections if section.items), key=lambda section: -section.weight)
         title = f"{slot.capitalize()} brief, {spoken_date(datetime.combine(day.date, time()))}"
-        return Brief(
-            slot=slot, title=title, sections=tuple(ordered), opening=plain_opening(slot, ordered, personality), personality=personality
-        )
+        opening = plain_opening(slot, ordered, personality)
+        return Brief(slot=slot, title=title, sections=tuple(ordered), opening=opening, personality=personality)
 
     async def worded(self, brief: Brief, person: Person) -> Brief:
         """With a model's opening, if one is well and says nothing that is not in the brief. Raises StorageUnavailable."""
