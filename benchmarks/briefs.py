@@ -186,7 +186,7 @@ async def long_brief(folder: Path) -> AsyncIterator[Figure]:
         took = []
         for _ in range(LONG_BRIEFS):
             began = time_now()
-            brief = await bench.app.briefs.composer.compose(bench.owner, Slot.MORNING, now=now, since=now - timedelta(days=1))
+            brief = await bench.app.rooms.briefs.composer.compose(bench.owner, Slot.MORNING, now=now, since=now - timedelta(days=1))
             took.append((time_now() - began) * 1000)
     parts = {section.key: len(section.items) + section.more for section in brief.sections}
     most = max(took)

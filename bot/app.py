@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import structlog
@@ -21,7 +21,6 @@ from bot.adapters.talk import Talk
 from bot.adapters.telegram import TelegramAdapter
 from bot.adapters.web import CONSOLE, WebAdapter
 from bot.brain.brain import Brain
-from bot.brain.budget import Budget
 from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain
 from bot.brain.context import ContextBuilder
@@ -29,37 +28,23 @@ from bot.brain.drill import Drill
 from bot.brain.health import BreakerState, HealthBoard
 from bot.brain.levels import Gap, find_gaps, make_rungs
 from bot.brain.mcp_tools import McpTools
-from bot.brain.pricing import Prices, Rate
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
 from bot.brain.tools import Toolbox
-from bot.briefs.composer import Composer
-from bot.briefs.delivery import Delivery
-from bot.briefs.sources import AnswersOwed, DecisionsWaiting, HowIAm, WhatHappened
-from bot.config import BrainConfig, Config
+from bot.config import Config
 from bot.domain.address import Person
-from bot.domain.brief import BriefSource
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
-from bot.domain.errand import Gate, Tool
-from bot.domain.message import OutgoingKind
+from bot.domain.errand import Tool
 from bot.domain.ports import Adapter, Card, Door, Provider
-from bot.domain.schedule import Round
 from bot.hub.auth import Auth
-from bot.hub.autonomy_commands import AutonomyCommands
-from bot.hub.brief_commands import BriefCommands
-from bot.hub.commands import Commands
 from bot.hub.doctor import Doctor
-from bot.hub.errands import Errands, plain
 from bot.hub.feed import Feed
 from bot.hub.files import Files
-from bot.hub.follow_up_commands import FollowUpCommands
 from bot.hub.home import RunningHub, announced, locked, make_folder
 from bot.hub.hub import Hub
 from bot.hub.identity import Directory
-from bot.hub.manner_commands import MannerCommands
 from bot.hub.metrics import TurnMetrics
 from bot.hub.owner import name_myself
-from bot.hub.pairing import Pairing
 from bot.hub.reception import Front
 from bot.hub.server import Readiness, Server
 from bot.hub.supervisor import Supervisor
@@ -71,20 +56,8 @@ from bot.palace.operations import Operations
 from bot.palace.pages import Pages
 from bot.palace.transcript import Transcripts
 from bot.palace.view import View
-from bot.services.affair_news import AffairNews
-from bot.services.affair_tools import affair_tools
-from bot.services.approvals import Approvals, Runner
-from bot.services.autonomy import Autonomy
-from bot.services.books import Books
+from bot.rooms import Rooms, Thinking, furnish
 from bot.services.experts import Experts, Limits
-from bot.services.follow_ups import FollowUps
-from bot.services.gate import TOOL, LadderGate
-from bot.services.journal import Journal
-from bot.services.lessons import SUGGESTION, Lessons, run_suggestion
-from bot.services.manners import SETTING, Manners, run_setting
-from bot.services.outreach import OUTWARD_KINDS, Outreach, WriteMail
-from bot.services.reminders import Reminders
-from bot.services.suggestions import Suggestions
 from storage.database import Database
 from storage.schema import Progress, SchemaStatus, upgrade
 
@@ -107,17 +80,12 @@ class App:
     front: Front
     supervisor: Supervisor
     timekeeper: Timekeeper
-    manners: Manners
-    journal: Journal
-    mcp: McpTools
-    briefs: Delivery
+    rooms: Rooms
     doors: Sequence[Door]
-    pairing: Pairing
     auth: Auth
     server: Server
     doctor: Doctor
     drill: Drill
-    gate: Gate
     hub_token: str
     clock: Clock
     gaps: tuple[Gap, ...]
@@ -165,7 +133,7 @@ class App:
 
     async def __aexit__(self, *_: object) -> None:
         """Let go of models, channels and data."""
-        closing: list[Provider | Door | McpTools] = [*(rung.provider for rung in self.chain.rungs), *self.doors, self.mcp]
+        closing: list[Provider | Door | McpTools] = [*(rung.provider for rung in self.chain.rungs), *self.doors, self.rooms.mcp]
         await asyncio.gather(*(each.close() for each in closing), return_exceptions=True)
         await self.database.close()
 
@@ -191,14 +159,13 @@ def build(
     database = database or Database(config.database.url, organization=config.robbie.organization)
     directory = Directory(database=database, robbie=config.robbie, people=config.household(), clock=clock)
 
-    prices = _prices(config.brain)
     gaps = () if rungs is not None else find_gaps(config.brain.levels, config.mesh.nodes, environ)
     rungs = make_rungs(config.brain.levels, config.mesh.nodes, environ) if rungs is None else rungs
     health = HealthBoard(database=database, clock=clock)
-    chain = _chain(config, rungs=rungs, health=health, prices=prices, database=database, clock=clock)
-    reactive = Reactive(
-        database=database, health=health, rungs=[rung.id for rung in rungs], clock=clock, skipped=sum(gap.is_skipped for gap in gaps)
-    )
+    thinking = Thinking(config=config, database=database, clock=clock, rungs=rungs, health=health)
+    chain = thinking.chain()
+    skipped = sum(gap.is_skipped for gap in gaps)
+    reactive = Reactive(database=database, health=health, rungs=[rung.id for rung in rungs], clock=clock, skipped=skipped)
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
     offline = OfflineRung(database=database)
 
@@ -211,76 +178,36 @@ def build(
     channels: dict[str, Adapter] = {CONSOLE: door} | {adapter.channel: adapter for adapter in (door, *adapters, *doors)}
     folder = config.robbie.data_dir / "attachments"
     files = Files(database=database, doors={each.channel: each for each in doors}, folder=folder)
-    books = Books.over(database, clock)
-    mcp, at_hand = McpTools(config.tools.mcp), {tool.name: tool for tool in (*affair_tools(books), *tools)}
-
-    async def find_tool(name: str) -> Tool | None:
-        return at_hand.get(name) or await mcp.find(name)
-
-    autonomy = Autonomy(
-        database=database,
-        clock=clock,
-        level=config.autonomy.level,
-        overrides=config.autonomy.overrides,
-        kinds=lambda: {**mcp.kinds(), **{tool.kind: tool.risk for tool in at_hand.values()}, **OUTWARD_KINDS},
-    )
-    gate = LadderGate(database=database, clock=clock, autonomy=autonomy, find_tool=find_tool)
     mailbox = config.email.address if config.email.enabled or "email" in channels else ""
-    outreach = Outreach(database=database, chain=chain, autonomy=autonomy, address=mailbox, owner=config.robbie.owner, clock=clock)
-    at_hand[WriteMail.name] = WriteMail(outreach)
-    toolbox = Toolbox(tools=tuple(at_hand.values()), gate=gate, database=database, mcp=mcp)
-    runners: dict[str, Runner] = {SUGGESTION: run_suggestion, SETTING: run_setting, OutgoingKind.OUTREACH: outreach.send_approved}
-    approvals = Approvals(database=database, clock=clock, runners=runners, doers={TOOL: gate.carry_out})
-    journal = Journal(database=database, clock=clock)
-    ladder = AutonomyCommands(autonomy=autonomy, journal=journal, database=database, clock=clock)
-    follow = FollowUpCommands(outreach=outreach, database=database, clock=clock)
-    pairing = Pairing(database=database, owner=config.robbie.owner, timezone=config.robbie.timezone, clock=clock)
-    errands = Errands(database=database, books=books)
-    manners = Manners(database=database, clock=clock)
-    manner_commands = MannerCommands(manners=manners, clock=clock)
 
     def troubles(zone: str) -> Sequence[str]:
         return supervisor.troubles(zone)
 
-    briefs = _briefs(
-        config, rungs=rungs, health=health, prices=prices, database=database, clock=clock, troubles=troubles, news=[AffairNews(books)]
-    )
-    brief_commands = BriefCommands(database=database, delivery=briefs, clock=clock)
-    commands = Commands(
-        database=database,
-        reactive=reactive,
-        approvals=approvals,
-        pairing=pairing,
-        journal=journal,
-        clock=clock,
-        families=[ladder.table, follow.table, manner_commands.table, errands.table, brief_commands.table],
-        plain=[ladder.plain, manner_commands.plain, plain, brief_commands.plain],
-    )
-    brain = brain_over(chain, toolbox)
-    limits = Limits(steps=config.experts.steps, seconds=config.experts.seconds, usd=config.experts.usd)
+    rooms = furnish(thinking, chain=chain, reactive=reactive, tools=tools, mailbox=mailbox, troubles=troubles)
+    brain = brain_over(chain, rooms.toolbox)
+    limits = Limits(**config.experts.model_dump())
     hub = Hub(
         database=database,
         brain=brain,
-        commands=commands,
+        commands=rooms.commands,
         adapters=channels,
         feed=Feed(),
         clock=clock,
-        approvals=approvals,
+        approvals=rooms.approvals,
         files=files,
         experts=Experts(brain=brain, database=database, owner=config.robbie.owner, limits=limits, clock=clock),
         metrics=TurnMetrics(registry),
         tends=tends,
     )
-    manners_api = MannersApi(manners=manners, journal=journal, clock=clock)
     front = Front(
         hub=hub,
         database=database,
         directory=directory,
-        pairing=pairing,
-        approvals=approvals,
+        pairing=rooms.pairing,
+        approvals=rooms.approvals,
         reactive=reactive,
-        manners=manners,
-        manner_commands=manner_commands,
+        manners=rooms.manners,
+        manner_commands=rooms.manner_commands,
         adapters=channels,
         replies=config.email.replies,
         clock=clock,
@@ -288,17 +215,16 @@ def build(
     supervisor = Supervisor(doors=doors, reception=front, database=database, clock=clock, registry=registry)
     drill = Drill(chain=chain, brain_over=brain_over, database=database, clock=clock)
     hub_token = secrets.token_urlsafe(32)
-    auth = Auth(
-        database=database, directory=directory, clock=clock, secure=config.web.public_url.startswith("https://"), hub_token=hub_token
-    )
-    readiness = _readiness(hub, chain, health)
+    is_secure = config.web.public_url.startswith("https://")
+    auth = Auth(database=database, directory=directory, clock=clock, secure=is_secure, hub_token=hub_token)
+    manners_api = MannersApi(manners=rooms.manners, journal=rooms.journal, clock=clock)
     server = _server(
         config,
         hub=hub,
         auth=auth,
         door=door,
         drill=drill,
-        readiness=readiness,
+        readiness=_readiness(hub, chain, health),
         registry=registry,
         database=database,
         clock=clock,
@@ -306,13 +232,8 @@ def build(
         front=front,
         supervisor=supervisor,
     )
-    rounds: tuple[Round, ...] = (
-        Reminders(database=database),
-        approvals,
-        briefs,
-        Lessons(database=database, autonomy=autonomy),
-        FollowUps(database=database, outreach=outreach, clock=clock),
-        Suggestions(database=database, clock=clock),
+    doctor = Doctor(
+        config=config, database=database, rungs=rungs, prices=thinking.prices, environ=environ, clock=clock, doors=doors, mcp=rooms.mcp
     )
     return App(
         config=config,
@@ -321,20 +242,15 @@ def build(
         health=health,
         chain=chain,
         hub=hub,
+        rooms=rooms,
         front=front,
         supervisor=supervisor,
-        timekeeper=Timekeeper(rounds=rounds, clock=clock),
-        briefs=briefs,
-        manners=manners,
-        journal=journal,
-        mcp=mcp,
+        timekeeper=Timekeeper(rounds=rooms.rounds, clock=clock),
         doors=doors,
-        pairing=pairing,
         auth=auth,
         server=server,
-        doctor=Doctor(config=config, database=database, rungs=rungs, prices=prices, environ=environ, clock=clock, doors=doors, mcp=mcp),
+        doctor=doctor,
         drill=drill,
-        gate=gate,
         hub_token=hub_token,
         clock=clock,
         gaps=gaps,
@@ -352,63 +268,6 @@ def make_doors(config: Config, *, database: Database, clock: Clock) -> list[Door
     if config.telegram.enabled:
         doors.append(TelegramAdapter(config=config.telegram, database=database, clock=clock, owner=owner, public_url=public_url))
     return doors
-
-
-def _prices(brain: BrainConfig) -> Prices:
-    """The list, and the prices that config gives its levels."""
-    own = {
-        level.name: Rate(input=level.usd_per_million.input, output=level.usd_per_million.output)
-        for level in brain.levels
-        if level.usd_per_million
-    }
-    return replace(Prices.load(), own=own)
-
-
-def _chain(
-    config: Config, *, rungs: Sequence[Rung], health: HealthBoard, prices: Prices, database: Database, clock: Clock
-) -> FallbackChain:
-    """The levels in order, within the bounds and the allowance that config sets."""
-    brain = config.brain
-    return FallbackChain(
-        rungs=rungs,
-        health=health,
-        budget=_budget(config, prices=prices, database=database, clock=clock),
-        turn_seconds=brain.turn_seconds,
-        hedge_seconds=brain.hedge_seconds,
-        stall_seconds=brain.stall_seconds,
-    )
-
-
-def _budget(config: Config, *, prices: Prices, database: Database, clock: Clock) -> Budget:
-    """The day's allowance."""
-    return Budget(database=database, pricing=prices, daily_usd=config.brain.daily_usd, timezone=config.robbie.timezone, clock=clock)
-
-
-def _briefs(
-    config: Config,
-    *,
-    rungs: Sequence[Rung],
-    health: HealthBoard,
-    prices: Prices,
-    database: Database,
-    clock: Clock,
-    troubles: Callable[[str], Sequence[str]],
-    news: Sequence[BriefSource] = (),
-) -> Delivery:
-    """Briefs, made of everything that has news for them; the embedded model is too small to word one."""
-    budget, daily_usd = _budget(config, prices=prices, database=database, clock=clock), config.brain.daily_usd
-    ways = [(rung.id, rung.level) for rung in rungs]
-    sources: list[BriefSource] = [
-        *news,
-        DecisionsWaiting(database=database),
-        AnswersOwed(database=database),
-        WhatHappened(database=database),
-        HowIAm(health=health, rungs=ways, budget=budget, daily_usd=daily_usd, database=database, troubles=troubles),
-    ]
-    worth_asking = [rung for rung in rungs if rung.provider.provider != "local"]
-    wording = _chain(config, rungs=worth_asking, health=health, prices=prices, database=database, clock=clock)
-    composer = Composer(sources=sources, database=database, chain=wording, clock=clock)
-    return Delivery(database=database, composer=composer, config=config.briefs, clock=clock, owner=name_myself())
 
 
 def _readiness(hub: Hub, chain: FallbackChain, health: HealthBoard) -> Readiness:

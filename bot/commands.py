@@ -235,7 +235,7 @@ async def person_list(app: App) -> list[dict[str, Any]]:
 async def pair_list(app: App) -> dict[str, Any]:
     """Who waits to be let in, and every linked account."""
     async with _opened(app, None):
-        waiting = await app.pairing.waiting()
+        waiting = await app.rooms.pairing.waiting()
         people = await app.directory.everyone()
     return {
         "waiting": [{"code": code, "who": who.name, "since": since.isoformat(timespec="seconds")} for code, who, since in waiting],
@@ -246,7 +246,7 @@ async def pair_list(app: App) -> dict[str, Any]:
 async def pair_approve(app: App, code: str) -> str:
     """Let a stranger in; their name."""
     async with _opened(app, None):
-        if (name := await app.pairing.approve(code)) is None:
+        if (name := await app.rooms.pairing.approve(code)) is None:
             raise RobbieError(f"nobody waits under the code {code}; `robbie pair list` shows who does")
         return name
 
@@ -257,7 +257,7 @@ async def pair_revoke(app: App, account_id: str) -> None:
     async with _opened(app, None):
         if app.directory.names(channel, account):
             raise RobbieError(f"config.toml gives {account_id} to somebody: take it out there, under [[people]]")
-        if not await app.pairing.revoke(channel, account):
+        if not await app.rooms.pairing.revoke(channel, account):
             raise RobbieError(f"{account_id} is nobody's account; `robbie pair list` shows them")
 
 
@@ -275,9 +275,9 @@ async def brief_now(app: App, slot: str, as_person: str | None, *, sends: bool) 
             rows = await work.briefs.latest(person.id, limit=1)
         since = rows[0].composed_at if rows else now - timedelta(days=1)
         async with app.database.unit_of_work() as work:
-            place = await app.briefs.place(work, person, now, thread=f"{now:%Y-%m-%d %H:%M:%S}") if sends else None
-        made = await app.briefs.composer.compose(person, Slot(slot), now=now, since=since, channel=place.channel if place else "")
-        made = await app.briefs.composer.worded(made, person)
+            place = await app.rooms.briefs.place(work, person, now, thread=f"{now:%Y-%m-%d %H:%M:%S}") if sends else None
+        made = await app.rooms.briefs.composer.compose(person, Slot(slot), now=now, since=since, channel=place.channel if place else "")
+        made = await app.rooms.briefs.composer.worded(made, person)
         if place:
             async with app.database.unit_of_work() as work:
                 await say(work, place, person.id, made.text, now=now, buttons=made.buttons)
@@ -288,7 +288,7 @@ async def brief_schedule(app: App, first: date | None, days: int) -> list[dict[s
     """When each brief of so many local days will come, in order."""
     now = app.clock.now()
     async with _opened(app, None), app.database.reading() as work:
-        standings = [await app.briefs.standing(work, user, now) for user in await work.people.users()]
+        standings = [await app.rooms.briefs.standing(work, user, now) for user in await work.people.users()]
     coming = [
         (standing.person.name, due)
         for standing in standings
@@ -304,7 +304,7 @@ async def brief_schedule(app: App, first: date | None, days: int) -> list[dict[s
 async def mood_show(app: App, as_person: str | None) -> tuple[str, dict[str, Any]]:
     """How Robbie is set with a person: as they read it, and as a script does."""
     async with _opened(app, as_person) as (_, person):
-        standings = await app.manners.look(person)
+        standings = await app.rooms.manners.look(person)
     return told(standings, person), {"person": person.name, "contexts": {each.context: asdict(each) for each in standings}}
 
 
@@ -317,13 +317,13 @@ async def mood_set(app: App, values: Sequence[str], as_person: str | None, *, pl
         if isinstance(end, str) or (mistake := find_mistake(person, changes, place, is_past=end is not None and end <= now)):
             raise RobbieError(end if isinstance(end, str) else mistake)
         errand = Errand(person=person, key=f"manners/{new_id()}", why="the command robbie mood")
-        return (await app.manners.set(errand, changes, context=place, expires_at=end, source="cli")).text
+        return (await app.rooms.manners.set(errand, changes, context=place, expires_at=end, source="cli")).text
 
 
 async def mood_undo(app: App, as_person: str | None) -> str:
     """Take the last thing back."""
     async with _opened(app, as_person) as (_, person):
-        return await app.journal.undo(person)
+        return await app.rooms.journal.undo(person)
 
 
 @asynccontextmanager

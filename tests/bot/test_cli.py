@@ -271,6 +271,6 @@ def _meet(home: Path) -> None:
                 text="hello",
                 at=app.clock.now(),
             )
-            await app.pairing.meet(inbound)
+            await app.rooms.pairing.meet(inbound)
 
     asyncio.run(meet())

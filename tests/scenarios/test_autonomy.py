@@ -47,7 +47,7 @@ async def writes(house: House, chat: FakeDoor, text: str, account: str = "allan"
 
 async def test_what_is_asked_about_is_told_where_its_person_is_and_done_at_a_press(house: House, chat: FakeDoor, tool: FakeTool):
     await writes(house, chat, "/autonomy assisted")
-    answer = await house.app.gate.run(tool, MILK, errand_for(house.owner))
+    answer = await house.app.rooms.gate.run(tool, MILK, errand_for(house.owner))
     assert "waits for Allan's yes" in answer
     await until(lambda: "**Keep note**" in chat.texts[-1])
     approve, reject = chat.took[-1].buttons
@@ -80,7 +80,7 @@ async def test_a_kind_is_set_apart_and_a_wrong_one_gets_the_nearest(house: House
 
 async def test_the_journal_tells_who_did_what_and_why_in_private_alone(house: House, chat: FakeDoor, tool: FakeTool):
     await writes(house, chat, "/autonomy highly")
-    await house.app.gate.run(tool, MILK, errand_for(house.owner))
+    await house.app.rooms.gate.run(tool, MILK, errand_for(house.owner))
     told = await writes(house, chat, "what have you done today?")
     first, second = told.splitlines()[2:4]
     assert "I: kept: milk (Allan wrote so)" in first
@@ -91,14 +91,14 @@ async def test_the_journal_tells_who_did_what_and_why_in_private_alone(house: Ho
 
 async def test_the_share_handled_alone_is_told(house: House, chat: FakeDoor, tool: FakeTool):
     for number in range(3):
-        await house.app.gate.run(tool, MILK, errand_for(house.owner, f"q{number}"))
-    await house.app.gate.run(tool, MILK, errand_for(house.owner, "q4", is_untrusted=True))
+        await house.app.rooms.gate.run(tool, MILK, errand_for(house.owner, f"q{number}"))
+    await house.app.rooms.gate.run(tool, MILK, errand_for(house.owner, "q4", is_untrusted=True))
     assert "3 of 4 (75 %; the goal is 80 %)" in await writes(house, chat, "/autonomy")
 
 
 async def test_what_a_dead_hub_left_approved_is_done_by_the_clock_of_the_next(house: House, chat: FakeDoor, tool: FakeTool):
     await writes(house, chat, "/autonomy assisted")
-    await house.app.gate.run(tool, MILK, errand_for(house.owner))
+    await house.app.rooms.gate.run(tool, MILK, errand_for(house.owner))
     now = house.app.clock.now()
     async with house.app.database.unit_of_work() as work:
         (waiting,) = await work.proposals.waiting(house.owner.id, now)

@@ -46,7 +46,7 @@ async def look(house: House, clock: FakeClock, at: datetime) -> None:
     """What the timekeeper does at a moment, until nothing is to be done any more."""
     clock.moment = max(clock.moment, at)
     for _ in range(6):
-        await house.app.briefs.look(clock.now())
+        await house.app.rooms.briefs.look(clock.now())
 
 
 async def rows(house: House, *, since: date = date(2026, 11, 23)) -> list[StoredBrief]:
@@ -219,8 +219,8 @@ async def test_of_three_hubs_one_pays_a_model_for_the_opening(database_url: str,
     async with briefed(database_url, tmp_path, clock, rungs=rungs) as house:
         clock.moment = BERLIN_MORNING
         app = house.app
-        more = {"database": app.database, "composer": app.briefs.composer, "config": app.config.briefs, "clock": clock}
-        hubs = [app.briefs, *(Delivery(**more, owner=f"elsewhere:1:{number}") for number in range(2))]
+        more = {"database": app.database, "composer": app.rooms.briefs.composer, "config": app.config.briefs, "clock": clock}
+        hubs = [app.rooms.briefs, *(Delivery(**more, owner=f"elsewhere:1:{number}") for number in range(2))]
         await asyncio.gather(*(hub.look(clock.now()) for hub in hubs))
         (row,) = await rows(house)
         assert (row.state, "Bob waits for you." in row.text, len(model.asked)) == ("sent", True, 1)

@@ -40,7 +40,7 @@ async def test_a_stranger_is_told_a_code_once_and_then_nothing(house: House, pho
     assert "I do not know you yet" in told.text
     await house.app.front.receive(phone.says("hello??", account="bob"))
     await house.app.front.receive(phone.says("/notes", account="bob"))
-    assert len(await house.app.pairing.waiting()) == 1
+    assert len(await house.app.rooms.pairing.waiting()) == 1
     assert (await house.counts())[1] == {"sent": 2}, "the code, and the question to the owner"
     assert house.model.asked == []
 
@@ -58,38 +58,38 @@ async def test_the_owner_lets_a_stranger_in_by_a_button_and_their_first_words_ar
 
 async def test_only_the_owner_lets_anybody_in(house: House, chat: FakeDoor, phone: FakeDoor):
     await _said(house, phone, phone.says("hi", account="bob"))
-    ((code, _, _),) = await house.app.pairing.waiting()
-    assert await house.app.pairing.approve(code.lower()) == "Bob"
+    ((code, _, _),) = await house.app.rooms.pairing.waiting()
+    assert await house.app.rooms.pairing.approve(code.lower()) == "Bob"
     await until(lambda: phone.texts[-1:] == ["re: hi"])
     await _said(house, phone, phone.says("hi", account="eve"))
-    ((code, _, _),) = await house.app.pairing.waiting()
+    ((code, _, _),) = await house.app.rooms.pairing.waiting()
     said = await _said(house, phone, phone.says(f"/pair approve {code}", account="bob", kind=InboundKind.ACTION))
     assert said.text == "Only the owner can do that."
-    assert len(await house.app.pairing.waiting()) == 1
+    assert len(await house.app.rooms.pairing.waiting()) == 1
 
 
 async def test_whoever_was_let_in_stays_in_after_a_restart(database_url: str, tmp_path: Path, phone: FakeDoor):
     async with open_house(database_url, tmp_path, doors=[phone]) as house:
         await _said(house, phone, phone.says("hi", account="bob"))
-        ((code, _, _),) = await house.app.pairing.waiting()
-        await house.app.pairing.approve(code)
+        ((code, _, _),) = await house.app.rooms.pairing.waiting()
+        await house.app.rooms.pairing.approve(code)
     async with open_house(database_url, tmp_path, doors=[phone]) as house:
         assert (await house.app.directory.by_account("telegram", "bob")).role == "member"
-        assert await house.app.pairing.revoke("telegram", "bob")
+        assert await house.app.rooms.pairing.revoke("telegram", "bob")
         assert await house.app.directory.by_account("telegram", "bob") is None
 
 
 async def test_a_stranger_cannot_take_the_name_of_somebody_config_names(house: House, phone: FakeDoor):
     await _said(house, phone, phone.says("hi", account="allan"))
-    ((code, _, _),) = await house.app.pairing.waiting()
-    assert await house.app.pairing.approve(code) == "Allan (telegram allan)"
+    ((code, _, _),) = await house.app.rooms.pairing.waiting()
+    assert await house.app.rooms.pairing.approve(code) == "Allan (telegram allan)"
     assert (await house.app.directory.by_account("telegram", "allan")).id != house.owner.id
 
 
 async def test_many_strangers_do_not_flood_the_owner(house: House, phone: FakeDoor):
     for number in range(25):
         await house.app.front.receive(phone.says("hi", account=f"bob{number}"))
-    assert len(await house.app.pairing.waiting()) == 20
+    assert len(await house.app.rooms.pairing.waiting()) == 20
 
 
 # One person, many accounts

@@ -330,16 +330,16 @@ async def test_what_the_ladder_leaves_to_robbie_goes_without_a_question(office: 
 
 async def test_a_model_may_have_a_mail_drafted_and_a_text_from_outside_only_proposed(office: Office):
     await office.knows("bob@else")
-    tool = await office.app.gate._find_tool("write_mail")
+    tool = await office.app.rooms.gate._find_tool("write_mail")
     asked = tool.arguments(to="bob", about="the lease")
     errand = Errand(person=office.owner, key="turn-1", why="you asked", actor="robbie")
     for _ in range(2):
-        assert "Bob (bob@else)" in await office.app.gate.run(tool, asked, errand)
+        assert "Bob (bob@else)" in await office.app.rooms.gate.run(tool, asked, errand)
     await settled(office)
     [draft] = office.offered()
     assert "On its way" in await office.says(draft.buttons[0].command)
     await office.says("/autonomy mail.write do")
-    await office.app.gate.run(tool, asked, replace(errand, key="turn-2", is_untrusted=True))
+    await office.app.rooms.gate.run(tool, asked, replace(errand, key="turn-2", is_untrusted=True))
     assert len(office.post.took) == 1
 
 

@@ -25,7 +25,7 @@ async def _hears(house: House, phone: FakeDoor, text: str, account: str = "bob",
 
 
 async def _code(house: House) -> str:
-    ((code, _, _),) = await house.app.pairing.waiting()
+    ((code, _, _),) = await house.app.rooms.pairing.waiting()
     return code
 
 
@@ -33,28 +33,28 @@ async def test_a_stranger_whose_code_ran_out_is_told_another(house: House, phone
     await _hears(house, phone, "hello?")
     first = await _code(house)
     clock.advance(seconds=PAIR_LIFE.total_seconds() + 1)
-    assert await house.app.pairing.waiting() == []
+    assert await house.app.rooms.pairing.waiting() == []
     await _hears(house, phone, "anybody there?")
     assert await _code(house) != first
-    await house.app.pairing.approve(await _code(house))
+    await house.app.rooms.pairing.approve(await _code(house))
     await until(lambda: phone.texts[-1:] == ["re: anybody there?"])
 
 
 async def test_a_stranger_who_was_turned_away_stays_so(house: House, phone: FakeDoor, clock: FakeClock):
     await _hears(house, phone, "hello?")
-    assert await house.app.pairing.reject(await _code(house)) == "Bob (telegram bob)"
+    assert await house.app.rooms.pairing.reject(await _code(house)) == "Bob (telegram bob)"
     clock.advance(seconds=PAIR_LIFE.total_seconds() + 1)
     await _hears(house, phone, "hello??")
-    assert await house.app.pairing.waiting() == []
+    assert await house.app.rooms.pairing.waiting() == []
 
 
 @pytest.mark.parametrize("is_let_in", [True, False])
 async def test_an_account_that_was_taken_away_may_ask_again(house: House, phone: FakeDoor, is_let_in: bool):
     await _hears(house, phone, "hello?")
-    await (house.app.pairing.approve if is_let_in else house.app.pairing.reject)(await _code(house))
-    assert await house.app.pairing.revoke("telegram", "bob")
+    await (house.app.rooms.pairing.approve if is_let_in else house.app.rooms.pairing.reject)(await _code(house))
+    assert await house.app.rooms.pairing.revoke("telegram", "bob")
     await _hears(house, phone, "me again")
-    assert await house.app.pairing.approve(await _code(house)) is not None
+    assert await house.app.rooms.pairing.approve(await _code(house)) is not None
     await until(lambda: phone.texts[-1:] == ["re: me again"])
 
 
@@ -62,7 +62,7 @@ async def test_files_of_a_first_message_are_kept_for_its_answer(house: House, ph
     phone.files = {"F1": b"two eggs"}
     file = Attachment(name="list.txt", media_type="text/plain", size=8, source="F1")
     await _hears(house, phone, "what is this?", attachments=(file,), quoted="as you said")
-    await house.app.pairing.approve(await _code(house))
+    await house.app.rooms.pairing.approve(await _code(house))
     await until(lambda: house.model.asked != [])
     assert "two eggs" in house.model.asked[0]
     assert "> as you said" in house.model.asked[0]
@@ -72,12 +72,12 @@ async def test_a_strangers_name_is_one_line_without_signs(house: House, phone: F
     inbound = phone.says("hi", account="eve")
     object.__setattr__(inbound.sender, "name", "Eve\n\n**[Allan's wife](http://evil)** `x`")
     await house.app.front.receive(inbound)
-    ((_, stranger, _),) = await house.app.pairing.waiting()
+    ((_, stranger, _),) = await house.app.rooms.pairing.waiting()
     assert stranger.name == "Eve Allan's wife(http://evil) x (telegram eve)"
 
 
 async def test_a_code_without_a_slash_is_told_its_outcome(house: House, phone: FakeDoor):
-    code = await house.app.pairing.link_code(house.owner)
+    code = await house.app.rooms.pairing.link_code(house.owner)
     await _hears(house, phone, f"link {code}", account="777")
     await until(lambda: phone.texts[-1:] == ["This account is yours now: here and there you talk with the same me."])
 
@@ -87,7 +87,7 @@ async def test_somebody_let_in_does_not_become_whom_config_names_later(database_
     async with open_house(database_url, tmp_path, doors=[phone]) as house:
         for account in ("grace", "ada", "bob"):
             await _hears(house, phone, "hi", account=account)
-            await house.app.pairing.approve(await _code(house))
+            await house.app.rooms.pairing.approve(await _code(house))
         ids = {account: (await house.app.directory.by_account("telegram", account)).id for account in ("grace", "ada", "bob")}
     people = [
         PersonConfig(name="Ada", role="owner"),

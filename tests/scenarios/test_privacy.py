@@ -58,7 +58,7 @@ async def test_what_is_told_unasked_does_not_go_to_an_account_that_was_taken_awa
     told = await _said(house, chat, chat.says("/link", account=ALLAN))
     code = told.text.rpartition("/link ")[2].strip("`")
     await _said(house, phone, phone.says(f"/link {code}", account="lost phone"))
-    assert await house.app.pairing.revoke("telegram", "lost phone")
+    assert await house.app.rooms.pairing.revoke("telegram", "lost phone")
     await house.app.front.receive(_mail(post, "lunch?", "eve@evil"))
     await _notice(chat)
     assert len(phone.took) == 1

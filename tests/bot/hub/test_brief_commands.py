@@ -58,7 +58,7 @@ def database_url(sqlite_file: Path) -> str:
 async def test_plain_words_mean_a_command_or_nothing(database_url: str, tmp_path: Path, clock: FakeClock):
     async with open_house(database_url, tmp_path, clock=clock) as house:
         app = house.app
-        words = BriefCommands(database=app.database, delivery=app.briefs, clock=clock)
+        words = BriefCommands(database=app.database, delivery=app.rooms.briefs, clock=clock)
     assert {text: words.plain(text) for text in MEANT} == MEANT
 
 

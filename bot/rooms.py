@@ -1,0 +1,187 @@
+"""Furnishes the rooms that people's affairs are kept in: services, their commands, tools and timed work, over one brain and database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from bot.brain.budget import Budget
+from bot.brain.call import Rung
+from bot.brain.chain import FallbackChain
+from bot.brain.health import HealthBoard
+from bot.brain.mcp_tools import McpTools
+from bot.brain.pricing import Prices, Rate
+from bot.brain.reactive import Reactive
+from bot.brain.tools import Toolbox
+from bot.briefs.composer import Composer
+from bot.briefs.delivery import Delivery
+from bot.briefs.sources import AnswersOwed, DecisionsWaiting, HowIAm, WhatHappened
+from bot.config import Config
+from bot.domain.clock import Clock
+from bot.domain.errand import Gate, Tool
+from bot.domain.message import OutgoingKind
+from bot.domain.schedule import Round
+from bot.hub.autonomy_commands import AutonomyCommands
+from bot.hub.brief_commands import BriefCommands
+from bot.hub.commands import Commands
+from bot.hub.errands import Errands, plain
+from bot.hub.follow_up_commands import FollowUpCommands
+from bot.hub.manner_commands import MannerCommands
+from bot.hub.owner import name_myself
+from bot.hub.pairing import Pairing
+from bot.services.affair_news import AffairNews
+from bot.services.affair_tools import affair_tools
+from bot.services.approvals import Approvals, Runner
+from bot.services.autonomy import Autonomy
+from bot.services.books import Books
+from bot.services.follow_ups import FollowUps
+from bot.services.gate import TOOL, LadderGate
+from bot.services.journal import Journal
+from bot.services.lessons import SUGGESTION, Lessons, run_suggestion
+from bot.services.manners import SETTING, Manners, run_setting
+from bot.services.outreach import OUTWARD_KINDS, Outreach, WriteMail
+from bot.services.reminders import Reminders
+from bot.services.suggestions import Suggestions
+from storage.database import Database
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thinking:
+    """What is thought with: the rungs, how well they are, what they cost."""
+
+    config: Config
+    database: Database
+    clock: Clock
+    rungs: Sequence[Rung]
+    health: HealthBoard
+
+    @property
+    def prices(self) -> Prices:
+        """The list, and the prices that config gives its levels."""
+        named = [(level.name, level.usd_per_million) for level in self.config.brain.levels]
+        own = {name: Rate(input=price.input, output=price.output) for name, price in named if price is not None}
+        return replace(Prices.load(), own=own)
+
+    @property
+    def budget(self) -> Budget:
+        """The day's allowance."""
+        daily, zone = self.config.brain.daily_usd, self.config.robbie.timezone
+        return Budget(database=self.database, pricing=self.prices, daily_usd=daily, timezone=zone, clock=self.clock)
+
+    def chain(self, rungs: Sequence[Rung] | None = None) -> FallbackChain:
+        """The levels in order (or these of them), within the bounds and the allowance that config sets."""
+        brain = self.config.brain
+        return FallbackChain(
+            rungs=self.rungs if rungs is None else rungs,
+            health=self.health,
+            budget=self.budget,
+            turn_seconds=brain.turn_seconds,
+            hedge_seconds=brain.hedge_seconds,
+            stall_seconds=brain.stall_seconds,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rooms:
+    """What serves people, and what of it is done by the clock (`rounds`)."""
+
+    pairing: Pairing
+    approvals: Approvals
+    journal: Journal
+    manners: Manners
+    manner_commands: MannerCommands
+    briefs: Delivery
+    commands: Commands
+    toolbox: Toolbox
+    gate: Gate
+    mcp: McpTools
+    rounds: Sequence[Round]
+
+
+def furnish(
+    thinking: Thinking,
+    *,
+    chain: FallbackChain,
+    reactive: Reactive,
+    tools: Sequence[Tool],
+    mailbox: str,
+    troubles: Callable[[str], Sequence[str]],
+) -> Rooms:
+    """Every room, each given what it needs. `mailbox` is the address outreach is sent from, empty where none is; `troubles` of channels."""
+    config, database, clock = thinking.config, thinking.database, thinking.clock
+    owner = config.robbie.owner
+    books = Books.over(database, clock)
+    mcp, at_hand = McpTools(config.tools.mcp), {tool.name: tool for tool in (*affair_tools(books), *tools)}
+
+    async def find_tool(name: str) -> Tool | None:
+        return at_hand.get(name) or await mcp.find(name)
+
+    autonomy = Autonomy(
+        database=database,
+        clock=clock,
+        level=config.autonomy.level,
+        overrides=config.autonomy.overrides,
+        kinds=lambda: {**mcp.kinds(), **{tool.kind: tool.risk for tool in at_hand.values()}, **OUTWARD_KINDS},
+    )
+    gate = LadderGate(database=database, clock=clock, autonomy=autonomy, find_tool=find_tool)
+    outreach = Outreach(database=database, chain=chain, autonomy=autonomy, address=mailbox, owner=owner, clock=clock)
+    at_hand[WriteMail.name] = WriteMail(outreach)
+    runners: dict[str, Runner] = {SUGGESTION: run_suggestion, SETTING: run_setting, OutgoingKind.OUTREACH: outreach.send_approved}
+    approvals = Approvals(database=database, clock=clock, runners=runners, doers={TOOL: gate.carry_out})
+    journal = Journal(database=database, clock=clock)
+    pairing = Pairing(database=database, owner=owner, timezone=config.robbie.timezone, clock=clock)
+    manners = Manners(database=database, clock=clock)
+    manner_commands = MannerCommands(manners=manners, clock=clock)
+    briefs = _briefs(thinking, books=books, troubles=troubles)
+    families = (
+        AutonomyCommands(autonomy=autonomy, journal=journal, database=database, clock=clock),
+        manner_commands,
+        brief_commands := BriefCommands(database=database, delivery=briefs, clock=clock),
+    )
+    follow, errands = FollowUpCommands(outreach=outreach, database=database, clock=clock), Errands(database=database, books=books)
+    commands = Commands(
+        database=database,
+        reactive=reactive,
+        approvals=approvals,
+        pairing=pairing,
+        journal=journal,
+        clock=clock,
+        families=[*(each.table for each in families), follow.table, errands.table],
+        plain=[*(each.plain for each in families if each is not brief_commands), plain, brief_commands.plain],
+    )
+    return Rooms(
+        pairing=pairing,
+        approvals=approvals,
+        journal=journal,
+        manners=manners,
+        manner_commands=manner_commands,
+        briefs=briefs,
+        commands=commands,
+        toolbox=Toolbox(tools=tuple(at_hand.values()), gate=gate, database=database, mcp=mcp),
+        gate=gate,
+        mcp=mcp,
+        rounds=(
+            Reminders(database=database),
+            approvals,
+            briefs,
+            Lessons(database=database, autonomy=autonomy),
+            FollowUps(database=database, outreach=outreach, clock=clock),
+            Suggestions(database=database, clock=clock),
+        ),
+    )
+
+
+def _briefs(thinking: Thinking, *, books: Books, troubles: Callable[[str], Sequence[str]]) -> Delivery:
+    """Briefs, made of everything that has news for them; the embedded model is too small to word one."""
+    config, database, clock = thinking.config, thinking.database, thinking.clock
+    daily_usd, ways = config.brain.daily_usd, [(rung.id, rung.level) for rung in thinking.rungs]
+    sources = (
+        AffairNews(books),
+        DecisionsWaiting(database=database),
+        AnswersOwed(database=database),
+        WhatHappened(database=database),
+        HowIAm(health=thinking.health, rungs=ways, budget=thinking.budget, daily_usd=daily_usd, database=database, troubles=troubles),
+    )
+    worth_asking = [rung for rung in thinking.rungs if rung.provider.provider != "local"]
+    composer = Composer(sources=sources, database=database, chain=thinking.chain(worth_asking), clock=clock)
+    return Delivery(database=database, composer=composer, config=config.briefs, clock=clock, owner=name_myself())
