@@ -82,10 +82,12 @@ class MortalComposer(Composer):
         super().__init__(sources=(OneSource(),), database=database, chain=None, clock=_StillClock())
         self._fate = fate
 
-    async def compose(self, person: Person, slot: Slot, *, now: datetime, since: datetime, on: date | None = None) -> Brief:
+    async def compose(
+        self, person: Person, slot: Slot, *, now: datetime, since: datetime, on: date | None = None, channel: str = ""
+    ) -> Brief:
         """See `Composer.compose`."""
         self._fate.strike("before composing")
-        brief = await super().compose(person, slot, now=now, since=since, on=on)
+        brief = await super().compose(person, slot, now=now, since=since, on=on, channel=channel)
         self._fate.strike("after composing")
         return brief
 

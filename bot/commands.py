@@ -40,6 +40,7 @@ from bot.hub.home import RunningHub, find_hub, locked, make_folder
 from bot.hub.manner_commands import changes_of, told
 from bot.logs import configure_log
 from bot.services.manners import find_mistake, read_end
+from bot.services.notices import say
 from storage.copying import copy_everything
 from storage.database import Database
 from storage.schema import SchemaStatus, revisions, schema_status, upgrade
@@ -273,11 +274,13 @@ async def brief_now(app: App, slot: str, as_person: str | None, *, sends: bool) 
         async with app.database.reading() as work:
             rows = await work.briefs.latest(person.id, limit=1)
         since = rows[0].composed_at if rows else now - timedelta(days=1)
-        made = await app.rooms.briefs.composer.compose(person, Slot(slot), now=now, since=since)
+        async with app.database.unit_of_work() as work:
+            place = await app.rooms.briefs.place(work, person, now, thread=f"{now:%Y-%m-%d %H:%M:%S}") if sends else None
+        made = await app.rooms.briefs.composer.compose(person, Slot(slot), now=now, since=since, channel=place.channel if place else "")
         made = await app.rooms.briefs.composer.worded(made, person)
-        if sends:
+        if place:
             async with app.database.unit_of_work() as work:
-                await app.rooms.briefs.promise(work, person, made.text, made.buttons, now=now, thread=f"{now:%Y-%m-%d %H:%M:%S}")
+                await say(work, place, person.id, made.text, now=now, buttons=made.buttons)
     return {"text": made.text, "sections": sections_of(made), "slot": slot, "person": person.name}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
@@ -28,6 +28,8 @@ from storage.database import Database
 
 log = structlog.get_logger(__name__)
 
+EMAIL = "email"
+"""Where a mailbox may be read by others, so that the tone is professional."""
 SOURCE_SECONDS = 5.0
 OPENING_SECONDS = 15.0
 MOST_BUTTONS = 8
@@ -45,6 +47,7 @@ class Brief:
     sections: tuple[Section, ...]
     opening: str
     notes: tuple[str, ...] = ()
+    personality: Personality = field(default_factory=Personality)
 
     @property
     def is_quiet(self) -> bool:
@@ -94,25 +97,29 @@ class Composer:
         self._clock = clock
         self._prompt = (PROMPTS / "brief_opening.md").read_text("utf-8").strip()
 
-    async def compose(self, person: Person, slot: Slot, *, now: datetime, since: datetime, on: date | None = None) -> Brief:
-        """The brief as of now, of today or the day *on* which it was due. Complete without any model. Raises StorageUnavailable."""
+    async def compose(
+        self, person: Person, slot: Slot, *, now: datetime, since: datetime, on: date | None = None, channel: str = ""
+    ) -> Brief:
+        """The brief as of now, of today or the day *on* which it was due, for a private conversation on a *channel*.
+
+        Complete without any model. Raises StorageUnavailable.
+        """
         local = now.astimezone(ZoneInfo(person.timezone))
         day = Day(slot=slot, date=on or local.date(), now=local, since=since)
         async with self._database.reading() as work:
-            personality = await personality_of(work, person, context="brief", now=now, is_private_chat=True)
+            personality = await personality_of(work, person, context="brief", now=now, is_private_chat=channel != EMAIL)
         told = await asyncio.gather(*(self._ask(source, person, day, personality.brief_items) for source in self._sources))
         ordered = sorted((section for sections in told for section in sections if section.items), key=lambda section: -section.weight)
         title = f"{slot.capitalize()} brief, {spoken_date(datetime.combine(day.date, time()))}"
-        return Brief(slot=slot, title=title, sections=tuple(ordered), opening=plain_opening(slot, ordered, personality))
+        opening = plain_opening(slot, ordered, personality)
+        return Brief(slot=slot, title=title, sections=tuple(ordered), opening=opening, personality=personality)
 
     async def worded(self, brief: Brief, person: Person) -> Brief:
         """With a model's opening, if one is well and says nothing that is not in the brief. Raises StorageUnavailable."""
         if self._chain is None or not self._chain.rungs or brief.is_quiet:
             return brief
         now = self._clock.now()
-        async with self._database.reading() as work:
-            personality = await personality_of(work, person, context="brief", now=now, is_private_chat=True)
-        words = self._words(brief, person, personality)
+        words = self._words(brief, person)
         attempts: Sequence[object] = ()
         try:
             completion = await self._chain.complete(words, seconds=OPENING_SECONDS)
@@ -149,8 +156,8 @@ class Composer:
         except StorageError as error:  # what was set aside stays spent, which is the safe side
             log.warning("allowance.not_settled", error=str(error))
 
-    def _words(self, brief: Brief, person: Person, personality: Personality) -> Prompt:
-        system = self._prompt.format(person=person.name, tone=tone_of(personality))
+    def _words(self, brief: Brief, person: Person) -> Prompt:
+        system = self._prompt.format(person=person.name, tone=tone_of(brief.personality))
         material = re.sub(r"<\s*/?\s*brief", "‹brief", brief.text, flags=re.I)
         text = f"<brief>\n{material}\n</brief>\n\nWrite the opening of this {brief.slot} brief."
         return Prompt(system=system, brief_system=system, lines=(Line(role=Role.USER, text=text),))

@@ -7,16 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
-from uuid import UUID
 
 from bot.brain.context import spoken_date
-from bot.briefs.composer import Brief, Composer
+from bot.briefs.composer import EMAIL, Brief, Composer
 from bot.briefs.schedule import LATE, OFF, Course, Due, Habits, courses, next_after, owed
 from bot.config import BriefsConfig
 from bot.domain.address import Person
 from bot.domain.brief import Slot
 from bot.domain.clock import Clock, new_id
-from bot.domain.message import Button
 from bot.services.notices import PULLED, say
 from storage.database import Database, UnitOfWork
 from storage.models.manners import PersonalitySetting, StoredBrief
@@ -29,7 +27,7 @@ BUSY_SECONDS = 2.0
 SETTLED = timedelta(days=7)
 """Settings that ended longer ago explain nothing any more."""
 MOST_ROWS = 21
-AUTO, EMAIL = "auto", "email"
+AUTO = "auto"
 BRIEFS, QUIET, ZONE = "briefs", "quiet", "zone"
 """The names of settings: whether somebody gets briefs, until when none, and where they are (`ZONE from HOME`)."""
 
@@ -137,12 +135,21 @@ class Delivery:
         for due, course in planned:
             if course is Course.SKIP:
                 continue
-            brief = await self.composer.compose(person, due.slot, now=now, since=since, on=due.day)
+            async with self._database.unit_of_work() as work:
+                place = await self.place(work, person, now, thread=f"{due.day} {due.slot}")
+            brief = await self.composer.compose(person, due.slot, now=now, since=since, on=due.day, channel=place.channel)
             brief = replace(brief, notes=(*_late(due, now, before), *_left_out(missing)))
             brief = await self.composer.worded(brief, person) if course is Course.RUN else brief
-            await self._keep(person, [*rows, self._said(person, due, brief, course, now)], brief.buttons, now)
+            row = self._said(person, due, brief, course, now)
+            async with self._database.unit_of_work() as work:
+                await _skip(work, rows)
+                if await work.briefs.add_once(**row) and row["message_id"]:
+                    buttons = brief.buttons if row["state"] != "quiet" else ()
+                    await say(work, place, person.id, row["text"], now=now, buttons=buttons, id=row["message_id"])
             rows, missing, since, before = [], [], now, due.zone
-        await self._keep(person, rows, (), now)
+        if rows:
+            async with self._database.unit_of_work() as work:
+                await _skip(work, rows)
 
     def _said(self, person: Person, due: Due, brief: Brief, course: Course, now: datetime) -> dict[str, Any]:
         """The row of a brief that is treated, with its text and the id of the message that it will be."""
@@ -154,33 +161,11 @@ class Delivery:
         told = {"text": text, "message_id": new_id() if text else None, "sections": sections_of(brief)}
         return _row(person, due, now, state) | told
 
-    async def _keep(self, person: Person, rows: Sequence[dict[str, Any]], buttons: Sequence[Button], now: datetime) -> None:
-        """Write rows and the messages that are theirs in one commit; a brief that is known already is not said again."""
-        if rows:
-            async with self._database.unit_of_work() as work:
-                for row in rows:
-                    if await work.briefs.add_once(**row) and row["message_id"]:
-                        said = buttons if row["state"] != "quiet" else ()
-                        thread = f"{row['day']} {row['slot']}"
-                        await self.promise(work, person, row["text"], said, now=now, thread=thread, message_id=row["message_id"])
+    async def place(self, work: UnitOfWork, person: Person, now: datetime, *, thread: str) -> Conversation:
+        """Where briefs are said: on the channel of config, else where the person was last heard in private, else on their web page.
 
-    async def promise(
-        self,
-        work: UnitOfWork,
-        person: Person,
-        text: str,
-        buttons: Sequence[Button],
-        *,
-        now: datetime,
-        thread: str,
-        message_id: UUID | None = None,
-    ) -> None:
-        """Promise that a brief will be said where the person's briefs go, as the act of *work*; by mail in a *thread* of its own."""
-        conversation = await self._conversation(work, person, now, thread)
-        await say(work, conversation, person.id, text, now=now, buttons=buttons, id=message_id)
-
-    async def _conversation(self, work: UnitOfWork, person: Person, now: datetime, thread: str) -> Conversation:
-        """Where briefs are said: on the channel of config, else where the person was last heard in private, else on their web page."""
+        By mail each begins a *thread* of its own, in which its choices can be answered.
+        """
         wanted, account = "" if self._config.channel == AUTO else self._config.channel, ""
         found = await work.conversations.last_private(person.id, on=wanted)
         if found is None and wanted == EMAIL:
@@ -233,6 +218,12 @@ def _row(person: Person, due: Due, now: datetime, state: str) -> dict[str, Any]:
     """The row of a brief of which nothing is said."""
     when = {"slot": due.slot, "day": due.day, "zone": due.zone, "due_at": due.at, "composed_at": now}
     return {"user_id": person.id, "state": state, "sections": [], "text": "", "message_id": None, **when}
+
+
+async def _skip(work: UnitOfWork, rows: Sequence[dict[str, Any]]) -> None:
+    """Write down what is passed over; what is known already stays as it is."""
+    for row in rows:
+        await work.briefs.add_once(**row)
 
 
 def _late(due: Due, now: datetime, before: str) -> list[str]:

@@ -79,9 +79,8 @@ class BriefCommands:
         slot = Slot(word) if word else Slot.MORNING if hour < 11 else Slot.AFTERNOON if hour < 16 else Slot.EVENING
         async with self._database.reading() as work:
             rows = await work.briefs.latest(question.person.id, limit=1)
-        brief = await self._delivery.composer.compose(
-            question.person, slot, now=now, since=rows[0].composed_at if rows else now - timedelta(days=1)
-        )
+        since = rows[0].composed_at if rows else now - timedelta(days=1)
+        brief = await self._delivery.composer.compose(question.person, slot, now=now, since=since, channel=question.channel)
         return Card(text=brief.text, buttons=brief.buttons)
 
     async def _times(self, question: Question, words: list[str]) -> str:

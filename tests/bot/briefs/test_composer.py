@@ -128,3 +128,15 @@ async def test_a_short_one_has_at_most_six_lines(stage: Stage):
     brief = await compose(stage, Tells(tasks(*map(str, range(9)))), Tells(tasks("x", weight=100, title="Overdue")))
     assert len(brief.short_text.splitlines()) <= 6
     assert "- Overdue: x" in brief.short_text
+
+
+async def test_a_brief_by_mail_is_professional_whatever_is_set(stage: Stage):
+    model = FakeProvider("Start.")
+    async with stage.database.unit_of_work() as work:
+        await work.settings.add(user_id=stage.allan.id, context="*", name="flirty", value="10", source="web", at=stage.clock.now())
+    composer, now = make_composer(stage, Tells(tasks("Milk")), model=model), stage.clock.now()
+    allan = Person(id=stage.allan.id, name="Allan", role="owner", timezone="UTC")
+    for channel, is_flirty in (("web", True), ("email", False)):
+        brief = await composer.compose(allan, Slot.MORNING, now=now, since=now, channel=channel)
+        await composer.worded(brief, allan)
+        assert ("I saved the best" in brief.opening, "flirtatious" in model.asked[-1].system) == (is_flirty, is_flirty)
