@@ -22,12 +22,16 @@ class Slot(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Day:
-    """What a brief is about: its slot and local day; `now` is aware, in the person's zone; `since` is when the last brief came."""
+    """What a brief is about: its slot and local day; `now` is aware, in the person's zone; `since` is when the last brief came.
+
+    `room` is how many tasks the person wants put in a day.
+    """
 
     slot: Slot
     date: date
     now: datetime
     since: datetime
+    room: int = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,20 +6,22 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from bot.domain.address import Person
-from bot.domain.brief import Day, Item, Section
+from bot.domain.brief import Day, Item, Section, Slot
 from bot.domain.message import Button
 from bot.services.affairs import title_of
 from bot.services.books import Books
 from bot.services.deals import pipeline
 from bot.services.reminders import choices
 from bot.services.tasks import PROMISE, is_overdue
-from storage.models.affairs import Contact
+from storage.models.affairs import Contact, Task
 
 AHEAD = timedelta(hours=36)
 
 
 class AffairNews:
-    """A `BriefSource`: what is overdue, for today, promised and ahead (each task once); who waits for an answer; where the deals stand."""
+    """A `BriefSource`: what is overdue, for today, promised and ahead (each task once), and what without a day is put in one that has room;
+    who waits for an answer; where the deals stand.
+    """
 
     def __init__(self, books: Books) -> None:
         self._books = books
@@ -35,8 +37,10 @@ class AffairNews:
         ):
             mine = [task for task in tasks if belongs(task)]
             tasks = [task for task in tasks if not belongs(task)]
-            items = [Item(text=self._books.task.line(task, day.now), buttons=choices(task)[:2]) for task in mine[:longest]]
-            told.append((key, title, weight, items, len(mine)))
+            told.append((key, title, weight, self._tasks(mine[:longest], day), len(mine)))
+        taken = sum(count for key, *_, count in told if key in ("overdue", "today"))
+        put_in = [task for task in tasks if task.due_on is None][: max(day.room - taken, 0)] if day.slot is not Slot.EVENING else []
+        told.append(("put_in", f"Put in today, for a day of {day.room}", 45, self._tasks(put_in[:longest], day), len(put_in)))
         waiting = sorted(filter(_waits, await self._books.contact.standing(person)), key=lambda row: str(row.last_heard_at))
         told.append(("waiting", "Waiting for your answer", 70, [_person(row, day) for row in waiting[:longest]], len(waiting)))
         deals = pipeline(await self._books.deal.standing(person))
@@ -46,6 +50,9 @@ class AffairNews:
             for key, title, weight, items, count in told
             if count
         ]
+
+    def _tasks(self, tasks: Sequence[Task], day: Day) -> list[Item]:
+        return [Item(text=self._books.task.line(task, day.now), buttons=choices(task)[:2]) for task in tasks]
 
 
 def _person(row: Contact, day: Day) -> Item:

@@ -109,3 +109,19 @@ async def test_a_brief_hears_each_task_once_the_overdue_first_and_no_more_than_i
     overdue = next(each for each in await AffairNews(books).sections(allan.person, tomorrow, longest=9) if each.key == "overdue")
     assert (overdue.weight, len(overdue.items)) == (100, 4)
     assert await AffairNews(books).sections(errand_of(stage.grace).person, day, longest=9) == []
+
+
+async def test_what_has_no_day_is_put_in_one_that_has_room_for_it(stage: Stage, books: Books):
+    for words in ("rent today", "milk today", "paint the fence", "sort the photos", "oil the gate"):
+        await books.task.take(errand_of(stage.allan), words)
+    now = stage.clock.now().astimezone(ZoneInfo("Europe/Berlin"))
+
+    async def put_in(room: int, slot: Slot = Slot.MORNING) -> list[str]:
+        day = Day(slot=slot, date=now.date(), now=now, since=now - timedelta(days=1), room=room)
+        told = await AffairNews(books).sections(errand_of(stage.allan).person, day, longest=9)
+        return [item.text for section in told if section.key == "put_in" for item in section.items]
+
+    assert await put_in(4) == ["paint the fence", "sort the photos"]
+    assert await put_in(12) == ["paint the fence", "sort the photos", "oil the gate"]
+    assert await put_in(2) == []
+    assert await put_in(12, Slot.EVENING) == []
