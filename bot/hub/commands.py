@@ -29,6 +29,8 @@ CONTROL = ("approve", "edit", "reject", "pair", "link", "undo", "autonomy", "jou
 DECISIONS = ("/approve", "/edit", "/reject", "/pair")
 LONGEST_PLAIN = 300
 """Characters; what is longer is no order in plain words."""
+WHOLE_LETTERS = ("edit", "note", "research")
+"""Of a mail, what comes below an empty line is a farewell; these take all of it."""
 ONLY_OWNER = "Only the owner can do that."
 
 Plain = Callable[[str], str]
@@ -81,6 +83,8 @@ class Commands:
         found = _COMMAND.fullmatch(question.text) or _COMMAND.fullmatch(await self._chosen(question) or self._meant(question))
         if found is None:
             return None
+        if question.channel == "email" and found.group(1).lower() not in WHOLE_LETTERS:
+            found = _COMMAND.fullmatch(found.string.strip().partition("\n\n")[0]) or found
         name, words = found.group(1).lower(), (found.group(2) or "").strip()
         command = self._table.get(name)
         if command is not None and name in CONTROL and question.session_type is not SessionType.PRIVATE:
