@@ -242,7 +242,7 @@ async def test_what_waits_is_seen_edited_and_approved(both: House):
     changed = (await both.sees("Dear Grace, no.", "Dear Grace, yes."))[-1]
     await slack.press(changed, _button(changed, "Approve"))
     await both.sees("Dear Grace, yes.", channel=GENERAL)
-    await until_rows(both, "SELECT state FROM proposals", ("approved",))
+    await until_rows(both, "SELECT state FROM proposals", ("done",))
 
     async def is_marked() -> bool:
         message = next(message for message in await slack.messages(ALLAN) if message["ts"] == changed["ts"])
