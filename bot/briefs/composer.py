@@ -105,9 +105,9 @@ class Composer:
         Complete without any model. Raises StorageUnavailable.
         """
         local = now.astimezone(ZoneInfo(person.timezone))
-        day = Day(slot=slot, date=on or local.date(), now=local, since=since)
         async with self._database.reading() as work:
             personality = await personality_of(work, person, context="brief", now=now, is_private_chat=channel != EMAIL)
+        day = Day(slot=slot, date=on or local.date(), now=local, since=since, room=personality.tasks_per_day)
         told = await asyncio.gather(*(self._ask(source, person, day, personality.brief_items) for source in self._sources))
         ordered = sorted((section for sections in told for section in sections if section.items), key=lambda section: -section.weight)
         title = f"{slot.capitalize()} brief, {spoken_date(datetime.combine(day.date, time()))}"

@@ -22,12 +22,15 @@ class Slot(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Day:
-    """What a brief is about: its slot and local day; `now` is aware, in the person's zone; `since` is when the last brief came."""
+    """What a brief is about: its slot and local day; `now` is aware, in the person's zone; `since` is when the last brief came;
+    `room` is how many tasks the day may hold.
+    """
 
     slot: Slot
     date: date
     now: datetime
     since: datetime
+    room: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -138,6 +138,6 @@ def _split(words: str) -> tuple[str, str]:
     """The context that is named, and what else is said."""
     found = _PLACE.search(words)
     if found is None:
-        return EVERYWHERE, words.strip()
+        return EVERYWHERE, " ".join(re.sub(r"\beverywhere\b", "", words).split())
     context = "email" if found.group(2) else (found.group(1) or found.group(3)).lower()
     return context, " ".join((words[: found.start()] + words[found.end() :]).split())

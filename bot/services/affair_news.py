@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from bot.domain.address import Person
-from bot.domain.brief import Day, Item, Section
+from bot.domain.brief import Day, Item, Section, Slot
 from bot.domain.message import Button
 from bot.services.affairs import title_of
 from bot.services.books import Books
@@ -19,7 +19,7 @@ AHEAD = timedelta(hours=36)
 
 
 class AffairNews:
-    """A `BriefSource`: what is overdue, for today, promised and ahead (each task once); who waits for an answer; where the deals stand."""
+    """A `BriefSource`: what is overdue, for today, promised, ahead, or fits in the day; who waits; where the deals stand."""
 
     def __init__(self, books: Books) -> None:
         self._books = books
@@ -37,6 +37,10 @@ class AffairNews:
             tasks = [task for task in tasks if not belongs(task)]
             items = [Item(text=self._books.task.line(task, day.now), buttons=choices(task)[:2]) for task in mine[:longest]]
             told.append((key, title, weight, items, len(mine)))
+        room = day.room - sum(count for key, *_, count in told if key in ("overdue", "today"))
+        if day.slot is not Slot.EVENING and (undated := [task for task in tasks if task.due_on is None][: max(0, min(room, longest))]):
+            items = [Item(text=self._books.task.line(task, day.now), buttons=choices(task)[:1]) for task in undated]
+            told.append(("room", "Room today for", 10, items, len(items)))
         waiting = sorted(filter(_waits, await self._books.contact.standing(person)), key=lambda row: str(row.last_heard_at))
         told.append(("waiting", "Waiting for your answer", 70, [_person(row, day) for row in waiting[:longest]], len(waiting)))
         deals = pipeline(await self._books.deal.standing(person))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
@@ -104,6 +105,9 @@ async def test_a_brief_hears_each_task_once_the_overdue_first_and_no_more_than_i
     assert [item.text for item in sections["reminders"].items] == ["call, tomorrow at 09:00"]
     assert [(item.text, item.buttons[0].label) for item in sections["waiting"].items] == [("Dana, for 3 days", "Answered")]
     assert [item.text for item in sections["deals"].items] == ["negotiation: 1 worth 40,000 USD, weighted 30,000 USD"]
+    for room, fitting in ((3, []), (5, ["someday"])):  # three are due today
+        roomy = await AffairNews(books).sections(allan.person, replace(day, room=room), longest=9)
+        assert [item.text for section in roomy if section.key == "room" for item in section.items] == fitting
     later = day.now + timedelta(days=1)
     tomorrow = Day(slot=Slot.MORNING, date=later.date(), now=later, since=now)
     overdue = next(each for each in await AffairNews(books).sections(allan.person, tomorrow, longest=9) if each.key == "overdue")

@@ -102,6 +102,8 @@ async def test_a_task_is_found_by_code_number_or_words_and_never_somebody_elses(
     assert {title for _, title in unsure.value.nearest} == {"call Dana", "call Bob"}
     with pytest.raises(Unsure, match="Did you mean “call Dana”"):
         await tasks.find(allan, "calling dana")
+    with pytest.raises(Unsure, match="Did you mean “milk”"):
+        await tasks.find(allan, "mi")
     for words in (mine[2].code, "milk"):
         with pytest.raises(Unsure, match="I know no task"):
             await tasks.find(grace, words)
