@@ -54,7 +54,7 @@ class MannerCommands:
     async def _mood(self, question: Question, words: str) -> str | Card:
         """Everything; or a mood, or `gandhi=3 mood=playful` of any number, with a place and an end."""
         first, *rest = words.casefold().removeprefix("set ").split() or [""]
-        if not first:
+        if first in ("", "show"):
             return await self._shown(question)
         if first in SLIDERS:
             return await self._slider(first)(question, " ".join(rest))

@@ -85,6 +85,8 @@ class Contacts(Book[Contact]):
     def _read(self, person: Person, words: str) -> dict[str, Any]:
         """The columns that these words fill. Raises ToolFailed."""
         values: dict[str, Any] = parse_contact(words)
+        if odd := re.search(r"\b(\w+)\s?=", values.get("name", "")):
+            raise ToolFailed(f"I keep no “{odd[1]}” of a contact. What I keep: name, email, phone, company, role, detail, next.")
         email = values.get("email") or next((word for word in values.get("name", "").split() if "@" in word.strip("@")), "")
         if email and not EMAIL.fullmatch(email):
             raise ToolFailed(f"“{email}” is no address; one looks like dana@acme.com.")

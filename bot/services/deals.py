@@ -96,6 +96,8 @@ class Deals(Book[Deal]):
         last = title.rpartition(", ")[2].lower()
         if last != title.lower() and (near := difflib.get_close_matches(last, tuple(Stage), n=1, cutoff=0.8)):
             raise ToolFailed(f"I know no stage “{last}”. Did you mean `{near[0]}`?")
+        if odd := re.search(r"(?<![\w.-])-\d[\d.,]*\w*|\d{15,}\w*", title):
+            raise ToolFailed(f"“{odd[0][:40]}” is no amount that I can keep; one looks like 40k or 3,500 EUR.")
         if values.get("probability", 0) > 100:
             raise ToolFailed(f"A probability goes from 0 % to 100 %, and {values['probability']} % is more. Which do you mean?")
         if step := values.get("next_step"):

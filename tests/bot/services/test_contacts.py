@@ -56,6 +56,8 @@ async def test_the_same_person_is_kept_once_by_name_and_by_address(stage: Stage,
         await take(errand_of(stage.allan), "Bob email=nonsense")
     with pytest.raises(ToolFailed, match="no address"):
         await take(errand_of(stage.allan), "dana@@acme")
+    with pytest.raises(ToolFailed, match="I keep no “shoe”"):
+        await take(errand_of(stage.allan), "Dana Smith, shoe=9")
     with pytest.raises(ToolFailed, match="Whom"):
         await take(errand_of(stage.allan), " ")
 

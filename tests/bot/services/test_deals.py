@@ -94,6 +94,8 @@ async def test_where_the_name_is_not_clear_it_is_asked(stage: House, deals: Deal
         await deals.take(errand_of(stage.allan), "40k")
     with pytest.raises(ToolFailed, match="Did you mean `negotiation`"):
         await deals.take(errand_of(stage.allan), "Acme, negotation, 40k")
+    with pytest.raises(ToolFailed, match="“-5k” is no amount"):
+        await deals.take(errand_of(stage.allan), "Initech, -5k")
     with pytest.raises(ToolFailed, match="0 % to 100 %"):
         await deals.take(errand_of(stage.allan), "Acme support, 140%")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -90,6 +91,14 @@ async def test_a_snooze_can_be_taken_back_too(stage: Stage, tasks: Tasks):
     assert "tomorrow at 09:00" in await tasks.snooze(errand_of(stage.allan), row, "tomorrow at 9")
     await Journal(database=stage.database, clock=stage.clock).undo(errand.person)
     assert [(task.due_at, task.remind_at) for task in await tasks.standing(errand.person)] == [(row.due_at, row.due_at)]
+
+
+async def test_after_a_journey_a_rule_is_told_as_it_goes_on_and_the_next_time_as_it_comes(stage: Stage, tasks: Tasks):
+    row, _ = await tasks.take(errand_of(stage.allan), "stretch every day at 23:00")
+    there = stage.clock.now().astimezone(ZoneInfo("Asia/Tokyo"))
+    here = there.astimezone(ZoneInfo("Europe/Berlin"))
+    assert tasks.line(row, here) == "stretch, every day at 23:00, first today"
+    assert tasks.line(row, there) == "stretch, every day at 23:00, first tomorrow (this time at 07:00)"
 
 
 async def test_a_task_is_found_by_code_number_or_words_and_never_somebody_elses(stage: Stage, tasks: Tasks):
