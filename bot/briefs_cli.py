@@ -44,6 +44,8 @@ def schedule(
     """When each brief will come, for everybody who gets them."""
     from bot import commands
 
+    if first and not 1900 <= first.year <= 2200:
+        raise typer.BadParameter("a year from 1900 to 2200, such as 2027-03-01", param_hint="--from")
     slots = asyncio.run(commands.brief_schedule(context.obj.app(context), first.date() if first else None, days))
     lines = (f"{each['local']}  {each['slot']:9}  {each['person']}" for each in slots)
     print(json.dumps({"slots": slots}) if as_json else "\n".join(lines) or "nobody gets briefs")

@@ -36,6 +36,7 @@ _WORDS: Mapping[str, re.Pattern[str]] = {
     }.items()
 }
 _UNTIL = re.compile(r"(.*?)[,\s]*\b((?:until|till|for|today|this week)\b.*)", re.I | re.DOTALL)
+_TO_DAY = re.compile(r"(?:until|till)\b|for (?:the next )?(?:\d|an? |one|two|three)", re.I)
 _TIME = re.compile(r"(\d{1,2})(?:[:.h](\d\d)?)?\s*(am|pm)?", re.I)
 
 
@@ -159,7 +160,7 @@ class BriefCommands:
         if found.is_past(now):
             return f"That is over already: {found.spoken(now)}. Until when?"
         begun = replace(found, time=time()).moment(ZoneInfo(zone))
-        names_day = re.match(r"(?:until|till)\b", words, re.I) and found.time == DAY_ENDS and begun > now
+        names_day = _TO_DAY.match(words) and found.time == DAY_ENDS and begun > now
         return begun if names_day and not is_last_day else found.moment(ZoneInfo(zone))
 
     def _clock_in(self, zone: str) -> str:

@@ -34,6 +34,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _NAMED = re.compile(r"([^:]+):\s+(.+)", re.DOTALL)
 
 _WHO = r"(?!(?:i|you|he|she|it|they|we|this|that|everything)\b)(?P<what>[\w&'’.-]+(?: [\w&'’.-]+){0,4}?)"
+_THING = r"(?!(?:it|this|that|these|those|them)\b)(?P<what>.+?)"
 _ON_LIST = r"(?:to|on|onto) (?:my|the) (?:list|tasks?|to-?do|(?:task|to-?do)[- ]list)"
 _MOVED = rf"(?:the )?{_WHO}(?: deal)? (?:is|moved|has moved|went|goes) (?:now )?(?:in|into|to)(?: the)? "
 _STAGE = r"(?P<stage>lead|qualified|proposal|negotiation)(?: stage| phase)?"
@@ -41,10 +42,10 @@ _VALUE = r",? (?:at |worth |for )?(?P<value>[$€£]?\s?\d[\d.,]*\s?(?:k|m|milli
 PLAIN = tuple(
     (re.compile(rf"(?:hey |ok |please )?(?:robbie,? )?(?:please )?(?:can you |could you )?{pattern}", re.I), command)
     for pattern, command in (
-        (r"remind me (?!of\b|what|who|why|how|where|which|when (?:is|was|did|do|does)\b)(?P<what>.+)", "/remind {what}"),
-        (rf"(?:add|put) (?!(?:it|this|that|these|those|them)\b)(?P<what>.+?) {_ON_LIST}", "/task add {what}"),
+        (r"remind me (?:that )?(?!of\b|what|who|why|how|where|which|when (?:is|was|did|do|does)\b)(?P<what>.+)", "/remind {what}"),
+        (rf"(?:add|put) {_THING} {_ON_LIST}", "/task add {what}"),
         (r"(?:new )?to-?do: ?(?P<what>.+)", "/task add {what}"),
-        (r"(?:mark|tick off) (?P<what>.+?) (?:as )?(?:done|finished|completed)", "/task done {what}"),
+        (rf"(?:mark|tick off) {_THING} (?:as )?(?:done|finished|completed)", "/task done {what}"),
         (rf"i(?:'ve|’ve| have)? (?:just )?(?:talked|spoken|spoke) (?:to|with) {_WHO}(?: today| just now)?", "/contact touch {what}"),
         (r"(?:what (?:do i have|have i got) to do|what(?:'s|’s| is) (?:on my list|due)) (?P<what>today)", "/tasks {what}"),
         (r"(?:what do i have to do|(?:show(?: me)? |list |what are )?my (?:tasks|to-?dos|to-?do list))", "/tasks"),

@@ -54,7 +54,7 @@ class MannerCommands:
     async def _mood(self, question: Question, words: str) -> str | Card:
         """Everything; or a mood, or `gandhi=3 mood=playful` of any number, with a place and an end."""
         first, *rest = words.casefold().removeprefix("set ").split() or [""]
-        if not first:
+        if first in ("", "show"):
             return await self._shown(question)
         if first in SLIDERS:
             return await self._slider(first)(question, " ".join(rest))
@@ -138,6 +138,6 @@ def _split(words: str) -> tuple[str, str]:
     """The context that is named, and what else is said."""
     found = _PLACE.search(words)
     if found is None:
-        return EVERYWHERE, words.strip()
+        return EVERYWHERE, " ".join(re.sub(r"\beverywhere\b", "", words).split())
     context = "email" if found.group(2) else (found.group(1) or found.group(3)).lower()
     return context, " ".join((words[: found.start()] + words[found.end() :]).split())

@@ -170,6 +170,7 @@ def pick(rows: Sequence[Row], words: str, listed: Sequence[str] = (), *, noun: s
     if len(holding) == 1:
         return handles[holding[0]]
     likeness = {handle: difflib.SequenceMatcher(None, wanted, titles[handle]).ratio() for handle in holding or titles}
-    near = sorted((handle for handle in likeness if holding or likeness[handle] > CLOSE), key=lambda handle: -likeness[handle])
+    close = [handle for handle in likeness if holding or f" {wanted}" in f" {titles[handle]}" or likeness[handle] > CLOSE]
+    near = sorted(close, key=lambda handle: -likeness[handle])
     told = f"More than one {noun} could be “{{}}”." if holding else f"I know no {noun} “{{}}”."
     raise Unsure(told.format(bare_line(words, 60)), [(handle, title_of(handles[handle])) for handle in near[:2]])

@@ -85,7 +85,10 @@ class Contacts(Book[Contact]):
     def _read(self, person: Person, words: str) -> dict[str, Any]:
         """The columns that these words fill. Raises ToolFailed."""
         values: dict[str, Any] = parse_contact(words)
-        if (email := values.get("email")) and not EMAIL.fullmatch(email):
+        if odd := re.search(r"\b(\w+)\s?=", values.get("name", "")):
+            raise ToolFailed(f"I keep no “{odd[1]}” of a contact. What I keep: name, email, phone, company, role, detail, next.")
+        email = values.get("email") or next((word for word in values.get("name", "").split() if "@" in word.strip("@")), "")
+        if email and not EMAIL.fullmatch(email):
             raise ToolFailed(f"“{email}” is no address; one looks like dana@acme.com.")
         if step := values.get("next_step"):
             when, rest = self.when(person, step)

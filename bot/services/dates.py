@@ -102,8 +102,9 @@ def find_when(text: str, *, now: datetime, day_first: bool | None = None) -> Whe
 def find_end(text: str, *, now: datetime, day_first: bool | None = None) -> When | Unclear | None:
     """When something ends: `until 6pm`, `for 2 hours`, `today`, `this week`. A day that is named without a time ends with it, at 23:59."""
     lowered = text[:LONGEST].translate(_LOWER)
-    if period := re.search(r"(?:\bfor )?\b(?:(?:the )?rest of (?:the|this)|all|this|the whole) (day|week|month|year)\b", lowered):
-        return When(date=bounds(now.date(), period[1])[1], time=DAY_ENDS, spans=(period.span(),))
+    whole = r"(?:(?:the )?rest of (?:the|this)|all|this|the whole|the(?= weekend))"
+    if period := re.search(rf"(?:\bfor |\bover )?(?<!until )(?<!till )\b{whole} (day|week(?:end)?|month|year)\b", lowered):
+        return When(date=bounds(now.date(), period[1].removesuffix("end"))[1], time=DAY_ENDS, spans=(period.span(),))
     lasting = re.sub(r"\bfor(?: the next)?(?= (?:[0-9]|an? |one|two|three|half))", lambda m: "in".rjust(len(m[0])), lowered)
     found = find_when(lasting, now=now, day_first=day_first)
     if not isinstance(found, When) or found.time:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -92,6 +93,13 @@ class Deals(Book[Deal]):
 
     def _read(self, person: Person, words: str) -> tuple[str, dict[str, Any]]:
         title, values = parse_deal(words)
+        last = title.rpartition(", ")[2].lower()
+        if last != title.lower() and (near := difflib.get_close_matches(last, tuple(Stage), n=1, cutoff=0.8)):
+            raise ToolFailed(f"I know no stage “{last}”. Did you mean `{near[0]}`?")
+        if odd := re.search(r"(?<![\w.-])-\d[\d.,]*\w*|\d{15,}\w*", title):
+            raise ToolFailed(f"“{odd[0][:40]}” is no amount that I can keep; one looks like 40k or 3,500 EUR.")
+        if values.get("probability", 0) > 100:
+            raise ToolFailed(f"A probability goes from 0 % to 100 %, and {values['probability']} % is more. Which do you mean?")
         if step := values.get("next_step"):
             when, rest = self.when(person, step)
             values |= {"next_step": line_of(rest) or step, "next_step_on": when.date if when else None}
@@ -109,7 +117,7 @@ def parse_deal(words: str) -> tuple[str, dict[str, Any]]:
     if found := _NEXT.search(words):
         values["next_step"], words = found.group(1).strip()[:LONGEST], words[: found.start()]
     if found := _LIKELY.search(words):
-        values["probability"], words = min(int(found.group(1)), 100), _cut(words, found)
+        values["probability"], words = int(found.group(1)), _cut(words, found)
     money = [(cents, found) for found in _MONEY.finditer(words) if (cents := _cents(found)) is not None]
     if money:
         values["value_cents"], found = money[-1]

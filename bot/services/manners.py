@@ -211,7 +211,8 @@ def spoken_end(moment: datetime, person: Person) -> str:
 def read_end(words: str, *, timezone: str, now: datetime) -> datetime | str:
     """The moment at which something ends by *words* that say just that, such as "until 6pm" or "today"; or what there is to ask."""
     zone = ZoneInfo(timezone)
-    found = find_end(words.replace("tonight", "today"), now=now.astimezone(zone))
+    said = "" if words.isdecimal() else words.replace("tonight", "today")  # `/gandhi 3 4` names no hour
+    found = find_end(said, now=now.astimezone(zone))
     if isinstance(found, Unclear):
         return found.question
     if found is None or found.rule or re.search(r"\w\w|\d", without(words, found)):

@@ -101,6 +101,8 @@ class Outreach:
     async def reader(self, person: Person, words: str) -> Contact:
         """The contact that is meant by a code, an address or a part of a name; an address that is new becomes one. Raises ToolFailed."""
         words = words.strip()
+        if not self.address and _ADDRESS.fullmatch(words):
+            raise ToolFailed(NO_MAIL)
         async with self._database.unit_of_work() as work:
             found = named(await work.contacts.of(person.id), words)
             if not found and _ADDRESS.fullmatch(words):

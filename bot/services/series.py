@@ -18,6 +18,11 @@ def rule_of(kept: str) -> str:
     return kept.partition("RRULE:")[2]
 
 
+def begin_of(kept: str) -> datetime:
+    """Where a series begins on the wall clock (naive)."""
+    return datetime.fromisoformat(kept.partition("\n")[0].removeprefix("DTSTART:"))
+
+
 def next_of(kept: str, after: datetime) -> datetime | None:
     """The first time of a series after an aware moment, in that moment's zone; None where it has ended.
 

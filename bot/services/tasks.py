@@ -16,7 +16,7 @@ from bot.domain.errors import ToolFailed
 from bot.services.affairs import Book, Decide, folded, line_of, title_of
 from bot.services.approvals import make_code
 from bot.services.dates import When
-from bot.services.series import next_of, rule_of, series
+from bot.services.series import begin_of, next_of, rule_of, series
 from storage.database import UnitOfWork
 from storage.models.affairs import Contact, Task, TaskState
 
@@ -160,9 +160,13 @@ def _due(task: Task, now: datetime) -> datetime:
 
 def _spoken(values: Mapping[str, Any], now: datetime) -> str:
     """When that is, as it is said to its person."""
-    local = values["due_at"].astimezone(now.tzinfo) if values["due_at"] else None
+    local, kept, odd = values["due_at"].astimezone(now.tzinfo) if values["due_at"] else None, values.get("rule", ""), ""
     day, at = (local.date(), local.time()) if local else (values["due_on"], None)
-    return When(date=day, time=at, rule=rule_of(values.get("rule", "")), spans=()).spoken(now)
+    if local and kept and "HOURLY" not in kept:  # a journey, or a beginning later today, may move the next time away from the rule's
+        at = begin_of(kept).time()
+        is_odd = datetime.combine(day, at, now.tzinfo).astimezone(UTC) != local.astimezone(UTC)
+        odd = f" (this time at {local:%H:%M})" if is_odd else ""
+    return When(date=day, time=at, rule=rule_of(kept), spans=()).spoken(now) + odd
 
 
 def _if_open(decide: Decide) -> Decide:

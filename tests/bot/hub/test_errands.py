@@ -49,6 +49,7 @@ def test_a_sentence_that_surely_means_one_is_a_command(words: str, command: str)
         "can you explain what a lead is",
         "add 3 and 4",
         "mark my words",
+        "mark it as done",
         "Task: summarise the following text",
         "put it on the list",
         "remind me to call Dana at 3, and what is her number? She told me once.",

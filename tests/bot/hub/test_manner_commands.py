@@ -26,6 +26,7 @@ def commands() -> MannerCommands:
         ("Full speed until 6pm!", "/cocktail 10 until 6pm"),
         ("Robbie, please be more playful", "/mood playful"),
         ("calm down", "/mood calm"),
+        ("be gentler everywhere", "/gandhi -2 everywhere"),
         ("Slow down this week.", "/cocktail -2 this week"),
         ("be professional please", "/flirty 1"),
         ("Back to normal, please.", "/mood normal"),

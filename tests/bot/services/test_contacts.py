@@ -54,6 +54,10 @@ async def test_the_same_person_is_kept_once_by_name_and_by_address(stage: Stage,
     assert len(await contacts.standing(errand_of(stage.allan).person)) == 2
     with pytest.raises(ToolFailed, match="no address"):
         await take(errand_of(stage.allan), "Bob email=nonsense")
+    with pytest.raises(ToolFailed, match="no address"):
+        await take(errand_of(stage.allan), "dana@@acme")
+    with pytest.raises(ToolFailed, match="I keep no “shoe”"):
+        await take(errand_of(stage.allan), "Dana Smith, shoe=9")
     with pytest.raises(ToolFailed, match="Whom"):
         await take(errand_of(stage.allan), " ")
 

@@ -92,6 +92,12 @@ async def test_where_the_name_is_not_clear_it_is_asked(stage: House, deals: Deal
         await deals.take(errand_of(stage.allan), "Acme negotiation")
     with pytest.raises(ToolFailed, match="Which deal"):
         await deals.take(errand_of(stage.allan), "40k")
+    with pytest.raises(ToolFailed, match="Did you mean `negotiation`"):
+        await deals.take(errand_of(stage.allan), "Acme, negotation, 40k")
+    with pytest.raises(ToolFailed, match="“-5k” is no amount"):
+        await deals.take(errand_of(stage.allan), "Initech, -5k")
+    with pytest.raises(ToolFailed, match="0 % to 100 %"):
+        await deals.take(errand_of(stage.allan), "Acme support, 140%")
 
 
 async def test_the_pipeline_weighs_each_stage_and_currency_by_itself(stage: House, deals: Deals):

@@ -10,7 +10,7 @@ from bot.domain.address import Person, SessionType
 from bot.domain.clock import new_id
 from bot.domain.errand import Errand
 from bot.services.journal import Journal
-from bot.services.manners import Manners
+from bot.services.manners import Manners, read_end
 from tests.clock import FakeClock
 from tests.stage import Stage
 
@@ -145,3 +145,8 @@ async def test_where_others_read_along_nothing_private_is_set_or_told(manners: M
     told = (await manners.set(errand_of(allan, shared=True), {"gandhi": "3"}, context="channel")).text
     assert told == "**Gandhi–Genghis 3, where others read along.**\n\nIn a private chat, `/undo` takes it back."
     assert await private(manners, allan) == "9/5/9 focused"
+
+
+def test_a_bare_number_is_no_end() -> None:
+    """`/gandhi 3 4` does not mean until four."""
+    assert str(read_end("4", timezone="UTC", now=FakeClock().now())).startswith("I understood all but “4”")

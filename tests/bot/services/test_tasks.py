@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -92,6 +93,14 @@ async def test_a_snooze_can_be_taken_back_too(stage: Stage, tasks: Tasks):
     assert [(task.due_at, task.remind_at) for task in await tasks.standing(errand.person)] == [(row.due_at, row.due_at)]
 
 
+async def test_after_a_journey_a_rule_is_told_as_it_goes_on_and_the_next_time_as_it_comes(stage: Stage, tasks: Tasks):
+    row, _ = await tasks.take(errand_of(stage.allan), "stretch every day at 23:00")
+    there = stage.clock.now().astimezone(ZoneInfo("Asia/Tokyo"))
+    here = there.astimezone(ZoneInfo("Europe/Berlin"))
+    assert tasks.line(row, here) == "stretch, every day at 23:00, first today"
+    assert tasks.line(row, there) == "stretch, every day at 23:00, first tomorrow (this time at 07:00)"
+
+
 async def test_a_task_is_found_by_code_number_or_words_and_never_somebody_elses(stage: Stage, tasks: Tasks):
     mine = [(await tasks.take(errand_of(stage.allan), words))[0] for words in ("call Dana", "call Bob", "milk")]
     allan, grace = errand_of(stage.allan).person, errand_of(stage.grace).person
@@ -102,6 +111,8 @@ async def test_a_task_is_found_by_code_number_or_words_and_never_somebody_elses(
     assert {title for _, title in unsure.value.nearest} == {"call Dana", "call Bob"}
     with pytest.raises(Unsure, match="Did you mean “call Dana”"):
         await tasks.find(allan, "calling dana")
+    with pytest.raises(Unsure, match="Did you mean “milk”"):
+        await tasks.find(allan, "mi")
     for words in (mine[2].code, "milk"):
         with pytest.raises(Unsure, match="I know no task"):
             await tasks.find(grace, words)
