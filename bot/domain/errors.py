@@ -20,6 +20,7 @@ RobbieError
 ├── BudgetExhausted
 ├── NotAllowed
 ├── ToolFailed                  a tool cannot do this as asked: its text says why, and what would be right
+│   └── NotMeant                there is no such thing: plain words were perhaps no order
 ├── AlreadyRunning              another hub holds this home
 ├── ModelFileError              the embedded model's file is missing or is not the one that was promised
 └── StorageError
@@ -135,6 +136,10 @@ class NotAllowed(RobbieError):
 
 class ToolFailed(RobbieError):
     """A tool cannot do what was asked; the one error whose text is meant to be told: what was wrong, and the nearest right form."""
+
+
+class NotMeant(ToolFailed):
+    """What was asked about is not there: said in plain words, it was perhaps no order at all."""
 
 
 class AlreadyRunning(RobbieError):

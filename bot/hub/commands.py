@@ -12,6 +12,7 @@ from bot.brain.brain import reactive_turn
 from bot.brain.reactive import IN_PRIVATE, Intent, Reactive
 from bot.domain.address import Person, SessionType
 from bot.domain.clock import Clock
+from bot.domain.errors import NotMeant
 from bot.domain.ports import Card, Command
 from bot.domain.thought import Question, Turn
 from bot.domain.vocabulary import adjusts
@@ -80,7 +81,8 @@ class Commands:
 
     async def run(self, question: Question) -> Turn | None:
         """The turn of a command; None where the message is none. Raises StorageUnavailable."""
-        found = _COMMAND.fullmatch(question.text) or _COMMAND.fullmatch(await self._chosen(question) or self._meant(question))
+        written = _COMMAND.fullmatch(question.text) or _COMMAND.fullmatch(await self._chosen(question))
+        found = written or _COMMAND.fullmatch(self._meant(question))
         if found is None:
             return None
         if question.channel == "email" and found.group(1).lower() not in WHOLE_LETTERS:
@@ -90,7 +92,12 @@ class Commands:
         if command is not None and name in CONTROL and question.session_type is not SessionType.PRIVATE:
             said: str | Card = IN_PRIVATE
         else:
-            said = self._unknown(name) if command is None else await command(question, words)
+            try:
+                said = self._unknown(name) if command is None else await command(question, words)
+            except NotMeant as error:
+                if written is None:  # plain words that were no order
+                    return None
+                said = str(error)
         card = Card(text=said) if isinstance(said, str) else said
         turn = reactive_turn(card.text, why=f"the command /{name}", buttons=card.buttons)
         return replace(turn, replaces=bool(card.buttons) and adjusts(f"/{name}"))

@@ -9,7 +9,7 @@ from typing import Any
 from bot.brain.reactive import IN_PRIVATE
 from bot.domain.address import SessionType
 from bot.domain.errand import Errand
-from bot.domain.errors import ToolFailed
+from bot.domain.errors import NotMeant, ToolFailed
 from bot.domain.message import Button
 from bot.domain.ports import Card, Command
 from bot.domain.thought import Question
@@ -116,6 +116,8 @@ class Errands:
         except Unsure as unsure:
             if verb == "update" and not unsure.nearest:
                 return _buttoned(f"{unsure} Shall I add it?", [("Add it", f"/deal {words}")])
+            if not unsure.nearest:
+                raise NotMeant(str(unsure)) from unsure
             return _asked(unsure, f"/{book.noun} {verb}", rest)
         except ToolFailed as failed:
             return Card(text=str(failed))

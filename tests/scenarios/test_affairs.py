@@ -181,3 +181,11 @@ async def test_nothing_private_is_said_where_others_read_along_and_nothing_of_an
         assert "I know no task" in await says(buttons(secret)["Done"], "grace")
         assert "There is nothing to do." in await says("/tasks", "grace")
         assert "milk" in await says("/tasks", "allan")
+
+
+async def test_plain_words_about_what_is_not_there_are_no_order(house: House):
+    """A model gets them; the same as a command is told that there is no such thing."""
+    assert (await house.asks("I talked to my therapist")).text == "re: I talked to my therapist"
+    assert (await house.asks("mark Antony as done")).text == "re: mark Antony as done"
+    assert "Antony" in (await house.asks("/task done Antony")).text
+    assert len(house.model.asked) == 2
