@@ -114,7 +114,10 @@ async def keep(
     if errand.session_type is SessionType.SHARED:  # what was set before is private, and so is what else could be taken back
         return Card(text=f"**{told}.**\n\nIn a private chat, `/undo` takes it back.")
     heard = preview_of(person, rows, changes, context)
-    return Card(text=f"**{told}.**\n\n{heard}\n\n`/undo` takes it back.", buttons=(Button(label="Undo", command="/undo"),))
+    return Card(
+        text=f"**{told}.**\n\n{heard}\n\n`/undo` takes it back.",
+        buttons=(Button(label="Undo", command=f"/undo {errand.source_id or ''}".strip()),),
+    )
 
 
 async def run_setting(work: UnitOfWork, proposal: Proposal, now: datetime) -> str:
