@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 
+from bot.brain.reactive import one_line
 from bot.domain.address import Person
 from bot.domain.clock import Clock
 from bot.domain.errand import Errand, Risk
@@ -127,5 +128,7 @@ def _known(is_of_kind: bool) -> tuple[str, ...]:
 
 
 def _nearest(word: str, known: Mapping[str, Risk] | tuple[str, ...], complaint: str) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.4)
-    return f"{complaint} `{word}`. " + (f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(known) or 'none yet'}.")
+    near = difflib.get_close_matches(word[:40], list(known), n=1, cutoff=0.4)
+    return f"{complaint} `{one_line(word, 40)}`. " + (
+        f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(known) or 'none yet'}."
+    )

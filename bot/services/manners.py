@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -121,8 +121,12 @@ async def keep(
 
 
 async def run_setting(work: UnitOfWork, proposal: Proposal, now: datetime) -> str:
-    """Make the changes that a proposal of kind `SETTING` waited to make, once; what there is to say about it. Raises NotAllowed."""
+    """Make the changes that a proposal of kind `SETTING` waited to make, once; what there is to say about it. Raises NotAllowed.
+
+    That, as the question was, may be said by mail, so that nothing personal is heard in it.
+    """
     errand, about = await errand_of(work, proposal), proposal.details
+    errand = replace(errand, person=replace(errand.person, role="member"))
     return (await keep(work, errand, about["changes"], context=about["context"], expires_at=None, source="suggestion", now=now)).text
 
 
