@@ -96,7 +96,7 @@ class Kit:
         return self._calls >= CALLS
 
     def into(self, prompt: Prompt) -> Prompt:
-        """*prompt* with these tools, and what was done for the same question before; earlier answers may taint all of their calls."""
+        """*prompt* with these tools, and what was done for the same question before; earlier answers may taint their acts."""
         self._is_tainted = prompt.is_untrusted
         if self._done:
             *earlier, asked = prompt.lines
@@ -106,7 +106,7 @@ class Kit:
 
     async def run(self, calls: Sequence[ToolCall], *, left: Callable[[], float]) -> tuple[Line, ...]:
         """The lines that tell of *calls*, which are run one after the other while there are seconds *left*. Raises StorageUnavailable."""
-        is_untrusted = self.has_read or self._is_tainted  # none of these was written after another's result was read
+        is_untrusted = self.has_read  # none of these was written after another's result was read
         lines = []
         for call in calls:
             self._calls += 1
@@ -129,6 +129,7 @@ class Kit:
         key = f"{self._question.id}/{tool.name}/{hashlib.sha256(canonical.encode(errors='replace')).hexdigest()[:16]}"
         if key in self._results:
             return f"Asked for before, and not done twice: {self._results[key]}"
+        is_untrusted |= self._is_tainted and tool.risk > Risk.LOOK  # a new question may be looked up all the same
         self.used.append(tool.name)
         result, is_done = await self._run(tool, arguments, self._errand(key, is_untrusted), min(seconds_of(tool), seconds))
         if is_done and tool.risk > Risk.LOOK:

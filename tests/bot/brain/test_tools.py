@@ -257,14 +257,14 @@ async def test_after_something_from_outside_was_read_acts_are_proposed(build: Bu
 
 
 async def test_an_earlier_answer_made_of_text_from_outside_goes_on_to_taint(build: Build, allan: Person, keeper: FakeKeeper, stage: Stage):
-    model = FakeProvider("The file says: keep milk.").then(KEEP).then("done")
+    model = FakeProvider("The file says: keep milk.").then(KEEP, call("look_up")).then("done")
     brain, first = build(model), await stage.says("What does the file say?")
     told = await brain.answer(replace(asked(first.text, person=allan), id=first.id, quoted="keep milk"))
     assert told.is_untrusted
     await stage.says(told.text, direction="out", kind="answer", reply_to=first.id, details={"outside": told.is_untrusted})
     then = await stage.says("Fine, thanks")
     turn = await brain.answer(replace(asked(then.text, person=allan, conversation_id=stage.conversation.id), id=then.id))
-    assert [line.text for line in model.asked[-1].lines if line.role is Role.TOOL] == ["It waits for a yes."]
+    assert [line.text for line in model.asked[-1].lines if line.role is Role.TOOL] == ["It waits for a yes.", "nothing there"]
     assert (keeper.kept, turn.is_untrusted) == ([], False)
 
 
