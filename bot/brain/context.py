@@ -88,6 +88,7 @@ class ContextBuilder:
             brief_system=self._fill(self._brief, question, manner=brief_words(personality)),
             lines=lines,
             personality=str(personality),
+            is_untrusted=any((exchange.details or {}).get("outside") for exchange in (*elsewhere, *exchanges)),
         )
 
     def _for_stranger(self, question: Question) -> Prompt:

@@ -285,20 +285,21 @@ def _model_of(schema: Mapping[str, Any]) -> type[BaseModel]:
     """A model of the arguments that a server's schema describes, in plain types. Raises ValueError where they cannot be told."""
     told = schema.get("properties")
     required, properties = schema.get("required") or (), told if isinstance(told, Mapping) else {}
-    if len(properties) > MOST_ARGUMENTS or any(name not in properties for name in required):
+    is_plain = all(re.fullmatch(r"[\w.-]{1,64}", name, re.ASCII) for name in properties)  # what vendors take: else they refuse all there is
+    if len(properties) > MOST_ARGUMENTS or not is_plain or any(name not in properties for name in required):
         raise ValueError("its arguments cannot be told")
     fields: dict[str, Any] = {}
     for place, (name, said) in enumerate(properties.items()):
         inner = said if isinstance(said, Mapping) else {}
         kind, about = _type_of(inner), _inert(str(inner.get("description") or ""), 80) or None
         must = name in required
-        fields[f"a{place}"] = kind if must else kind | None, Field(... if must else None, alias=name[:64], description=about)
+        fields[f"a{place}"] = kind if must else kind | None, Field(... if must else None, alias=name, description=about)
     return create_model("Arguments", __config__=ConfigDict(extra="forbid", serialize_by_alias=True), **fields)
 
 
 def _type_of(schema: Mapping[str, Any]) -> Any:
     choices = schema.get("enum")
-    if isinstance(choices, list) and choices and all(isinstance(choice, str) for choice in choices[:MOST_ARGUMENTS]):
+    if isinstance(choices, list) and choices and all(isinstance(each, str) and len(each) <= 64 for each in choices[:MOST_ARGUMENTS]):
         return Literal[tuple(choices[:MOST_ARGUMENTS])]
     kind = schema.get("type")
     return _TYPES.get(kind, Any) if isinstance(kind, str) else Any

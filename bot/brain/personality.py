@@ -22,6 +22,8 @@ PARTS = ("mornings", "afternoons", "evenings")
 """When a setting may hold by itself, wherever that is: before what is set for a place."""
 NORMAL = "normal"
 """The value that takes a setting away: what is set for everywhere holds, or else what Robbie is by himself."""
+VALUES = {name: (*map(str, range(LEFT, RIGHT + 1)), NORMAL) for name in SLIDERS} | {"mood": (*MOODS, NORMAL)}
+"""What a setting may be; a row that says anything else says nothing."""
 FIGURES = {
     "gandhi": {"emails_per_day": "outreach mails a day", "follow_up_days": "days until a follow-up"},
     "cocktail": {
@@ -85,7 +87,7 @@ def in_force(settings: Sequence[Any], *, context: str, is_intimate: bool, part: 
     """
     values: dict[str, str] = {}
     for place in (EVERYWHERE, context, part):
-        last = {row.name: row.value for row in settings if row.context == place}
+        last = {row.name: row.value for row in settings if row.context == place and row.value in VALUES.get(row.name, ())}
         values |= {name: value for name, value in last.items() if value != NORMAL}
     numbers = {name: int(values[name]) for name in SLIDERS if name in values}
     made = replace(Personality(), **numbers, mood=values.get("mood", Personality().mood))

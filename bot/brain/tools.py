@@ -14,12 +14,13 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from bot.brain.chain import FallbackChain, explain
+from bot.brain.context import cleaned
 from bot.brain.mcp_tools import McpTools
 from bot.brain.reactive import one_line
 from bot.brain.tool_text import UNREADABLE
 from bot.config_values import nearest
 from bot.domain.address import SessionType
-from bot.domain.errand import OUTSIDE, Errand, Gate, Risk, Tool
+from bot.domain.errand import OUTSIDE, Errand, Gate, Risk, Tool, seconds_of
 from bot.domain.errors import AllLevelsFailed, NotAllowed, StorageUnavailable, ToolFailed
 from bot.domain.ports import Listener
 from bot.domain.thought import Attempt, Completion, Line, Prompt, Question, Role, ToolCall, ToolSpec
@@ -30,7 +31,6 @@ log = structlog.get_logger(__name__)
 ROUNDS = 6
 """Times that a model is asked for one answer; the last time without tools, so that it does answer."""
 CALLS = 12
-TOOL_SECONDS = 10.0
 LONGEST_RESULT = 4_000
 LINES_LOOKED_AT = 100
 """Of the journal, newest first: what an earlier try of the same question did stands among them."""
@@ -72,7 +72,10 @@ class Toolbox:
 
 
 class Kit:
-    """The tools of one answer. `used` are the names of those that ran, `deeds` what they came to that did more than look."""
+    """The tools of one answer. `used` are the names of those that ran, `deeds` what they came to that did more than look.
+
+    `has_read`: text from outside is among what it is made of.
+    """
 
     def __init__(self, *, question: Question, tools: Sequence[Tool] = (), gate: Gate | None = None, done: Sequence[str] = ()) -> None:
         self.specs = tuple(spec_of(tool) for tool in tools)
@@ -84,7 +87,8 @@ class Kit:
         self._done = tuple(done)
         self._calls = 0
         self._results: dict[str, str] = {}
-        self._is_untrusted = bool(question.quoted or question.attachments)
+        self.has_read = bool(question.quoted or question.attachments)
+        self._is_tainted = False
 
     @property
     def is_spent(self) -> bool:
@@ -92,7 +96,8 @@ class Kit:
         return self._calls >= CALLS
 
     def into(self, prompt: Prompt) -> Prompt:
-        """*prompt* with these tools, and what was done for the same question before."""
+        """*prompt* with these tools, and what was done for the same question before; earlier answers may taint their acts."""
+        self._is_tainted = prompt.is_untrusted
         if self._done:
             *earlier, asked = prompt.lines
             done = DONE_BEFORE.format(done="\n".join(f"- {deed}" for deed in self._done))
@@ -101,15 +106,15 @@ class Kit:
 
     async def run(self, calls: Sequence[ToolCall], *, left: Callable[[], float]) -> tuple[Line, ...]:
         """The lines that tell of *calls*, which are run one after the other while there are seconds *left*. Raises StorageUnavailable."""
-        is_untrusted = self._is_untrusted  # none of these was written after another's result was read
+        is_untrusted = self.has_read  # none of these was written after another's result was read
         lines = []
         for call in calls:
             self._calls += 1
             result = TOO_LATE if left() <= 0 else ENOUGH if self._calls > CALLS else await self._result(call, is_untrusted, left())
-            self._is_untrusted |= OUTSIDE in result
+            self.has_read |= OUTSIDE in result
             if len(result) > LONGEST_RESULT:
                 result = f"{result[:LONGEST_RESULT]}\n[cut here: {len(result) - LONGEST_RESULT} more characters]"
-            lines.append(Line(role=Role.TOOL, text=result or "(nothing)", result_of=call))
+            lines.append(Line(role=Role.TOOL, text=cleaned(result) or "(nothing)", result_of=call))
         return tuple(lines)
 
     async def _result(self, call: ToolCall, is_untrusted: bool, seconds: float) -> str:
@@ -124,8 +129,9 @@ class Kit:
         key = f"{self._question.id}/{tool.name}/{hashlib.sha256(canonical.encode(errors='replace')).hexdigest()[:16]}"
         if key in self._results:
             return f"Asked for before, and not done twice: {self._results[key]}"
+        is_untrusted |= self._is_tainted and tool.risk > Risk.LOOK  # a new question may be looked up all the same
         self.used.append(tool.name)
-        result, is_done = await self._run(tool, arguments, self._errand(key, is_untrusted), min(TOOL_SECONDS, seconds))
+        result, is_done = await self._run(tool, arguments, self._errand(key, is_untrusted), min(seconds_of(tool), seconds))
         if is_done and tool.risk > Risk.LOOK:
             self._results[key] = result
             self.deeds.append(one_line(result))
@@ -224,15 +230,20 @@ async def answer_with(
             if watch is not None:
                 watch.begin_again()
             # Ids of our own: whatever one vendor makes, another may refuse (Mistral wants nine letters and digits).
-            calls = [replace(call, id=f"call{number:02}{place:03}") for place, call in enumerate(said.calls)]
+            calls = [replace(_sound(call), id=f"call{number:02}{place:03}") for place, call in enumerate(said.calls)]
             results = await kit.run(calls, left=lambda: ends - monotonic())
-            lines = (*prompt.lines, Line(role=Role.ASSISTANT, text=said.text.strip(), calls=tuple(calls)), *results)
+            lines = (*prompt.lines, Line(role=Role.ASSISTANT, text=cleaned(said.text), calls=tuple(calls)), *results)
             prompt = replace(prompt, lines=lines)
     except AllLevelsFailed as failure:
         raise AllLevelsFailed((*attempts, *failure.attempts)) from failure
     except BaseException:  # nobody else will hear what the rounds before this one cost
         await chain.settle(attempts, question.id)
         raise
+
+
+def _sound(call: ToolCall) -> ToolCall:
+    """A call whose words any wire carries: models write halves of a character, too."""
+    return replace(call, arguments=cleaned(json.dumps(call.values, ensure_ascii=False)))
 
 
 def spec_of(tool: Tool) -> ToolSpec:

@@ -81,6 +81,11 @@ def is_repeatable(tool: Tool) -> bool:
     return bool(getattr(tool, "is_repeatable", True))
 
 
+def seconds_of(tool: Tool) -> float:
+    """How long it may take, 10 s where it does not say; what asks a model in its turn needs more."""
+    return float(getattr(tool, "seconds", 10.0))
+
+
 class Gate(Protocol):
     """Where every action passes: by its risk, the ladder of autonomy and who asked, it is done, done and told, or proposed."""
 

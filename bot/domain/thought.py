@@ -135,7 +135,7 @@ class Prompt:
 
     `brief_system` says the same in fewer words, for a small model for which every token of prompt is a wait; `tool_system` stands in for
     `system` where `tools` may be used. Calls and their results come after the question that they are for. `personality` is how Robbie is
-    set in it.
+    set in it; `is_untrusted`: an earlier answer in it was made of text from outside.
     """
 
     system: str
@@ -145,6 +145,7 @@ class Prompt:
     personality: str = ""
     tool_system: str = ""
     tools: tuple[ToolSpec, ...] = ()
+    is_untrusted: bool = False
 
     def tokens(self) -> int:
         """About how many input tokens this is, with what frames each line."""
@@ -323,6 +324,7 @@ class Turn:
 
     `over_budget` says that the day's allowance ruled out a level which would have been asked; `buttons` stand under the text, which
     `replaces` the message of the button that was pressed, where there is one; `personality` is how Robbie was set where a model said it.
+    `is_untrusted`: it was made of text from outside.
     """
 
     text: str
@@ -342,6 +344,7 @@ class Turn:
     buttons: tuple[Button, ...] = ()
     replaces: bool = False
     personality: str = ""
+    is_untrusted: bool = False
 
     @property
     def offline(self) -> bool:

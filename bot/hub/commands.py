@@ -209,7 +209,7 @@ def _value_of(word: str) -> float | None:
     """A rating from -1 to 1; None for what is none."""
     if word.lower() in ("up", "down"):
         return 1.0 if word.lower() == "up" else -1.0
-    if word.isascii() and word.isdigit() and 1 <= int(word[:3]) <= 10:
+    if word.isascii() and word.isdigit() and len(word) < 3 and 1 <= int(word) <= 10:
         return (int(word) - 5.5) / 4.5
     return None
 

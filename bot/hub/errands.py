@@ -26,7 +26,6 @@ LOOKED_BACK = 12
 BUTTON_BYTES = 64
 ALSO = {"drop": "remove", "delete": "remove", "change": "edit", "finish": "done", "talked": "touch", "move": "edit", "won": "done"}
 """Other words for what can be done."""
-UNDO = Button(label="Undo", command="/undo")
 
 _LISTED = re.compile(r"^\d+\. .*`([A-Z2-9]{4,6})`$", re.M)
 _HANDLE = re.compile(r"(\d{1,3}|[A-HJKMNP-Z2-9]{4,6}|(?=\w*\d)[a-hjkmnp-z2-9]{4,6})(?:\s+(.*))?", re.DOTALL)
@@ -104,7 +103,7 @@ class Errands:
             return _asked(unsure, "/who" if noun == "contact" else f"/{noun} edit")
         except ToolFailed as failed:
             return Card(text=str(failed))
-        return Card(text=told, buttons=() if _is_shared(question) else (*(choices(row)[:1] if noun == "task" else ()), UNDO))
+        return Card(text=told, buttons=() if _is_shared(question) else (*(choices(row)[:1] if noun == "task" else ()), _undo(question)))
 
     async def _act(self, question: Question, book: Book[Any], verb: str, words: str) -> Card:
         """Do something with the row that is meant; where that is not clear, ask."""
@@ -112,7 +111,7 @@ class Errands:
         try:
             which, rest = self._split(question, verb, words)
             row = await book.find(question.person, which, await self._listed(question, which))
-            return Card(text=await getattr(book, verb)(_errand(question), row, rest), buttons=(UNDO,))
+            return Card(text=await getattr(book, verb)(_errand(question), row, rest), buttons=(_undo(question),))
         except Unsure as unsure:
             if verb == "update" and not unsure.nearest:
                 return _buttoned(f"{unsure} Shall I add it?", [("Add it", f"/deal {words}")])
@@ -201,6 +200,11 @@ def _errand(question: Question) -> Errand:
         source_id=question.id,
         session_type=question.session_type,
     )
+
+
+def _undo(question: Question) -> Button:
+    """Takes back what came of just this, however late or often it is pressed."""
+    return Button(label="Undo", command=f"/undo {question.id}")
 
 
 def _asked(unsure: Unsure, command: str, rest: str = "") -> Card:

@@ -424,6 +424,7 @@ def _reply(asked: Asked, turn: Turn, *, id: UUID, at: datetime) -> Message:
             "cost_usd": turn.cost_usd,
             "offline": turn.offline,
         }
+        | ({"outside": True} if turn.is_untrusted else {})
         | ({"buttons": [[button.label, button.command] for button in turn.buttons]} if turn.buttons else {})
         | ({"replaces": pressed} if (pressed := _pressed(asked, turn)) else {}),
     )

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from bot.domain.errand import Errand, Risk, Tool
+from bot.domain.errand import Errand, Risk, Tool, from_outside
 from bot.domain.errors import ToolFailed
 from bot.services.affairs import Book, holds
 from bot.services.books import Books
@@ -59,12 +59,15 @@ def affair_tools(books: Books) -> Sequence[Tool]:
 
     async def find(asked: Looking, errand: Errand) -> str:
         if asked.what == "contact" and asked.words:
-            return (await books.contact.tell(errand.person, asked.words))[1]
+            contact, told = await books.contact.tell(errand.person, asked.words)
+            return from_outside(told) if contact.last_heard_at else told
         book: Book[Any] = getattr(books, asked.what)
-        rows = [(getattr(row, "code", ""), book.line(row, book.local(errand.person))) for row in await book.standing(errand.person)]
-        lines = [f"{code} {line}".strip() for code, line in rows if holds(line, asked.words)]
-        more = f"\n… and {len(lines) - FOUND} more" if len(lines) > FOUND else ""
-        return "\n".join(lines[:FOUND]) + more or f"No {asked.what} like that."
+        rows = [(row, book.line(row, book.local(errand.person))) for row in await book.standing(errand.person)]
+        found = [(row, f"{getattr(row, 'code', '')} {line}".strip()) for row, line in rows if holds(line, asked.words)]
+        more = f"\n… and {len(found) - FOUND} more" if len(found) > FOUND else ""
+        told = "\n".join(line for _, line in found[:FOUND]) + more or f"No {asked.what} like that."
+        # whoever was heard from may have chosen their name, and the subjects of their mail
+        return from_outside(told) if any(getattr(row, "last_heard_at", None) for row, _ in found[:FOUND]) else told
 
     async def add(asked: Adding, errand: Errand) -> str:
         if asked.what in ("task", "reminder", "promise"):

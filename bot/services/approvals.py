@@ -32,7 +32,7 @@ BATCH = timedelta(hours=1)
 """What ran out within so long is told in one message."""
 LEASE = timedelta(minutes=1)
 """Whoever does an approved thing has so long before it is taken for undone; RUN_SECONDS is well within."""
-RUN_SECONDS = 20.0
+RUN_SECONDS = 40.0
 TRIES_FOR = timedelta(hours=1)
 REPLY = "reply"
 """The kind of proposal that answers somebody."""
@@ -188,7 +188,8 @@ class Approvals:
             if not text:
                 return f"Write the words that I shall send instead: `/edit {found.code} Dear Bob, …`"
             now, told = self._clock.now(), f"{_headed(found.title, found.details)}\n\nI would now answer:\n\n{_quoted(text)}"
-            await work.proposals.change(found.id, now=now, text=text, details=found.details | {"edited": True})
+            if not await work.proposals.change(found.id, now=now, text=text, details=found.details | {"edited": True}):
+                return TOO_LATE
             await tell(work, person.id, told, now=now, buttons=choices(found))
             return ""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
 
+from bot.brain.reactive import one_line
 from bot.domain.address import Person
 from bot.domain.clock import Clock
 from bot.domain.errand import Errand, Risk
@@ -81,7 +82,7 @@ class Autonomy:
     async def standing(self, work: UnitOfWork, person: Person) -> tuple[str, Mapping[str, str]]:
         """What holds for this person now: the level, and the kinds that are set apart."""
         rows = await work.settings.holding(person.id, self._clock.now())
-        own = {row.name: row.value for row in rows if row.name.partition(":")[0] == NAME}
+        own = {row.name: row.value for row in rows if row.name.partition(":")[0] == NAME and row.value in _known(row.name != NAME)}
         kinds = {name.partition(":")[2]: word for name, word in own.items() if name != NAME}
         return own.get(NAME, self._level), {kind: word for kind, word in {**self._overrides, **kinds}.items() if word != DEFAULT}
 
@@ -95,7 +96,7 @@ class Autonomy:
         now, risk = self._clock.now(), self.kinds().get(kind)
         if kind and risk is None:
             raise ToolFailed(_nearest(kind, self.kinds(), "I know no kind of action called"))
-        known = (*WORDS, DEFAULT) if kind else tuple(Level)
+        known = _known(bool(kind))
         if word not in known:
             raise ToolFailed(_nearest(word, known, "There is no such step as"))
         if risk is Risk.OUTWARD and not errand.person.is_owner:
@@ -121,6 +122,13 @@ async def keep(work: UnitOfWork, errand: Errand, word: str, kind: str, *, now: d
         await work.settings.void(setting, now)
 
 
+def _known(is_of_kind: bool) -> tuple[str, ...]:
+    """What a kind, or the level itself, can be set to."""
+    return (*WORDS, DEFAULT) if is_of_kind else tuple(Level)
+
+
 def _nearest(word: str, known: Mapping[str, Risk] | tuple[str, ...], complaint: str) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.4)
-    return f"{complaint} `{word}`. " + (f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(known) or 'none yet'}.")
+    near = difflib.get_close_matches(word[:40], list(known), n=1, cutoff=0.4)
+    return f"{complaint} `{one_line(word, 40)}`. " + (
+        f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(known) or 'none yet'}."
+    )

@@ -235,6 +235,7 @@ class Experts:
             why=f"a crew took {len(done)} steps ({', '.join(step.role for step in done)}) with {levels}",
             latency_ms=0.0,
             cost_usd=sum(step.usd for step in done),
+            is_untrusted=True,  # its steps may have read anything
         )
 
 

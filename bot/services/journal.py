@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -21,6 +22,7 @@ UNDOABLE_FOR = timedelta(days=1)
 UNDO, EARLIER = "undo", "earlier"
 ACTORS = ("person", "robbie")
 RECENT = 50
+_ID = re.compile(r"[0-9a-f-]{36}", re.I)
 NOTHING_TO_UNDO = "There is nothing of the last day to take back."
 CHANGED_SINCE = "That was changed again since, so I left it as it is: {text}"
 
@@ -71,6 +73,7 @@ class Journal:
         """Take back the last thing, once for *key*; what there is to say about it. Raises StorageUnavailable.
 
         Where that is something that cannot be taken back, nothing is, unless `which` is "earlier": nobody means what they do not name.
+        Or `which` is the id of the message that asked for it, as a button has it: what came of that, and nothing else, however often.
         """
         now = self._clock.now()
         async with self._database.unit_of_work() as work:
@@ -79,11 +82,16 @@ class Journal:
             latest = [line for line in await work.activities.latest(person.id, limit=RECENT) if line.at > now - UNDOABLE_FOR]
             acts = [line for line in latest if line.kind != UNDO and line.actor in ACTORS and line.undone_at is None]
             last = await work.activities.last_to_undo(person.id, since=now - UNDOABLE_FOR)
+            if is_one := _ID.fullmatch(which) is not None:
+                acts = [line for line in latest if str(line.source_id) == which.lower() and line.undo]
+                last = next((line for line in acts if line.undone_at is None), None)
             if acts and acts[0].undo is None and which.lower() != EARLIER:
                 before = f" Before it came this: {last.text}. `/undo {EARLIER}` takes that back." if last is not None else ""
                 return f"The last thing cannot be taken back: {acts[0].text}.{before}"
             if last is None or last.undo is None or not await work.activities.mark_undone(last.id, now):
                 undone = next((f" The last time it was this. {line.text}" for line in latest if line.kind == UNDO), "")
+                if is_one and acts:
+                    return f"That was taken back already: {acts[0].text}"
                 return NOTHING_TO_UNDO + undone
             is_done = await _take_back(work, last.undo, now)
             said = f"Taken back: {last.text}" if is_done else CHANGED_SINCE.format(text=last.text)

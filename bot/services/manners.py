@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -114,12 +114,19 @@ async def keep(
     if errand.session_type is SessionType.SHARED:  # what was set before is private, and so is what else could be taken back
         return Card(text=f"**{told}.**\n\nIn a private chat, `/undo` takes it back.")
     heard = preview_of(person, rows, changes, context)
-    return Card(text=f"**{told}.**\n\n{heard}\n\n`/undo` takes it back.", buttons=(Button(label="Undo", command="/undo"),))
+    return Card(
+        text=f"**{told}.**\n\n{heard}\n\n`/undo` takes it back.",
+        buttons=(Button(label="Undo", command=f"/undo {errand.source_id or ''}".strip()),),
+    )
 
 
 async def run_setting(work: UnitOfWork, proposal: Proposal, now: datetime) -> str:
-    """Make the changes that a proposal of kind `SETTING` waited to make, once; what there is to say about it. Raises NotAllowed."""
+    """Make the changes that a proposal of kind `SETTING` waited to make, once; what there is to say about it. Raises NotAllowed.
+
+    That, as the question was, may be said by mail, so that nothing personal is heard in it.
+    """
     errand, about = await errand_of(work, proposal), proposal.details
+    errand = replace(errand, person=replace(errand.person, role="member"))
     return (await keep(work, errand, about["changes"], context=about["context"], expires_at=None, source="suggestion", now=now)).text
 
 

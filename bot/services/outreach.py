@@ -193,6 +193,7 @@ class WriteMail:
     kind = "mail.draft"
     risk = Risk.OWN
     arguments = MailWanted
+    seconds = DRAFT_SECONDS + 5
 
     def __init__(self, outreach: Outreach) -> None:
         self._outreach = outreach

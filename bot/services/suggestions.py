@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -109,7 +109,7 @@ class Suggestions:
             year, week, _ = local.isocalendar()
             if found is not None and await _is_first(work, "suggestions a week", f"{person.id}/{year}/{week}", now):
                 key = f"suggestion/{person.id}/{found.part}/{found.changes}/{year}/{week // 13}"
-                about = f"{found.why}\n\n{preview_of(person, rows, found.changes, found.part)}"
+                about = f"{found.why}\n\n{preview_of(replace(person, role='member'), rows, found.changes, found.part)}"
                 what = {"title": f"Shall I change how long my answers are in the {found.part}?", "about": about}
                 details = {"changes": dict(found.changes), "context": found.part}
                 errand = Errand(person=person, key=key, why=found.why, actor="robbie")

@@ -17,7 +17,7 @@ from storage.models.decisions import Feedback, Proposal, ProposalState
 from storage.repositories.base import Repository, ours
 
 _ADD = insert_or_skip(Proposal)
-_BY_CODE = select(Proposal).where(ours(Proposal), Proposal.code == given("code"))
+_BY_CODE = select(Proposal).where(ours(Proposal), Proposal.code == given("code")).with_for_update()
 _WAITING = (
     select(Proposal)
     .where(ours(Proposal), Proposal.state == ProposalState.WAITING)
@@ -53,7 +53,7 @@ class Proposals(Repository):
         return await self._insert(_ADD, id=new_id(), state=ProposalState.WAITING, **values)
 
     async def find(self, code: str) -> Proposal | None:
-        """The proposal of this code, decided or not."""
+        """The proposal of this code, decided or not; whoever else would decide, or edit, waits until this act has ended."""
         return await self._first(Proposal, _BY_CODE, code=code)
 
     async def waiting(self, user_id: UUID, now: datetime) -> Sequence[Proposal]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import String, and_, case, exists, insert, literal, or_, select, update
@@ -127,7 +127,7 @@ _EARLIER_ANSWER = (
     .limit(1)
 )
 _ANSWERED = (
-    select(_question.id, _question.text, Message.text, Message.personality)
+    select(_question.id, _question.text, Message.text, Message.personality, Message.details)
     .join(_question, and_(_question.organization_id == Message.organization_id, _question.id == Message.reply_to))
     .where(ours(Message), Message.kind.in_(("answer", "late")), _IS_EARLIER, _question.session_type == given("session"))
     .where(_question.kind != DELETED, ~_question.text.startswith("/"))
@@ -147,12 +147,13 @@ _LATEST_AT = select(Message.at).where(ours(Message)).order_by(Message.id.desc())
 
 
 class Exchange(NamedTuple):
-    """A question and an answer that a model gave to it, being set so."""
+    """A question and an answer that a model gave to it, being set so; `details` are the answer's."""
 
     question_id: UUID
     question: str
     answer: str
     personality: str | None
+    details: Mapping[str, Any] | None = None
 
 
 class Messages(Repository):

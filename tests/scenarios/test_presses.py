@@ -46,7 +46,11 @@ async def test_a_slider_is_pressed_again_and_again_in_one_message(house: House, 
         changed = await _said(house, chat, _press(chat, "/gandhi +1"))
         assert changed.channel_message_id == "m1", "an edit of what stood there"
         assert f"Genghis, {step}:" in changed.text
-        assert [button.command for button in changed.buttons] == [*(button.command for button in shown.buttons), "/undo"]
+        *before, undo = [button.command for button in changed.buttons]
+        assert before == [button.command for button in shown.buttons]
+        assert undo.startswith("/undo ")
+    for told in ("Taken back: Gandhi–Genghis 6, everywhere", "That was taken back already: Gandhi–Genghis 6, everywhere"):
+        assert (await _said(house, chat, _press(chat, undo))).text == told, "what came before it stays"
 
 
 async def test_a_press_that_is_repeated_is_done_once(house: House, chat: FakeDoor):

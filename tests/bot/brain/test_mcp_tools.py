@@ -167,3 +167,8 @@ def test_a_schema_is_told_without_what_a_vendor_may_not_know(make: Make):
     model = _model_of(schema)
     assert "elsewhere" not in json.dumps(model.model_json_schema())
     assert model.model_validate({"_y": 1}).model_dump(by_alias=True, exclude_none=True) == {"_y": 1}
+    long = _model_of({"properties": {"x": {"type": "string", "enum": ["a" * 100_000]}}})
+    assert len(json.dumps(long.model_json_schema())) < 500, "it would be paid for with every question"
+    for name in ("two words", "", "a" * 65, "ü"):
+        with pytest.raises(ValueError, match="cannot be told"):
+            _model_of({"properties": {name: {"type": "string"}}})

@@ -56,6 +56,11 @@ def test_a_part_of_the_day_goes_before_a_place_and_a_place_before_everywhere() -
     assert str(in_force(rows, context="private", is_intimate=True, part="evenings")) == "2/3/1 focused"
 
 
+def test_a_row_that_says_nothing_sensible_breaks_nothing() -> None:
+    rows = [Row("gandhi", EVERYWHERE, "3"), Row("gandhi", "email", "abc"), Row("cocktail", EVERYWHERE, "11"), Row("mood", EVERYWHERE, "x")]
+    assert str(in_force(rows, context="email", is_intimate=False)) == "3/5/1 focused"
+
+
 def test_normal_takes_a_setting_away_and_what_is_set_for_everywhere_holds() -> None:
     rows = [Row("gandhi", EVERYWHERE, "9"), Row("gandhi", "email", "2"), Row("gandhi", "email", NORMAL)]
     assert in_force(rows, context="email", is_intimate=False).gandhi == 9

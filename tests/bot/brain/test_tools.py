@@ -18,10 +18,12 @@ from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
 from bot.brain.tools import CALLS, LONGEST_RESULT, ROUNDS, Kit, Toolbox, spec_of
 from bot.domain.address import Person, SessionType
-from bot.domain.errand import Tool, from_outside
+from bot.domain.errand import Tool, from_outside, seconds_of
 from bot.domain.errors import NotAllowed, ProviderUnavailable, StorageUnavailable, ToolFailed
 from bot.domain.message import OutgoingKind
 from bot.domain.thought import Line, Role, ToolCall, Usage
+from bot.services.approvals import LEASE, RUN_SECONDS
+from bot.services.outreach import DRAFT_SECONDS, WriteMail
 from tests.fakes import CUT, FakeClock, FakeListener, FakePrices, FakeProvider, Pause, asked
 from tests.stage import Stage
 from tests.tool_fakes import FakeGate, FakeKeeper, FakeLooker, Words, call
@@ -252,6 +254,32 @@ async def test_after_something_from_outside_was_read_acts_are_proposed(build: Bu
     told = [line.text for line in model.asked[-1].lines if line.role is Role.TOOL]
     assert told[-1] == "It waits for a yes."
     assert told[0].count("</outside>") == 1
+
+
+async def test_an_earlier_answer_made_of_text_from_outside_goes_on_to_taint(build: Build, allan: Person, keeper: FakeKeeper, stage: Stage):
+    model = FakeProvider("The file says: keep milk.").then(KEEP, call("look_up")).then("done")
+    brain, first = build(model), await stage.says("What does the file say?")
+    told = await brain.answer(replace(asked(first.text, person=allan), id=first.id, quoted="keep milk"))
+    assert told.is_untrusted
+    await stage.says(told.text, direction="out", kind="answer", reply_to=first.id, details={"outside": told.is_untrusted})
+    then = await stage.says("Fine, thanks")
+    turn = await brain.answer(replace(asked(then.text, person=allan, conversation_id=stage.conversation.id), id=then.id))
+    assert [line.text for line in model.asked[-1].lines if line.role is Role.TOOL] == ["It waits for a yes.", "nothing there"]
+    assert (keeper.kept, turn.is_untrusted) == ([], False)
+
+
+async def test_half_a_character_in_a_call_keeps_no_level_from_answering(build: Build, allan: Person, keeper: FakeKeeper):
+    half = ToolCall(name="keep_words", arguments='{"text": "milk \\ud83d"}')
+    assert await results(build, allan, half) == ["Kept “milk \ufffd”."]
+    model = FakeProvider("Let me \ud83d see", half).then("done")
+    await build(model).answer(asked("Keep milk for me", person=allan))
+    assert all((line.text + "".join(call.arguments for call in line.calls)).encode() for line in model.asked[-1].lines)
+
+
+async def test_a_tool_that_needs_longer_may_say_so(allan: Person):
+    assert seconds_of(FakeLooker()) == 10
+    assert seconds_of(WriteMail(None)) > DRAFT_SECONDS  # type: ignore[arg-type]
+    assert LEASE.total_seconds() > RUN_SECONDS > DRAFT_SECONDS
 
 
 class FakeServers:

@@ -34,6 +34,12 @@ async def test_note_without_words_asks_for_them(house: House) -> None:
     assert "no notes yet" in (await house.asks("/notes")).text
 
 
+@pytest.mark.parametrize("value", ["0", "11", "001" + "9" * 5000, "0019999"])
+async def test_a_rating_beyond_its_scale_is_asked_for_again(house: House, value: str) -> None:
+    await house.asks("How are you?")
+    assert "a number from 1 to 10" in (await house.asks(f"/rate {value}")).text
+
+
 async def test_unknown_command_is_answered_with_the_nearest(house: House) -> None:
     assert "Did you mean `/notes`?" in (await house.asks("/nots")).text
     assert "Did you mean" not in (await house.asks("/xyzzy")).text

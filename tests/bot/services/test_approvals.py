@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 
 import pytest
@@ -60,6 +61,14 @@ async def test_somebody_elses_proposal_does_not_exist(stage: Stage, approvals: A
     assert (await approvals.edit(person(stage.grace), code, "x")).startswith("Nothing waits")
     assert await approvals.draft(person(stage.grace), code) is None
     assert await approvals.draft(person(stage.allan), code) == "Dear Bob"
+
+
+async def test_an_edit_and_a_yes_at_once_agree_about_what_was_sent(stage: Stage, approvals: Approvals):
+    for number in range(5):
+        code = await proposed(stage, approvals, f"Dear Bob {number}")
+        allan = person(stage.allan)
+        told, _ = await asyncio.gather(approvals.edit(allan, code, f"No, Bob {number}"), approvals.approve(allan, code))
+        assert (f"No, Bob {number}" in await said(stage)) == (told == ""), "whoever is told of an edit, sees it sent"
 
 
 async def test_what_waited_too_long_is_off(stage: Stage, approvals: Approvals):

@@ -80,6 +80,16 @@ async def test_a_persons_own_words_win_over_configs_and_are_theirs_alone(stage: 
     assert await rooms.autonomy.verdict("note.add", Risk.OWN, allan) is Verdict.DO
 
 
+async def test_a_row_that_says_nothing_sensible_breaks_nothing(stage: Stage):
+    autonomy = Rooms(stage, FakeTool(stage)).autonomy
+    async with stage.database.unit_of_work() as work:
+        for name, value in (("autonomy", "tell"), ("autonomy:note.add", "abc")):
+            await work.settings.add(
+                user_id=stage.allan.id, context="*", name=name, value=value, source="", at=stage.clock.now(), source_id=None
+            )
+    assert await autonomy.verdict("note.add", Risk.OWN, errand_for(stage.allan)) is Verdict.DO
+
+
 async def test_the_same_setting_twice_is_one_change(stage: Stage):
     rooms = Rooms(stage)
     for word in ("fully", "fully"):

@@ -42,12 +42,12 @@ async def private(manners: Manners, person: Person) -> str:
 
 
 async def test_a_change_tells_the_same_news_before_and_after_and_the_figures(manners: Manners, allan: Person) -> None:
-    card = await manners.set(errand_of(allan), {"gandhi": "8", "flirty": "9"})
+    card = await manners.set(errand := errand_of(allan), {"gandhi": "8", "flirty": "9"})
     assert card.text.startswith("**Gandhi–Genghis 8, Professional–Flirty 9, everywhere.**")
     assert "Before: “Dana's answer is two days late." in card.text
     assert "After: “Two days, darling" in card.text
     assert "outreach mails a day 3 → 10; days until a follow-up 7 → 3" in card.text
-    assert [button.command for button in card.buttons] == ["/undo"]
+    assert [button.command for button in card.buttons] == [f"/undo {errand.source_id}"]
     assert await private(manners, allan) == "8/5/9 focused"
 
 

@@ -86,15 +86,20 @@ async def waiting(stage: Stage, person: Person) -> list[Proposal]:
 async def test_it_is_asked_once_and_done_when_its_person_says_yes(stage: Stage, clock: FakeClock) -> None:
     allan = Person(id=stage.allan.id, name="Allan", role="owner", timezone="UTC")
     await mornings(stage)
+    async with stage.database.unit_of_work() as work:
+        how = {"context": "*", "name": "flirty", "value": "10", "source": "", "source_id": None}
+        await work.settings.add(user_id=allan.id, at=clock.now(), **how)
     for _ in range(3):  # as many hubs, or as many days
         await Suggestions(database=stage.database, clock=clock).look(clock.now())
         clock.advance(seconds=86_400)
     (asked,) = await waiting(stage, allan)
     assert asked.kind == SETTING
     manners = Manners(database=stage.database, clock=clock)
-    assert await manners.history(allan) == []
+    assert [each.name for each in await manners.history(allan)] == ["flirty"]
     told = await Approvals(database=stage.database, clock=clock, runners={SETTING: run_setting}).approve(allan, asked.code)
     assert "Cocktail–Lightning 7, in the mornings" in told
+    assert "Dana" in told
+    assert not any(word in f"{told} {asked.details['about']}" for word in ("darling", "love", "dear"))  # both may go by mail
     by_context = {each.context: each.personality.cocktail for each in await manners.look(allan)}
     assert (by_context["mornings"], by_context["private"]) == (7, 5)
 
