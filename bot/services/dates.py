@@ -117,7 +117,7 @@ def without(text: str, when: When) -> str:
     places = [(0, 0), *sorted(when.spans), (len(text), len(text))]
     rest = " ".join(text[before[1] : behind[0]] for before, behind in pairwise(places))
     rest = re.sub(r"[ \t]{2,}", " ", re.sub(r"\(\s*\)", "", rest))
-    return re.sub(r"\s+([,.;:!?)])", r"\1", rest).strip(" ,;:-–")
+    return re.sub(r"(?<!\s)\s+([,.;:!?)])", r"\1", rest).strip(" ,;:-–")
 
 
 def _settle(found: list[tuple[Reading, Place]], now: datetime) -> When | Unclear:

@@ -412,6 +412,10 @@ in about 2 weeks => 2026-12-08
 3pm EST tomorrow => ask
 every day except Sunday => ask
 Monday or Tuesday => ask
+tomorrow 5ish => 2026-11-25 17:00
+1500 hrs => 2026-11-24 15:00
+every mon wed fri at 7am => 2026-11-25 07:00 FREQ=WEEKLY;BYDAY=MO,WE,FR
+every day at 8am and 20 => ask
 """,
 }
 
