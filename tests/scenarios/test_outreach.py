@@ -231,6 +231,16 @@ async def test_somebody_may_be_left_alone_and_written_to_again(office: Office):
     assert (await office.contact("bob@else")).do_not_write == ""
 
 
+async def test_an_address_that_wants_no_mail_gets_none_by_another_name_either(office: Office):
+    await office.knows("bob@else.org", do_not_write="unsubscribed")
+    await office.says("/contact remove bob")
+    assert "is not to be written to (unsubscribed)" in await office.says("/follow Bob@Else.org about tea")
+    await office.says("/contact Robert, BOB@else.org")
+    assert "is not to be written to (unsubscribed)" in await office.says("/follow bob about tea")
+    await office.says("/follow again bob")
+    assert "waits for your yes" in await office.says("/follow bob about tea")
+
+
 async def test_in_a_shared_channel_nobody_is_spoken_of(office: Office):
     await office.knows("bob@else")
     await office.app.front.receive(office.chat.says("/follow bob", account="allan", conversation="C1", shared=True))
