@@ -21,7 +21,7 @@ _START = re.compile(r"(?<![\w@./:%-])(?=[\w@])")
 _PAST = re.compile(r"(?:(?:what|when|who|where|how|why|which)\b.*\b)?(?:did|was|were|had|happened)\b")
 """A question about what was: its Monday is not the coming one."""
 _HALVES = {"morning": "a", "first thing": "a", "afternoon": "p", "evening": "p", "noon": "p"}
-_PLACES = {"-1": "the last ", "1": "the first ", "2": "the second ", "3": "the third ", "4": "the fourth "}
+_PLACES = {"-1": "the last ", "1": "the first ", "2": "the second ", "3": "the third ", "4": "the fourth ", "5": "the fifth "}
 _UNITS = {"HOURLY": "hour", "DAILY": "day", "WEEKLY": "week", "MONTHLY": "month", "YEARLY": "year"}
 Clock = time
 """`time` by a name that no field hides."""
@@ -135,6 +135,8 @@ def _settle(found: list[tuple[Reading, Place]], now: datetime) -> When | Unclear
         if reading.doubt:
             raise Doubt(reading.doubt)
         day_found, time_found = _resolve(reading, now)
+        if reading.until and reading.until < day_found:
+            raise Doubt("That would end before it begins. Until which day?")
     except Doubt as doubt:
         return Unclear(question=str(doubt), span=span)
     rule = reading.rule + (f";UNTIL={reading.until:%Y%m%d}T235959" if reading.until else "")
