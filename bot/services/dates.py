@@ -29,12 +29,16 @@ Clock = time
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class When:
-    """A day in the person's zone, a time (None: all day), a rule (RRULE without DTSTART, or "") and the places in the text that said so."""
+    """A day in the person's zone, a time (None: all day), a rule (RRULE without DTSTART, or "") and the places in the text that said so.
+
+    One that `is_clock` names a time alone: its day is the next on which that is still to come.
+    """
 
     date: date
     time: time | None = None
     rule: str = ""
     spans: tuple[tuple[int, int], ...]
+    is_clock: bool = False
 
     @property
     def span(self) -> tuple[int, int]:
@@ -140,7 +144,7 @@ def _settle(found: list[tuple[Reading, Place]], now: datetime) -> When | Unclear
     except Doubt as doubt:
         return Unclear(question=str(doubt), span=span)
     rule = reading.rule + (f";UNTIL={reading.until:%Y%m%d}T235959" if reading.until else "")
-    return When(date=day_found, time=time_found, rule=rule, spans=tuple(spans))
+    return When(date=day_found, time=time_found, rule=rule, spans=tuple(spans), is_clock=reading.is_clock)
 
 
 def _resolve(r: Reading, now: datetime) -> tuple[date, time | None]:
