@@ -17,7 +17,7 @@ from bot.config import IdentityConfig, PersonConfig
 from bot.domain.errand import Errand
 from bot.domain.message import Inbound, Outgoing
 from bot.services.correspondence import meet
-from bot.services.follow_ups import FollowUps
+from bot.services.follow_ups import FollowUps, due
 from bot.services.journal import record
 from storage.models.affairs import Contact
 from tests.clock import FakeClock
@@ -138,6 +138,13 @@ async def test_a_mail_of_the_household_makes_no_contact(database_url: str, tmp_p
         await house.app.front.receive(letter(post, "hello", "grace@work"))
         async with house.app.database.reading() as work:
             assert await work.contacts.of(house.owner.id) == []
+        async with house.app.database.unit_of_work() as work:
+            grace = await meet(work, house.owner.id, name="Grace", email="Grace@work", now=clock.now())
+            await work.contacts.change(grace.id, last_written_at=clock.now() - timedelta(days=30), follow_ups=1)
+        await house.app.front.receive(letter(post, "it is fine", "grace@work", root="<2@x>"))
+        async with house.app.database.reading() as work:
+            [grace] = await work.contacts.of(house.owner.id)
+        assert due(grace, now=clock.now(), days=7) == [], "who answers from within the household is silent no more"
 
 
 # Drafts
