@@ -54,10 +54,7 @@ class Standing:
 
 
 class Delivery:
-    """A `Round`: has its `composer` compose what is due, and promises it. `owner` is this process, which alone works for a person.
-
-    Nothing is said on a channel that is switched `off`: nobody looks there.
-    """
+    """A `Round`: has its `composer` compose what is due, and promises it on a channel not `off`. `owner` is this process, alone at a person."""
 
     name = "briefs"
 

@@ -29,10 +29,7 @@ Clock = time
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class When:
-    """A day in the person's zone, a time (None: all day), a rule (RRULE without DTSTART, or "") and the places in the text that said so.
-
-    One that `is_clock` names a time alone: its day is the next on which that is still to come.
-    """
+    """A day where the person is, a time (None: all day), an RRULE or "", the places that said so; `is_clock` where it was a time alone."""
 
     date: date
     time: time | None = None

@@ -36,6 +36,13 @@ async def test_the_date_in_the_words_becomes_its_day_and_time_where_the_person_i
     assert tasks.line(row, tasks.local(errand_of(stage.allan).person)) == "call Dana, Friday 27 November at 15:00"
 
 
+async def test_a_number_beyond_the_last_list_is_no_word_of_a_title(stage: Stage, tasks: Tasks):
+    row, _ = await tasks.take(errand_of(stage.allan), "buy 5 apples")
+    with pytest.raises(Unsure, match="ends with 1"):
+        await tasks.find(errand_of(stage.allan).person, "5", listed=[row.code])
+    assert (await tasks.find(errand_of(stage.allan).person, "5")).id == row.id
+
+
 @pytest.mark.parametrize(
     ("words", "edited", "line"),
     [
