@@ -54,7 +54,7 @@ class Standing:
 
 
 class Delivery:
-    """A `Round`: has its `composer` compose what is due, and promises it on a channel not `off`. `owner` is this process, alone at a person."""
+    """A `Round`: has its `composer` compose what is due, and promises it on a channel not `off`. `owner` is this process, alone at one."""
 
     name = "briefs"
 
