@@ -179,11 +179,12 @@ def build(
     folder = config.robbie.data_dir / "attachments"
     files = Files(database=database, doors={each.channel: each for each in doors}, folder=folder)
     mailbox = config.email.address if config.email.enabled or "email" in channels else ""
+    off = [name for name in ("slack", "telegram", "email") if name not in channels and not getattr(config, name).enabled]
 
     def troubles(zone: str) -> Sequence[str]:
         return supervisor.troubles(zone)
 
-    rooms = furnish(thinking, chain=chain, reactive=reactive, tools=tools, mailbox=mailbox, troubles=troubles)
+    rooms = furnish(thinking, chain=chain, reactive=reactive, tools=tools, mailbox=mailbox, off=off, troubles=troubles)
     brain = brain_over(chain, rooms.toolbox)
     limits = Limits(**config.experts.model_dump())
     hub = Hub(

@@ -105,9 +105,12 @@ def furnish(
     reactive: Reactive,
     tools: Sequence[Tool],
     mailbox: str,
+    off: Sequence[str],
     troubles: Callable[[str], Sequence[str]],
 ) -> Rooms:
-    """Every room, each given what it needs. `mailbox` is the address outreach is sent from, empty where none is; `troubles` of channels."""
+    """Every room, each given what it needs. `mailbox` is the address outreach is sent from, empty where none is; `off` names the channels
+    that config switches off, `troubles` those that are not well.
+    """
     config, database, clock = thinking.config, thinking.database, thinking.clock
     owner = config.robbie.owner
     books = Books.over(database, clock)
@@ -132,7 +135,7 @@ def furnish(
     pairing = Pairing(database=database, owner=owner, timezone=config.robbie.timezone, clock=clock)
     manners = Manners(database=database, clock=clock)
     manner_commands = MannerCommands(manners=manners, clock=clock)
-    briefs = _briefs(thinking, books=books, troubles=troubles)
+    briefs = _briefs(thinking, books=books, off=off, troubles=troubles)
     families = (
         AutonomyCommands(autonomy=autonomy, journal=journal, database=database, clock=clock),
         manner_commands,
@@ -161,7 +164,7 @@ def furnish(
         gate=gate,
         mcp=mcp,
         rounds=(
-            Reminders(database=database),
+            Reminders(database=database, off=off),
             approvals,
             briefs,
             Lessons(database=database, autonomy=autonomy),
@@ -171,7 +174,7 @@ def furnish(
     )
 
 
-def _briefs(thinking: Thinking, *, books: Books, troubles: Callable[[str], Sequence[str]]) -> Delivery:
+def _briefs(thinking: Thinking, *, books: Books, off: Sequence[str], troubles: Callable[[str], Sequence[str]]) -> Delivery:
     """Briefs, made of everything that has news for them; the embedded model is too small to word one."""
     config, database, clock = thinking.config, thinking.database, thinking.clock
     daily_usd, ways = config.brain.daily_usd, [(rung.id, rung.level) for rung in thinking.rungs]
@@ -184,4 +187,4 @@ def _briefs(thinking: Thinking, *, books: Books, troubles: Callable[[str], Seque
     )
     worth_asking = [rung for rung in thinking.rungs if rung.provider.provider != "local"]
     composer = Composer(sources=sources, database=database, chain=thinking.chain(worth_asking), clock=clock)
-    return Delivery(database=database, composer=composer, config=config.briefs, clock=clock, owner=name_myself())
+    return Delivery(database=database, composer=composer, config=config.briefs, clock=clock, owner=name_myself(), off=off)

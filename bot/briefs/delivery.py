@@ -54,16 +54,19 @@ class Standing:
 
 
 class Delivery:
-    """A `Round`: has its `composer` compose what is due, and promises it. `owner` is this process, which alone works for a person."""
+    """A `Round`: has its `composer` compose what is due, and promises it on a channel not `off`. `owner` is this process, alone at one."""
 
     name = "briefs"
 
-    def __init__(self, *, database: Database, composer: Composer, config: BriefsConfig, clock: Clock, owner: str) -> None:
+    def __init__(
+        self, *, database: Database, composer: Composer, config: BriefsConfig, clock: Clock, owner: str, off: Sequence[str] = ()
+    ) -> None:
         self._database = database
         self.composer = composer
         self._config = config
         self._clock = clock
         self._owner = owner
+        self._off = off
 
     async def look(self, now: datetime) -> datetime | None:
         """Deliver what is due by *now* to everybody; when the next one is. Raises StorageUnavailable."""
@@ -167,14 +170,16 @@ class Delivery:
         By mail each begins a *thread* of its own, in which its choices can be answered.
         """
         wanted, account = "" if self._config.channel == AUTO else self._config.channel, ""
-        found = await work.conversations.last_private(person.id, on=wanted)
-        if found is None and wanted == EMAIL:
+        found = await work.conversations.last_private(person.id, on=wanted, except_on=self._off)
+        if found is None and wanted == EMAIL and EMAIL not in self._off:
             mine = [row.account for row in await work.people.identities() if (row.user_id, row.channel) == (person.id, EMAIL)]
             account = mine[0] if mine else ""
         if found is None and not account and wanted not in ("", *PULLED):
-            detail = f"briefs.channel is {wanted}, where {person.name} was never heard in private: they go where that was last"
+            detail = (
+                f"briefs.channel is {wanted}, which is off, or where {person.name} was never heard in private: they go where that was last"
+            )
             await work.incidents.add_once(kind="brief_channel", key=f"{wanted}/{person.id}", detail=detail, now=now)
-            found = await work.conversations.last_private(person.id)
+            found = await work.conversations.last_private(person.id, except_on=self._off)
         if found is not None and found.channel == EMAIL:
             account = found.key.partition("/")[0]
         elif found is not None:

@@ -69,7 +69,7 @@ def on(day: date, habits: Habits) -> list[Due]:
     for slot, at in habits.times.items():
         due = Due(slot=slot, day=day, at=moment(day, at, habits.zone), zone=habits.zone)
         if habits.back_at is not None and due.at >= habits.back_at:
-            due = Due(slot=slot, day=day, at=moment(day, at, habits.home), zone=habits.home)
+            due = Due(slot=slot, day=day, at=max(moment(day, at, habits.home), habits.back_at), zone=habits.home)
         found.append(due)
     return sorted(found, key=lambda due: (due.at, tuple(Slot).index(due.slot)))
 

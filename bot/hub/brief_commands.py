@@ -35,7 +35,7 @@ _WORDS: Mapping[str, re.Pattern[str]] = {
         "/zone home": r"i(?:'m| am) (?:back )?home(?: again)?|(?:i(?:'m| am) )?back home",
     }.items()
 }
-_UNTIL = re.compile(r"(.*?)[,\s]*\b((?:until|till|for|today|this week)\b.*)", re.I | re.DOTALL)
+_UNTIL = re.compile(r"(.*?)(?<![,\s])[,\s]*\b((?:until|till|for|today|this week)\b.*)", re.I | re.DOTALL)
 _TO_DAY = re.compile(r"(?:until|till)\b|for (?:the next )?(?:\d|an? |one|two|three)", re.I)
 _TIME = re.compile(r"(\d{1,2})(?:[:.h](\d\d)?)?\s*(am|pm)?", re.I)
 
@@ -178,8 +178,9 @@ def _private(command: Command) -> Command:
 
 def _parted(words: str) -> tuple[str, str]:
     """A place, and until when."""
-    found = _UNTIL.fullmatch(words.strip())
-    return (found.group(1).strip(), found.group(2).strip()) if found else (words.strip(), "")
+    words = " ".join(words.split())
+    found = _UNTIL.fullmatch(words)
+    return (found.group(1).strip(), found.group(2).strip()) if found else (words, "")
 
 
 def _time_of(word: str) -> str | None:

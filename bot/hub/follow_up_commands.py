@@ -13,7 +13,7 @@ from bot.domain.errors import ToolFailed
 from bot.domain.ports import Command
 from bot.domain.thought import Question
 from bot.services.journal import changed, record
-from bot.services.outreach import Outreach
+from bot.services.outreach import Outreach, held_back
 from storage.database import Database
 from storage.models.affairs import Contact
 
@@ -53,7 +53,8 @@ class FollowUpCommands:
         values = {"do_not_write": "", "follow_ups": 0} if is_allowed else {"do_not_write": BY_WISH, "follow_up_at": None}
         said = f"I may write to {contact.name} again." if is_allowed else f"I will not write to {contact.name} any more."
         async with self._database.unit_of_work() as work:
-            undo = changed("contacts", contact, values)
+            meant = await held_back(work, contact) if is_allowed else contact
+            undo = changed("contacts", meant, values)
             if await record(work, errand, "contact.mail", said, now=self._clock.now(), undo=undo, contact_id=contact.id):
-                await work.contacts.change(contact.id, **values)
+                await work.contacts.change(meant.id, **values)
         return f"{said} `/undo` takes that back."

@@ -129,6 +129,8 @@ class Hub:
             is_new = await keep(work, inbound, person.id, conversation_id, terms=terms, state=state, now=self._clock.now())
             if is_new and is_message and terms.is_stranger:
                 await heard(work, inbound, person, can_meet=is_asked, now=self._clock.now())
+            elif is_new and is_message and inbound.sender.channel == "email" and inbound.wants_reply:
+                await work.contacts.spoke_with(inbound.sender.account, self._clock.now())
             if is_new and not is_message:
                 is_asked = await changes.apply(work, inbound, clock=self._clock)
         if not is_new:

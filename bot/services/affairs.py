@@ -157,6 +157,8 @@ def pick(rows: Sequence[Row], words: str, listed: Sequence[str] = (), *, noun: s
     """The one of *rows* that *words* mean. Raises Unsure, with the nearest two, where that is not clear."""
     handles: dict[str, Row] = {getattr(row, "code", str(place)): row for place, row in enumerate(rows, start=1)}
     place = int(words) if words.strip().isdecimal() and len(words) < 5 else 0
+    if listed and place > len(listed):
+        raise Unsure(f"The last list ends with {len(listed)}.")
     handle = listed[place - 1] if 0 < place <= len(listed) else words.strip().upper()
     if handle in handles:
         return handles[handle]

@@ -12,7 +12,7 @@ from bot.domain.address import Person
 from bot.domain.clock import new_id
 from bot.domain.errand import Errand
 from bot.domain.errors import ToolFailed
-from bot.services.affairs import Book, folded, line_of, title_of
+from bot.services.affairs import LONGEST, Book, folded, line_of, title_of
 from bot.services.approvals import make_code
 from bot.services.deals import ENDED, told_deal
 from bot.services.tasks import is_named
@@ -98,6 +98,7 @@ class Contacts(Book[Contact]):
 
 def parse_contact(words: str) -> dict[str, str]:
     """Name, address, number and company out of `Dana Smith, dana@acme.com, +1 555 0100, at Acme`; and any of them as `company=Acme`."""
+    words = " ".join(words.split())[:LONGEST]  # the patterns take for ever over a page of blanks or figures
     values = {"next_step" if found[1] == "next" else found[1]: line_of(found[2]) for found in _FIELD.finditer(words)}
     rest = re.split(_KEY, words, maxsplit=1)[0]
     for name, pattern in (("email", EMAIL), ("phone", _PHONE)):

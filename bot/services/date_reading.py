@@ -21,7 +21,7 @@ _DATA: Mapping[str, Any] = tomllib.loads(files("bot.services").joinpath("date_pa
 HOURS: Mapping[str, int] = _DATA["hours"]
 _COUNTS = {
     "": 1, "a": 1, "an": 1, "other": 2, "couple": 2, "quarter": 15, "fifteen": 15, "twenty": 20, "half": 30, "thirty": 30, "forty": 40,
-    "first": 1, "second": 2, "third": 3, "fourth": 4, "last": -1,
+    "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "last": -1,
 } | {word: number for number, word in enumerate(_DATA["names"]["NUMBER"].split("|"), 1)}  # fmt: skip
 _STEPS = {"d": ("days", 1), "w": ("weeks", 1), "f": ("weeks", 2), "m": ("months", 1), "q": ("months", 3), "y": ("years", 1)}
 _RULES = {"h": "HOURLY", "d": "DAILY", "w": "WEEKLY", "f": "WEEKLY", "m": "MONTHLY", "q": "MONTHLY", "y": "YEARLY"}
@@ -221,12 +221,14 @@ class Reading:
             raise Doubt("Once an hour is the most often that I can. How often do you mean?")
         if unit[0] not in _RULES or unit.startswith("work"):
             raise Doubt("I cannot count working days in a rule. Every weekday, or every so many days?")
+        if n > 999:
+            raise Doubt("So seldom? How often do you mean?")
         n *= {"f": 2, "q": 3}.get(unit[0], 1)
         self.rule = f"FREQ={_RULES[unit[0]]}" + (f";INTERVAL={n}" if n > 1 else "") + (f";BYDAY={_listed(m['wds'])}" if m["wds"] else "")
 
     def every_weekday(self, m: Words) -> None:
         """Every other Friday, Mondays and Thursdays."""
-        self.rule = f"FREQ=WEEKLY{';INTERVAL=2' if m['n'] else ''};BYDAY={_listed(m['wds'] or m['wd'])}"
+        self.rule = f"FREQ=WEEKLY{f';INTERVAL={n}' if (n := count(m['n'])) > 1 else ''};BYDAY={_listed(m['wds'] or m['wd'])}"
 
     def every_month(self, m: Words) -> None:
         """The last Friday of every month, every 1st and 15th."""
@@ -314,8 +316,11 @@ def _take(take: str, reading: Reading, found: re.Match[str], kind: str, before: 
             raise Doubt(f"How long after “{found.group()}”? Please name a day and a time.")
     except Doubt as doubt:
         reading.doubt = reading.doubt or str(doubt)
-    if kind == "day" and reading.rule and before in {"until", "till"}:
-        reading.until, reading.day = reading.day, was
+    if reading.rule and before in {"until", "till"}:
+        if kind == "day":
+            reading.until, reading.day = reading.day, was
+        elif kind in {"clock", "part"}:
+            reading.doubt = reading.doubt or "A rule I can keep until a day. How often, and until which day?"
 
 
 @cache

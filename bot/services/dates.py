@@ -21,7 +21,7 @@ _START = re.compile(r"(?<![\w@./:%-])(?=[\w@])")
 _PAST = re.compile(r"(?:(?:what|when|who|where|how|why|which)\b.*\b)?(?:did|was|were|had|happened)\b")
 """A question about what was: its Monday is not the coming one."""
 _HALVES = {"morning": "a", "first thing": "a", "afternoon": "p", "evening": "p", "noon": "p"}
-_PLACES = {"-1": "the last ", "1": "the first ", "2": "the second ", "3": "the third ", "4": "the fourth "}
+_PLACES = {"-1": "the last ", "1": "the first ", "2": "the second ", "3": "the third ", "4": "the fourth ", "5": "the fifth "}
 _UNITS = {"HOURLY": "hour", "DAILY": "day", "WEEKLY": "week", "MONTHLY": "month", "YEARLY": "year"}
 Clock = time
 """`time` by a name that no field hides."""
@@ -29,12 +29,13 @@ Clock = time
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class When:
-    """A day in the person's zone, a time (None: all day), a rule (RRULE without DTSTART, or "") and the places in the text that said so."""
+    """A day where the person is, a time (None: all day), an RRULE or "", the places that said so; `is_clock` where it was a time alone."""
 
     date: date
     time: time | None = None
     rule: str = ""
     spans: tuple[tuple[int, int], ...]
+    is_clock: bool = False
 
     @property
     def span(self) -> tuple[int, int]:
@@ -118,7 +119,7 @@ def without(text: str, when: When) -> str:
     places = [(0, 0), *sorted(when.spans), (len(text), len(text))]
     rest = " ".join(text[before[1] : behind[0]] for before, behind in pairwise(places))
     rest = re.sub(r"[ \t]{2,}", " ", re.sub(r"\(\s*\)", "", rest))
-    return re.sub(r"\s+([,.;:!?)])", r"\1", rest).strip(" ,;:-–")
+    return re.sub(r"(?<!\s)\s+([,.;:!?)])", r"\1", rest).strip(" ,;:-–")
 
 
 def _settle(found: list[tuple[Reading, Place]], now: datetime) -> When | Unclear:
@@ -136,10 +137,12 @@ def _settle(found: list[tuple[Reading, Place]], now: datetime) -> When | Unclear
         if reading.doubt:
             raise Doubt(reading.doubt)
         day_found, time_found = _resolve(reading, now)
+        if reading.until and reading.until < day_found:
+            raise Doubt("That would end before it begins. Until which day?")
     except Doubt as doubt:
         return Unclear(question=str(doubt), span=span)
     rule = reading.rule + (f";UNTIL={reading.until:%Y%m%d}T235959" if reading.until else "")
-    return When(date=day_found, time=time_found, rule=rule, spans=tuple(spans))
+    return When(date=day_found, time=time_found, rule=rule, spans=tuple(spans), is_clock=reading.is_clock)
 
 
 def _resolve(r: Reading, now: datetime) -> tuple[date, time | None]:

@@ -27,16 +27,16 @@ MOST_CENTS = 10**17
 ENDED = (Stage.WON, Stage.LOST)
 _CURRENCIES = "USD|EUR|GBP|CHF|JPY|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|INR|CNY|SGD|HKD|ZAR|BRL|MXN|ILS|TRY|AED"
 _MONEY = re.compile(
-    rf"(?<![\w.,'-])(?P<sign>(?:[$€£¥]|{_CURRENCIES})\s?)?"
+    rf"(?<![\w.,'-])(?P<sign>(?:(?:US)?[$€£¥]|{_CURRENCIES})\s?)?"
     rf"(?P<whole>\d{{1,3}}(?:[.,' ]\d{{3}})+|\d+)(?:[.,](?P<part>\d{{1,3}}))?"
     rf"\s?(?P<scale>{'|'.join(sorted(filter(None, SCALES), key=len, reverse=True))})?"
     rf"(?:\s?(?P<code>[$€£¥]|{_CURRENCIES}))?(?![\w%]|[.,]\d)",
     re.I,
 )
 _STAGE = re.compile(rf"\b(?:(?:now\s+)?in(?:to)?\s+|to\s+|stage\s*[=:]?\s*)?({'|'.join(Stage)})\b", re.I)
-_LIKELY = re.compile(r"\b(\d{1,3})\s?%")
+_LIKELY = re.compile(r"(?<![\w.,])(\d{1,3})(?:[.,]\d+)?\s?%")
 _NEXT = re.compile(r"[,;]?\s*\bnext(?:\s+step)?\s*[:=]\s*(.+)$", re.I)
-_LEFT_OVER = re.compile(r"\s+(?:is|are|has|at|worth|for|deal|now|the)*\s*$")
+_LEFT_OVER = re.compile(r"\s+(?:is|are|has|at|worth|value|for|deal|now|the)*\s*$")
 HOW = "Which deal? For example `/deal Acme, negotiation, 40k, next: send the contract on Friday`."
 
 
@@ -114,15 +114,16 @@ class Deals(Book[Deal]):
 def parse_deal(words: str) -> tuple[str, dict[str, Any]]:
     """What a deal is called, and what is said of it: stage, value, probability and next step."""
     values: dict[str, Any] = {}
+    words = " ".join(words.split())[:LONGEST]  # the patterns take for ever over a page of blanks
     if found := _NEXT.search(words):
-        values["next_step"], words = found.group(1).strip()[:LONGEST], words[: found.start()]
+        values["next_step"], words = found.group(1), words[: found.start()]
     if found := _LIKELY.search(words):
         values["probability"], words = int(found.group(1)), _cut(words, found)
     money = [(cents, found) for found in _MONEY.finditer(words) if (cents := _cents(found)) is not None]
     if money:
         values["value_cents"], found = money[-1]
         if sign := (found["sign"] or found["code"] or "").strip().upper():
-            values["currency"] = SIGNS.get(sign, sign)
+            values["currency"] = SIGNS.get(sign[-1], sign)
         words = _cut(words, found)
     stages = list(_STAGE.finditer(words))
     if stages and stages[-1].start():  # a deal may be called "Lead pipes"
@@ -160,7 +161,7 @@ def _staged(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cut(words: str, found: re.Match[str]) -> str:
-    return f"{words[: found.start()].rstrip(' ,;')} {words[found.end() :].lstrip(' ,;')}"
+    return f"{words[: found.start()].rstrip(' ,;')} {words[found.end() :].lstrip(' ,;.')}"
 
 
 def _cents(found: re.Match[str]) -> int | None:

@@ -56,8 +56,10 @@ class Exchange:
         text = decoded(data)
         is_cards = noun == "contact" and text.lstrip()[:11].upper() == "BEGIN:VCARD"
         records, total, done, result = iter(read_vcards(text) if is_cards else read_csv(text, noun)), text.count("\n") + 1, 0, Imported()
+        async with self._database.reading() as work:
+            index = {key: row for row in reversed(await _rows(work, noun, errand.person)) for key in _keys(row)}
         while batch := list(islice(records, BATCH)):
-            result = await self._keep(errand, noun, batch, result)
+            result = await self._keep(errand, noun, batch, result, index)
             done = batch[-1][0]
             told(done, total)
         told(total, total)
@@ -73,12 +75,11 @@ class Exchange:
         columns = [name for name in dict.fromkeys(COLUMNS[noun].values()) if name not in ("given", "family")]
         return write_vcards(rows) if as_cards else write_csv(columns, ([row.get(name, "") for name in columns] for row in rows))
 
-    async def _keep(self, errand: Errand, noun: str, batch: Sequence[Record], result: Imported) -> Imported:
-        """Keep a batch, in one act, with one line in the journal."""
+    async def _keep(self, errand: Errand, noun: str, batch: Sequence[Record], result: Imported, index: dict[Any, Any]) -> Imported:
+        """Keep a batch, in one act, with one line in the journal; what it brings is in the *index* of what is known from then on."""
         counts, broken = {"added": result.added, "merged": result.merged, "known": result.known}, list(result.broken)
         now = self._clock.now().astimezone(ZoneInfo(errand.person.timezone))
         async with self._database.unit_of_work() as work:
-            index = {key: row for row in reversed(await _rows(work, noun, errand.person)) for key in _keys(row)}
             for number, values in batch:
                 try:
                     row = _row(noun, values, errand, now)
@@ -166,8 +167,9 @@ def _named(made: dict[str, Any], column: str) -> str:
 def _due(text: str, now: datetime) -> dict[str, Any]:
     try:
         moment = datetime.fromisoformat(text)
+        moment = moment.astimezone(now.tzinfo) if moment.tzinfo else moment
         found: Any = When(date=moment.date(), time=moment.time() if len(text) > 10 else None, spans=())
-    except ValueError:
+    except (ValueError, OverflowError):  # the second on the last evening of the year 9999
         found = find_when(text, now=now)
     if not isinstance(found, When) or abs(found.date.year - now.year) > YEARS:
         raise ValueError(f"“{text}” is no day I understand")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import quopri
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -118,6 +119,8 @@ def read_vcards(text: str) -> Iterator[Record]:
     begin = 0
     for number, line in _unfolded(text):
         head, _, value = line.partition(":")
+        if "QUOTED-PRINTABLE" in head.upper():  # version 2.1, as telephones still write it
+            value = quopri.decodestring(value).decode("utf-8", "replace")
         name = head.partition(";")[0].rpartition(".")[2].strip().upper()
         if name == "BEGIN":
             if card is not None:

@@ -73,8 +73,8 @@ class Outreach:
         the contact in the same act. Raises ToolFailed.
         """
         sending = replace(errand, key=f"mail/{errand.key}", actor="robbie", conversation_id=None, source_id=None)
-        self._check(errand.person, contact)
         async with self._database.reading() as work:
+            await self._check(work, errand.person, contact)
             if await is_known(work, errand.key):
                 return f"The mail to {_named(contact)} is drafted already."
             past = await _past(work, contact)
@@ -124,7 +124,7 @@ class Outreach:
 
     async def _send(self, work: UnitOfWork, errand: Errand, contact: Contact, subject: str, text: str, now: datetime) -> str | Later:
         person = errand.person
-        self._check(person, contact)
+        await self._check(work, person, contact)
         used, most = await measure(work, person, now)
         if used >= most:
             zone = ZoneInfo(person.timezone)
@@ -148,15 +148,15 @@ class Outreach:
         await record(work, replace(errand, source_id=message_id), "mail.sent", told, now=now, contact_id=contact.id)
         return f"On its way to {_named(contact)}."
 
-    def _check(self, person: Person, contact: Contact) -> None:
-        """Raises ToolFailed where somebody cannot be written to, and says why."""
+    async def _check(self, work: UnitOfWork, person: Person, contact: Contact) -> None:
+        """Raises ToolFailed where somebody cannot be written to, and says why; an address that wants no mail wants none by any name."""
         if not self.address:
             raise ToolFailed(NO_MAIL)
         if not person.is_owner:
             raise ToolFailed("Mail goes out in the owner's name, so only the owner can have it written.")
         if not _ADDRESS.fullmatch(contact.email):
             raise ToolFailed(f"I know no mail address of {contact.name}.")
-        if why := contact.do_not_write:
+        if why := (await held_back(work, contact)).do_not_write:
             raise ToolFailed(f"{contact.name} is not to be written to ({why}). If you know better: `/follow again {contact.code}`")
 
     async def _draft(self, person: Person, contact: Contact, about: str, past: Past) -> tuple[str, Sequence[Attempt]]:
@@ -220,6 +220,12 @@ def named(contacts: Sequence[Contact], words: str) -> list[Contact]:
     known, said = [each for each in contacts if not each.archived_at], words.strip().casefold()
     exact = [each for each in known if said in (each.code.casefold(), each.email.casefold(), each.name.casefold())]
     return exact or [each for each in known if said and any(part.startswith(said) for part in each.name.casefold().split())]
+
+
+async def held_back(work: UnitOfWork, contact: Contact) -> Contact:
+    """The contact of the same address, put away or not, to whom no mail may go; the contact itself where there is none."""
+    same = [contact, *(await work.contacts.by_email(contact.user_id, contact.email.lower()) if contact.email else [])]
+    return next((each for each in same if each.do_not_write), contact)
 
 
 async def is_known(work: UnitOfWork, key: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,12 +28,13 @@ LATE = timedelta(minutes=2)
 
 
 class Reminders:
-    """A round that fires what is due."""
+    """A round that fires what is due, on channels that are not switched `off`: nobody looks there."""
 
     name = "reminders"
 
-    def __init__(self, *, database: Database) -> None:
+    def __init__(self, *, database: Database, off: Sequence[str] = ()) -> None:
         self._database = database
+        self._off = off
 
     async def look(self, now: datetime) -> datetime | None:
         """Say every reminder that is due, once; when the next one is. Raises StorageUnavailable."""
@@ -49,7 +51,7 @@ class Reminders:
         """Fire a batch, in one act: whoever dies in it leaves all of it to the next. Whether there was any."""
         async with self._database.unit_of_work() as work:
             due = await work.tasks.to_remind(now, limit=BATCH)
-            places = {user_id: await _place(work, user_id, now) for user_id in {task.user_id for task in due}}
+            places = {user_id: await _place(work, user_id, now, self._off) for user_id in {task.user_id for task in due}}
             moves = [(task, *_moved(task, now.astimezone(places[task.user_id][0]))) for task in due]
             await work.tasks.fire(moves)
             said = [
@@ -69,10 +71,10 @@ def choices(task: Task) -> tuple[Button, ...]:
     )
 
 
-async def _place(work: UnitOfWork, user_id: UUID, now: datetime) -> tuple[ZoneInfo, Conversation]:
+async def _place(work: UnitOfWork, user_id: UUID, now: datetime, off: Sequence[str]) -> tuple[ZoneInfo, Conversation]:
     user = await work.people.find_user_by_id(user_id)
     assert user is not None
-    return ZoneInfo(user.timezone), await private_place(work, user_id, now=now)
+    return ZoneInfo(user.timezone), await private_place(work, user_id, now=now, except_on=off)
 
 
 def _told(task: Task, values: dict[str, Any], zone: ZoneInfo, now: datetime) -> tuple[str, tuple[Button, ...]]:

@@ -104,11 +104,12 @@ class Tasks(Book[Task]):
     async def edit(self, errand: Errand, row: Task, words: str) -> str:
         """Give it the words, the date, or both."""
         now, (when, rest) = self.local(errand.person), self.when(errand.person, words)
-        if not (title := line_of(rest)) and when is None:
+        title = "" if when and folded(rest) in ("to", "it to") else line_of(rest)
+        if not title and when is None:
             raise ToolFailed("What shall it become? For example `/task edit 1 call Dana tomorrow at 4`.")
 
         def decide(task: Task) -> tuple[Mapping[str, Any], str]:
-            values = ({"title": title} if title else {}) | (timing(when, now, rings=task.kind == REMINDER) if when else {})
+            values = ({"title": title} if title else {}) | (_moved(task, when, now) if when else {})
             return values, f"Changed: {self.line(replace(task, **values), now)}."
 
         return await self._change(errand, row, "edit", _if_open(decide))
@@ -149,6 +150,20 @@ def timing(when: When, now: datetime, *, rings: bool) -> dict[str, Any]:
         moment = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=2 if now.minute > 30 else 1)
     rule = series(when.rule, datetime.combine(when.date, at or time())) if when.rule else ""
     return {"due_on": when.date, "due_at": moment, "remind_at": moment, "rule": rule}
+
+
+def _moved(task: Task, when: When, now: datetime) -> dict[str, Any]:
+    """A task's columns for when it is now to be: a day alone leaves it its time, a time alone its day and its rule."""
+    if when.is_clock and when.time and task.rule and task.due_on:
+        rule = series(rule_of(task.rule), datetime.combine(task.due_on, when.time))
+        if coming := next_of(rule, now):
+            return {"due_on": coming.date(), "due_at": coming, "remind_at": coming, "rule": rule}
+    elif when.is_clock and task.due_on:
+        when = replace(when, date=max(when.date, task.due_on))
+    elif when.time is None and not when.rule and task.due_at:
+        kept = replace(when, time=task.due_at.astimezone(now.tzinfo).time())
+        when = when if kept.is_past(now) else kept
+    return timing(when, now, rings=task.kind == REMINDER)
 
 
 def _due(task: Task, now: datetime) -> datetime:

@@ -84,6 +84,7 @@ _MOVE_REMINDER = update(Task).where(ours(Task), Task.id == given("which"), Task.
 _IS_AT = and_(ours(Contact), Contact.user_id == given("user"), func.lower(Contact.email) == given("address"))
 _BY_EMAIL = select(Contact).where(_IS_AT).order_by(Contact.id)
 _WROTE_TO = update(Contact).where(_IS_AT)
+_SPOKE_WITH = update(Contact).where(ours(Contact), func.lower(Contact.email) == given("address"))
 
 
 class Contacts(Affairs[Contact]):
@@ -98,6 +99,10 @@ class Contacts(Affairs[Contact]):
     async def wrote_to(self, user_id: UUID, email: str, now: datetime) -> None:
         """A mail goes out to this address: whoever of a person's contacts it is, was written to."""
         await self._changes(_WROTE_TO, user=user_id, address=email, last_written_at=now)
+
+    async def spoke_with(self, email: str, now: datetime) -> None:
+        """Somebody of the household writes from this address, and is answered: whoever's contact it is, is silent no more."""
+        await self._changes(_SPOKE_WITH, address=email, last_heard_at=now, last_written_at=now, follow_ups=0, follow_up_at=None)
 
 
 class Deals(Affairs[Deal]):

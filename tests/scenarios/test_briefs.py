@@ -195,6 +195,26 @@ async def test_a_channel_on_which_somebody_was_never_heard_is_told_of_once(datab
         assert sum(row.message_id is not None for row in await rows(house)) == 3
 
 
+@pytest.mark.parametrize("channel", ["auto", "slack"])
+async def test_briefs_and_reminders_do_not_wait_on_a_channel_that_is_switched_off(
+    database_url: str, tmp_path: Path, clock: FakeClock, channel: str
+):
+    people = [PersonConfig(name="Allan", role="owner", identities=(IdentityConfig(platform="slack", id="allan"),))]
+    async with open_house(database_url, tmp_path, clock=clock, doors=[FakeDoor("slack")], people=people) as house:
+        (door,) = house.app.doors
+        assert isinstance(door, FakeDoor)
+        await house.app.front.receive(door.says("/remind me to call Bob tomorrow at 7:30", account="allan"))
+        await until(lambda: len(door.took) == 1)
+    async with briefed(database_url, tmp_path, clock, people=people, briefs={"channel": channel}) as house:
+        clock.moment = BERLIN_MORNING
+        for each in house.app.rooms.rounds[:3]:
+            await each.look(clock.now())
+        where = await a_conversation(house)
+        async with house.app.database.reading() as work:
+            said = [message.text.partition(",")[0] for message in await work.messages.latest(where.id, limit=5)]
+        assert sorted(said) == ["# Morning brief", "Reminder: **call Bob**"]
+
+
 async def test_members_get_briefs_by_a_word_and_nothing_of_the_owner_s(database_url: str, tmp_path: Path, clock: FakeClock):
     chat = FakeDoor("slack")
     grace = PersonConfig(name="Grace", timezone="Europe/Berlin", identities=(IdentityConfig(platform="slack", id="grace"),))

@@ -17,7 +17,7 @@ from bot.config import IdentityConfig, PersonConfig
 from bot.domain.errand import Errand
 from bot.domain.message import Inbound, Outgoing
 from bot.services.correspondence import meet
-from bot.services.follow_ups import FollowUps
+from bot.services.follow_ups import FollowUps, due
 from bot.services.journal import record
 from storage.models.affairs import Contact
 from tests.clock import FakeClock
@@ -138,6 +138,13 @@ async def test_a_mail_of_the_household_makes_no_contact(database_url: str, tmp_p
         await house.app.front.receive(letter(post, "hello", "grace@work"))
         async with house.app.database.reading() as work:
             assert await work.contacts.of(house.owner.id) == []
+        async with house.app.database.unit_of_work() as work:
+            grace = await meet(work, house.owner.id, name="Grace", email="Grace@work", now=clock.now())
+            await work.contacts.change(grace.id, last_written_at=clock.now() - timedelta(days=30), follow_ups=1)
+        await house.app.front.receive(letter(post, "it is fine", "grace@work", root="<2@x>"))
+        async with house.app.database.reading() as work:
+            [grace] = await work.contacts.of(house.owner.id)
+        assert due(grace, now=clock.now(), days=7) == [], "who answers from within the household is silent no more"
 
 
 # Drafts
@@ -229,6 +236,16 @@ async def test_somebody_may_be_left_alone_and_written_to_again(office: Office):
     await office.says("/follow stop bob")
     assert "I may write to Bob again" in await office.says("/follow again bob")
     assert (await office.contact("bob@else")).do_not_write == ""
+
+
+async def test_an_address_that_wants_no_mail_gets_none_by_another_name_either(office: Office):
+    await office.knows("bob@else.org", do_not_write="unsubscribed")
+    await office.says("/contact remove bob")
+    assert "is not to be written to (unsubscribed)" in await office.says("/follow Bob@Else.org about tea")
+    await office.says("/contact Robert, BOB@else.org")
+    assert "is not to be written to (unsubscribed)" in await office.says("/follow bob about tea")
+    await office.says("/follow again bob")
+    assert "waits for your yes" in await office.says("/follow bob about tea")
 
 
 async def test_in_a_shared_channel_nobody_is_spoken_of(office: Office):

@@ -85,3 +85,14 @@ def test_of_several_missed_in_a_row_only_the_last_is_treated_and_none_once_a_new
     assert [course for _, course in courses(three, now=night, missed="short")] == [Course.SKIP, Course.SKIP, Course.SHORT]
     assert [course for _, course in courses(three, now=three[-1].at, missed="run")] == [Course.SKIP, Course.SKIP, Course.RUN]
     assert [course for _, course in courses(three, now=night, missed="skip")] == [Course.SKIP] * 3
+
+
+def test_what_the_way_home_leaps_over_comes_at_the_return_and_not_before():
+    """At noon in Honolulu it is eleven on the day after in Auckland, where the evening has passed already."""
+    back_at = datetime(2026, 3, 10, 22, tzinfo=UTC)
+    away = habits("Pacific/Honolulu", home="Pacific/Auckland", back_at=back_at)
+    assert [(due.slot, due.at) for due in upcoming(away, first=date(2026, 3, 10), days=1)] == [
+        (Slot.MORNING, datetime(2026, 3, 10, 17, 30, tzinfo=UTC)),
+        (Slot.AFTERNOON, back_at),
+        (Slot.EVENING, back_at),
+    ]

@@ -412,6 +412,17 @@ in about 2 weeks => 2026-12-08
 3pm EST tomorrow => ask
 every day except Sunday => ask
 Monday or Tuesday => ask
+tomorrow 5ish => 2026-11-25 17:00
+1500 hrs => 2026-11-24 15:00
+every mon wed fri at 7am => 2026-11-25 07:00 FREQ=WEEKLY;BYDAY=MO,WE,FR
+every day at 8am and 20 => ask
+every day until yesterday => ask
+every Monday until 1 January 2020 => ask
+every hour until tonight => ask
+every hour until 6pm => ask
+every 5 fridays at 9 => 2026-11-27 09:00 FREQ=WEEKLY;INTERVAL=5;BYDAY=FR
+every fifth Friday of the month at 9 => 2027-01-29 09:00 FREQ=MONTHLY;BYDAY=5FR
+every 999999 days => ask
 """,
 }
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.errors import ToolFailed
-from bot.services.affairs import Unsure
+from bot.hub.brief_commands import _parted
+from bot.services.affairs import LONGEST, Unsure
+from bot.services.contacts import parse_contact
+from bot.services.dates import When, without
 from bot.services.deals import Deals, parse_deal, pipeline, told_money
 from storage.models.affairs import Stage
 from tests.bot.services.test_tasks import errand_of
@@ -32,6 +37,10 @@ def deals(stage: House) -> Deals:
         ("Acme 1,5m", 1_500_000_00, None),
         ("Acme GBP 99.90", 99_90, "GBP"),
         ("Acme 40000", 40_000_00, None),
+        ("Acme, US$40k.", 40_000_00, "USD"),
+        ("Acme, value £3,5", 3_50, "GBP"),
+        ("Acme, -5", None, None),
+        ("Acme, 1e400", None, None),
         ("Acme 2 million", 2_000_000_00, None),
         ("Office 2027", None, None),
         ("Windows 11", None, None),
@@ -50,6 +59,7 @@ def test_an_amount_is_read_as_people_write_it_and_a_year_is_none(words: str, cen
         ("Acme, negotiation, 40k", "Acme", {"stage": Stage.NEGOTIATION, "value_cents": 40_000_00}),
         ("Acme is now in negotiation, 40k", "Acme", {"stage": Stage.NEGOTIATION, "value_cents": 40_000_00}),
         ("Lead pipes proposal 60%", "Lead pipes", {"stage": Stage.PROPOSAL, "probability": 60}),
+        ("Acme, 12.5 %", "Acme", {"probability": 12}),
         ("Acme won", "Acme", {"stage": Stage.WON}),
         ("Acme, next: send the contract", "Acme", {"next_step": "send the contract"}),
         ("Office 2027", "Office 2027", {}),
@@ -57,6 +67,14 @@ def test_an_amount_is_read_as_people_write_it_and_a_year_is_none(words: str, cen
 )
 def test_what_is_said_of_a_deal_is_told_from_its_name(words: str, title: str, values: dict[str, object]):
     assert parse_deal(words) == (title, values)
+
+
+@pytest.mark.parametrize("page", ["x" + " " * 20_000 + "y", "x" + "\n" * 20_000 + "y", "1" * 20_000, "next " * 5_000])
+def test_a_page_of_blanks_or_figures_holds_nobody_up(page: str):
+    assert len(parse_deal(page)[0]) <= LONGEST
+    assert len(parse_contact(page).get("name", "")) <= LONGEST
+    assert _parted(f"{page},,,,{'/' * 5_000}until Friday")[1] == "until Friday"
+    assert without(f"tomorrow {page}", When(date=date(2026, 11, 24), spans=((0, 8),)))
 
 
 @given(st.text(max_size=80))

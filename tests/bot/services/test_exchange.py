@@ -118,6 +118,19 @@ def test_what_a_card_says_is_read_back_as_it_was(name: str, note: str):
     assert values.get("detail", "").split() == row["detail"].split()
 
 
+async def test_a_moment_of_another_zone_is_the_same_moment_here(stage: Stage, exchange: Exchange):
+    data = b"title,due\na,2026-12-01T10:00:00Z\nb,2026-12-01T23:30:00-05:00\nc,2026-12-01 10:00\nd,9999-12-31T23:30:00-05:00\n"
+    assert [number for number, _ in (await exchange.bring(errand_of(stage.allan), "task", data)).broken] == [5]
+    tasks = await Tasks(database=stage.database, clock=stage.clock).standing(errand_of(stage.allan).person)
+    dues = {task.title: (str(task.due_on), f"{task.due_at:%d %H:%M}") for task in tasks}
+    assert dues == {"a": ("2026-12-01", "01 10:00"), "b": ("2026-12-02", "02 04:30"), "c": ("2026-12-01", "01 09:00")}
+
+
+def test_a_card_of_an_older_telephone_keeps_its_letters():
+    card = "BEGIN:VCARD\nVERSION:2.1\nN;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:M=C3=BCller;J=C3=B6rg\nEND:VCARD\n"
+    assert list(read_vcards(card)) == [(1, {"name": "Jörg Müller"})]
+
+
 @given(st.binary(max_size=300))
 def test_no_bytes_make_reading_fail_but_for_a_kind_line(data: bytes):
     try:

@@ -37,6 +37,31 @@ async def test_the_date_in_the_words_becomes_its_day_and_time_where_the_person_i
     assert tasks.line(row, tasks.local(errand_of(stage.allan).person)) == "call Dana, Friday 27 November at 15:00"
 
 
+async def test_a_number_beyond_the_last_list_is_no_word_of_a_title(stage: Stage, tasks: Tasks):
+    row, _ = await tasks.take(errand_of(stage.allan), "buy 5 apples")
+    with pytest.raises(Unsure, match="ends with 1"):
+        await tasks.find(errand_of(stage.allan).person, "5", listed=[row.code])
+    assert (await tasks.find(errand_of(stage.allan).person, "5")).id == row.id
+
+
+@pytest.mark.parametrize(
+    ("words", "edited", "line"),
+    [
+        ("dentist on Friday at 15:00", "to Saturday", "dentist, Saturday 28 November at 15:00"),
+        ("dentist on Friday at 15:00", "at 16:00", "dentist, Friday 27 November at 16:00"),
+        ("dentist on Friday", "at 16:00", "dentist, Friday 27 November at 16:00"),
+        ("dentist on Friday at 15:00", "tomorrow at 16:00", "dentist, tomorrow at 16:00"),
+        ("stretch every Monday at 9:00", "at 10am", "stretch, every Monday at 10:00, first tomorrow"),
+        ("stretch every Monday at 9:00", "every Tuesday", "stretch, every Tuesday, first on Tuesday 24 November"),
+    ],
+)
+async def test_a_day_alone_leaves_a_task_its_time_and_a_time_alone_its_day(stage: Stage, tasks: Tasks, words: str, edited: str, line: str):
+    row, _ = await tasks.take(errand_of(stage.allan), words)
+    assert await tasks.edit(errand_of(stage.allan), row, edited) == f"Changed: {line}."
+    changed = await tasks.find(errand_of(stage.allan).person, row.code)
+    assert changed.remind_at == changed.due_at
+
+
 @pytest.mark.parametrize(
     "words", ["me to call Dana at 15:00 tomorrow", "Remind me tomorrow at 3pm to call Dana", "to call Dana tomorrow at 15:00"]
 )
