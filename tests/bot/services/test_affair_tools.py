@@ -18,6 +18,8 @@ from bot.services.books import Books
 from tests.bot.services.test_tasks import errand_of
 from tests.stage import Stage
 
+pytestmark = pytest.mark.either
+
 
 @pytest.fixture
 def books(stage: Stage) -> Books:
