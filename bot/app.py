@@ -148,6 +148,7 @@ def build(
     tools: Sequence[Tool] = (),
     clock: Clock | None = None,
     database: Database | None = None,
+    process: str | None = None,
     tends: bool = True,
     listens: bool = True,
 ) -> App:
@@ -193,6 +194,7 @@ def build(
         commands=rooms.commands,
         adapters=channels,
         feed=Feed(),
+        owner=process or name_myself(),
         clock=clock,
         approvals=rooms.approvals,
         files=files,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,6 +19,28 @@ from tests.stage import Stage, set_stage
 
 BOTH = ("sqlite", "postgresql")
 ORGANIZATION = "default"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `pytest` can be told beyond its own options."""
+    parser.addoption("--both", action="store_true", help="run tests marked `either` on both databases too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test of the data runs on both databases; one of what people see (`either`) on one, by its name: a third on PostgreSQL."""
+    if config.getoption("--both"):
+        return
+    left_out = [
+        item for item in items if item.get_closest_marker("either") and not item.get_closest_marker("both") and _falls_elsewhere(item)
+    ]
+    items[:] = [item for item in items if item not in set(left_out)]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def _falls_elsewhere(item: pytest.Item) -> bool:
+    database = next((name for name in BOTH if name in re.split(r"[\[\]-]", item.name)), None)
+    bare = item.name.replace(str(database), "")
+    return database is not None and database != BOTH[zlib.crc32(bare.encode()) % 3 == 0]
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from functools import cache
 from importlib.util import find_spec
@@ -37,15 +36,8 @@ def deprecation(provider: str, model: str) -> str | None:
 def _named(provider: str) -> tuple[str, ...]:
     """Every model the SDK names, deprecated ones included, in the vendor's order."""
     file = _OPENAI_MODELS if provider == "openai" else _ANTHROPIC_MODELS
-    literals = (node for node in ast.walk(ast.parse(_source(provider, file))) if isinstance(node, ast.Subscript))
-    names = (
-        word.value
-        for literal in literals
-        if isinstance(literal.value, ast.Name) and literal.value.id == "Literal"
-        for word in ast.walk(literal.slice)
-        if isinstance(word, ast.Constant)
-    )
-    return tuple(name for name in names if isinstance(name, str))
+    literals = re.findall(r"\bLiteral\[(.*?)\]", _source(provider, file), re.DOTALL)
+    return tuple(name for literal in literals for name in re.findall(r'"([^"]+)"', literal))
 
 
 @cache
@@ -54,7 +46,7 @@ def _deprecated(provider: str) -> dict[str, str]:
     if provider == "openai":
         return _openai_deprecated(_source(provider, _OPENAI_MODELS))
     table = re.search(r"^DEPRECATED_MODELS = (\{.*?^\})", _source(provider, _ANTHROPIC_DEPRECATED), re.MULTILINE | re.DOTALL)
-    return dict(ast.literal_eval(table.group(1))) if table else {}
+    return dict(re.findall(r'"([^"]+)": "([^"]+)"', table.group(1))) if table else {}
 
 
 def _openai_deprecated(source: str) -> dict[str, str]:

@@ -28,7 +28,7 @@ from bot.hub.keeping import AS_USUAL, Terms, keep
 from bot.hub.late import LateAnswers
 from bot.hub.metrics import TurnMetrics
 from bot.hub.outbox import Outbox
-from bot.hub.owner import is_dead, name_myself
+from bot.hub.owner import is_dead
 from bot.hub.thinking import Thinkers
 from bot.hub.workers import ConversationPool
 from bot.services.approvals import Approvals
@@ -76,6 +76,7 @@ class Hub:
         commands: Commands,
         adapters: Mapping[str, Adapter],
         feed: Feed,
+        owner: str,
         clock: Clock,
         approvals: Approvals,
         files: Files,
@@ -88,7 +89,7 @@ class Hub:
         self._clock = clock
         self._metrics = metrics
         self._tends = tends
-        self._owner = name_myself()
+        self._owner = owner
         self._conversations: dict[Address, UUID] = {}
         self._queues_at_doors: WeakValueDictionary[Address, asyncio.Lock] = WeakValueDictionary()
         self._unanswered: set[UUID] = set()  # received here, and not answered as far as is known here

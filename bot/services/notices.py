@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from bot.domain.clock import new_id
@@ -53,7 +54,7 @@ async def say(
     id: UUID | None = None,
 ) -> None:
     """Promise that this will be said in a conversation, without anybody waiting for it; its message gets the *id*, if one is given."""
-    message = _message(work, conversation, user_id, text, now=now, kind=kind, buttons=buttons, reply_to=reply_to, id=id)
+    message = _message(work, conversation, user_id, text, now=now, kind=kind, buttons=buttons, reply_to=reply_to, id=id or new_id())
     await work.messages.add(message)
     await work.outbox.say(message, channel=conversation.channel, delivered=conversation.channel in PULLED, now=now)
 
@@ -67,27 +68,16 @@ async def say_all(work: UnitOfWork, said: Sequence[tuple[Conversation, UUID, str
 
 
 def _message(
-    work: UnitOfWork,
-    conversation: Conversation,
-    user_id: UUID,
-    text: str,
-    *,
-    now: datetime,
-    kind: OutgoingKind = OutgoingKind.NOTICE,
-    buttons: Sequence[Button] = (),
-    reply_to: UUID | None = None,
-    id: UUID | None = None,
+    work: UnitOfWork, conversation: Conversation, user_id: UUID, text: str, *, now: datetime, buttons: Sequence[Button], **more: Any
 ) -> Message:
     return Message(
         organization_id=work.organization,
-        id=id or new_id(),
         conversation_id=conversation.id,
         user_id=user_id,
         direction="out",
-        kind=kind,
         text=text,
         at=now,
         session_type=conversation.session_type,
-        reply_to=reply_to,
         details={"buttons": [[button.label, button.command] for button in buttons]} if buttons else None,
+        **{"id": new_id(), "kind": OutgoingKind.NOTICE, "reply_to": None, **more},
     )

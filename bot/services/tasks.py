@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from bot.brain.personality import personality_of
+from bot.domain.address import Person
 from bot.domain.clock import new_id
 from bot.domain.errand import Errand
 from bot.domain.errors import ToolFailed
@@ -44,6 +45,7 @@ class Tasks(Book[Task]):
             raise ToolFailed(NO_TIME if rings else NO_TITLE)
         async with self._database.reading() as work:
             named = [row for row in await work.contacts.of(errand.person.id) if row.archived_at is None and is_named(row, title)]
+            full = "" if rings or when is None else await self._fullness(work, errand.person, when.date)
         row = Task(
             organization_id=self._database.organization,
             id=new_id(),
@@ -57,7 +59,7 @@ class Tasks(Book[Task]):
             **(timing(when, now, rings=rings) if when else {}),
         )
         row = await self._add(errand, row, f"Added: {self.line(row, now)}.")
-        return row, f"{'I will remind you' if rings else 'Added'}: {self.line(row, now)}."
+        return row, f"{'I will remind you' if rings else 'Added'}: {self.line(row, now)}.{full}"
 
     def line(self, row: Task, now: datetime) -> str:
         """What, and when."""
@@ -118,6 +120,12 @@ class Tasks(Book[Task]):
         """It will not be done, and nobody is reminded of it."""
         values = {"state": TaskState.DROPPED, "remind_at": None}
         return await self._change(errand, row, "remove", _if_open(lambda task: (values, f"Removed: {title_of(task)}.")))
+
+    async def _fullness(self, work: UnitOfWork, person: Person, day: date) -> str:
+        """What is said where one more is above what the person's pace puts in a day."""
+        most = (await personality_of(work, person, context="private", now=self._clock.now())).tasks_per_day
+        there = sum(task.due_on == day and task.kind != REMINDER for task in await work.tasks.open(person.id))
+        return f" That makes {there + 1} for that day; at your pace it is full with {most}." if there >= most else ""
 
     async def _standing(self, work: UnitOfWork, user_id: UUID) -> list[Task]:
         never = datetime.max.replace(tzinfo=UTC)

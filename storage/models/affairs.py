@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import JSON, BigInteger, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.models.base import Base, belongs_to
+from storage.models.base import Base, Keyed, belongs_to
 
 
 class TaskState(StrEnum):
@@ -32,7 +32,7 @@ class Stage(StrEnum):
     LOST = "lost"
 
 
-class Contact(Base):
+class Contact(Keyed, Base):
     """Somebody a person has to do with. `last_heard_at` and `last_written_at` are kept by the messages themselves.
 
     `do_not_write` says why no outreach may go there (unsubscribed, bounced); `follow_up_at` is when the next one would be due.
@@ -45,8 +45,6 @@ class Contact(Base):
         Index(None, "organization_id", "user_id", "email"),
     )
 
-    organization_id: Mapped[str] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[UUID]
     code: Mapped[str]
     name: Mapped[str]
@@ -67,7 +65,7 @@ class Contact(Base):
     archived_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
-class Deal(Base):
+class Deal(Keyed, Base):
     """Something that may be sold. `value_cents` is in hundredths of `currency`, `probability` in per cent."""
 
     __tablename__ = "deals"
@@ -78,8 +76,6 @@ class Deal(Base):
         Index(None, "organization_id", "user_id", "stage"),
     )
 
-    organization_id: Mapped[str] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[UUID]
     code: Mapped[str]
     title: Mapped[str]
@@ -98,7 +94,7 @@ class Deal(Base):
     archived_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
-class Task(Base):
+class Task(Keyed, Base):
     """Something to be done. `due_on` is a day wherever its person is, `due_at` a moment where one was named.
 
     `remind_at` is when its reminder fires next, `rule` the RRULE by which it recurs, with its DTSTART on the wall clock of its person.
@@ -116,8 +112,6 @@ class Task(Base):
         Index(None, "organization_id", "user_id", "state", "due_on"),
     )
 
-    organization_id: Mapped[str] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[UUID]
     code: Mapped[str]
     title: Mapped[str]
@@ -136,7 +130,7 @@ class Task(Base):
     done_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
-class Activity(Base):
+class Activity(Keyed, Base):
     """One line of the journal: who did what, and why. `key` makes one line, and so one act, of what is asked for twice.
 
     `undo` is what would take it back: a table, a row's id, and the values it had (none: it was not there).
@@ -150,8 +144,6 @@ class Activity(Base):
         Index(None, "organization_id", "contact_id", "id"),
     )
 
-    organization_id: Mapped[str] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[UUID]
     actor: Mapped[str]
     kind: Mapped[str]

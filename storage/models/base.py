@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import JSON, ForeignKeyConstraint, MetaData, Uuid
-from sqlalchemy.orm import DeclarativeBase, MappedAsDataclass
+from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
 from storage.types import AnyText, UTCDateTime
 
@@ -31,6 +31,13 @@ class Base(MappedAsDataclass, DeclarativeBase, kw_only=True):
         dict[str, Any]: JSON(),
         list[Any]: JSON(),
     }
+
+
+class Keyed(MappedAsDataclass, kw_only=True):
+    """A row that is known by an id, inside its organization."""
+
+    organization_id: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
 
 
 def belongs_to(table: str, column: str) -> ForeignKeyConstraint:

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.models.base import Base, belongs_to
+from storage.models.base import Base, Keyed, belongs_to
 
 
 class ProposalState(StrEnum):
@@ -28,7 +28,7 @@ class ProposalState(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
-class Proposal(Base):
+class Proposal(Keyed, Base):
     """Something Robbie would do if `user_id` said yes. `code` is what people name it by.
 
     Of a `reply`, `text` are its words, `event_id` is what it answers, in the conversation `conversation_id`. `key` makes one proposal of
@@ -44,8 +44,6 @@ class Proposal(Base):
         Index(None, "organization_id", "key", unique=True),
     )
 
-    organization_id: Mapped[str] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     code: Mapped[str]
     kind: Mapped[str]
     user_id: Mapped[UUID]

@@ -9,10 +9,10 @@ from uuid import UUID
 from sqlalchemy import Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.models.base import Base, belongs_to
+from storage.models.base import Base, Keyed, belongs_to
 
 
-class PersonalitySetting(Base):
+class PersonalitySetting(Keyed, Base):
     """One change of one slider, mood or habit. The last of a name and context that is neither void nor expired holds.
 
     `context` is private, channel, email, brief, or * for all; `source` says how it was set: command, button, words, web, cli, suggestion.
@@ -21,8 +21,6 @@ class PersonalitySetting(Base):
     __tablename__ = "personality_settings"
     __table_args__ = (belongs_to("users", "user_id"), Index(None, "organization_id", "user_id", "id"))
 
-    organization_id: Mapped[str] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[UUID]
     context: Mapped[str]
     name: Mapped[str]
@@ -34,14 +32,12 @@ class PersonalitySetting(Base):
     void_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
-class StoredBrief(Base):
+class StoredBrief(Keyed, Base):
     """The one brief of a person, slot and local day. `state` is sent, short, skipped or quiet; `zone` is where the person was."""
 
     __tablename__ = "briefs"
     __table_args__ = (belongs_to("users", "user_id"), UniqueConstraint("organization_id", "user_id", "slot", "day"))
 
-    organization_id: Mapped[str] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[UUID]
     slot: Mapped[str]
     day: Mapped[date]

@@ -8,17 +8,15 @@ from uuid import UUID
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.models.base import Base, belongs_to
+from storage.models.base import Base, Keyed, belongs_to
 
 
-class StickyNote(Base):
+class StickyNote(Keyed, Base):
     """A thing a person wanted kept, in their own words; `source_id` is the message it came with."""
 
     __tablename__ = "sticky_notes"
     __table_args__ = (belongs_to("users", "user_id"), Index(None, "organization_id", "user_id", "id"))
 
-    organization_id: Mapped[str] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[UUID]
     text: Mapped[str]
     created_at: Mapped[datetime]

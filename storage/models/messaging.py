@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.models.base import Base, belongs_to
+from storage.models.base import Base, Keyed, belongs_to
 
 
 class InboxState(StrEnum):
@@ -38,14 +38,12 @@ class OutboxState(StrEnum):
     DEAD = "dead"
 
 
-class Conversation(Base):
+class Conversation(Keyed, Base):
     """One conversation on one channel; `key` is the channel's own id of it."""
 
     __tablename__ = "conversations"
     __table_args__ = (belongs_to("users", "user_id"), UniqueConstraint("organization_id", "channel", "key"))
 
-    organization_id: Mapped[str] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     channel: Mapped[str]
     key: Mapped[str]
     user_id: Mapped[UUID]
@@ -53,7 +51,7 @@ class Conversation(Base):
     created_at: Mapped[datetime]
 
 
-class Message(Base):
+class Message(Keyed, Base):
     """One thing said, by a person (direction in) or by Robbie (out), verbatim.
 
     `digest` is the fingerprint of what was asked, for finding it asked again. `details` of an answer is what `ask --json` tells, with the
@@ -71,8 +69,6 @@ class Message(Base):
         Index(None, "organization_id", "reply_to"),
     )
 
-    organization_id: Mapped[str] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     conversation_id: Mapped[UUID]
     user_id: Mapped[UUID]
     direction: Mapped[str]
@@ -88,14 +84,12 @@ class Message(Base):
     personality: Mapped[str | None] = mapped_column(default=None)
 
 
-class StoredAttachment(Base):
+class StoredAttachment(Keyed, Base):
     """A file that came with a message. `path` is where its bytes lie, in the data folder; `source` is what its channel fetches it by."""
 
     __tablename__ = "attachments"
     __table_args__ = (belongs_to("messages", "message_id"), Index(None, "organization_id", "message_id"))
 
-    organization_id: Mapped[str] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     message_id: Mapped[UUID]
     name: Mapped[str]
     media_type: Mapped[str]
@@ -105,7 +99,7 @@ class StoredAttachment(Base):
     trouble: Mapped[str] = mapped_column(default="")
 
 
-class InboxEvent(Base):
+class InboxEvent(Keyed, Base):
     """One event of a channel, stored before it is acknowledged; the message it brought has the same id.
 
     The oldest unanswered event of a conversation is the only one that may be claimed, so that claiming it leases the conversation.
@@ -120,8 +114,6 @@ class InboxEvent(Base):
         Index(None, "organization_id", "state", "id"),
     )
 
-    organization_id: Mapped[str] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     channel: Mapped[str]
     account: Mapped[str]
     external_id: Mapped[str]
@@ -139,7 +131,7 @@ class InboxEvent(Base):
     answered_at: Mapped[datetime | None] = mapped_column(default=None)
 
 
-class OutboxItem(Base):
+class OutboxItem(Keyed, Base):
     """One promised send. `message_id` is the recorded reply; a streaming item has none yet.
 
     `channel_message_id` names the channel's message that shows it, once there is one.
@@ -153,8 +145,6 @@ class OutboxItem(Base):
         Index(None, "organization_id", "event_id"),
     )
 
-    organization_id: Mapped[str] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     conversation_id: Mapped[UUID]
     event_id: Mapped[UUID | None]
     message_id: Mapped[UUID | None]

@@ -9,10 +9,10 @@ from uuid import UUID
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.models.base import Base
+from storage.models.base import Base, Keyed
 
 
-class ModelUsage(Base):
+class ModelUsage(Keyed, Base):
     """One call of one level. A `reserved` row holds the most the call can cost until it is settled.
 
     `level` is the owner's name for it; milliseconds count from the call's start; `event_id` is the message it was for.
@@ -21,8 +21,6 @@ class ModelUsage(Base):
     __tablename__ = "ai_model_usage"
     __table_args__ = (Index(None, "organization_id", "at"), Index(None, "organization_id", "level", "id"))
 
-    organization_id: Mapped[str] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     at: Mapped[datetime]
     level: Mapped[str]
     provider: Mapped[str]

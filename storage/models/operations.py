@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.models.base import Base
+from storage.models.base import Base, Keyed
 
 
-class Incident(Base):
+class Incident(Keyed, Base):
     """Something went wrong that a person may want to look at. `key` makes one incident of a thing that is noticed often."""
 
     __tablename__ = "incidents"
     __table_args__ = (UniqueConstraint("organization_id", "kind", "key"),)
 
-    organization_id: Mapped[str] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     kind: Mapped[str]
     key: Mapped[str]
     detail: Mapped[str]

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from storage.models.base import Base, belongs_to
+from storage.models.base import Base, Keyed, belongs_to
 
 
 class Organization(Base):
@@ -54,7 +54,7 @@ class Identity(Base):
     created_at: Mapped[datetime]
 
 
-class LinkCode(Base):
+class LinkCode(Keyed, Base):
     """A one-shot code: `pair` asks the owner to let an account in, `link` joins an account to its maker, `oauth` belongs to an install.
 
     `code` of a link is the SHA-256 of what was told; that of a pairing is no secret, since only the owner can use it.
@@ -63,8 +63,6 @@ class LinkCode(Base):
     __tablename__ = "link_codes"
     __table_args__ = (belongs_to("users", "user_id"), UniqueConstraint("organization_id", "kind", "code"))
 
-    organization_id: Mapped[str] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
     kind: Mapped[str]
     code: Mapped[str]
     user_id: Mapped[UUID | None]

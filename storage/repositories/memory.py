@@ -19,7 +19,6 @@ _LATEST = (
 _BY_ID = select(StickyNote).where(ours(StickyNote), StickyNote.id == given("which"))
 _CHANGE = update(StickyNote).where(ours(StickyNote), StickyNote.id == given("which"))
 _DELETE = delete(StickyNote).where(ours(StickyNote), StickyNote.id == given("which"))
-_BY_SOURCE = select(StickyNote).where(ours(StickyNote), StickyNote.source_id == given("source"))
 
 
 class StickyNotes(Repository):
@@ -46,7 +45,3 @@ class StickyNotes(Repository):
     async def remove(self, which: UUID) -> bool:
         """Delete a note; whether it was there."""
         return await self._changes(_DELETE, which=which)
-
-    async def find_by_source(self, source_id: UUID) -> StickyNote | None:
-        """The note that came with this message."""
-        return await self._first(StickyNote, _BY_SOURCE, source=source_id)

@@ -277,6 +277,7 @@ async def open_house(
     people: Sequence[PersonConfig] = (),
     replies: str = "approve",
     owner: str = "Allan",
+    process: str | None = None,
     tends: bool = True,
     briefs: Mapping[str, str] | None = None,
     **brain: object,
@@ -292,7 +293,8 @@ async def open_house(
     told = {"people": tuple(people), "email": email, "robbie": robbie, "briefs": BriefsConfig.model_validate(briefs or {})}
     config = config.model_copy(update=told)
     clock = clock or SystemClock()
-    parts: dict[str, Any] = {"rungs": rungs, "adapters": [push], "doors": doors, "clock": clock, "database": database, "tends": tends}
+    parts: dict[str, Any] = {"rungs": rungs, "adapters": [push], "doors": doors, "clock": clock, "database": database}
+    parts |= {"process": process, "tends": tends}
     parts |= {"tools": tools} if tools else {}
     async with build(config, environ={}, **parts) as app:
         person = await app.prepare()

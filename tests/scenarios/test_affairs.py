@@ -14,6 +14,8 @@ from storage.models.messaging import Message
 from tests.clock import FakeClock
 from tests.scenarios.house import FakeDoor, House, open_house, until
 
+pytestmark = pytest.mark.either
+
 
 @pytest.fixture
 async def house(database_url, tmp_path, clock: FakeClock):

@@ -45,8 +45,8 @@ async def test_who_has_its_answer_begins_nobody_elses(database_url: str, tmp_pat
 
 
 async def test_who_was_killed_before_holds_nobody_up(database_url: str, tmp_path: Path) -> None:
-    async with open_house(database_url, tmp_path, tends=False) as killed:
-        killed.app.hub._thinkers._owner = f"{socket.gethostname()}:{DEAD_PROCESS}:abc"
+    dead = f"{socket.gethostname()}:{DEAD_PROCESS}:abc"
+    async with open_house(database_url, tmp_path, process=dead, tends=False) as killed:
         killed.model.hold()
         left = await killed.hears("left", channel=CONSOLE)
         await until(lambda: killed.model.asked == ["left"])
@@ -58,10 +58,9 @@ async def test_who_was_killed_before_holds_nobody_up(database_url: str, tmp_path
 
 async def test_who_dies_meanwhile_holds_nobody_up_for_longer_than_its_lease(database_url: str, tmp_path: Path, clock: FakeClock) -> None:
     async with (
-        open_house(database_url, tmp_path, clock=clock, tends=False) as lost,
+        open_house(database_url, tmp_path, clock=clock, process="elsewhere:1:abc", tends=False) as lost,
         open_house(database_url, tmp_path, clock=clock, tends=False) as other,
     ):
-        lost.app.hub._thinkers._owner = "elsewhere:1:abc"
         lost.model.hold()
         await lost.hears("left", channel=CONSOLE)
         await until(lambda: lost.model.asked == ["left"])

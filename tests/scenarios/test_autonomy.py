@@ -14,6 +14,8 @@ from storage.models.decisions import ProposalState
 from tests.bot.services.tool_fakes import FakeTool, Words, errand_for
 from tests.scenarios.house import FakeDoor, House, open_house, until
 
+pytestmark = pytest.mark.either
+
 MILK = Words(text="milk")
 
 

@@ -20,6 +20,8 @@ from tests.clock import FakeClock
 from tests.fakes import FakeProvider, Pause
 from tests.scenarios.house import FakeDoor, House, open_house, until
 
+pytestmark = pytest.mark.either
+
 BERLIN_MORNING = datetime(2026, 11, 23, 6, 30, tzinfo=UTC)
 
 
@@ -58,7 +60,9 @@ def told(found: list[StoredBrief]) -> list[tuple[str, int, str]]:
     return [(row.slot, row.day.day, row.state) for row in found]
 
 
-@pytest.mark.parametrize("start", [datetime(2027, 3, 27, 12, tzinfo=UTC), datetime(2027, 10, 28, 6, tzinfo=UTC)])
+@pytest.mark.parametrize(
+    "start", [pytest.param(datetime(2027, 3, 27, 12, tzinfo=UTC), marks=pytest.mark.both), datetime(2027, 10, 28, 6, tzinfo=UTC)]
+)
 async def test_three_hubs_that_die_at_random_bring_each_brief_once(database_url: str, start: datetime):
     """Six zones around nights in which clocks change, in Beirut or Cairo at midnight. The whole year is in `benchmarks`."""
     outcome = await simulate(database_url, start=start, days=2, seed=start.month)
@@ -233,6 +237,7 @@ async def test_members_get_briefs_by_a_word_and_nothing_of_the_owner_s(database_
         assert (row.state, "Bob" in row.text, "$" in row.text) == ("quiet", False, False)
 
 
+@pytest.mark.both
 async def test_of_three_hubs_one_pays_a_model_for_the_opening(database_url: str, tmp_path: Path, clock: FakeClock):
     model = FakeProvider(Pause(0.05), "Bob waits for you.", provider="openai")
     rungs = [Rung(level="first", provider=model, context=8000, max_output_tokens=200)]

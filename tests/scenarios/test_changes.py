@@ -201,7 +201,7 @@ async def test_an_edit_at_another_hub_ends_the_showing_of_the_old_answer(postgre
     here, there = FakeDoor("slack", show_seconds=0.01), FakeDoor("slack", show_seconds=0.01)
     async with (
         open_house(postgres_url, tmp_path, model=Slow(), doors=[here], people=people) as first,
-        open_house(postgres_url, tmp_path, doors=[there], people=people) as second,
+        open_house(postgres_url, tmp_path, doors=[there], people=people, process="elsewhere:1:abc") as second,
     ):
         await _half_said(first, here)
         await second.app.front.receive(_edit(there, "better"))

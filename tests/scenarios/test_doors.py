@@ -13,6 +13,8 @@ from bot.domain.message import Attachment, Inbound, InboundKind, Outgoing, Outgo
 from bot.hub.hub import TEND_SECONDS
 from tests.scenarios.house import FakeDoor, House, open_house, until
 
+pytestmark = pytest.mark.either
+
 ALLAN = "allan"
 
 

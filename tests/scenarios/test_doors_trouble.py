@@ -13,6 +13,8 @@ from bot.domain.message import Outgoing, Sent
 from bot.hub.outbox import RECOVERED_MARK
 from tests.scenarios.house import FakeDoor, FlakyDatabase, open_house, until
 
+pytestmark = pytest.mark.either
+
 ALLAN = "allan"
 PEOPLE = [
     PersonConfig(

@@ -13,6 +13,8 @@ from bot.domain.message import Inbound, Outgoing
 from tests.clock import FakeClock
 from tests.scenarios.house import FakeDoor, House, open_house, until
 
+pytestmark = pytest.mark.either
+
 PERSONAL = [band[2] for band in WORDS["tone"][1:]]
 
 

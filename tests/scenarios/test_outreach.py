@@ -23,6 +23,8 @@ from storage.models.affairs import Contact
 from tests.clock import FakeClock
 from tests.scenarios.house import FakeDoor, House, open_house, until
 
+pytestmark = pytest.mark.either
+
 MONDAY = datetime(2026, 11, 23, 9, tzinfo=UTC)
 """Ten in the morning in Berlin, where Allan is."""
 EVE = "eve@else"
@@ -293,6 +295,7 @@ async def test_a_slider_that_was_lowered_during_the_day_counts_what_went_before(
     assert "On its way" in await office.says(drafts[3].buttons[0].command)
 
 
+@pytest.mark.both
 async def test_two_hubs_at_once_never_pass_the_measure(postgres_url: str, tmp_path: Path, clock: FakeClock):
     clock.moment = MONDAY
     async with open_office(postgres_url, tmp_path, clock) as one, open_office(postgres_url, tmp_path, clock) as other:
@@ -360,6 +363,7 @@ async def test_a_model_may_have_a_mail_drafted_and_a_text_from_outside_only_prop
     assert len(office.post.took) == 1
 
 
+@pytest.mark.both
 async def test_of_two_hubs_one_makes_the_days_round(postgres_url: str, tmp_path: Path, clock: FakeClock):
     clock.moment = MONDAY
     async with open_office(postgres_url, tmp_path, clock) as one, open_office(postgres_url, tmp_path, clock) as other:

@@ -13,6 +13,8 @@ from bot.hub.pairing import PAIR_LIFE
 from tests.clock import FakeClock
 from tests.scenarios.house import FakeDoor, House, open_house, until
 
+pytestmark = pytest.mark.either
+
 
 @pytest.fixture
 async def house(database_url: str, tmp_path: Path, phone: FakeDoor, clock: FakeClock) -> AsyncIterator[House]:

@@ -17,6 +17,8 @@ from bot.palace.transcript import still_standing
 from storage.models.affairs import Task
 from tests.scenarios.house import FakeDoor, House, open_house, until
 
+pytestmark = pytest.mark.either
+
 ALLAN = "allan"
 
 

@@ -13,6 +13,8 @@ from bot.hub.thinking import ALLOWANCE_SPENT
 from tests.clock import FakeClock
 from tests.scenarios.house import FakeDoor, FakeModel, House, open_house, rung_of, until
 
+pytestmark = pytest.mark.either
+
 ALLAN = "allan"
 
 

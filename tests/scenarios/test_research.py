@@ -6,9 +6,13 @@ import asyncio
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
+import pytest
+
 from bot.domain.thought import Delta, Finish, Prompt
 from tests.clock import FakeClock
 from tests.scenarios.house import FakeModel, FakePush, open_house, until
+
+pytestmark = pytest.mark.either
 
 ASKED = "/research what about Acme?"
 

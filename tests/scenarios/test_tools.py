@@ -16,6 +16,8 @@ from tests.fakes import CUT, SILENCE, FakeProvider
 from tests.scenarios.house import FakeDoor, open_house, rung_of, until
 from tests.tool_fakes import FakeKeeper, FakeLooker, call
 
+pytestmark = pytest.mark.either
+
 KEEP = call("keep_words", text="milk")
 LOOK = call("look_up", place="fridge")
 DOWN = ProviderUnavailable("FAKE: out of reach")

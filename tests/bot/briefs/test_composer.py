@@ -19,6 +19,8 @@ from bot.domain.message import Button
 from tests.fakes import FakeProvider
 from tests.stage import Stage
 
+pytestmark = pytest.mark.either
+
 
 class Tells:
     """FAKE: tells these sections, or raises, or hangs."""

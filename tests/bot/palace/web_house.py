@@ -29,6 +29,7 @@ from bot.hub.feed import Feed
 from bot.hub.files import Files
 from bot.hub.hub import Hub
 from bot.hub.identity import Directory
+from bot.hub.owner import name_myself
 from bot.hub.server import Server
 from bot.palace.api import Api
 from bot.palace.assets import Assets
@@ -146,6 +147,7 @@ async def open_house(
                 commands=NoCommands(),
                 adapters={"web": door},
                 feed=Feed(),
+                owner=name_myself(),
                 clock=clock,
                 approvals=Approvals(database=database, clock=clock),
                 files=Files(database=database, doors={}, folder=file.parent),

@@ -27,6 +27,8 @@ from tests.bot.services.test_tasks import errand_of
 from tests.fakes import asked
 from tests.stage import Stage
 
+pytestmark = pytest.mark.either
+
 
 @pytest.fixture
 def books(stage: Stage) -> Books:

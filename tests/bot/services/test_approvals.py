@@ -16,6 +16,8 @@ from tests.bot.services.tool_fakes import codes, errand_for, told
 from tests.bot.services.tool_fakes import person_of as person
 from tests.stage import Stage
 
+pytestmark = pytest.mark.either
+
 
 @pytest.fixture
 def approvals(stage: Stage) -> Approvals:

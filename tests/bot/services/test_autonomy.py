@@ -16,6 +16,8 @@ from bot.services.autonomy import LADDER, WORDS, Level, Verdict, decide
 from tests.bot.services.tool_fakes import FakeTool, FarTool, Rooms, errand_for
 from tests.stage import Stage
 
+pytestmark = pytest.mark.either
+
 PAGE = Path(__file__).parents[3] / "docs" / "autonomy.md"
 KINDS = some.sampled_from(["task.add", "mail.follow_up", "bell.ring"])
 

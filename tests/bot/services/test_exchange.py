@@ -20,6 +20,8 @@ from bot.services.tasks import Tasks
 from tests.bot.services.test_tasks import errand_of
 from tests.stage import Stage
 
+pytestmark = pytest.mark.either
+
 
 @pytest.fixture
 def exchange(stage: Stage) -> Exchange:

@@ -17,6 +17,8 @@ from bot.domain.thought import Attempt, AttemptOutcome, Completion, Prompt, Ques
 from bot.services.experts import Experts, Limits, Step, answer_of, is_content, next_step, not_found, plan_of
 from tests.stage import Stage
 
+pytestmark = pytest.mark.either
+
 LIMITS = Limits(steps=12, seconds=100.0, usd=1.0)
 PLAN = Step(role="plan", about="q", text="1. Who are they?\n2. What do they want?\n\n2. What do they want?")
 

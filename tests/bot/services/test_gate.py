@@ -18,6 +18,8 @@ from storage.models.decisions import ProposalState
 from tests.bot.services.tool_fakes import FakeTool, FarTool, Rooms, Words, codes, errand_for, notes, person_of, told
 from tests.stage import Stage
 
+pytestmark = pytest.mark.either
+
 MILK = Words(text="milk")
 
 
@@ -84,6 +86,7 @@ async def test_an_approved_tool_is_run_once_and_says_what_it_did(stage: Stage):
     assert "It was not done again." in await rooms.gate.run(tool, MILK, errand_for(stage.allan))
 
 
+@pytest.mark.both
 async def test_two_hubs_at_once_do_it_once(stage: Stage):
     tools = [FakeTool(stage), FakeTool(stage)]
     hubs = [Rooms(stage, tool, level="assisted") for tool in tools]
@@ -95,6 +98,7 @@ async def test_two_hubs_at_once_do_it_once(stage: Stage):
     assert len(tools[0].runs + tools[1].runs) == 1
 
 
+@pytest.mark.both
 @pytest.mark.parametrize("when", ["fails_before", "fails_after"])
 async def test_who_dies_between_yes_and_deed_leaves_it_to_the_next_look(stage: Stage, when: str):
     dying, well = FakeTool(stage), FakeTool(stage)
@@ -134,6 +138,7 @@ class Dying(Database):
             raise asyncio.CancelledError
 
 
+@pytest.mark.both
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("at", [1, 2, 3])
 async def test_a_death_at_any_commit_leaves_it_to_be_done_once(stage: Stage, at: int, after: bool):
@@ -155,6 +160,7 @@ async def test_a_death_at_any_commit_leaves_it_to_be_done_once(stage: Stage, at:
     assert len([text for text in await told(stage) if "Kept: milk" in text]) == (0 if (at, after) in ((1, False), (3, True)) else 1)
 
 
+@pytest.mark.both
 async def test_two_hubs_that_propose_the_same_ask_once(stage: Stage):
     tool = FakeTool(stage)
     hubs = [Rooms(stage, tool, level="assisted") for _ in range(2)]

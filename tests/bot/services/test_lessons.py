@@ -15,6 +15,8 @@ from bot.services.lessons import APART, REST, Lessons, Outcome, suggest
 from tests.bot.services.tool_fakes import FakeTool, Rooms, Words, codes, errand_for, person_of, told
 from tests.stage import Stage
 
+pytestmark = pytest.mark.either
+
 YES, EDITED, NO, UNDONE, KEPT = Outcome.APPROVED, Outcome.EDITED, Outcome.REJECTED, Outcome.UNDONE, Outcome.KEPT
 
 

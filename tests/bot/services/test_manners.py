@@ -14,6 +14,8 @@ from bot.services.manners import Manners, read_end
 from tests.clock import FakeClock
 from tests.stage import Stage
 
+pytestmark = pytest.mark.either
+
 
 @pytest.fixture
 def manners(stage: Stage, clock: FakeClock) -> Manners:

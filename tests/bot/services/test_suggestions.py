@@ -17,6 +17,8 @@ from storage.repositories.manners import Said
 from tests.clock import FakeClock
 from tests.stage import Stage
 
+pytestmark = pytest.mark.either
+
 NORMAL = dict.fromkeys(PARTS, Personality())
 MORNING = datetime(2026, 11, 20, 9, tzinfo=UTC)
 

@@ -70,6 +70,15 @@ async def test_how_an_order_begins_is_no_part_of_what_is_to_be_done(stage: Stage
     assert (row.title, row.due_at) == ("call Dana", datetime(2026, 11, 23, 14, tzinfo=UTC))
 
 
+async def test_a_day_with_more_than_its_persons_pace_puts_in_it_is_told(stage: Stage, tasks: Tasks):
+    """At Cocktail 1 three fill a day (docs/personality.md)."""
+    told = {"context": "*", "name": "cocktail", "value": "1", "source": "cli", "at": stage.clock.now()}
+    async with stage.database.unit_of_work() as work:
+        await work.settings.add(user_id=stage.allan.id, **told)
+    said = [(await tasks.take(errand_of(stage.allan), f"{what} tomorrow"))[1] for what in ("write", "read", "count", "sleep")]
+    assert [text.endswith("That makes 4 for that day; at your pace it is full with 3.") for text in said] == [False, False, False, True]
+
+
 @pytest.mark.parametrize("words", ["pay rent in the year 9999", "dentist on 30 February", "", "  ", "on Friday"])
 async def test_what_is_not_clear_is_asked(stage: Stage, tasks: Tasks, words: str):
     with pytest.raises(ToolFailed):
