@@ -124,7 +124,7 @@ class Tasks(Book[Task]):
     async def _fullness(self, work: UnitOfWork, person: Person, day: date) -> str:
         """What is said where one more is above what the person's pace puts in a day."""
         most = (await personality_of(work, person, context="private", now=self._clock.now())).tasks_per_day
-        there = sum(task.due_on == day and task.kind != REMINDER for task in await work.tasks.open(person.id))
+        there = await work.tasks.of_day(person.id, day)
         return f" That makes {there + 1} for that day; at your pace it is full with {most}." if there >= most else ""
 
     async def _standing(self, work: UnitOfWork, user_id: UUID) -> list[Task]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -79,6 +79,11 @@ _DUE = (
     .with_for_update(skip_locked=True)
 )
 """Several hubs each take others, until they commit (SQLite has one writer at a time, and is not told of locks)."""
+_OF_DAY = (
+    select(count())
+    .select_from(Task)
+    .where(ours(Task), Task.user_id == given("user"), Task.state == TaskState.OPEN, Task.due_on == given("on"), Task.kind != "reminder")
+)
 _NEXT_REMINDER = select(Task.remind_at).where(ours(Task), Task.remind_at.is_not(None), Task.state == TaskState.OPEN)
 _MOVE_REMINDER = update(Task).where(ours(Task), Task.id == given("which"), Task.remind_at == given("was"), Task.state == TaskState.OPEN)
 _IS_AT = and_(ours(Contact), Contact.user_id == given("user"), func.lower(Contact.email) == given("address"))
@@ -119,6 +124,10 @@ class Tasks(Affairs[Task]):
     async def open(self, user_id: UUID) -> list[Task]:
         """What a person has still to do, the most pressing first; what has no day comes first or last, as the database orders it."""
         return await self._all(Task, _OPEN_TASKS, user=user_id)
+
+    async def of_day(self, user_id: UUID, day: date) -> int:
+        """How many things a person has to do on a day, reminders left out."""
+        return await self._value(_OF_DAY, user=user_id, on=day) or 0
 
     async def to_remind(self, now: datetime, *, limit: int) -> list[Task]:
         """Whose reminder is due, the oldest first, without those that another process is just firing."""
