@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from bot.brain.budget import Budget
 from bot.brain.call import Rung
@@ -55,7 +56,7 @@ class Thinking:
     rungs: Sequence[Rung]
     health: HealthBoard
 
-    @property
+    @cached_property
     def prices(self) -> Prices:
         """The list, and the prices that config gives its levels."""
         named = [(level.name, level.usd_per_million) for level in self.config.brain.levels]
@@ -111,8 +112,7 @@ def furnish(
     """Every room, each given what it needs. `mailbox` is the address outreach is sent from, empty where none is; `off` names the channels
     that config switches off, `troubles` those that are not well.
     """
-    config, database, clock = thinking.config, thinking.database, thinking.clock
-    owner = config.robbie.owner
+    config, database, clock, owner = thinking.config, thinking.database, thinking.clock, thinking.config.robbie.owner
     books = Books.over(database, clock)
     mcp, at_hand = McpTools(config.tools.mcp), {tool.name: tool for tool in (*affair_tools(books), *tools)}
 

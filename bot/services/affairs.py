@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, TypeVar
@@ -43,7 +44,7 @@ class Unsure(ToolFailed):
         super().__init__(f"{text} Did you mean {choices}?" if choices else text)
 
 
-class Book(Generic[Row]):
+class Book(ABC, Generic[Row]):
     """The rows of one table, each person's own. `verbs` are what can be done with one: methods of errand, row and words.
 
     They say what was done, also where it had been done before for the same errand. They raise ToolFailed and StorageUnavailable.
@@ -57,13 +58,13 @@ class Book(Generic[Row]):
         self._database = database
         self._clock = clock
 
+    @abstractmethod
     async def take(self, errand: Errand, words: str) -> tuple[Row, str]:
         """Keep what these words say, or bring what they name up to date; what was done."""
-        raise NotImplementedError
 
+    @abstractmethod
     def line(self, row: Row, now: datetime) -> str:
         """A row in one line; *now* is in its person's zone."""
-        raise NotImplementedError
 
     async def standing(self, person: Person) -> list[Row]:
         """What this person has, without what is done or put away. Raises StorageUnavailable."""

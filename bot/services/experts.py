@@ -28,6 +28,7 @@ JOB = "research"
 QUESTIONS = 4
 """Smaller questions that a plan may have."""
 NOT_FOUND = "NOT FOUND:"
+ASKS_WHAT = "What shall the crew look into? `/research what do we know about Acme, and what should I offer them?`"
 _ASKED = re.compile(r"\s*/research(?:\s+(.*))?\s*", re.I | re.DOTALL)
 _NUMBERING = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s*")
 
@@ -175,7 +176,7 @@ class Experts:
         if question.session_type is not SessionType.PRIVATE:
             return reactive_turn(IN_PRIVATE, why="research reads what is private")
         if not found.group(1):
-            return reactive_turn(f"What shall the crew look into? {EXAMPLE}", why="the command /research")
+            return reactive_turn(ASKS_WHAT, why="the command /research")
         run = await self._claim(question)
         done = await self._work(run, question, found.group(1).strip(), listener) if run is not None else []
         has_found = any(step.role == "research" for step in done)
@@ -237,9 +238,6 @@ class Experts:
             cost_usd=sum(step.usd for step in done),
             is_untrusted=True,  # its steps may have read anything
         )
-
-
-EXAMPLE = "`/research what do we know about Acme, and what should I offer them?`"
 
 
 def _material(coming: Next, asked: str, done: Sequence[Step]) -> str:
