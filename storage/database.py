@@ -22,6 +22,7 @@ from storage.repositories.affairs import Activities, Contacts, Deals, Tasks
 from storage.repositories.decisions import Feedbacks, Proposals
 from storage.repositories.housekeeping import Credentials, Housekeeping
 from storage.repositories.inbox import Inbox
+from storage.repositories.learning import Insights, RoutingArms
 from storage.repositories.manners import Briefs, Settings
 from storage.repositories.memory import StickyNotes
 from storage.repositories.messaging import Attachments, Conversations, Messages
@@ -29,6 +30,7 @@ from storage.repositories.models import ModelHealths, ModelUsages
 from storage.repositories.operations import Incidents, JobRuns
 from storage.repositories.outbox import Outbox, ToSend
 from storage.repositories.people import People
+from storage.repositories.reflexes import CachedAnswers, Patterns
 from storage.shared_commit import SharedCommit
 
 ACT_SECONDS = 15.0
@@ -64,6 +66,10 @@ class UnitOfWork:
         self.settings = Settings(connection, organization)
         self.briefs = Briefs(connection, organization)
         self.job_runs = JobRuns(connection, organization)
+        self.patterns = Patterns(connection, organization)
+        self.cached_answers = CachedAnswers(connection, organization)
+        self.routing_arms = RoutingArms(connection, organization)
+        self.insights = Insights(connection, organization)
 
 
 class Database:

@@ -11,12 +11,12 @@ from bot.brain.chain import FallbackChain, explain
 from bot.brain.context import ContextBuilder, spoken_date
 from bot.brain.providers.offline import Makeshift, OfflineRung
 from bot.brain.reactive import Reactive, one_line
-from bot.brain.router import classify
+from bot.brain.router import Router, classify
 from bot.brain.tools import Kit, Toolbox, Watch, answer_with
 from bot.domain.errors import AllLevelsFailed, BudgetExhausted, ContextTooLong, RequestRejected
 from bot.domain.message import Button, OutgoingKind
 from bot.domain.ports import Listener
-from bot.domain.thought import Attempt, Completion, Prompt, Question, TaskType, Tier, Turn
+from bot.domain.thought import Attempt, Completion, Prompt, Question, Route, TaskType, Tier, Turn
 
 LATE_PATIENCE = 4
 """Nobody waits in front of a late answer, so that a slow model may take this many times a turn's bound."""
@@ -38,6 +38,7 @@ class Brain:
         context: ContextBuilder,
         chain: FallbackChain,
         offline: OfflineRung,
+        router: Router | None = None,
         toolbox: Toolbox | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -45,6 +46,7 @@ class Brain:
         self._context = context
         self._chain = chain
         self._offline = offline
+        self._router = router
         self._toolbox = toolbox
         self._monotonic = monotonic
 
@@ -64,17 +66,23 @@ class Brain:
 
     async def _think(self, question: Question, listener: Listener | None) -> Turn:
         prompt = await self._context.build(question)
-        task_type = classify(prompt)
+        route = await self._router.route(prompt, question) if self._router else Route(task_type=classify(prompt), levels=())
         kit = await self._toolbox.open(question) if self._toolbox else Kit(question=question)
         watch = Watch(listener)
         seconds = self._chain.turn_seconds * (LATE_PATIENCE if question.is_late else 1)
         try:
             completion = await answer_with(
-                kit, prompt, chain=self._chain, watch=watch if listener else None, question=question, seconds=seconds
+                kit,
+                prompt,
+                chain=self._chain,
+                watch=watch if listener else None,
+                question=question,
+                seconds=seconds,
+                levels=route.levels,
             )
         except AllLevelsFailed as failure:
-            return await self._make_do(question, failure, task_type, watch, kit.deeds)
-        return replace(_turn_of(completion, question, task_type), personality=prompt.personality, is_untrusted=kit.has_read)
+            return await self._make_do(question, failure, route.task_type, watch, kit.deeds)
+        return replace(_turn_of(completion, question, route), personality=prompt.personality, is_untrusted=kit.has_read)
 
     async def _make_do(self, question: Question, failure: AllLevelsFailed, task_type: TaskType, watch: Watch, deeds: Sequence[str]) -> Turn:
         """The last rung; what a broken stream showed is replaced by it. What was acted upon already is told, and not tried once more."""
@@ -124,7 +132,7 @@ def reactive_turn(text: str, *, why: str, kind: OutgoingKind = OutgoingKind.ANSW
     )
 
 
-def _turn_of(completion: Completion, question: Question, task_type: TaskType) -> Turn:
+def _turn_of(completion: Completion, question: Question, route: Route) -> Turn:
     text = completion.text.strip() + (CUT_MARK if completion.is_cut else "")
     return Turn(
         text=f"{recalled(question)} Here is the answer I owed you:\n\n{text}" if question.is_late and not question.writer else text,
@@ -133,8 +141,8 @@ def _turn_of(completion: Completion, question: Question, task_type: TaskType) ->
         level=completion.level,
         provider=completion.provider,
         model=completion.model,
-        task_type=task_type,
-        why=completion.why,
+        task_type=route.task_type,
+        why="; ".join(filter(None, (route.why, completion.why))),
         latency_ms=0.0,
         cost_usd=completion.cost_usd,
         attempts=completion.attempts,

@@ -56,13 +56,21 @@ class FallbackChain:
         self.talk = ToolTalk()
 
     async def complete(
-        self, prompt: Prompt, *, listener: Listener | None = None, event_id: UUID | None = None, seconds: float | None = None
+        self,
+        prompt: Prompt,
+        *,
+        listener: Listener | None = None,
+        event_id: UUID | None = None,
+        seconds: float | None = None,
+        levels: Sequence[str] = (),
     ) -> Completion:
         """The first whole answer. Raises AllLevelsFailed when no level gave one within *seconds* (by default the turn's bound).
 
+        They are asked in the order of *levels*; those that it does not name come after them, as config has them.
+
         Also raises what *listener* raises, and StorageUnavailable where the allowance cannot be read.
         """
-        run = _Run(chain=self, prompt=prompt, listener=listener, event_id=event_id)
+        run = _Run(chain=self, prompt=prompt, rungs=self.ordered(levels), listener=listener, event_id=event_id)
         bound = asyncio.timeout(self.turn_seconds if seconds is None else seconds)
         try:
             async with bound:
@@ -80,6 +88,11 @@ class FallbackChain:
         finally:
             await self._see_off(run.tasks)
             await self._save_health()
+
+    def ordered(self, levels: Sequence[str]) -> list[Rung]:
+        """The rungs, those of these levels first."""
+        places = {level: place for place, level in enumerate(levels)}
+        return sorted(self.rungs, key=lambda rung: places.get(rung.level, len(places)))
 
     def rehearsing(self, rungs: Sequence[Rung]) -> FallbackChain:
         """The same chain over other rungs, with a copy of what is known of their health: what breaks in a drill stays in the drill.
@@ -151,7 +164,9 @@ class FallbackChain:
 class _Run:
     """One turn's walk along the chain."""
 
-    def __init__(self, *, chain: FallbackChain, prompt: Prompt, listener: Listener | None, event_id: UUID | None) -> None:
+    def __init__(
+        self, *, chain: FallbackChain, prompt: Prompt, rungs: Sequence[Rung], listener: Listener | None, event_id: UUID | None
+    ) -> None:
         self.attempts: list[Attempt] = []
         self.tasks: list[asyncio.Task[None]] = []
         self._chain = chain
@@ -159,7 +174,7 @@ class _Run:
         self._prompt = prompt
         self._listener = listener
         self._event_id = event_id
-        self._ahead = deque(chain.rungs)  # to be asked, in order
+        self._ahead = deque(rungs)  # to be asked, in order
         self._resting: deque[Rung] = deque()  # passed over after failures
         self._is_last_resort = False
         self._active: list[Call] = []  # being asked, in order

@@ -1,10 +1,10 @@
-"""Says what sort of work a question is, by what can be seen without a model."""
+"""Says what sort of work a question is, and whom to ask first."""
 
 from __future__ import annotations
 
 import re
 
-from bot.domain.thought import Prompt, TaskType, estimate_tokens
+from bot.domain.thought import Prompt, Question, Route, TaskType, estimate_tokens
 
 LONG_CONTEXT_TOKENS = 16_000
 COMPLEX_TOKENS = 120
@@ -15,6 +15,14 @@ _CREATIVE = re.compile(
     r"\b(write|compose|invent|imagine)\b.{0,40}\b(poem|story|song|lyrics|haiku|slogan|limerick|tale|sonnet)\b", re.I | re.DOTALL
 )
 _REASONING = re.compile(r"\b(why|explain|compare|prove|analy[sz]e|plan|strategy|trade-?offs?|step by step|pros and cons)\b", re.I)
+
+
+class Router:
+    """Chooses the order in which the levels are asked."""
+
+    async def route(self, prompt: Prompt, question: Question) -> Route:
+        """Whom this is for. Raises StorageUnavailable."""
+        return Route(task_type=classify(prompt), levels=())
 
 
 def classify(prompt: Prompt) -> TaskType:

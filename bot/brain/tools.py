@@ -210,6 +210,7 @@ async def answer_with(
     watch: Watch | None,
     question: Question,
     seconds: float,
+    levels: Sequence[str] = (),
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Completion:
     """The answer after as many rounds of tools as it wants, within *seconds* for all; its `attempts` are those of every round.
@@ -222,7 +223,8 @@ async def answer_with(
         while True:
             number += 1
             asked = replace(prompt, tools=()) if number == ROUNDS or kit.is_spent else prompt
-            said = await chain.complete(asked, listener=watch, event_id=question.id, seconds=max(ends - monotonic(), 0.0))
+            left = max(ends - monotonic(), 0.0)
+            said = await chain.complete(asked, listener=watch, event_id=question.id, seconds=left, levels=levels)
             attempts += said.attempts
             if not said.calls:
                 used = f"; used {', '.join(dict.fromkeys(kit.used))}" if kit.used else ""

@@ -262,6 +262,20 @@ class Finish:
         return self.reason in ("length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Route:
+    """Whom a question is for: its task type, the levels in the order to ask them, why in a line, and how likely the first is to do well.
+
+    `is_exploring` where the first is asked to learn how good it is.
+    """
+
+    task_type: TaskType
+    levels: tuple[str, ...]
+    why: str = ""
+    expected: float | None = None
+    is_exploring: bool = False
+
+
 class AttemptOutcome(StrEnum):
     """How asking one level ended."""
 
@@ -324,7 +338,8 @@ class Turn:
 
     `over_budget` says that the day's allowance ruled out a level which would have been asked; `buttons` stand under the text, which
     `replaces` the message of the button that was pressed, where there is one; `personality` is how Robbie was set where a model said it.
-    `is_untrusted`: it was made of text from outside.
+    `is_untrusted`: it was made of text from outside. `pattern` is the row of tier 1 that it came from, `mentor` who speaks in it, `path`
+    who said what on the way to it, and what was kept: plain values, as they are shown and stored.
     """
 
     text: str
@@ -345,6 +360,9 @@ class Turn:
     replaces: bool = False
     personality: str = ""
     is_untrusted: bool = False
+    pattern: str = ""
+    mentor: str = ""
+    path: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def offline(self) -> bool:

@@ -200,6 +200,8 @@ class Thinkers:
                 now=now,
             )
             await work.messages.add(reply)
+            if turn.kind in (OutgoingKind.ANSWER, OutgoingKind.LATE):
+                await _open_outcome(work, asked, turn, reply)
             if asked.is_by_stranger:
                 await work.contacts.wrote_to(asked.user.id, asked.event.account, now)
             return reply, await work.inbox.has_more(event.conversation_id)
@@ -386,6 +388,23 @@ def _question(asked: Asked) -> Question:
     )
 
 
+async def _open_outcome(work: UnitOfWork, asked: Asked, turn: Turn, reply: Message) -> None:
+    """Begin the record of what becomes of this answer, by which Robbie learns."""
+    await work.feedback.open(
+        user_id=asked.user.id,
+        message_id=reply.id,
+        at=reply.at,
+        tier=turn.tier,
+        level=turn.level,
+        task_type=turn.task_type,
+        mentor=turn.mentor,
+        pattern=turn.pattern,
+        latency_ms=turn.latency_ms,
+        cost_usd=turn.cost_usd,
+        confidence=turn.confidence,
+    )
+
+
 def _writer(asked: Asked) -> str:
     """Who wrote something that nobody vouches for, and about what; in one line."""
     sender, subject = asked.details.get("sender", {}), asked.details.get("thread", {}).get("subject", "")
@@ -425,6 +444,8 @@ def _reply(asked: Asked, turn: Turn, *, id: UUID, at: datetime) -> Message:
             "offline": turn.offline,
         }
         | ({"outside": True} if turn.is_untrusted else {})
+        | ({"path": list(turn.path)} if turn.path else {})
+        | ({"mentor": turn.mentor} if turn.mentor else {})
         | ({"buttons": [[button.label, button.command] for button in turn.buttons]} if turn.buttons else {})
         | ({"replaces": pressed} if (pressed := _pressed(asked, turn)) else {}),
     )

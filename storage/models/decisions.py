@@ -61,15 +61,37 @@ class Proposal(Keyed, Base):
 
 
 class Feedback(Base):
-    """What a person thinks of something Robbie said, from -1 to 1; their last word counts. `source`: reaction, button or command."""
+    """What became of an answer for a person: a row from when it was said, for whoever asked; another for anybody else who judges it.
+
+    `value` is what they think of it, from -1 to 1, their last word counting (`source`: reaction, button or command; `detail`: the word);
+    `signals` are what they did about it ("rephrased": -0.6), by name; `score`, from 0 to 1, is what both come to, None while nothing is
+    known, set at `scored_at`. The rest says how the answer was made: `pattern` is the row of tier 1 that it came from, `mentor` who spoke
+    in it, `confidence` what Robbie gave for its being right.
+    """
 
     __tablename__ = "feedback"
-    __table_args__ = (belongs_to("users", "user_id"), belongs_to("messages", "message_id"))
+    __table_args__ = (
+        belongs_to("users", "user_id"),
+        belongs_to("messages", "message_id"),
+        Index(None, "organization_id", "task_type", "level", "scored_at"),
+        Index(None, "organization_id", "at"),
+    )
 
     organization_id: Mapped[str] = mapped_column(primary_key=True)
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
     message_id: Mapped[UUID] = mapped_column(primary_key=True)
-    value: Mapped[float]
+    value: Mapped[float | None]
     source: Mapped[str]
     detail: Mapped[str]
     at: Mapped[datetime]
+    tier: Mapped[str] = mapped_column(default="", server_default="")
+    level: Mapped[str] = mapped_column(default="", server_default="")
+    task_type: Mapped[str] = mapped_column(default="", server_default="")
+    mentor: Mapped[str] = mapped_column(default="", server_default="")
+    pattern: Mapped[str] = mapped_column(default="", server_default="")
+    signals: Mapped[dict[str, Any]] = mapped_column(default_factory=dict, server_default="{}")
+    latency_ms: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    cost_usd: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    confidence: Mapped[float | None] = mapped_column(default=None)
+    score: Mapped[float | None] = mapped_column(default=None)
+    scored_at: Mapped[datetime | None] = mapped_column(default=None)

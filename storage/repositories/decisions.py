@@ -42,6 +42,9 @@ _COUNT = (
     select(count()).select_from(Proposal).where(ours(Proposal), Proposal.user_id == given("user"), Proposal.created_at > given("since"))
 )
 _GIVE = insert_or_replace(Feedback, "value", "source", "detail", "at")
+_OPEN = insert_or_skip(Feedback)
+_OUTCOME = select(Feedback).where(ours(Feedback), Feedback.message_id == given("message"), Feedback.user_id == given("user"))
+_CHANGE_OUTCOME = update(Feedback).where(ours(Feedback), Feedback.message_id == given("message"), Feedback.user_id == given("user"))
 _GIVEN = select(Feedback).where(ours(Feedback), Feedback.message_id == given("message"))
 
 
@@ -96,6 +99,18 @@ class Feedbacks(Repository):
         """Keep somebody's last word on a message."""
         row = {"user_id": user_id, "message_id": message_id, "value": value, "source": source, "detail": detail, "at": at}
         await self._insert(_GIVE, **row)
+
+    async def open(self, *, user_id: UUID, message_id: UUID, at: datetime, **values: Any) -> None:
+        """Begin the record of what becomes of an answer, for whoever asked; the values are the columns of `Feedback`."""
+        await self._insert(_OPEN, user_id=user_id, message_id=message_id, value=None, source="", detail="", at=at, **values)
+
+    async def find(self, user_id: UUID, message_id: UUID) -> Feedback | None:
+        """What became of an answer for this person."""
+        return await self._first(Feedback, _OUTCOME, user=user_id, message=message_id)
+
+    async def change(self, user_id: UUID, message_id: UUID, **values: Any) -> bool:
+        """Give a row these values; whether it was there."""
+        return await self._changes(_CHANGE_OUTCOME, user=user_id, message=message_id, **values)
 
     async def on(self, message_id: UUID) -> Sequence[Feedback]:
         """What was said of a message."""

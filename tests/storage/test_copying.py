@@ -110,6 +110,7 @@ async def _fill(stage: Stage) -> None:
         await work.incidents.add_once(kind="k", key="k", detail="d", now=now)
         await work.usage.add(at=now, level="l", provider="p", model="m", outcome="ok", cost_usd=0.1 + 0.2, first_token_ms=1 / 3)
         await _fill_affairs(work, stage.allan.id, now)
+        await _fill_learning(work, stage.allan.id, event_id, now)
         row = {"rung": "r", "state": "open", "openings": 3, "outcomes": [True, False], "retry_at": now, "updated_at": now}
         await work.health.save([row])
         await work.attachments.add(
@@ -148,3 +149,16 @@ async def _fill_affairs(work: UnitOfWork, user_id: UUID, now: datetime) -> None:
     about = {"user_id": user_id, "slot": "morning", "day": now.date(), "state": "sent", "zone": "Europe/Berlin"}
     await work.briefs.add_once(**about, due_at=now, sections=[{"title": "ż"}], text="t", message_id=None, composed_at=now)
     await work.job_runs.claim("crew", "1", owner="me", now=now, until=later)
+
+
+async def _fill_learning(work: UnitOfWork, user_id: UUID, message_id: UUID, now: datetime) -> None:
+    """A row in every table of what is learned."""
+    about = {"state": "on", "weight": 1 / 3}
+    await work.patterns.add_once(
+        user_id=user_id, key="k", intent="time", text="the hour", origin="seed", created_at=now, changed_at=now, **about
+    )
+    where = {"user_id": user_id, "digest": "d", "message_id": message_id}
+    await work.cached_answers.add_once(**where, question="q", text="t", at=now, fresh_until=now, **about)
+    spent = {"latency_ms": 1 / 3, "cost_usd": 0.1}
+    await work.routing_arms.save(task_type="code", level="l", good=0.1 + 0.2, bad=1.0, answers=3, updated_at=now, **spent)
+    await work.insights.add(kind="failure", key="l", text="t", details={"p": 0.5}, at=now, due_at=now)
