@@ -11,6 +11,7 @@ from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain
 from bot.brain.health import HealthBoard
 from bot.brain.mcp_tools import McpTools
+from bot.brain.mesh import Mesh
 from bot.brain.pricing import Prices, Rate
 from bot.brain.reactive import Reactive
 from bot.brain.tools import Toolbox
@@ -55,6 +56,7 @@ class Thinking:
     clock: Clock
     rungs: Sequence[Rung]
     health: HealthBoard
+    mesh: Mesh | None = None
 
     @cached_property
     def prices(self) -> Prices:
@@ -79,6 +81,7 @@ class Thinking:
             turn_seconds=brain.turn_seconds,
             hedge_seconds=brain.hedge_seconds,
             stall_seconds=brain.stall_seconds,
+            mesh=self.mesh,
         )
 
 
@@ -170,6 +173,7 @@ def furnish(
             Lessons(database=database, autonomy=autonomy),
             FollowUps(database=database, outreach=outreach, clock=clock),
             Suggestions(database=database, clock=clock),
+            *([thinking.mesh] if thinking.mesh else []),
         ),
     )
 
