@@ -93,10 +93,9 @@ class FallbackChain:
             await self._save_health()
 
     def ordered(self, levels: Sequence[str]) -> list[Rung]:
-        """The rungs, those of these levels first; within a level, the node that will have answered first."""
+        """The rungs, those of these levels first."""
         places = {level: place for place, level in enumerate(levels)}
-        rungs = sorted(self.rungs, key=lambda rung: places.get(rung.level, len(places)))
-        return self.mesh.arrange(rungs) if self.mesh else rungs
+        return sorted(self.rungs, key=lambda rung: places.get(rung.level, len(places)))
 
     def rehearsing(self, rungs: Sequence[Rung]) -> FallbackChain:
         """The same chain over other rungs, with a copy of what is known of their health: what breaks in a drill stays in the drill.
@@ -278,7 +277,9 @@ class _Run:
         return await self._ask_next()
 
     async def _ask_next(self) -> bool:
-        """Ask the next rung that may be asked; False where there is none."""
+        """Ask the next rung that may be asked; False where there is none. Nodes may have fallen since the last one was asked."""
+        if mesh := self._chain.mesh:
+            self._ahead = deque(mesh.arrange(self._ahead))
         while self._ahead:
             rung = self._ahead.popleft()
             if (spared := self._chain.poison.verdict(rung.id, self._event_id)) is not None:
