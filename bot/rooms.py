@@ -56,7 +56,7 @@ class Thinking:
     clock: Clock
     rungs: Sequence[Rung]
     health: HealthBoard
-    mesh: Mesh | None = None
+    mesh: Mesh
 
     @cached_property
     def prices(self) -> Prices:
@@ -173,7 +173,7 @@ def furnish(
             Lessons(database=database, autonomy=autonomy),
             FollowUps(database=database, outreach=outreach, clock=clock),
             Suggestions(database=database, clock=clock),
-            *([thinking.mesh] if thinking.mesh else []),
+            thinking.mesh,
         ),
     )
 
