@@ -165,14 +165,7 @@ def build(
     gaps = () if rungs is not None else find_gaps(config.brain.levels, config.mesh.nodes, environ)
     rungs = make_rungs(config.brain.levels, config.mesh.nodes, environ) if rungs is None else rungs
     health = HealthBoard(database=database, clock=clock)
-    mesh = Mesh(
-        nodes={node.name: node.url for node in config.mesh.nodes},
-        rungs=rungs,
-        health=health,
-        database=database,
-        watch_seconds=config.mesh.watch_seconds,
-        brief_at=lambda: rooms.briefs.coming_at,
-    )
+    mesh = Mesh(config=config.mesh, rungs=rungs, health=health, database=database, brief_at=lambda: rooms.briefs.coming_at)
     thinking = Thinking(config=config, database=database, clock=clock, rungs=rungs, health=health, mesh=mesh)
     chain = thinking.chain()
     skipped = sum(gap.is_skipped for gap in gaps)

@@ -15,6 +15,7 @@ from bot.brain.health import BreakerState, HealthBoard, Permit
 from bot.brain.mesh import Mesh
 from bot.brain.poison import PoisonRegister
 from bot.brain.tool_text import ToolTalk
+from bot.config import MeshConfig
 from bot.domain.errors import (
     AllLevelsFailed,
     BudgetExhausted,
@@ -51,7 +52,7 @@ class FallbackChain:
         self.health = health
         self.turn_seconds = turn_seconds
         self.stall_seconds = stall_seconds
-        self.mesh = mesh or Mesh(nodes={}, rungs=(), health=health, watch_seconds=0)
+        self.mesh = mesh or Mesh(config=MeshConfig(), rungs=(), health=health)
         self._budget = budget
         self._hedge_seconds = hedge_seconds
         self._reluctant: set[asyncio.Task[None]] = set()

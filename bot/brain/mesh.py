@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -16,6 +16,7 @@ from bot.brain.call import Rung
 from bot.brain.health import HealthBoard
 from bot.brain.nodes import NodeState, order, rebalance
 from bot.brain.providers.ollama import list_models, load_model
+from bot.config import MeshConfig
 from bot.domain.errors import ModelNotServed, NotAllowed, ProviderError, ProviderUnavailable, StreamBroken
 from bot.domain.thought import Attempt, AttemptOutcome
 from storage.database import Database
@@ -39,7 +40,7 @@ DRAINED = "mesh.drained"
 class Mesh:
     """All nodes. A context manager that watches them, and a `Round` that heeds what the owner drained and loads what is wanted.
 
-    `nodes` are addresses by name. On the road it reads what is known and counts: nothing there waits for a node.
+    On the road it reads what is known and counts: nothing there waits for a node.
     """
 
     name = "mesh"
@@ -47,22 +48,21 @@ class Mesh:
     def __init__(
         self,
         *,
-        nodes: Mapping[str, str],
+        config: MeshConfig,
         rungs: Sequence[Rung],
         health: HealthBoard,
         database: Database | None = None,
-        watch_seconds: float,
         brief_at: Callable[[], datetime | None] = lambda: None,
     ) -> None:
-        self._nodes = nodes
-        self._rungs = [rung for rung in rungs if rung.node in nodes]
+        self._nodes = {node.name: node.url for node in config.nodes}
+        self._rungs = [rung for rung in rungs if rung.node in self._nodes]
         self._likely = rungs[0].level if rungs else ""
         self._health = health
         self._database = database
-        self._watch_seconds = watch_seconds
+        self._watch_seconds = config.watch_seconds
         self._brief_at = brief_at
-        self._states = {name: NodeState(name=name) for name in nodes}
-        self._news = {name: asyncio.Event() for name in nodes}
+        self._states = {name: NodeState(name=name) for name in self._nodes}
+        self._news = {name: asyncio.Event() for name in self._nodes}
         self._used_at = -math.inf
         self._loading: asyncio.Task[None] | None = None
         self._watches: list[asyncio.Task[None]] = []

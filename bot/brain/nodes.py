@@ -39,7 +39,7 @@ class NodeState:
     why: str = ""
     since: datetime | None = None
     seen_at: datetime | None = None
-    models: Collection[str] = ()
+    models: Collection[str] | None = None
     resident: Mapping[str, int] = field(default_factory=dict)
     room: int = 0
     in_flight: int = 0
@@ -50,7 +50,7 @@ class NodeState:
 
     def serves(self, model: str, now: float) -> bool:
         """Whether it may be asked for a model, as far as is known; of what nobody knows yet the best is hoped."""
-        is_there = not self.models or _named(model, self.models)
+        is_there = self.models is None or _named(model, self.models)
         return self.is_up is not False and is_there and self.struck.get(model, 0.0) <= now
 
     def holds(self, model: str) -> bool:

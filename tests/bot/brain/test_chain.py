@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,9 @@ from structlog.testing import capture_logs
 from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain
 from bot.brain.health import BreakerState, HealthBoard
+from bot.brain.mesh import Mesh
 from bot.brain.poison import BREAKS_ALLOWED, QUESTIONS_KEPT
+from bot.config import MeshConfig, NodeConfig
 from bot.domain.clock import new_id
 from bot.domain.errors import (
     AllLevelsFailed,
@@ -641,3 +644,42 @@ def test_attempts_say_what_happened():
     attempt = Attempt(level="gpt", provider="openai", model="m", outcome=AttemptOutcome.FAILED, detail="HTTP 500")
     assert str(attempt) == "gpt failed: HTTP 500"
     assert "gpt failed: HTTP 500" in str(AllLevelsFailed([attempt]))
+
+
+def nodes_of(*providers: FakeProvider) -> FallbackChain:
+    """A chain of one level on several nodes that hold its model; nobody looks at them here."""
+    rungs = [rung("a", provider, node=f"n{number}") for number, provider in enumerate(providers, 1)]
+    health = HealthBoard(database=None, clock=FakeClock(), monotonic=loop_time)
+    mesh = Mesh(
+        config=MeshConfig(nodes=tuple(NodeConfig(name=each.node, url="http://nobody") for each in rungs)), rungs=rungs, health=health
+    )
+    for each in rungs:
+        mesh._states[each.node] = replace(mesh._states[each.node], is_up=True, resident={each.provider.model: 0})
+    return FallbackChain(rungs=rungs, health=health, budget=None, turn_seconds=TURN, hedge_seconds=HEDGE, stall_seconds=STALL, mesh=mesh)
+
+
+async def test_a_node_that_is_silent_for_twice_its_usual_is_joined_by_another_without_being_called_broken():
+    first, second = FakeProvider(Pause(0.1), "one"), FakeProvider("two")
+    chain = nodes_of(first, second)
+    for _ in range(10):
+        assert (await chain.complete(prompting(), levels=["a"])).text == "one"
+    first.will(SILENCE)
+    began = loop_time()
+    done = await chain.complete(prompting())
+    assert (done.text, round(loop_time() - began, 3)) == ("two", 0.2)
+    assert chain.health.breaker(chain.rungs[0].id).outcomes == (True,) * 10
+    assert (await chain.complete(prompting())).attempts[0].outcome is AttemptOutcome.ANSWERED, "the silent one is asked last now"
+
+
+async def test_turns_that_lose_their_node_in_the_middle_go_on_where_there_is_least_to_do():
+    """Of three nodes the first breaks off while it answers four: they are spread over the others, and each is answered once, cleanly."""
+    broken = FakeProvider("half an ", Pause(1.0), StreamBroken("reset"))
+    others = [FakeProvider("whole", Pause(1.0)), FakeProvider("whole", Pause(1.0))]
+    chain = nodes_of(broken, *others)
+    chain.mesh._states["n1"] = replace(chain.mesh._states["n1"], speed=400.0)
+    listeners = [FakeListener() for _ in range(4)]
+    done = await asyncio.gather(*(chain.complete(prompting(), listener=listener) for listener in listeners))
+    assert [each.text for each in done] == ["whole"] * 4
+    assert [listener.shown for listener in listeners] == ["whole"] * 4
+    assert [len(other.asked) for other in (broken, *others)] == [4, 2, 2]
+    assert all(state.in_flight == 0 for state in chain.mesh.states)
