@@ -107,6 +107,13 @@ async def test_what_holds_for_a_while_ends_by_itself(house: House) -> None:
     assert (await house.asks("/mentor")).text.startswith("Nobody speaks but me")
 
 
+async def test_back_to_normal_takes_a_mentor_away_with_the_rest(house: House) -> None:
+    await house.asks("/mentor elvis in private")
+    assert await spoke(house, await house.asks("and now?")) == "elvis"
+    await house.asks("back to normal")
+    assert await spoke(house, await house.asks("and then?")) == ""
+
+
 async def test_a_button_is_pressed_and_all_of_them_stand_there_again(house: House, chat: FakeDoor) -> None:
     shown = await _said(house, chat, chat.says("/mentor", account="allan"))
     assert Button(label="Elvis", command="/mentor elvis") in shown.buttons
