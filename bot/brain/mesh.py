@@ -118,13 +118,14 @@ class Mesh:
 
     async def examine(self, name: str, *, is_whole: bool = True) -> None:
         """Have a node say how it is, and if the *whole* is wanted what is on its disk; what comes of it, or does not, is in its state."""
-        url, now = self._nodes[name], self._health.clock.now()
+        url, now, why = self._nodes[name], self._health.clock.now(), ""
         try:
             resident = await list_models(url, "/api/ps")
             models = await list_models(url, "/api/tags") if is_whole else self._states[name].models
-        except Exception as error:  # noqa: BLE001  whatever one node answers, it is watched on
-            state = self._states[name]
-            why = str(error) if isinstance(error, ProviderError) else type(error).__name__
+        except (StreamBroken, ModelNotServed) as error:  # it lives, and tells nothing of use: a call will show what it is worth
+            why, resident, models = str(error), {}, None
+        except Exception as error:  # noqa: BLE001  whatever one node does, it is watched on
+            state, why = self._states[name], str(error) if isinstance(error, ProviderError) else type(error).__name__
             if state.is_up is not False:
                 log.warning("node.fell", node=name, error=why)
                 state = replace(state, is_up=False, since=now, resident={})
@@ -136,9 +137,9 @@ class Mesh:
             for rung in self._rungs:
                 if rung.node == name and state.is_up is False:
                     self._health.breaker(rung.id).retry_at = None  # what it rested for is over
-            state = replace(state, is_up=True, why="", since=now, struck={})
+            state = replace(state, is_up=True, since=now, struck={})
         room = max(state.room, sum(resident.values()))
-        self._states[name] = replace(state, seen_at=now, models=models, resident=resident, room=room, doubted_until=0.0)
+        self._states[name] = replace(state, why=why, seen_at=now, models=models, resident=resident, room=room, doubted_until=0.0)
 
     async def look(self, now: datetime) -> datetime | None:
         """Take up which nodes are drained; load what is wanted in more memories, one model at a time. Raises StorageUnavailable."""

@@ -12,10 +12,7 @@ from typing import Any
 from bot.brain.call import Rung
 from bot.domain.thought import Attempt, AttemptOutcome
 
-SAMPLES = 64
-ENOUGH_SAMPLES = 8
-LATELY = 4
-ENOUGH_TOKENS = 4
+SAMPLES, ENOUGH_SAMPLES, LATELY, ENOUGH_TOKENS = 64, 8, 4, 4
 COLD_SECONDS = 30.0
 """What it costs to ask for a model that is not in memory: up to so long a queue is borne before another node has to load it."""
 ANSWER_TOKENS = 200.0

@@ -97,42 +97,43 @@ async def hangs_up(request: web.Request) -> web.Response:
     return web.Response()
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        says("{not json"),
-        says(b"\xff\xfe\x00"),
-        says(""),
-        says("[1, 2]"),
-        says("null"),
-        says('{"models": 7}'),
-        says("{}"),
-        says("[" * 100_000),
-        says('{"models": []}' + " " * 10_000_000),
-        says("1" * 10_000),
-        says('{"error": "no"}', 500),
-        says('{"models": []}', 302, Location="http://127.0.0.1:1/"),
-        says("<html>sign in</html>", 407),
-        drips,
-        pours,
-        hangs_up,
-    ],
-    ids=lambda answer: getattr(answer, "__name__", None),
-)
-async def test_a_node_that_answers_nonsense_is_down_and_harms_nobody(node: FakeNode, answer, monkeypatch):
-    monkeypatch.setattr(ollama, "LOOK_SECONDS", 0.3)
-    monkeypatch.setattr(ollama._call, "__kwdefaults__", {"seconds": 0.3})
-    mesh = mesh_of(node)
-    await mesh.examine("iceland")
-    node.answer = answer
-    async with asyncio.timeout(2):
-        await mesh.examine("iceland")
-    [state] = mesh.states
-    assert state.is_up is False
+NONSENSE = [
+    says("{not json"),
+    says(b"\xff\xfe\x00"),
+    says(""),
+    says("[1, 2]", 404),
+    says("null", 404),
+    says('{"models": 7}'),
+    says("{}"),
+    says("[" * 100_000),
+    says('{"models": []}' + " " * 10_000_000),
+    says("1" * 10_000),
+    says("404 page not found", 404),
+    pours,
+]
+SILENCES = [says('{"error": "no"}', 500), says('{"models": []}', 302, Location="http://127.0.0.1:1/"), says("[]", 407), drips, hangs_up]
+
+
+@pytest.mark.parametrize(("answer", "is_up"), [*((each, True) for each in NONSENSE), *((each, False) for each in SILENCES)])
+async def test_a_node_is_asked_after_the_others_if_it_talks_nonsense_and_last_of_all_if_it_does_not_answer(
+    node, answer, is_up, monkeypatch
+):
+    async with served(FakeNode(holds=[{"model": MODEL}])) as sound:
+        node.holds, node.answer = [{"model": MODEL}], None
+        mesh = mesh_of(node, sound)
+        for each in ("iceland", "snowball"):
+            await mesh.examine(each)
+        node.answer = answer
+        async with asyncio.timeout(ollama.LOOK_SECONDS + 1):
+            await mesh.examine("iceland")
+    [state, _] = mesh.states
+    assert state.is_up is is_up
     assert 0 < len(state.why) < 400
+    assert not state.resident
+    assert [each.node for each in mesh.arrange(mesh._rungs)] == ["snowball", "iceland"]
     node.answer = None
     await mesh.examine("iceland")
-    assert mesh.states[0].is_up
+    assert (mesh.states[0].is_up, mesh.states[0].why) == (True, "")
 
 
 async def test_entries_that_are_no_models_are_passed_over(node: FakeNode):
