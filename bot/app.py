@@ -45,7 +45,7 @@ from bot.hub.files import Files
 from bot.hub.home import RunningHub, announced, locked, make_folder
 from bot.hub.hub import Hub
 from bot.hub.identity import Directory
-from bot.hub.metrics import TurnMetrics, gauge_nodes
+from bot.hub.metrics import TurnMetrics
 from bot.hub.owner import name_myself
 from bot.hub.reception import Front
 from bot.hub.server import Readiness, Server
@@ -239,7 +239,6 @@ def build(
         supervisor=supervisor,
         mesh=mesh,
     )
-    gauge_nodes(mesh, registry)
     doctor = Doctor(
         config=config, database=database, rungs=rungs, prices=thinking.prices, environ=environ, clock=clock, doors=doors, mcp=rooms.mcp
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -22,9 +23,10 @@ from bot.domain.errors import (
     ProviderError,
     ProviderUnavailable,
     StorageError,
+    StreamBroken,
 )
 from bot.domain.ports import Listener
-from bot.domain.thought import Attempt, AttemptOutcome, Completion, Delta, Finish, Prompt, ToolCall
+from bot.domain.thought import Attempt, AttemptOutcome, Completion, Delta, Finish, Line, Prompt, Role, ToolCall
 
 log = structlog.get_logger(__name__)
 
@@ -185,6 +187,7 @@ class _Run:
         self._resting: deque[Rung] = deque()  # passed over after failures
         self._is_last_resort = False
         self._active: list[Call] = []  # being asked, in order
+        self._broken: Call | None = None  # what was said last, and broke off
         self._news = asyncio.Event()
         self._shown = False
         self._ruled_out = False
@@ -303,6 +306,8 @@ class _Run:
             self._ruled_out = True
             self._note_skipped(rung, detail=str(error), error=BudgetExhausted.__name__)
             return False
+        if self._broken and self._chain.mesh.takes_over(rung, self._broken.rung):
+            prompt = replace(prompt, lines=(*prompt.lines, Line(role=Role.ASSISTANT, text=self._broken.text)))
         health, talk = self._health, self._chain.talk
         call = Call(rung, prompt, permit=permit, reservation=reservation, news=self._news, monotonic=health.monotonic, talk=talk)
         self._chain.mesh.asked(rung)
@@ -359,6 +364,8 @@ class _Run:
     def _fail(self, call: Call, error: ProviderError) -> None:
         if not self._chain.poison.note_failure(call.rung.id, self._event_id, error) or call.is_waiting:
             call.permit.let_off()
+        if call.text or call.calls:
+            self._broken = call if isinstance(error, StreamBroken | ProviderUnavailable) and not call.calls else None
         call.permit.failed(error)
         call.hang_up()
         self._end(call, AttemptOutcome.FAILED, error=type(error).__name__, detail=str(error))

@@ -60,8 +60,26 @@ async def test_a_look_tells_what_a_node_has_and_holds(node: FakeNode):
     mesh = mesh_of(node)
     await mesh.examine("iceland")
     [state] = mesh.states
-    assert (state.is_up, dict(state.models), state.resident, state.room) == (True, {MODEL: 0}, {MODEL: 5 * 10**9}, 5 * 10**9)
+    assert (state.is_up, state.models, state.resident) == (True, {MODEL: 0}, {MODEL: 5 * 10**9})
     assert state.told()["state"] == "up"
+
+
+@pytest.mark.parametrize(
+    ("template", "is_open"),
+    [
+        ('{{ .Content }}{{ if and (ne .Role "assistant") $last }}<|assistant|>{{ end }}', True),
+        ("{{ range .Messages }}{{ .Content }}<|end|>{{ end }}<|assistant|>", False),
+        ({"odd": 1}, False),
+        (None, False),
+    ],
+)
+async def test_a_model_goes_on_from_its_own_words_if_its_template_leaves_them_open(node: FakeNode, template: object, is_open: bool):
+    node.template = template
+    mesh = mesh_of(node)
+    await mesh.examine("iceland")
+    [here] = mesh._rungs
+    assert mesh.takes_over(here, here) is is_open
+    assert not mesh.takes_over(here, rung(level="other"))
 
 
 def says(text: str | bytes, status: int = 200, **headers: str) -> Callable[[web.Request], Any]:

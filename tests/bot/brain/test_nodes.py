@@ -24,7 +24,7 @@ def rung(level: str, node: str = "") -> Rung:
 
 def up(name: str, *holds: str, **more: object) -> NodeState:
     """A node that holds the models of these levels, 5 GB each."""
-    state = NodeState(name=name, is_up=True, resident={f"{level}-model": 5 * GB for level in holds}, room=5 * GB)
+    state = NodeState(name=name, is_up=True, resident={f"{level}-model": 5 * GB for level in holds})
     return replace(state, **more)
 
 
@@ -96,7 +96,6 @@ def test_nobody_is_lost_or_asked_twice_whatever_is_known(settings):
         ([up("a", "big", in_flight=4), up("b"), up("c")], "big", "b"),
         ([up("a", "big", in_flight=4), up("b", "small"), up("c")], "big", "c"),
         ([up("a", "big", in_flight=4), up("b", "small"), up("c", "small")], "big", None),
-        ([up("a", "big", in_flight=4), up("b", "small", room=9 * GB), up("c", "small", room=11 * GB)], "big", "c"),
         ([up("a", is_drained=True), up("b", is_up=False), up("c", is_up=None)], "big", None),
         ([up("a", struck={"big-model": NOW + 1}), up("b", models={"other": 0}), up("c")], "big", "c"),
         ([up("a", "big", in_flight=99), up("b", "big"), up("c", "big")], "big", None),
