@@ -30,6 +30,7 @@ from bot.brain.levels import Gap, find_gaps, make_rungs
 from bot.brain.mcp_tools import McpTools
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
+from bot.brain.reputation import levels_of
 from bot.brain.router import Router
 from bot.brain.tools import Toolbox
 from bot.config import Config
@@ -169,7 +170,7 @@ def build(
     skipped = sum(gap.is_skipped for gap in gaps)
     reactive = Reactive(database=database, health=health, rungs=[rung.id for rung in rungs], clock=clock, skipped=skipped)
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
-    offline, router = OfflineRung(database=database), Router()
+    offline, router = OfflineRung(database=database), Router(database=database, levels=levels_of(rungs, thinking.prices))
 
     def brain_over(chain: FallbackChain, toolbox: Toolbox | None = None) -> Brain:
         return Brain(reactive=reactive, context=context, chain=chain, offline=offline, router=router, toolbox=toolbox)
