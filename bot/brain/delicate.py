@@ -7,13 +7,12 @@ import re
 from bot.brain.personality import is_intimate_tone
 from bot.domain.thought import Prompt, Question
 
-LOOKED_AT = 4_000
+LONGEST = 4_000
 _URGENT = re.compile(r"\b(urgent(ly)?|asap|now|immediately|emergency|quick(ly)?|hurry|at once|deadline|today|tonight)\b|!!", re.I)
 _LIGHTNING = re.compile(r"\d+/([89]|10)/")
-_OWN = re.compile(
-    r"\b(i|me|my|mine|myself|we|us|our|ours|robbie|confidential|private|secret|passwords?|salary|payroll|diagnos\w*|doctor|medical"
-    r"|lawyers?|lawsuit|bank|invoices?|clients?|deals?|contracts?|meetings?|remind\w*)\b|@|\d{5}",
-    re.I,
+_OWN = re.compile(r"\b(i|me|my|mine|myself|we|us|our|ours|robbie|confidential|private|secret|passwords?)\b|@|\d{5}", re.I)
+_GRAVE = re.compile(
+    r"\b(salary|payroll|diagnos\w*|doctor|medical|lawyers?|bank|invoices?|clients?|deals?|contracts?|meetings?|remind)\b", re.I
 )
 _ENGLISH = re.compile(r"\b(the|what|how|why|who|which|write|explain|does|list)\b", re.I)
 
@@ -24,7 +23,8 @@ def is_delicate(prompt: Prompt, question: Question) -> bool:
     Urgent: it says so, is late, or its person's pace is 8 or more. Private: files, quotations or somebody else's words in it, a personal
     tone, the first person, a word of business or health, an address or long number; or a language in which that cannot be told.
     """
-    text, told = question.text[:LOOKED_AT], prompt.personality
-    is_urgent = question.is_late or _LIGHTNING.match(told) or _URGENT.search(text)
-    has_more = question.attachments or question.quoted or question.writer or prompt.is_untrusted or len(question.text) > LOOKED_AT
-    return bool(is_urgent or has_more or is_intimate_tone(told or None) or _OWN.search(text) or not _ENGLISH.search(text))
+    text, told = question.text, prompt.personality
+    has_more = question.attachments or question.quoted or question.writer or prompt.is_untrusted or len(text) > LONGEST
+    if has_more or question.is_late or _LIGHTNING.match(told) or is_intimate_tone(told or None) or not _ENGLISH.search(text):
+        return True
+    return any(pattern.search(text) for pattern in (_URGENT, _OWN, _GRAVE))

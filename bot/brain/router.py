@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from bot.brain.cells import Cell, cell_of
@@ -63,15 +63,11 @@ class Router:
             return Route(task_type=task_type, levels=())
         async with self._database.reading() as work:
             cells = {arm.level: cell_of(arm) for arm in await work.routing_arms.at(task_type)}
-        is_whole = task_type is TaskType.LONG_CONTEXT  # of any other, old lines may be left out
-        needs = prompt.tokens() if is_whole else estimate_tokens(prompt.system) + estimate_tokens(prompt.lines[-1].text)
-        return self.choose(task_type, question.text, cells, needs=needs, may_explore=not is_delicate(prompt, question))
+        least = prompt if task_type is TaskType.LONG_CONTEXT else replace(prompt, lines=prompt.lines[-1:], tools=())
+        return self.choose(task_type, question.text, cells, needs=least.tokens(), may_explore=not is_delicate(prompt, question))
 
     def choose(self, task_type: TaskType, text: str, cells: Mapping[str, Cell], *, needs: int = 0, may_explore: bool = False) -> Route:
-        """The levels (two or more), the best first, for a text of which *needs* tokens must not be left out.
-
-        One that *may explore* can be asked of whom chance puts first: each level's worth is then drawn from what its evidence allows.
-        """
+        """Of two levels or more, in which order; a text *needs* so many tokens' room, and where it may explore the first may be drawn."""
         asked = features(text) if sum(bool(cell.leaning) for cell in cells.values()) > 1 else ()
         order = self._ranked(task_type, cells, asked, needs)
         best = order[0]
@@ -97,11 +93,10 @@ class Router:
             drawn = chance.betavariate(good, bad) if chance else good / (good + bad)
             worth = min(max(drawn + shift(cell.leaning, asked), 0.0), 1.0)
             share = (cell.good + cell.bad) / (good + bad)
-            seconds = level.seconds + share * (cell.seconds - level.seconds)
-            usd = level.usd + share * (cell.usd - level.usd)
+            seconds = level.seconds + share * (cell.latency_ms / 1000 - level.seconds)
+            usd = level.usd + share * (cell.cost_usd - level.usd)
             price = min(PER_SECOND * seconds, AT_MOST) + min(PER_USD * usd, AT_MOST) if worth >= FLOOR else 0.0
-            likely = worth * (1 - max(0.0, min(1.0, self._risk(level.name))))
-            is_long = needs > level.room
+            likely, is_long = worth * (1 - max(0.0, min(1.0, self._risk(level.name)))), needs > level.room
             rank = (is_long, -level.room * is_long, worth < FLOOR, price - likely)
             standings.append(_Standing(level=level, answers=cell.answers, worth=worth, seconds=seconds, usd=usd, rank=rank))
         return sorted(standings, key=lambda each: each.rank)

@@ -51,7 +51,7 @@ _OUTCOME = select(Feedback).where(ours(Feedback), Feedback.message_id == given("
 _CHANGE_OUTCOME = update(Feedback).where(ours(Feedback), Feedback.message_id == given("message"), Feedback.user_id == given("user"))
 _reply, _question = aliased(Message), aliased(Message)
 _SCORED = (
-    select(Feedback.level, Feedback.user_id, Feedback.at, Feedback.score, Feedback.latency_ms, Feedback.cost_usd)
+    select(Feedback.level, Feedback.user_id, Feedback.at, Feedback.value, Feedback.score, Feedback.latency_ms, Feedback.cost_usd)
     .where(ours(Feedback), Feedback.task_type == given("sort"), Feedback.tier == Tier.DIRECT, Feedback.score.is_not(None))
     .join(_reply, (_reply.organization_id == Feedback.organization_id) & (_reply.id == Feedback.message_id))
     .join(_question, (_question.organization_id == _reply.organization_id) & (_question.id == _reply.reply_to))
@@ -61,14 +61,17 @@ _SCORED = (
 )
 _SCORED_AT_LEVEL = _SCORED.add_columns(_question.text).where(Feedback.level == given("whose"))
 _GIVEN = select(Feedback).where(ours(Feedback), Feedback.message_id == given("message"))
+_SPOKE = ours(Feedback), Feedback.user_id == given("user"), Feedback.mentor != "", Feedback.score.is_not(None)
+_BY_MENTOR = select(Feedback.mentor, Feedback.score).where(*_SPOKE).order_by(Feedback.at.desc()).limit(500)
 
 
 class Scored(NamedTuple):
-    """What became of an answer: who gave it, for whom and when, its score from 0 to 1, what it took; the question where it is asked for."""
+    """What became of an answer: see the columns of `Feedback`; the question where it is asked for."""
 
     level: str
     user_id: UUID
     at: datetime
+    value: float | None
     score: float
     latency_ms: float
     cost_usd: float
@@ -140,12 +143,15 @@ class Feedbacks(Repository):
         return await self._changes(_CHANGE_OUTCOME, user=user_id, message=message_id, **values)
 
     async def scored(self, task_type: str, *, limit: int, level: str | None = None) -> list[Scored]:
-        """The last answers at a task type of which it is known how good they were, newest first; those of *level*, with the questions.
-
-        Newest by their ids, which no wrong clock disturbs; what was withdrawn, or had several models think, is not among them.
+        """The last answers at a task type of which it is known how good they were, newest first by their ids, which no wrong clock
+        disturbs, without what was withdrawn or had several models think; those of *level*, with their questions.
         """
         statement, more = (_SCORED, {}) if level is None else (_SCORED_AT_LEVEL, {"whose": level})
         return [Scored(*row) for row in await self._execute(statement, sort=task_type, limit=limit, **more)]
+
+    async def by_mentor(self, user_id: UUID) -> list[tuple[str, float]]:
+        """Who spoke in the last of this person's answers that were scored, and the score."""
+        return [(who, score) for who, score in await self._execute(_BY_MENTOR, user=user_id)]
 
     async def on(self, message_id: UUID) -> Sequence[Feedback]:
         """What was said of a message."""
