@@ -1,7 +1,7 @@
 """`python -m benchmarks [NAMES]`: measures what Robbie promises, one JSON line a figure. It never fails: whoever reads it judges.
 
 NAMES are parts (turn, sustained, events, refusing, doors_ack, chain, silence, probes, kill, help, hub, prompt, dates, long_brief, briefs,
-predictor, bandit); all of them where none is named. `--data FILE` is what predictor needs.
+predictor, learned, bandit); all of them where none is named. `--data FILE` is what predictor and learned need.
 `--idle-seconds N` says how long the idle hub is watched (60 by default).
 """
 
@@ -41,6 +41,7 @@ def parts(idle_seconds: float, data: Path | None = None) -> dict[str, Part]:
         "long_brief": briefs.long_brief,
         "briefs": briefs.year,
         "predictor": partial(routing.predictor, data=data),
+        "learned": partial(routing.learned, data=data),
         "bandit": routing.bandit,
     }
 

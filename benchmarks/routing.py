@@ -6,6 +6,7 @@ import csv
 import os
 import random
 import statistics
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,14 +14,20 @@ from typing import cast
 from uuid import UUID
 
 from benchmarks.figure import Figure, progress
-from bot.brain import cells
-from bot.brain.cells import Cell, cells_from
+from bot.brain.call import Rung
+from bot.brain.cells import REMEMBERED, Cell, cell_of, cells_from, learn_cell
+from bot.brain.delicate import is_delicate
 from bot.brain.predictor import features, fit, shift
-from bot.brain.reputation import Level
+from bot.brain.pricing import Prices
+from bot.brain.reputation import Level, levels_of
 from bot.brain.router import Router
-from bot.domain.thought import TaskType
+from bot.domain.thought import TaskType, Usage, estimate_tokens
 from storage.database import Database
 from storage.repositories.decisions import Scored
+from storage.schema import upgrade
+from tests.clock import FakeClock
+from tests.fakes import FakeProvider, asked, prompting
+from tests.stage import Stage, set_stage
 
 SEEDS, FOLDS = 20, 5
 CHANCES, BEFORE, WINDOW = 40, 300, 50
@@ -65,6 +72,63 @@ async def predictor(_: Path, *, data: Path | None = None) -> AsyncIterator[Figur
     }
     bar = "above prompt length alone; the 95 % interval of the lead, paired over seeds, above 0"
     yield Figure(name="predictor_apgr", value=statistics.fmean(learned), unit="APGR", bar=bar, ok=low > 0, yardstick=yardstick)
+
+
+async def learned(folder: Path, *, data: Path | None = None) -> AsyncIterator[Figure]:
+    """The same table as questions of a household of two, a dozen a day, each asked once of whom the router picks: what it then believes.
+
+    All rows are real ones of a real database; the table tells neither seconds nor dollars, for which reputation and the price list stand.
+    """
+    data = data or Path(os.environ.get("ROBBIE_ROUTING_DATA", ""))
+    if not data.is_file():
+        progress("learned: skipped; it needs the same --data FILE as predictor")
+        return
+    rungs = [_rung("mixtral", "ollama", "mixtral:8x7b"), _rung("gpt-4", "openai", "gpt-4-1106-preview")]
+    levels, prices, right, asked_of, tried, spent = levels_of(rungs, Prices.load()), Prices.load(), 0.0, Counter[str](), 0, 0.0
+    router, rows = Router(database=cast("Database", None), levels=levels, chance=random.Random(0)), list(_read(data))
+    async with Database(f"sqlite+aiosqlite:///{folder / 'robbie.db'}", organization="default") as database:
+        await upgrade(database)
+        stage = await set_stage(database, FakeClock())
+        for number, (text, *scores) in enumerate(rows):
+            async with database.reading() as work:
+                cells = {arm.level: cell_of(arm) for arm in await work.routing_arms.at(TaskType.COMPLEX)}
+            route = router.choose(TaskType.COMPLEX, text, cells, may_explore=not is_delicate(prompting(text), asked(text)))
+            place = next(place for place, level in enumerate(levels) if level.name == route.levels[0])
+            usage = Usage(input_tokens=estimate_tokens(text) + 900, output_tokens=200)
+            usd = prices.cost_usd(rungs[place].provider.provider, rungs[place].provider.model, usage, level=levels[place].name)
+            await _answered(stage, text, levels[place], score=scores[place], usd=usd, user=(stage.allan, stage.grace)[number % 2].id)
+            right, spent, tried = right + scores[place], spent + usd, tried + route.is_exploring
+            asked_of[levels[place].name] += 1
+            stage.clock.advance(seconds=86_400 / 12)
+        async with database.reading() as work:
+            for arm in await work.routing_arms.at(TaskType.COMPLEX):
+                progress(f"| {arm.level} | {asked_of[arm.level]} | {arm.answers} | {arm.good:.1f} | {arm.bad:.1f} | {arm.cost_usd:.4f} |")
+    progress(f"the last: {route.why}")
+    best = max(statistics.fmean(each) for each in zip(*[row[1:] for row in rows], strict=True))
+    yardstick = {"questions": len(rows), "best_single": best, "tried_out": tried, "usd": spent, **asked_of}
+    bar = ">= 0.97 of the best single model, which it had to find"
+    yield Figure(
+        name="learned_right", value=right / len(rows), unit="of answers", bar=bar, ok=right / len(rows) >= 0.97 * best, yardstick=yardstick
+    )
+
+
+def _rung(level: str, provider: str, model: str) -> Rung:
+    return Rung(level=level, provider=FakeProvider(provider=provider, model=model), context=32_000, max_output_tokens=1000)
+
+
+async def _answered(stage: Stage, text: str, level: Level, *, score: float, usd: float, user: UUID) -> None:
+    """A question, its answer and a thumb on it, in the rows that a turn leaves, and what the router learns of them."""
+    question, now = stage.message(text, user_id=user), stage.clock.now()
+    reply = stage.message("(not kept)", user_id=user, direction="out", kind="answer", reply_to=question.id)
+    made = {"tier": "direct", "task_type": TaskType.COMPLEX, "level": level.name, "latency_ms": level.seconds * 1000, "cost_usd": usd}
+    async with stage.database.unit_of_work() as work:
+        await work.messages.add(question)
+        await work.messages.add(reply)
+        await work.feedback.open(user_id=user, message_id=reply.id, at=now, **made)
+        await work.feedback.change(user, reply.id, value=2 * score - 1, score=score, scored_at=now)
+        row = await work.feedback.find(user, reply.id)
+        if row is not None:
+            await learn_cell(work, row, now)
 
 
 def apgr(scores: Sequence[float], gains: Sequence[float]) -> float:
@@ -144,7 +208,7 @@ def replay(seed: int, before: Sequence[float], after: Sequence[float], choose: C
 def _router(seed: int, levels: int, learn: Callable[[Sequence[Scored]], Mapping[str, Cell]] = cells_from) -> Chooser:
     known = [Level(name=str(number), room=10**6, worth=dict.fromkeys(TaskType, 0.6)) for number in range(levels)]
     router = Router(database=cast("Database", None), levels=known, chance=random.Random(seed + 1000))
-    return lambda rows: router.choose(TaskType.COMPLEX, "", learn(rows[: cells.REMEMBERED]), may_explore=True).levels[0]
+    return lambda rows: router.choose(TaskType.COMPLEX, "", learn(rows[:REMEMBERED]), may_explore=True).levels[0]
 
 
 def _undecayed(seed: int, levels: int) -> Chooser:

@@ -103,14 +103,14 @@ class Router:
 
 
 def _why(task_type: TaskType, first: _Standing, other: _Standing, *, is_exploring: bool) -> str:
-    """One line: asked claude: creative, 0.83 over 41 answers, half the cost (or time, where that is no less) of the other's."""
+    """One line: asked claude: creative, 0.83 over 41 answers, half the cost (else: in half the time) of the next."""
     named = f"asked {first.level.name}{' to learn how good it is' * is_exploring}: {task_type}"
     if not first.answers:
         return f"{named}, by its reputation"
     told = f"{named}, {first.worth:.2f} over {first.answers} answer{'s' * (first.answers != 1)}"
-    for word, mine, its in (("cost", first.usd, other.usd), ("time", first.seconds, other.seconds)):
+    for how, word, mine, its in (("", "cost", first.usd, other.usd), ("in ", "time", first.seconds, other.seconds)):
         if mine <= 0.7 * its and its > 0:
-            return f"{told}, {'no' if mine < 0.01 * its else 'half the' if mine > 0.4 * its else f'{mine / its:.0%} of the'} {word}"
+            return f"{told}, {how}{'no' if mine < 0.01 * its else 'half the' if mine > 0.4 * its else f'{mine / its:.0%} of the'} {word}"
     return told
 
 
