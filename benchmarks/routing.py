@@ -159,9 +159,14 @@ def out_of_fold(rows: Sequence[Row], seed: int) -> list[float]:
 
 
 def _read(data: Path) -> Iterator[Row]:
+    """The rows of a CSV with a header: a prompt, and whether each of two models did it right; the better one is the strong one."""
     with data.open(encoding="utf-8", newline="") as file:
-        for text, weak, strong in list(csv.reader(file))[1:]:
-            yield text, float(weak == "True"), float(strong == "True")
+        rows = [
+            (text, *(float(each.strip().lower() in ("true", "1", "1.0")) for each in told[:2]))
+            for text, *told in list(csv.reader(file))[1:]
+        ]
+    is_turned = sum(row[1] for row in rows) > sum(row[2] for row in rows)
+    yield from ((text, two, one) if is_turned else (text, one, two) for text, one, two in rows)
 
 
 def _interval(samples: Sequence[float]) -> tuple[float, float]:

@@ -17,8 +17,7 @@ from bot.domain.thought import TaskType, Usage
 _PRIORS: dict[str, Any] = tomllib.loads(Path(__file__).with_name("priors.toml").read_text("utf-8"))
 STRENGTH = float(_PRIORS["strength"])
 _SIZE = re.compile(r"(?:(\d+)x)?(\d+(?:\.\d+)?)([bm])(?![a-z0-9])", re.I)  # 8 billion of llama3.1:8b, 56 of 8x7b, 0.135 of 135m
-_USUAL = Usage(input_tokens=1000, output_tokens=400)
-"""Tokens of a usual turn, at whose price levels are compared that have not cost anything yet."""
+_USUAL = Usage(input_tokens=1000, output_tokens=400)  # of a turn, for the price of a level that has not cost anything yet
 _UNKNOWN: Mapping[str, float] = dict.fromkeys(TaskType, 0.6)
 
 
