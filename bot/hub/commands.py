@@ -25,12 +25,12 @@ from storage.models.messaging import Message
 _COMMAND = re.compile(r"\s*/([a-z]{1,32})(?:\s+(.*))?\s*", re.I | re.DOTALL)
 _CHOICE = re.compile(r"\s*(\d\d?|approve|edit|reject|let in|turn away)\s*(?:[.:)]\s*(.*)|\n\s*\n.*)?", re.I | re.DOTALL)
 """The choice, and the words that go with it; below an empty line, a mail's farewell."""
-CONTROL = ("approve", "edit", "reject", "pair", "link", "undo", "autonomy", "journal", "log")
+CONTROL = ("approve", "edit", "reject", "pair", "link", "undo", "autonomy", "journal", "log", "why")
 """What is decided, or told, in private alone."""
 DECISIONS = ("/approve", "/edit", "/reject", "/pair")
 LONGEST_PLAIN = 300
 """Characters; what is longer is no order in plain words."""
-WHOLE_LETTERS = ("edit", "note", "research")
+WHOLE_LETTERS = ("edit", "note", "research", "council")
 """Of a mail, what comes below an empty line is a farewell; these take all of it."""
 ONLY_OWNER = "Only the owner can do that."
 
@@ -88,6 +88,8 @@ class Commands:
         if question.channel == "email" and found.group(1).lower() not in WHOLE_LETTERS:
             found = _COMMAND.fullmatch(found.string.strip().partition("\n\n")[0]) or found
         name, words = found.group(1).lower(), (found.group(2) or "").strip()
+        if name == "council" and words:  # the brain's to answer
+            return None
         command = self._table.get(name)
         if command is not None and name in CONTROL and question.session_type is not SessionType.PRIVATE:
             said: str | Card = IN_PRIVATE
