@@ -9,13 +9,12 @@ from itertools import combinations
 from math import sqrt
 from pathlib import Path
 
-SHORT_WORDS = 60
 WEIGHT = 3
 """Of a number or a "not", where any other word weighs 1."""
 CLAIMS_SHARE = 0.8
 """Of the agreement of two answers that both claim something; the rest is by their words."""
-SAME = 0.9
-"""From here on short answers say the same."""
+SAME, SHORT_WORDS = 0.9, 60
+"""Answers of at most so many words that agree so far say the same."""
 
 _NUMBER = r"[-−]?[$€£]?\d+(?:,\d{3})*(?:\.\d+)?"
 _CLAIMS = (
@@ -75,12 +74,12 @@ def claims_of(answer: str) -> dict[int, str]:
     numbers = set(filter(_is_number, words_of(text)))
     if not found[-1] and len(numbers) == 1 and len(text.split()) <= SHORT_WORDS // 2:
         found[-1] = [*numbers]
-    return {kind: _plain(values[-1]) for kind, values in enumerate(found) if values}
+    return {kind: words_of(values[-1])[0] for kind, values in enumerate(found) if values}
 
 
 def words_of(text: str) -> list[str]:
     """The words of *text* in small letters; numbers as they are counted, whatever their signs and noughts."""
-    return [_plain(word) for word in _WORD.findall(text)]
+    return [_counted(word) if _is_number(word) else word.casefold() for word in _WORD.findall(text)]
 
 
 def _terms(text: str) -> set[str]:
@@ -88,8 +87,8 @@ def _terms(text: str) -> set[str]:
     return {word if _is_number(word) else word[:6] for word in words if len(word) > 3 or not word.isascii() or _weight({word}) > 1}
 
 
-def _plain(word: str) -> str:
-    return f"{float(re.sub(r'[$€£,]', '', word).replace('−', '-')):.10g}" if _is_number(word) else word.casefold()
+def _counted(number: str) -> str:
+    return f"{float(re.sub('[$€£,]', '', number).replace('−', '-')):f}".rstrip("0").rstrip(".")
 
 
 def _is_number(word: str) -> bool:

@@ -15,7 +15,6 @@ from storage.database import Database
 COUNCIL = "What shall I put to the council? `/council should we lease or buy the van?` asks my best two or three models at once."
 NOTHING = "There is no answer of mine here that I could tell about."
 _PLAIN = re.compile(r"why (?:did|do|would) you say (?:that|so)|how did you get (?:to )?that|how (?:do|did) you know(?: that)?", re.I)
-_ID = re.compile(r"[\da-f]{8}(-?[\da-f]{4}){3}-?[\da-f]{12}", re.I)
 
 
 class WhyCommands:
@@ -35,13 +34,14 @@ class WhyCommands:
     async def _why(self, question: Question, words: str) -> str:
         """Of the answer whose id follows, or else of the last one here."""
         async with self._database.reading() as work:
-            if words:
-                said = [await work.messages.find_by_id(UUID(words))] if _ID.fullmatch(words) else []
+            if re.fullmatch(r"[\da-f]{8}(-?[\da-f]{4}){3}-?[\da-f]{12}", words, re.I):
+                said = [await work.messages.find_by_id(UUID(words))]
             else:
                 said = [*await work.messages.latest(question.conversation_id, limit=20, before=question.id)]
-        mine = [each for each in said if each and each.direction == "out" and each.user_id == question.person.id and each.details]
-        found = [(each.text, about) for each in mine if (about := each.details or {}).get("tier") and (words or _is_answer(about))]
-        return told(*found[-1]) if found else NOTHING
+        theirs = [each for each in said if each and each.direction == "out" and each.user_id == question.person.id]
+        answers = [(each.text, each.details) for each in theirs if each.details and "tier" in each.details]
+        told_of = [told(*each) for each in answers if not each[1]["why"].startswith(("the command /why", "the command /rate"))]
+        return told_of[-1] if told_of else NOTHING
 
 
 def told(text: str, details: Mapping[str, Any]) -> str:
@@ -53,7 +53,3 @@ def told(text: str, details: Mapping[str, Any]) -> str:
     if (confidence := details.get("confidence")) is not None:
         lines.append(f"- Confidence: {confidence:.0%}")
     return "\n".join([*lines, f"- It took {details.get('latency_ms', 0) / 1000:.1f} s and ${details.get('cost_usd', 0):.4f}."])
-
-
-def _is_answer(details: Mapping[str, Any]) -> bool:
-    return not str(details["why"]).startswith(("the command /why", "the command /rate"))

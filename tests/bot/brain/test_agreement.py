@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bot.brain.agreement import CLAIMS_SHARE, SAME, agreement, claims_of, difference, kept, supports
 
+
 @pytest.mark.parametrize(
     ("answer", "claims"),
     [
