@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Sequence
-from itertools import combinations
 from math import sqrt
 from pathlib import Path
 
@@ -39,27 +38,24 @@ def agreement(one: str, other: str, question: str = "") -> float:
     overlap = _weight(said & also) / sqrt(max(_weight(said) * _weight(also), 1))
     overlap = 1.0 if words_of(one) == words_of(other) != [] else overlap
     common = left.keys() & right.keys()
-    is_same = all(left[kind] == right[kind] for kind in common)
-    return CLAIMS_SHARE * is_same + (1 - CLAIMS_SHARE) * overlap if common else overlap
+    return CLAIMS_SHARE * all(left[kind] == right[kind] for kind in common) + (1 - CLAIMS_SHARE) * overlap if common else overlap
 
 
 def supports(answers: Sequence[str], question: str = "") -> list[float]:
     """Of each answer, its mean agreement with the others; 0 for one alone."""
-    pairs = {pair: agreement(answers[pair[0]], answers[pair[1]], question) for pair in combinations(range(len(answers)), 2)}
-    return [sum(value for pair, value in pairs.items() if place in pair) / max(len(answers) - 1, 1) for place in range(len(answers))]
+    others = [[other for at, other in enumerate(answers) if at != place] for place in range(len(answers))]
+    return [sum(agreement(one, other, question) for other in rest) / max(len(rest), 1) for one, rest in zip(answers, others, strict=True)]
 
 
 def difference(answers: Sequence[str], names: Sequence[str]) -> tuple[str, set[str]]:
-    """Where answers, called by these names, differ: in what they claim (and those claims), else in the numbers that each alone has."""
+    """What answers, called by these names, claim, where that differs, in words and as it stands; else nothing."""
     claims = [claims_of(answer) for answer in answers]
     for kind in range(len(_CLAIMS)):
         values = dict.fromkeys(claimed[kind] for claimed in claims if kind in claimed)
         if len(values) > 1:
             who = [[name for name, claimed in zip(names, claims, strict=False) if claimed.get(kind) == value] for value in values]
             return "; ".join(f"{' and '.join(names)}: {value}" for names, value in zip(who, values, strict=True)), set(values)
-    numbers = [set(filter(_is_number, words_of(answer))) for answer in answers]
-    alone = [sorted(own.difference(*(each for each in numbers if each is not own)))[:4] for own in numbers]
-    return "; ".join(f"{name} alone has {', '.join(own)}" for name, own in zip(names, alone, strict=False) if own), set()
+    return "", set()
 
 
 def kept(answer: str, whole: str) -> float:

@@ -13,6 +13,7 @@ from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain, explain
 from bot.brain.context import PROMPTS, cleaned, inert
 from bot.brain.health import BreakerState
+from bot.brain.mentors import MentorView
 from bot.brain.tools import Watch
 from bot.domain.address import SessionType
 from bot.domain.errors import AllLevelsFailed, BudgetExhausted
@@ -27,39 +28,34 @@ HARD_TOKENS = 80
 DOUBTFUL = 0.8
 """Below this expected quality of the best level, the others are worth their price."""
 
-WISH = re.compile(r"\s*(?:/council\s+|(?:please )?ask (?:the|your) council\s*[:,]\s*)(\S.*?)\s*", re.I | re.DOTALL)
+WISH = re.compile(r"\s*(?:/council\s+|(?:please )?ask (?:the|your) council\s*[:,]\s*)(\S.*)", re.I | re.DOTALL)
 NO_COUNCIL = "*One model answered this: a council needs two that are well and large enough, and its allowance.*"
-DIFFER = "\n\n*They differ. {}.*"
+DIFFER, OTHERS = "\n\n*They differ. {}.*", "\n\n*`/why` shows what the others said.*"
 _WORDS = tomllib.loads((PROMPTS / "council.toml").read_text("utf-8"))
 _WEIGHS, _LOOKS_UP = (re.compile(_WORDS[name], re.I | re.DOTALL) for name in ("weighs", "looks_up"))
 
 Ask = Callable[..., Awaitable[Completion | None]]
-Views = Callable[[Question, Route], Sequence[tuple[str, str]]]
-"""The mentors whose views are asked for: whose, and the words that have a member speak so."""
 
 
 def is_hard(text: str, route: Route) -> bool:
     """Whether more opinions are worth it unasked: complex, long or to be weighed, nothing to look up, and the best level may fail at it."""
-    is_doubtful = route.expected is None or route.expected < DOUBTFUL
-    is_long = estimate_tokens(text) > HARD_TOKENS or bool(_WEIGHS.search(text))
-    return route.task_type is TaskType.COMPLEX and is_doubtful and is_long and not _LOOKS_UP.search(text)
+    is_doubtful = route.task_type is TaskType.COMPLEX and (route.expected is None or route.expected < DOUBTFUL)
+    return is_doubtful and (estimate_tokens(text) > HARD_TOKENS or bool(_WEIGHS.search(text))) and not _LOOKS_UP.search(text)
 
 
 class Council:
     """Asks several levels at once, without tools, within the turn's bound and `usd`; `mode`: auto, ask (only when asked for) or off."""
 
-    def __init__(self, *, chain: FallbackChain, mode: str, usd: float, views: Views = lambda question, route: ()) -> None:
+    def __init__(self, *, chain: FallbackChain, mode: str, usd: float) -> None:
         self._chain = chain
         self._mode = mode
         self._usd = usd
-        self._views = views
 
     def members(self, question: Question, prompt: Prompt, route: Route, *, is_wished: bool) -> list[Rung]:
         """Whom to ask: the best different models that are well, large enough and together affordable; nobody where no council is due."""
         is_due = self._mode != "off" if is_wished else self._mode == "auto" and is_hard(question.text, route)
-        is_held = question.channel == "email" and question.session_type is SessionType.SHARED  # or may be
-        if not is_due or is_held or question.writer:
-            return []
+        if not is_due or question.writer or (question.channel == "email" and question.session_type is SessionType.SHARED):
+            return []  # what strangers are told, and what the owner may have to approve, is one model's
         seats, left = dict[tuple[str, str], Rung](), self._usd
         for rung in self._chain.ordered(route.levels):
             model, most = (rung.provider.provider, rung.provider.model), self._chain.most_usd(rung, prompt)
@@ -68,10 +64,12 @@ class Council:
                 seats[model], left = rung, left - most
         return list(seats.values()) if len(seats) > 1 else []
 
-    async def answer(self, prompt: Prompt, seats: list[Rung], question: Question, route: Route, watch: Watch, seconds: float) -> Completion:
-        """What they come to, in *seconds*; where none of them answers, what the chain says. Raises AllLevelsFailed, StorageUnavailable."""
+    async def answer(
+        self, prompt: Prompt, seats: list[Rung], views: Sequence[MentorView], question: Question, route: Route, watch: Watch, seconds: float
+    ) -> Completion:
+        """What they come to, the last with these *views*; where none answers, the chain's. Raises AllLevelsFailed, StorageUnavailable."""
         now, attempts = self._chain.health.monotonic, list[Attempt]()
-        views, due = self._views(question, route)[: len(seats) - 1], now() + seconds
+        due, voices = now() + seconds, [*[None] * len(seats), *views[: len(seats) - 1]][-len(seats) :]
 
         async def ask(prompt: Prompt, levels: Sequence[str], *, seen: Watch | None = watch, alone: bool = True) -> Completion | None:
             left = max(due - now() - (seconds * (1 - DRAFTS_SHARE) if seen is None else 0.0), 0.0)
@@ -84,14 +82,14 @@ class Council:
             text = cleaned(said.text)
             return replace(said, text=text) if any(map(str.isalnum, text)) else None
 
-        async def draft(rung: Rung, mentor: str, words: str) -> Completion | None:
-            said = await ask(_adding(prompt, words), [rung.level], seen=None)
-            return said and replace(said, text=said.text + " …" * said.is_cut, mentor=mentor)
+        async def draft(rung: Rung, view: MentorView | None) -> Completion | None:
+            said = await ask(_adding(prompt, view.words) if view else prompt, [rung.level], seen=None)
+            step = {"who": rung.level, "mentor": view.name if view else ""}
+            return said and replace(said, text=said.text + " …" * said.is_cut, path=(step,))
 
         try:
             await watch.replace(f"*Asking {', '.join(rung.level for rung in seats[:-1])} and {seats[-1].level} …*")
-            asked = (draft(rung, *view) for rung, view in zip(seats, [*[("", "")] * (len(seats) - len(views)), *views], strict=True))
-            found = await asyncio.gather(*asked, return_exceptions=True)  # where one breaks, the others have ended and are paid for
+            found = await asyncio.gather(*map(draft, seats, voices), return_exceptions=True)  # where one breaks, all have ended
             for broken in (each for each in found if isinstance(each, BaseException)):
                 raise broken
             watch.begin_again()
@@ -120,10 +118,10 @@ class Council:
         elif whole := await self._together(next(rung for rung in members if rung.level == names[0]), drafts, prompt, ask):
             text, how = whole.text + ("" if values <= {*words_of(whole.text)} else DIFFER.format(differ)), f"put together by {whole.level}"
         else:
-            text, how = best.text + DIFFER.format(differ or "`/why` shows what each said"), f"the words of {best.level} stand"
+            text, how = best.text + (DIFFER.format(differ) if differ else OTHERS), f"the words of {best.level} stand"
         mean = sum(agreed) / len(agreed) if len(drafts) > 1 else None
         steps = [
-            {"who": each.level, "mentor": each.mentor, "said": each.text[:LONGEST_SAID], "agreement": round(value, 3)}
+            {**each.path[0], "said": each.text[:LONGEST_SAID], "agreement": round(value, 3)}
             | {"kept": round(kept(each.text, text), 3), "ms": round(each.attempts[-1].latency_ms), "usd": each.cost_usd}
             for each, value in zip(drafts, agreed, strict=True)
         ]
@@ -134,17 +132,15 @@ class Council:
             tier=Tier.ANALYTICAL,
             why=how if mean is None else f"agreement {mean:.2f}, {how}",
             confidence=mean,
-            path=(*steps, {"what": how, "differ": differ}),
-            mentor=next((draft.mentor for draft in drafts if draft.mentor), ""),
+            path=(*steps, {"what": "; ".join(filter(None, (how, differ)))}),
         )
 
     async def _together(self, best: Rung, drafts: list[Completion], prompt: Prompt, ask: Ask) -> Completion | None:
         """Its synthesis, shown as it grows; None where it fails, or is not whole within what is left of time and money."""
         texts, (*before, asked) = [draft.text[:LONGEST_DRAFT] for draft in drafts], prompt.lines
         told = "\n\n".join(f"<draft name={name}>\n{inert(text)}\n</draft>" for name, text in zip("ABC", texts, strict=False))
-        differ = difference(texts, "ABC")[0] or "nothing stands out"
-        line = Line(role=Role.USER, text=_WORDS["material"].format(drafts=told, differ=differ, question=asked.text))
-        whole = replace(_adding(prompt, _WORDS["together"]), lines=(*before, line))
+        material = _WORDS["material"].format(drafts=told, differ=difference(texts, "ABC")[0] or "nothing stands out", question=asked.text)
+        whole = replace(_adding(prompt, _WORDS["together"]), lines=(*before, Line(role=Role.USER, text=material)))
         if self._chain.most_usd(best, whole) + sum(draft.cost_usd for draft in drafts) > self._usd:
             return None
         said = await ask(whole, [best.level])
@@ -153,4 +149,4 @@ class Council:
 
 def _adding(prompt: Prompt, words: str) -> Prompt:
     """*prompt* with these words below its standing ones."""
-    return replace(prompt, system=f"{prompt.system}\n\n{words}", brief_system=f"{prompt.brief_system}\n\n{words}") if words else prompt
+    return replace(prompt, system=f"{prompt.system}\n\n{words}", brief_system=f"{prompt.brief_system}\n\n{words}")

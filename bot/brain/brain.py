@@ -74,18 +74,22 @@ class Brain:
         route = await self._router.route(prompt, question) if self._router else Route(task_type=classify(prompt), levels=())
         members = self._council.members(question, prompt, route, is_wished=bool(wish)) if self._council else []
         kit = await self._toolbox.open(question) if self._toolbox and not members else Kit(question=question)
+        views = await self._context.views(question, route) if members else ()
         watch = Watch(listener)
         seconds = self._chain.turn_seconds * (LATE_PATIENCE if question.is_late else 1)
         try:
             if members and self._council:
-                completion = await self._council.answer(prompt, members, question, route, watch=watch, seconds=seconds)
+                completion = await self._council.answer(prompt, members, views, question, route, watch, seconds=seconds)
             else:
-                seen, by = watch if listener else None, route.levels
-                completion = await answer_with(kit, prompt, chain=self._chain, watch=seen, question=question, seconds=seconds, levels=by)
+                completion = await answer_with(
+                    kit, prompt, chain=self._chain, watch=watch, question=question, seconds=seconds, levels=route.levels
+                )
         except AllLevelsFailed as failure:
             return await self._make_do(question, failure, route.task_type, watch, kit.deeds)
-        turn = replace(_turn_of(completion, question, route), personality=prompt.personality, is_untrusted=kit.has_read)
-        return replace(turn, text=f"{turn.text}\n\n{NO_COUNCIL}") if wish and not members and not question.writer else turn
+        heard = " ".join(each for each in (*prompt.mentors, *(view.name for view in views)) if f"**{each.title()}" in completion.text)
+        turn = _turn_of(completion, question, route)
+        turn = replace(turn, text=f"{turn.text}\n\n{NO_COUNCIL}") if wish and not members and not question.writer else turn
+        return replace(turn, personality=prompt.personality, mentor=heard, is_untrusted=kit.has_read)
 
     async def _make_do(self, question: Question, failure: AllLevelsFailed, task_type: TaskType, watch: Watch, deeds: Sequence[str]) -> Turn:
         """The last rung; what a broken stream showed is replaced by it. What was acted upon already is told, and not tried once more."""
@@ -151,7 +155,6 @@ def _turn_of(completion: Completion, question: Question, route: Route) -> Turn:
         attempts=completion.attempts,
         over_budget=completion.over_budget,
         confidence=completion.confidence,
-        mentor=completion.mentor,
         path=completion.path,
     )
 

@@ -133,8 +133,7 @@ class FallbackChain:
 
     def most_usd(self, rung: Rung, prompt: Prompt) -> float:
         """The most that asking this rung can cost, in dollars."""
-        who = rung.level, rung.provider.provider, rung.provider.model
-        return self._budget.most_usd(*who, rung.fitted(prompt)) if self._budget else 0.0
+        return self._budget.most_usd(rung.level, rung.provider.provider, rung.provider.model, rung.fitted(prompt)) if self._budget else 0.0
 
     def cost_usd(self, call: Call) -> float:
         """Dollars for a call that ended. Where its vendor could not tell any more what was used, that is all that was set aside."""

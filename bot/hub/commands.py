@@ -83,13 +83,11 @@ class Commands:
         """The turn of a command; None where the message is none. Raises StorageUnavailable."""
         written = _COMMAND.fullmatch(question.text) or _COMMAND.fullmatch(await self._chosen(question))
         found = written or _COMMAND.fullmatch(self._meant(question))
-        if found is None:
+        if found is None or (found.group(1).lower() == "council" and found.group(2)):  # what the council is asked is the brain's to answer
             return None
         if question.channel == "email" and found.group(1).lower() not in WHOLE_LETTERS:
             found = _COMMAND.fullmatch(found.string.strip().partition("\n\n")[0]) or found
         name, words = found.group(1).lower(), (found.group(2) or "").strip()
-        if name == "council" and words:  # the brain's to answer
-            return None
         command = self._table.get(name)
         if command is not None and name in CONTROL and question.session_type is not SessionType.PRIVATE:
             said: str | Card = IN_PRIVATE

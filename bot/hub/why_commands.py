@@ -50,6 +50,5 @@ def told(text: str, details: Mapping[str, Any]) -> str:
     for step in details.get("path", ()):
         measured = f" (agreement {step['agreement']:.2f}, {step['kept']:.0%} kept)" if "kept" in step else ""
         lines.append(f"- **{step.get('who', 'In the end')}**{measured}: {one_line(step.get('said') or step.get('what', ''), 300)}")
-    if (confidence := details.get("confidence")) is not None:
-        lines.append(f"- Confidence: {confidence:.0%}")
-    return "\n".join([*lines, f"- It took {details.get('latency_ms', 0) / 1000:.1f} s and ${details.get('cost_usd', 0):.4f}."])
+    sure = [f"- Confidence: {details['confidence']:.0%}"] if details.get("confidence") is not None else []
+    return "\n".join([*lines, *sure, f"- It took {details.get('latency_ms', 0) / 1000:.1f} s and ${details.get('cost_usd', 0):.4f}."])

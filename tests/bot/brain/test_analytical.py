@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from bot.brain.budget import Budget
 from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain
 from bot.brain.health import HealthBoard
+from bot.brain.mentors import MentorView
 from bot.brain.tools import Watch
 from bot.domain.address import SessionType
 from bot.domain.errors import AllLevelsFailed, ProviderUnavailable, StorageUnavailable
@@ -59,12 +61,11 @@ def chain_of(providers: list[FakeProvider], budget: Budget | FakeBudget | None =
 
 
 async def hold(
-    chain: FallbackChain, *, question: str = "Lease or buy?", listener: FakeListener | None = None, usd: float = 9.0, **more: object
+    chain: FallbackChain, *, listener: FakeListener | None = None, usd: float = 9.0, views: Sequence[MentorView] = ()
 ) -> Completion:
-    council = Council(chain=chain, mode="ask", usd=usd, **more)  # type: ignore[arg-type]
-    about, prompt = asked(question), prompting(question)
-    members = council.members(about, prompt, ROUTE, is_wished=True)
-    return await council.answer(prompt, members, about, ROUTE, watch=Watch(listener), seconds=40)
+    council, about, prompt = Council(chain=chain, mode="ask", usd=usd), asked("Lease or buy?"), prompting("Lease or buy?")
+    seats = council.members(about, prompt, ROUTE, is_wished=True)
+    return await council.answer(prompt, seats, views, about, ROUTE, Watch(listener), 40)
 
 
 async def no_calls_run() -> bool:
@@ -106,7 +107,7 @@ async def test_the_path_says_who_said_what_and_what_was_kept():
     assert (lease["who"], lease["said"], lease["kept"]) == ("a", LEASE, 1.0)
     assert buy["kept"] < 0.5
     assert lease["agreement"] == buy["agreement"] == pytest.approx(done.confidence, abs=0.001)
-    assert end == {"what": "put together by a", "differ": ""}
+    assert end == {"what": "put together by a"}
 
 
 async def test_a_difference_that_the_synthesis_hides_is_told_by_code():
@@ -114,6 +115,7 @@ async def test_a_difference_that_the_synthesis_hides_is_told_by_code():
     first.then("It is 42.")
     done = await hold(chain_of([first, *others]))
     assert done.text == "It is 42.\n\n*They differ. a: 42; b: 41.*"
+    assert done.path[-1] == {"what": "put together by a; a: 42; b: 41"}
 
 
 @pytest.mark.parametrize("end", [(DOWN,), ("It is", SILENCE), ("It is 4", Finish(reason="length")), (SILENCE,)])
@@ -170,7 +172,7 @@ async def test_money_bounds_who_is_asked_and_whether_it_is_put_together():
     providers[0].will(LEASE)
     budget.cost_usd = lambda *who: 0.6  # type: ignore[method-assign]
     done = await hold(chain_of(providers[:2], budget), usd=2.0)
-    assert done.text.endswith("*They differ. `/why` shows what each said.*")
+    assert done.text.endswith("*`/why` shows what the others said.*")
     assert done.cost_usd == pytest.approx(1.2)
 
 
@@ -209,14 +211,13 @@ async def test_very_long_answers_are_cut_where_they_are_read_and_kept():
     assert all(len(step["said"]) <= 1_000 for step in done.path[:2])
 
 
-async def test_mentors_speak_in_the_last_members_and_are_named():
+async def test_a_mentor_speaks_in_the_last_seat_and_one_seat_stays_plain():
     first, second = models(LEASE, BUY)
-    done = await hold(
-        chain_of([first, second]), views=lambda question, route: [("churchill", "Speak as Churchill might."), ("jobs", "No.")]
-    )
-    assert "Churchill" not in first.asked[0].system
-    assert second.asked[0].system.endswith("Speak as Churchill might.")
-    assert (done.mentor, done.path[1]["mentor"]) == ("churchill", "churchill")
+    views = [MentorView("churchill", "determined"), MentorView("jobs", "confident")]
+    done = await hold(chain_of([first, second]), views=views)
+    assert "**Churchill** (determined):" in second.asked[0].system
+    assert "**" not in first.asked[0].system
+    assert [step.get("mentor") for step in done.path] == ["", "churchill", None]
 
 
 def members(question: Question, *, mode: str = "auto", is_wished: bool = False, route: Route = ROUTE) -> int:
