@@ -24,27 +24,26 @@ _CLAIMS = (
 """What an answer comes to: yes or no, an option's letter, a number; of several the last. A short one's only number is its claim as well."""
 _WORD = re.compile(rf"(?<![\w.]){_NUMBER}|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\d_]+(?:['’]t)?")
 _NOT = re.compile(r"not?|never|cannot|without|avoid|\w+['’]t")
+_Read = tuple[dict[int, str], set[str], list[str]]
 _COMMON = frozenset(tomllib.loads((Path(__file__).parent / "prompts" / "council.toml").read_text("utf-8"))["common"].split())
 
 
-def agreement(one: str, other: str, question: str = "") -> float:
-    """How far two answers agree, 0 to 1: CLAIMS_SHARE for equal claims, where both make any, and the overlap of their words.
+def supports(answers: Sequence[str], question: str = "") -> list[float]:
+    """Of each answer, its mean agreement with the others, 0 to 1; 0 for one alone.
 
-    The overlap is Ochiai's coefficient, |A∩B| / √(|A|·|B|), of numbers and content words (by their first six letters), weighted, without
-    those of the question.
+    Two agree by CLAIMS_SHARE for equal claims, where both make any, and by the overlap of their words. That is Ochiai's coefficient,
+    |A∩B| / √(|A|·|B|), of numbers and content words (by their first six letters), weighted, without those of the question.
     """
-    left, right, known = claims_of(one), claims_of(other), _terms(question)
-    said, also = _terms(one) - known, _terms(other) - known
-    overlap = _weight(said & also) / sqrt(max(_weight(said) * _weight(also), 1))
-    overlap = 1.0 if words_of(one) == words_of(other) != [] else overlap
+    read = [(claims_of(answer), _terms(answer) - _terms(question), words_of(answer)) for answer in answers]
+    others = [[other for at, other in enumerate(read) if at != place] for place in range(len(read))]
+    return [sum(_agreement(one, other) for other in rest) / max(len(rest), 1) for one, rest in zip(read, others, strict=True)]
+
+
+def _agreement(one: _Read, other: _Read) -> float:
+    (left, said, words), (right, also, as_well) = one, other
+    overlap = 1.0 if words == as_well != [] else _weight(said & also) / sqrt(max(_weight(said) * _weight(also), 1))
     common = left.keys() & right.keys()
     return CLAIMS_SHARE * all(left[kind] == right[kind] for kind in common) + (1 - CLAIMS_SHARE) * overlap if common else overlap
-
-
-def supports(answers: Sequence[str], question: str = "") -> list[float]:
-    """Of each answer, its mean agreement with the others; 0 for one alone."""
-    others = [[other for at, other in enumerate(answers) if at != place] for place in range(len(answers))]
-    return [sum(agreement(one, other, question) for other in rest) / max(len(rest), 1) for one, rest in zip(answers, others, strict=True)]
 
 
 def difference(answers: Sequence[str], names: Sequence[str]) -> tuple[str, set[str]]:

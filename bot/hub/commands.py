@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
+from bot.brain.analytical import WISH
 from bot.brain.brain import reactive_turn
 from bot.brain.reactive import IN_PRIVATE, Intent, Reactive
 from bot.domain.address import Person, SessionType
@@ -30,7 +31,7 @@ CONTROL = ("approve", "edit", "reject", "pair", "link", "undo", "autonomy", "jou
 DECISIONS = ("/approve", "/edit", "/reject", "/pair")
 LONGEST_PLAIN = 300
 """Characters; what is longer is no order in plain words."""
-WHOLE_LETTERS = ("edit", "note", "research", "council")
+WHOLE_LETTERS = ("edit", "note", "research")
 """Of a mail, what comes below an empty line is a farewell; these take all of it."""
 ONLY_OWNER = "Only the owner can do that."
 
@@ -83,7 +84,7 @@ class Commands:
         """The turn of a command; None where the message is none. Raises StorageUnavailable."""
         written = _COMMAND.fullmatch(question.text) or _COMMAND.fullmatch(await self._chosen(question))
         found = written or _COMMAND.fullmatch(self._meant(question))
-        if found is None or (found.group(1).lower() == "council" and found.group(2)):  # what the council is asked is the brain's to answer
+        if found is None or WISH.fullmatch(question.text):  # what the council is asked is the brain's to answer
             return None
         if question.channel == "email" and found.group(1).lower() not in WHOLE_LETTERS:
             found = _COMMAND.fullmatch(found.string.strip().partition("\n\n")[0]) or found
