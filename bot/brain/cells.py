@@ -20,8 +20,7 @@ DEED, PER_DAY = 0.25, 6.0
 """A word on an answer weighs 1, a deed so much; a person's day at most so much in a cell: a thousand thumbs count as a few."""
 HALF_LIFE = 60.0
 """So much newer evidence of the task type, whoever it is of, halves a weight: old truth fades, also of a level that nobody asks."""
-MOST = 3_600_000.0
-"""No figure is believed beyond this: an hour, in milliseconds."""
+MOST = 3_600_000.0  # an hour, in milliseconds: no figure is believed beyond this
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

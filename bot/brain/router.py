@@ -79,7 +79,8 @@ class Router:
         is_exploring = order[0] is not best
         why = _why(task_type, order[0], best if is_exploring else order[1], is_exploring=is_exploring)
         names = tuple(each.level.name for each in order)
-        return Route(task_type=task_type, levels=names, why=why, expected=order[0].worth, is_exploring=is_exploring)
+        expected = order[0].worth if order[0].answers else None
+        return Route(task_type=task_type, levels=names, why=why, expected=expected, is_exploring=is_exploring)
 
     def _ranked(
         self, task_type: TaskType, cells: Mapping[str, Cell], asked: Sequence[float], needs: int, chance: Random | None = None
