@@ -23,6 +23,7 @@ from bot.adapters.web import CONSOLE, WebAdapter
 from bot.brain.brain import Brain
 from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain
+from bot.brain.confidence import Confidence
 from bot.brain.context import ContextBuilder
 from bot.brain.drill import Drill
 from bot.brain.health import BreakerState, HealthBoard
@@ -170,9 +171,12 @@ def build(
     reactive = Reactive(database=database, health=health, rungs=[rung.id for rung in rungs], clock=clock, skipped=skipped)
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
     offline, router = OfflineRung(database=database), Router()
+    confidence = Confidence(database=database, clock=clock)
 
     def brain_over(chain: FallbackChain, toolbox: Toolbox | None = None) -> Brain:
-        return Brain(reactive=reactive, context=context, chain=chain, offline=offline, router=router, toolbox=toolbox)
+        return Brain(
+            reactive=reactive, context=context, chain=chain, offline=offline, router=router, toolbox=toolbox, confidence=confidence
+        )
 
     door = WebAdapter()
     registry = CollectorRegistry()

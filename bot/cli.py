@@ -161,6 +161,18 @@ def drill(
 
 
 @cli.command()
+def report(
+    context: typer.Context,
+    days: Annotated[int, typer.Option(min=1, max=3660, metavar="N", help="How many days back.")] = 30,
+    as_json: Json = False,
+) -> None:
+    """Tell what Robbie learned, what it cost, and how his answers were taken."""
+    from bot import commands
+
+    _wait(commands.report(_app(context, tends=False), days, as_json=as_json))
+
+
+@cli.command()
 def init(
     context: typer.Context,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take keys from the environment, test and save them.")] = False,

@@ -20,6 +20,7 @@ import structlog
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from bot.adapters.console import ConsoleChat, answer_lines
 from bot.adapters.markup import to_terminal
@@ -38,6 +39,7 @@ from bot.domain.errors import NotAllowed, RobbieError
 from bot.domain.finding import Status
 from bot.hub.home import RunningHub, find_hub, locked, make_folder
 from bot.hub.manner_commands import changes_of, told
+from bot.learning.report import report as report_of
 from bot.logs import configure_log
 from bot.services.manners import find_mistake, read_end
 from bot.services.notices import say
@@ -129,6 +131,25 @@ async def drill(app: App, fault: str, *, as_json: bool) -> None:
                 _show_rehearsal(console, rehearsal)
     if as_json:
         print(json.dumps({"fault": fault, "rungs": rehearsals}))
+
+
+async def report(app: App, days: int, *, as_json: bool) -> None:
+    """Print what there is to tell of the last days."""
+    async with _opened(app, None) as (_, owner), app.database.reading() as work:
+        told = await report_of(work, since=app.clock.now() - timedelta(days=days), timezone=owner.timezone)
+    if as_json:
+        print(json.dumps({"days": days, **told}))
+        return
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    for title, section in told.items():
+        rows = [section] if isinstance(section, dict) else section
+        if any(rows):
+            table = Table(*(escape(name.replace("_", " ")) for name in rows[0]), title=title.capitalize(), title_justify="left", box=None)
+            for row in rows:
+                table.add_row(*(escape("–" if value is None else str(value)) for value in row.values()))
+            console.print(table, "")
+    if not any(told.values()):
+        print(f"Nothing yet: in {days} days no answer was given. What I learn of them will stand here.")
 
 
 async def signin(app: App, as_person: str | None) -> str:

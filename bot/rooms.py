@@ -30,6 +30,7 @@ from bot.hub.follow_up_commands import FollowUpCommands
 from bot.hub.manner_commands import MannerCommands
 from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
+from bot.learning.signals import Aftermath
 from bot.services.affair_news import AffairNews
 from bot.services.affair_tools import affair_tools
 from bot.services.approvals import Approvals, Runner
@@ -170,6 +171,7 @@ def furnish(
             Lessons(database=database, autonomy=autonomy),
             FollowUps(database=database, outreach=outreach, clock=clock),
             Suggestions(database=database, clock=clock),
+            Aftermath(database=database),
         ),
     )
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from bot.brain.chain import FallbackChain, explain
+from bot.brain.confidence import PRIOR, Confidence, doubt_of, guess_of
 from bot.brain.context import ContextBuilder, spoken_date
 from bot.brain.providers.offline import Makeshift, OfflineRung
 from bot.brain.reactive import Reactive, one_line
@@ -40,6 +41,7 @@ class Brain:
         offline: OfflineRung,
         router: Router | None = None,
         toolbox: Toolbox | None = None,
+        confidence: Confidence | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reactive = reactive
@@ -48,6 +50,7 @@ class Brain:
         self._offline = offline
         self._router = router
         self._toolbox = toolbox
+        self._confidence = confidence
         self._monotonic = monotonic
 
     async def answer(self, question: Question, listener: Listener | None = None) -> Turn:
@@ -56,6 +59,7 @@ class Brain:
         is_plain = not (question.writer or question.quoted or question.attachments)
         said = await self._reactive.answer(question) if is_plain else None
         turn = reactive_turn(said, why="computed without a model") if said is not None else await self._think(question, listener)
+        turn = await self._confidence.weighed(turn) if self._confidence else turn
         return replace(turn, latency_ms=(self._monotonic() - began) * 1000)
 
     async def step(self, prompt: Prompt, *, question: Question, uses_tools: bool, seconds: float) -> Completion:
@@ -82,7 +86,8 @@ class Brain:
             )
         except AllLevelsFailed as failure:
             return await self._make_do(question, failure, route.task_type, watch, kit.deeds)
-        return replace(_turn_of(completion, question, route), personality=prompt.personality, is_untrusted=kit.has_read)
+        doubt = doubt_of(completion, route, question, prompt.lines)
+        return replace(_turn_of(completion, question, route), doubt=doubt, personality=prompt.personality, is_untrusted=kit.has_read)
 
     async def _make_do(self, question: Question, failure: AllLevelsFailed, task_type: TaskType, watch: Watch, deeds: Sequence[str]) -> Turn:
         """The last rung; what a broken stream showed is replaced by it. What was acted upon already is told, and not tried once more."""
@@ -128,6 +133,7 @@ def reactive_turn(text: str, *, why: str, kind: OutgoingKind = OutgoingKind.ANSW
         task_type=TaskType.QUICK,
         why=why,
         latency_ms=0.0,
+        confidence=PRIOR[Tier.REACTIVE] if kind is OutgoingKind.ANSWER else None,
         buttons=buttons,
     )
 
@@ -144,6 +150,7 @@ def _turn_of(completion: Completion, question: Question, route: Route) -> Turn:
         task_type=route.task_type,
         why="; ".join(filter(None, (route.why, completion.why))),
         latency_ms=0.0,
+        confidence=guess_of(completion, route),
         cost_usd=completion.cost_usd,
         attempts=completion.attempts,
         over_budget=completion.over_budget,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bot.brain.providers.offline import digest
 from bot.domain.clock import Clock
 from bot.domain.message import Inbound, InboundKind
+from bot.learning.realtime import rate, unlearn
 from storage.database import UnitOfWork
 from storage.models.messaging import InboxEvent, InboxState
 from storage.repositories.inbox import WAITING
@@ -28,13 +29,20 @@ async def apply(work: UnitOfWork, inbound: Inbound, *, clock: Clock) -> bool:
         said = await work.messages.find_on_channel(inbound.address.channel, inbound.target)
         person = await work.people.find_user_by_account(inbound.sender.channel, inbound.sender.account)
         if said is not None and person is not None and said.direction == "out":
-            value, words = value_of(inbound.text), inbound.text[:64]
-            await work.feedback.give(user_id=person.id, message_id=said.id, value=value, source="reaction", detail=words, at=now)
+            value, word, known = value_of(inbound.text), inbound.text[:64], await work.feedback.find(person.id, said.id)
+            if value or (
+                known is not None and word == f"-{known.detail}"[:64]
+            ):  # another was taken back, or tells nothing: the word stands
+                await rate(work, person.id, said, value=value, source="reaction", detail=word, now=now)
         return False
     event = await work.inbox.find_to_change(channel=inbound.sender.channel, account=inbound.sender.account, external_id=inbound.target)
     if event is None:
         return False
-    return await _edit(work, event, inbound.text) if inbound.kind is InboundKind.EDIT else await _delete(work, event)
+    if inbound.kind is InboundKind.EDIT:
+        return await _edit(work, event, inbound.text)
+    is_free = await _delete(work, event)
+    await unlearn(work, event.id, now)
+    return is_free
 
 
 async def _edit(work: UnitOfWork, event: InboxEvent, text: str) -> bool:

@@ -7,14 +7,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy import bindparam as given
-from sqlalchemy import select, update
+from sqlalchemy.orm import aliased
 from sqlalchemy.sql.functions import count
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_replace, insert_or_skip
+from storage.models.affairs import Task
 from storage.models.decisions import Feedback, Proposal, ProposalState
-from storage.repositories.base import Repository, ours
+from storage.models.messaging import Message
+from storage.repositories.base import Repository, make, ours
 
 _ADD = insert_or_skip(Proposal)
 _BY_CODE = select(Proposal).where(ours(Proposal), Proposal.code == given("code")).with_for_update()
@@ -41,11 +44,47 @@ _LATEST = select(Proposal).where(ours(Proposal), Proposal.user_id == given("user
 _COUNT = (
     select(count()).select_from(Proposal).where(ours(Proposal), Proposal.user_id == given("user"), Proposal.created_at > given("since"))
 )
-_GIVE = insert_or_replace(Feedback, "value", "source", "detail", "at")
+_GIVE = insert_or_replace(Feedback, "value", "source", "detail")
 _OPEN = insert_or_skip(Feedback)
 _OUTCOME = select(Feedback).where(ours(Feedback), Feedback.message_id == given("message"), Feedback.user_id == given("user"))
 _CHANGE_OUTCOME = update(Feedback).where(ours(Feedback), Feedback.message_id == given("message"), Feedback.user_id == given("user"))
 _GIVEN = select(Feedback).where(ours(Feedback), Feedback.message_id == given("message"))
+_question = aliased(Message)
+_IS_ANSWER = and_(
+    Message.organization_id == Feedback.organization_id, Message.id == Feedback.message_id, Message.kind.in_(("answer", "late"))
+)
+_TO_ASKER = and_(_IS_ANSWER, Message.user_id == Feedback.user_id)
+_LAST_ANSWERED = (
+    select(Feedback, _question.text)
+    .join(Message, _TO_ASKER)
+    .join(_question, and_(_question.organization_id == Message.organization_id, _question.id == Message.reply_to))
+    .where(ours(Feedback), Message.conversation_id == given("conversation"), Message.user_id == given("user"))
+    .where(Message.id < given("before"))
+    .order_by(Message.id.desc())
+    .limit(1)
+)
+_UNOPPOSED = (
+    select(Feedback)
+    .join(Message, _TO_ASKER)
+    .where(ours(Feedback), Feedback.at >= given("since"), Feedback.at < given("until"), Feedback.score.is_(None))
+    .where(or_(Feedback.tier != "reactive", Feedback.pattern != ""))
+    .order_by(Feedback.at)
+    .limit(given("limit"))
+)
+_TASKS_DONE = select(Task.source_id).where(ours(Task), Task.done_at >= given("since"))
+_YESES = select(Proposal.event_id).where(ours(Proposal), Proposal.state.in_(("approved", "done")), Proposal.decided_at >= given("since"))
+_FOLLOWED = (
+    select(Feedback)
+    .join(Message, _TO_ASKER)
+    .where(ours(Feedback), Feedback.tier != "reactive", Message.reply_to.in_(_TASKS_DONE.union(_YESES)))
+)
+_SINCE = select(Feedback).join(Message, _IS_ANSWER).where(ours(Feedback), Feedback.at >= given("since")).order_by(Feedback.at)
+_GUESSED = (
+    select(Feedback.tier, Feedback.guess, Feedback.score)
+    .where(ours(Feedback), Feedback.guess.is_not(None), Feedback.score.is_not(None))
+    .order_by(Feedback.at.desc())
+    .limit(given("limit"))
+)
 
 
 class Proposals(Repository):
@@ -96,7 +135,7 @@ class Feedbacks(Repository):
     """What people think of answers."""
 
     async def give(self, *, user_id: UUID, message_id: UUID, value: float, source: str, detail: str, at: datetime) -> None:
-        """Keep somebody's last word on a message."""
+        """Keep somebody's last word on a message; `at` is for a row that is not there yet."""
         row = {"user_id": user_id, "message_id": message_id, "value": value, "source": source, "detail": detail, "at": at}
         await self._insert(_GIVE, **row)
 
@@ -115,3 +154,24 @@ class Feedbacks(Repository):
     async def on(self, message_id: UUID) -> Sequence[Feedback]:
         """What was said of a message."""
         return await self._all(Feedback, _GIVEN, message=message_id)
+
+    async def last_answered(self, user_id: UUID, conversation_id: UUID, *, before: UUID) -> tuple[Feedback, str] | None:
+        """What became of the last answer that this person was given in a conversation before a message, and what it answered."""
+        row = (await self._execute(_LAST_ANSWERED, user=user_id, conversation=conversation_id, before=before)).first()
+        return None if row is None else (make(Feedback, row), row[-1])
+
+    async def unopposed(self, since: datetime, until: datetime, *, limit: int) -> Sequence[Feedback]:
+        """The answers of this time, of a model or a pattern, of which nothing is known; oldest first."""
+        return await self._all(Feedback, _UNOPPOSED, since=since, until=until, limit=limit)
+
+    async def followed(self, since: datetime) -> Sequence[Feedback]:
+        """The answers of models from which a task came that was done since then, or a proposal that was approved."""
+        return await self._all(Feedback, _FOLLOWED, since=since)
+
+    async def since(self, moment: datetime) -> Sequence[Feedback]:
+        """What became of each answer since then, oldest first; without those that were withdrawn."""
+        return await self._all(Feedback, _SINCE, since=moment)
+
+    async def guessed(self, *, limit: int) -> Sequence[tuple[str, float, float]]:
+        """Tier, raw confidence and score of the last answers that have both."""
+        return [(tier, guess, score) for tier, guess, score in await self._execute(_GUESSED, limit=limit)]

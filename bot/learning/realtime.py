@@ -1,0 +1,78 @@
+"""Learns from what becomes of an answer, in the commit that writes it down: its score, and what leans on scores."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from uuid import UUID
+
+from storage.database import UnitOfWork
+from storage.dialects import lock_until_commit
+from storage.models.decisions import Feedback
+from storage.models.messaging import Message
+from storage.repositories.messaging import DELETED
+
+ANSWERS = ("answer", "late")
+FACTS = ("tier", "level", "task_type", "mentor", "pattern", "latency_ms", "cost_usd", "confidence")
+"""How an answer was made, as both its row and its message's `details` tell."""
+
+Learner = Callable[[UnitOfWork, Feedback, datetime], Awaitable[None]]
+LEARNERS: tuple[Learner, ...] = ()
+"""What else is told of a row whose score changed (None: it counts no more), in the same commit."""
+
+
+def score_of(value: float | None, signals: Mapping[str, float]) -> float | None:
+    """How well an answer served, from 0 to 1: what its person said of it (-1 to 1; 0 was taken back), else what they did, added up.
+
+    None while neither is known. A word outweighs all deeds: it is meant, while they are interpreted.
+    """
+    if value:
+        return (1 + value) / 2
+    return (1 + max(-1.0, min(1.0, sum(signals.values())))) / 2 if signals else None
+
+
+async def rate(work: UnitOfWork, user_id: UUID, message: Message, *, value: float, source: str, detail: str, now: datetime) -> None:
+    """Keep somebody's last word on what Robbie said, and learn from it; it counts as well where another had asked."""
+    await _one_at_a_time(work)
+    if message.kind in ANSWERS:
+        facts = {name: told for name in FACTS if (told := (message.details or {}).get(name)) is not None}
+        await work.feedback.open(user_id=user_id, message_id=message.id, at=now, **facts)
+    await work.feedback.give(user_id=user_id, message_id=message.id, value=value, source=source, detail=detail, at=now)
+    await learn(work, user_id, message.id, now)
+
+
+async def note(work: UnitOfWork, row: Feedback, signals: Mapping[str, float], now: datetime) -> None:
+    """Keep what somebody did about an answer, each deed once by its name, and learn from it."""
+    await _one_at_a_time(work)
+    known = await work.feedback.find(row.user_id, row.message_id)
+    if known is not None and not signals.keys() <= known.signals.keys():
+        await work.feedback.change(row.user_id, row.message_id, signals={**signals, **known.signals})
+        await learn(work, row.user_id, row.message_id, now)
+
+
+async def unlearn(work: UnitOfWork, question_id: UUID, now: datetime) -> None:
+    """A question was withdrawn: what its answer taught is taken back."""
+    if (reply := await work.messages.find_reply(question_id, ANSWERS)) is not None:
+        await _one_at_a_time(work)
+        for row in await work.feedback.on(reply.id):
+            await learn(work, row.user_id, reply.id, now)
+
+
+async def learn(work: UnitOfWork, user_id: UUID, message_id: UUID, now: datetime) -> None:
+    """Score an answer by its row, and where that changes anything have all that leans on scores follow.
+
+    What was withdrawn (answer or question) and what is no answer has no score.
+    """
+    row, answer = await work.feedback.find(user_id, message_id), await work.messages.find_by_id(message_id)
+    asked = await work.messages.find_by_id(answer.reply_to) if answer and answer.kind in ANSWERS and answer.reply_to else None
+    score = score_of(row.value, row.signals) if row and asked and asked.kind != DELETED else None
+    if row is not None and score != row.score:
+        row.score, row.scored_at = score, None if score is None else now
+        await work.feedback.change(user_id, message_id, score=score, scored_at=row.scored_at)
+        for learner in LEARNERS:
+            await learner(work, row, now)
+
+
+async def _one_at_a_time(work: UnitOfWork) -> None:
+    """Among several hubs too: what is made anew of all rows must see those of whoever came before."""
+    await lock_until_commit(work.connection, f"{work.organization}:learning")
