@@ -15,9 +15,9 @@ from storage.repositories.messaging import DELETED
 ANSWERS = ("answer", "late")
 FACTS = ("tier", "level", "task_type", "mentor", "pattern", "latency_ms", "cost_usd", "confidence")
 """How an answer was made, as both its row and its message's `details` tell."""
-
-Learner = Callable[[UnitOfWork, Feedback, datetime], Awaitable[None]]
-LEARNERS: tuple[Learner, ...] = ()
+LOCK = "learning"
+"""Among several hubs too: what is made anew of all rows must see those of whoever came before."""
+LEARNERS: tuple[Callable[[UnitOfWork, Feedback, datetime], Awaitable[None]], ...] = ()
 """What else is told of a row whose score changed (None: it counts no more), in the same commit."""
 
 
@@ -26,14 +26,14 @@ def score_of(value: float | None, signals: Mapping[str, float]) -> float | None:
 
     None while neither is known. A word outweighs all deeds: it is meant, while they are interpreted.
     """
-    if value:
-        return (1 + value) / 2
-    return (1 + max(-1.0, min(1.0, sum(signals.values())))) / 2 if signals else None
+    if not value and not signals:
+        return None
+    return (1 + (value or max(-1.0, min(1.0, sum(signals.values()))))) / 2
 
 
 async def rate(work: UnitOfWork, user_id: UUID, message: Message, *, value: float, source: str, detail: str, now: datetime) -> None:
     """Keep somebody's last word on what Robbie said, and learn from it; it counts as well where another had asked."""
-    await _one_at_a_time(work)
+    await lock_until_commit(work.connection, LOCK)
     if message.kind in ANSWERS:
         facts = {name: told for name in FACTS if (told := (message.details or {}).get(name)) is not None}
         await work.feedback.open(user_id=user_id, message_id=message.id, at=now, **facts)
@@ -43,7 +43,7 @@ async def rate(work: UnitOfWork, user_id: UUID, message: Message, *, value: floa
 
 async def note(work: UnitOfWork, row: Feedback, signals: Mapping[str, float], now: datetime) -> None:
     """Keep what somebody did about an answer, each deed once by its name, and learn from it."""
-    await _one_at_a_time(work)
+    await lock_until_commit(work.connection, LOCK)
     known = await work.feedback.find(row.user_id, row.message_id)
     if known is not None and not signals.keys() <= known.signals.keys():
         await work.feedback.change(row.user_id, row.message_id, signals={**signals, **known.signals})
@@ -52,10 +52,10 @@ async def note(work: UnitOfWork, row: Feedback, signals: Mapping[str, float], no
 
 async def unlearn(work: UnitOfWork, question_id: UUID, now: datetime) -> None:
     """A question was withdrawn: what its answer taught is taken back."""
-    if (reply := await work.messages.find_reply(question_id, ANSWERS)) is not None:
-        await _one_at_a_time(work)
-        for row in await work.feedback.on(reply.id):
-            await learn(work, row.user_id, reply.id, now)
+    await lock_until_commit(work.connection, LOCK)
+    reply = await work.messages.find_reply(question_id, ANSWERS)
+    for row in await work.feedback.on(reply.id) if reply else ():
+        await learn(work, row.user_id, row.message_id, now)
 
 
 async def learn(work: UnitOfWork, user_id: UUID, message_id: UUID, now: datetime) -> None:
@@ -71,8 +71,3 @@ async def learn(work: UnitOfWork, user_id: UUID, message_id: UUID, now: datetime
         await work.feedback.change(user_id, message_id, score=score, scored_at=row.scored_at)
         for learner in LEARNERS:
             await learner(work, row, now)
-
-
-async def _one_at_a_time(work: UnitOfWork) -> None:
-    """Among several hubs too: what is made anew of all rows must see those of whoever came before."""
-    await lock_until_commit(work.connection, f"{work.organization}:learning")

@@ -20,10 +20,8 @@ puts no level before another: it says only that nobody minded.
 WITHIN = timedelta(minutes=10)
 """Of an answer; what is said later is about something else."""
 SILENT_FOR, LOOKS_BACK, LOOKS_EVERY, AT_ONCE = timedelta(minutes=30), timedelta(days=2), timedelta(minutes=5), 200
-SIMILAR, MENDED = 0.6, 0.7
-"""The share of content words (Dice) from which a question is the last one in other words, and of letters from which a word was only mended.
-Judgements, held against the pairs in the tests and not fitted: an error costs little, since a word of the person's outweighs every signal.
-"""
+SIMILAR = 0.6
+"""The share of content words (Dice) from which a question is the last one in other words: a judgement, held against pairs in the tests."""
 LONGEST, LONGEST_WORDS, LONGEST_THANKS = 2_000, 60, 8
 """Characters, words. What is longer is no remark."""
 
@@ -65,18 +63,15 @@ def signs(question: str, text: str) -> Mapping[str, float]:
 
 
 def is_rephrased(before: str, after: str) -> bool:
-    """Whether one question is the other in other words: they share most content words, or only a typing error was mended.
+    """Whether one question is the other in other words: they share most content words.
 
     The same sentence with another filling ("of France?", "of Italy?") is another question.
     """
     old, new = (re.findall(r"\w+", text.casefold())[:LONGEST_WORDS] for text in (before, after))
     changes = [change[0] for change in SequenceMatcher(None, old, new, autojunk=False).get_opcodes() if change[0] != "equal"]
     was, became = ({word[:6] for word in words if not _FILLER.fullmatch(word)} for words in (old, new))  # stems, roughly
-    if changes == ["replace"] and was - became and became - was:
-        one, other = " ".join(sorted(was - became)), " ".join(sorted(became - was))
-        is_mended = SequenceMatcher(None, one, other).ratio() >= MENDED and not re.search(r"\d", one + other)
-        return is_mended and bool(was & became)
-    return len(was & became) >= 2 and 2 * len(was & became) >= SIMILAR * (len(was) + len(became))
+    is_refilled = changes == ["replace"] and was - became and became - was
+    return not is_refilled and len(was & became) >= 2 and 2 * len(was & became) >= SIMILAR * (len(was) + len(became))
 
 
 async def heard(work: UnitOfWork, message: Message, user_id: UUID, now: datetime) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, select, update
 from sqlalchemy import bindparam as given
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.functions import count
@@ -58,33 +58,17 @@ _LAST_ANSWERED = (
     select(Feedback, _question.text)
     .join(Message, _TO_ASKER)
     .join(_question, and_(_question.organization_id == Message.organization_id, _question.id == Message.reply_to))
-    .where(ours(Feedback), Message.conversation_id == given("conversation"), Message.user_id == given("user"))
-    .where(Message.id < given("before"))
+    .where(ours(Feedback), Message.conversation_id == given("conversation"), Message.user_id == given("user"), Message.id < given("before"))
     .order_by(Message.id.desc())
     .limit(1)
 )
-_UNOPPOSED = (
-    select(Feedback)
-    .join(Message, _TO_ASKER)
-    .where(ours(Feedback), Feedback.at >= given("since"), Feedback.at < given("until"), Feedback.score.is_(None))
-    .where(or_(Feedback.tier != "reactive", Feedback.pattern != ""))
-    .order_by(Feedback.at)
-    .limit(given("limit"))
-)
+_OF_MODELS = select(Feedback).join(Message, _TO_ASKER).where(ours(Feedback), Feedback.tier != "reactive")
+_IN_TIME = Feedback.at >= given("since"), Feedback.at < given("until")
+_UNOPPOSED = _OF_MODELS.where(*_IN_TIME, Feedback.score.is_(None)).order_by(Feedback.at).limit(given("limit"))
 _TASKS_DONE = select(Task.source_id).where(ours(Task), Task.done_at >= given("since"))
 _YESES = select(Proposal.event_id).where(ours(Proposal), Proposal.state.in_(("approved", "done")), Proposal.decided_at >= given("since"))
-_FOLLOWED = (
-    select(Feedback)
-    .join(Message, _TO_ASKER)
-    .where(ours(Feedback), Feedback.tier != "reactive", Message.reply_to.in_(_TASKS_DONE.union(_YESES)))
-)
+_FOLLOWED = _OF_MODELS.where(Message.reply_to.in_(_TASKS_DONE.union(_YESES)))
 _SINCE = select(Feedback).join(Message, _IS_ANSWER).where(ours(Feedback), Feedback.at >= given("since")).order_by(Feedback.at)
-_GUESSED = (
-    select(Feedback.tier, Feedback.guess, Feedback.score)
-    .where(ours(Feedback), Feedback.guess.is_not(None), Feedback.score.is_not(None))
-    .order_by(Feedback.at.desc())
-    .limit(given("limit"))
-)
 
 
 class Proposals(Repository):
@@ -161,7 +145,7 @@ class Feedbacks(Repository):
         return None if row is None else (make(Feedback, row), row[-1])
 
     async def unopposed(self, since: datetime, until: datetime, *, limit: int) -> Sequence[Feedback]:
-        """The answers of this time, of a model or a pattern, of which nothing is known; oldest first."""
+        """The models' answers of this time of which nothing is known; oldest first."""
         return await self._all(Feedback, _UNOPPOSED, since=since, until=until, limit=limit)
 
     async def followed(self, since: datetime) -> Sequence[Feedback]:
@@ -171,7 +155,3 @@ class Feedbacks(Repository):
     async def since(self, moment: datetime) -> Sequence[Feedback]:
         """What became of each answer since then, oldest first; without those that were withdrawn."""
         return await self._all(Feedback, _SINCE, since=moment)
-
-    async def guessed(self, *, limit: int) -> Sequence[tuple[str, float, float]]:
-        """Tier, raw confidence and score of the last answers that have both."""
-        return [(tier, guess, score) for tier, guess, score in await self._execute(_GUESSED, limit=limit)]

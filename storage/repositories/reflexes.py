@@ -8,10 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam as given
-from sqlalchemy import literal, select, union_all, update
-from sqlalchemy.sql.functions import count
+from sqlalchemy import select, update
 from sqlalchemy.sql.functions import max as greatest
-from sqlalchemy.sql.functions import sum as total
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_skip
@@ -24,12 +22,7 @@ _CHANGED_AT = select(greatest(Pattern.changed_at)).where(ours(Pattern))
 _CHANGE = update(Pattern).where(ours(Pattern), Pattern.id == given("which"))
 _CACHE = insert_or_skip(CachedAnswer)
 _CACHED = select(CachedAnswer).where(ours(CachedAnswer), CachedAnswer.user_id == given("user"), CachedAnswer.digest == given("words"))
-_TALLY = union_all(
-    select(literal("patterns"), Pattern.state, count(), total(Pattern.used)).where(ours(Pattern)).group_by(Pattern.state),
-    select(literal("cached answers"), CachedAnswer.state, count(), total(CachedAnswer.used))
-    .where(ours(CachedAnswer))
-    .group_by(CachedAnswer.state),
-)
+_ALL_CACHED = select(CachedAnswer).where(ours(CachedAnswer)).order_by(CachedAnswer.id)
 _CHANGE_CACHED = update(CachedAnswer).where(ours(CachedAnswer), CachedAnswer.id == given("which"))
 
 
@@ -52,10 +45,6 @@ class Patterns(Repository):
         """Give one these values; whether it was there."""
         return await self._changes(_CHANGE, which=which, **values)
 
-    async def tally(self) -> Sequence[tuple[str, str, int, int]]:
-        """Of patterns and of cached answers, in each state: how many there are, and how often they were used."""
-        return [(what, state, number, int(used)) for what, state, number, used in await self._execute(_TALLY)]
-
 
 class CachedAnswers(Repository):
     """What a person was told, and may be told again."""
@@ -68,6 +57,10 @@ class CachedAnswers(Repository):
     async def find(self, user_id: UUID, digest: str) -> CachedAnswer | None:
         """A person's answer to these words, fresh or not."""
         return await self._first(CachedAnswer, _CACHED, user=user_id, words=digest)
+
+    async def all(self) -> Sequence[CachedAnswer]:
+        """Every one, fresh or not."""
+        return await self._all(CachedAnswer, _ALL_CACHED)
 
     async def change(self, which: UUID, **values: Any) -> bool:
         """Give one these values; whether it was there."""

@@ -276,7 +276,7 @@ def _meet(home: Path) -> None:
     asyncio.run(meet())
 
 
-def test_report_tells_of_an_empty_house_and_of_what_was_answered(robbie: Robbie):
+def test_report_tells_of_an_empty_house_and_of_what_was_answered(robbie):
     assert robbie("report").stdout.startswith("Nothing yet")
     assert robbie("ask", "What is the capital of France?").returncode == 0
     assert "direct" in robbie("report").stdout
