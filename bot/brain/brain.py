@@ -86,8 +86,9 @@ class Brain:
             )
         except AllLevelsFailed as failure:
             return await self._make_do(question, failure, route.task_type, watch, kit.deeds)
-        doubt = doubt_of(completion, route, question, prompt.lines)
-        return replace(_turn_of(completion, question, route), doubt=doubt, personality=prompt.personality, is_untrusted=kit.has_read)
+        heard = " ".join(each for each in prompt.mentors if f"**{each.title()}" in completion.text)
+        turn = _turn_of(completion, question, route, prompt)
+        return replace(turn, personality=prompt.personality, mentor=heard, is_untrusted=kit.has_read)
 
     async def _make_do(self, question: Question, failure: AllLevelsFailed, task_type: TaskType, watch: Watch, deeds: Sequence[str]) -> Turn:
         """The last rung; what a broken stream showed is replaced by it. What was acted upon already is told, and not tried once more."""
@@ -138,7 +139,7 @@ def reactive_turn(text: str, *, why: str, kind: OutgoingKind = OutgoingKind.ANSW
     )
 
 
-def _turn_of(completion: Completion, question: Question, route: Route) -> Turn:
+def _turn_of(completion: Completion, question: Question, route: Route, prompt: Prompt) -> Turn:
     text = completion.text.strip() + (CUT_MARK if completion.is_cut else "")
     return Turn(
         text=f"{recalled(question)} Here is the answer I owed you:\n\n{text}" if question.is_late and not question.writer else text,
@@ -151,6 +152,7 @@ def _turn_of(completion: Completion, question: Question, route: Route) -> Turn:
         why="; ".join(filter(None, (route.why, completion.why))),
         latency_ms=0.0,
         confidence=guess_of(completion, route),
+        doubt=doubt_of(completion, route, question, prompt.lines),
         cost_usd=completion.cost_usd,
         attempts=completion.attempts,
         over_budget=completion.over_budget,

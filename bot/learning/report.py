@@ -27,6 +27,7 @@ async def report(work: UnitOfWork, *, since: datetime, timezone: str) -> dict[st
     taken = {"explicit": [row for row in rows if row.value], "implicit": [row for row in rows if not row.value and row.signals]}
     foretold = [each.outcome for each in await work.insights.since("failure", since) if each.outcome is not None]
     lost = {call.event_id for call in calls if call.event_id and call.outcome in ("failed", "overtaken")}
+    mentors = sorted({name for row in rows for name in row.mentor.split()})
     usd: Counter[str] = Counter()
     for call in calls:
         usd[str(call.at.astimezone(ZoneInfo(timezone)).date())] += call.cost_usd  # type: ignore[assignment]
@@ -51,7 +52,7 @@ async def report(work: UnitOfWork, *, since: datetime, timezone: str) -> dict[st
         "confidence": confidence(pairs),
         "reliability": reliability(pairs),
         "predictions": {"judged": len(foretold), "precision": share(sum(foretold), len(foretold))} if foretold else {},
-        "mentors": grouped([row for row in rows if row.mentor], "mentor", scored),
+        "mentors": [{"mentor": name, **scored([row for row in rows if name in row.mentor.split()])} for name in mentors],
         "nodes": [{"node": each.rung, "state": each.state} for each in await work.health.all() if "@" in each.rung],
     }
 

@@ -69,6 +69,8 @@ _TASKS_DONE = select(Task.source_id).where(ours(Task), Task.done_at >= given("si
 _YESES = select(Proposal.event_id).where(ours(Proposal), Proposal.state.in_(("approved", "done")), Proposal.decided_at >= given("since"))
 _FOLLOWED = _OF_MODELS.where(Message.reply_to.in_(_TASKS_DONE.union(_YESES)))
 _SINCE = select(Feedback).join(Message, _IS_ANSWER).where(ours(Feedback), Feedback.at >= given("since")).order_by(Feedback.at)
+_SPOKE = ours(Feedback), Feedback.user_id == given("user"), Feedback.mentor != "", Feedback.score.is_not(None)
+_BY_MENTOR = select(Feedback.mentor, Feedback.score).where(*_SPOKE).order_by(Feedback.at.desc()).limit(500)
 
 
 class Proposals(Repository):
@@ -134,6 +136,10 @@ class Feedbacks(Repository):
     async def change(self, user_id: UUID, message_id: UUID, **values: Any) -> bool:
         """Give a row these values; whether it was there."""
         return await self._changes(_CHANGE_OUTCOME, user=user_id, message=message_id, **values)
+
+    async def by_mentor(self, user_id: UUID) -> list[tuple[str, float]]:
+        """Who spoke in the last of this person's answers that were scored, and the score."""
+        return [(who, score) for who, score in await self._execute(_BY_MENTOR, user=user_id)]
 
     async def on(self, message_id: UUID) -> Sequence[Feedback]:
         """What was said of a message."""
