@@ -170,8 +170,7 @@ def build(
     skipped = sum(gap.is_skipped for gap in gaps)
     reactive = Reactive(database=database, health=health, rungs=[rung.id for rung in rungs], clock=clock, skipped=skipped)
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
-    offline, router = OfflineRung(database=database), Router()
-    confidence = Confidence(database=database, clock=clock)
+    offline, router, confidence = OfflineRung(database=database), Router(), Confidence(database=database, clock=clock)
 
     def brain_over(chain: FallbackChain, toolbox: Toolbox | None = None) -> Brain:
         return Brain(

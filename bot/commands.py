@@ -51,6 +51,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+NOTHING_YET = "Nothing yet: no answer was given in this time. What I learn of those that come will stand here."
 ASK_KEYS = ("reply", "tier", "level", "provider", "model", "task_type", "confidence", "why", "latency_ms", "cost_usd", "offline")
 
 
@@ -137,19 +138,16 @@ async def report(app: App, days: int, *, as_json: bool) -> None:
     """Print what there is to tell of the last days."""
     async with _opened(app, None) as (_, owner), app.database.reading() as work:
         told = await report_of(work, since=app.clock.now() - timedelta(days=days), timezone=owner.timezone)
-    if as_json:
-        print(json.dumps({"days": days, **told}))
+    if as_json or not any(told.values()):
+        print(json.dumps({"days": days, **told}) if as_json else NOTHING_YET)
         return
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    for title, section in told.items():
-        rows = [section] if isinstance(section, dict) else section
-        if any(rows):
-            table = Table(*(escape(name.replace("_", " ")) for name in rows[0]), title=title.capitalize(), title_justify="left", box=None)
-            for row in rows:
-                table.add_row(*(escape("–" if value is None else str(value)) for value in row.values()))
+    for title, rows in told.items():
+        table = Table(*(rows[0] if rows else ()), title=title.replace("_", " ").capitalize(), title_justify="left", box=None)
+        for row in rows:
+            table.add_row(*(escape("–" if value is None else str(value)) for value in row.values()))
+        if rows:
             console.print(table, "")
-    if not any(told.values()):
-        print(f"Nothing yet: in {days} days no answer was given. What I learn of them will stand here.")
 
 
 async def signin(app: App, as_person: str | None) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from bot.brain.chain import FallbackChain, explain
-from bot.brain.confidence import PRIOR, Confidence, doubt_of, guess_of
+from bot.brain.confidence import PRIOR, Confidence, guess
 from bot.brain.context import ContextBuilder, spoken_date
 from bot.brain.providers.offline import Makeshift, OfflineRung
 from bot.brain.reactive import Reactive, one_line
@@ -140,6 +140,7 @@ def reactive_turn(text: str, *, why: str, kind: OutgoingKind = OutgoingKind.ANSW
 
 
 def _turn_of(completion: Completion, question: Question, route: Route, prompt: Prompt) -> Turn:
+    confidence, doubt = guess(completion, route, question, prompt.lines)
     text = completion.text.strip() + (CUT_MARK if completion.is_cut else "")
     return Turn(
         text=f"{recalled(question)} Here is the answer I owed you:\n\n{text}" if question.is_late and not question.writer else text,
@@ -151,8 +152,8 @@ def _turn_of(completion: Completion, question: Question, route: Route, prompt: P
         task_type=route.task_type,
         why="; ".join(filter(None, (route.why, completion.why))),
         latency_ms=0.0,
-        confidence=guess_of(completion, route),
-        doubt=doubt_of(completion, route, question, prompt.lines),
+        confidence=confidence,
+        doubt=doubt,
         cost_usd=completion.cost_usd,
         attempts=completion.attempts,
         over_budget=completion.over_budget,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from statistics import fmean
@@ -15,42 +16,34 @@ from bot.domain.thought import Completion, Line, Question, Route, TaskType, Tier
 from storage.database import Database
 
 PRIOR: Mapping[Tier, float] = {Tier.REACTIVE: 0.97, Tier.DIRECT: 0.7, Tier.ANALYTICAL: 0.75}
-"""Where nothing better is known: what is computed is seldom wrong; a model's answers serve more often than not."""
-CUT, WEAKER, SMALL = 0.6, 0.85, 0.8
-"""What a guess is multiplied by: the answer is not whole; another level gave it than was meant to; it is the embedded model's, and no
-record says how good it is at this. Judgements, which the correction mends.
-"""
+"""Where nothing better is known: what is computed is seldom wrong, and a model's answers serve more often than not."""
 UNSURE, RECENT_LINES, FEWEST_WORDS = 0.4, 6, 4
-"""Below this it is said, unless it was among so many last lines; of a quick question only if it has so many words: else it is small talk.
-Above it most answers are taken well, and a doubt at every turn is soon read over.
-"""
+"""Below this it is said, unless it was among so many last lines; of a quick question only if it has so many words, and is no small talk."""
 ENOUGH, COUNTED, LOOKS_BACK, LOOKS_EVERY = 30, 400, timedelta(days=30), timedelta(hours=1)
 """Scored answers of a tier that correct its guesses, and the last that count."""
-STIFFNESS, PACE = 3.0, 0.4
-"""What the wish to change nothing weighs, in answers: a few odd ratings do not bend the curve; and the step of the descent."""
+STIFFNESS, PACE = 3.0, 0.4  # what the wish to change nothing weighs, in answers, so that a few odd ratings do not bend the curve; a step
 MARK = "*I am not sure of this: "
 
 
-def guess_of(completion: Completion, route: Route) -> float:
-    """The raw confidence of a model's answer, from 0 to 1: what the route expects, or else a prior, lowered by what went wrong."""
-    known = PRIOR[Tier.DIRECT] * (SMALL if completion.provider == "local" else 1.0) if route.expected is None else route.expected
-    return known * (WEAKER if _is_weaker(completion, route) else 1.0) * (CUT if completion.is_cut else 1.0)
-
-
-def doubt_of(completion: Completion, route: Route, question: Question, lines: Sequence[Line]) -> str:
-    """Why an answer may not serve, to be said where that is likely; empty where nobody would want to hear it.
-
-    Not to a stranger, not in a late answer, not over small talk, and not while the last time is still in sight.
+def guess(completion: Completion, route: Route, question: Question, lines: Sequence[Line]) -> tuple[float, str]:
+    """The raw confidence of a model's answer, from 0 to 1: what the route expects, or else a prior, times a judgement of each flaw. And why
+    it may not serve, in words; empty where nobody wants to hear it: a stranger, late, over small talk, or with the last time in sight.
     """
-    is_small_talk = route.task_type is TaskType.QUICK and ("?" not in question.text or len(question.text.split()) < FEWEST_WORDS)
-    if is_small_talk or question.writer or question.is_late or any(MARK in line.text for line in lines[-RECENT_LINES:-1]):
-        return ""
-    reasons = (
-        (completion.is_cut, "it broke off before its end."),
-        (completion.provider == "local", "it comes from the small model at home. What matters deserves a second look."),
-        (_is_weaker(completion, route), "whom I would rather have asked could not answer."),
+    meant = (*route.levels[:1], *(attempt.level for attempt in completion.attempts), completion.level)[0]
+    flaws = (
+        (completion.is_cut, 0.6, "it broke off before its end."),
+        (
+            completion.provider == "local",
+            1.0 if route.expected else 0.8,
+            "it comes from the small model at home. What matters deserves a second look.",
+        ),
+        (completion.level != meant, 0.85, "whom I would rather have asked could not answer."),
+        (True, 1.0, "my answers to this sort of question have not always served you."),
     )
-    return next((words for holds, words in reasons if holds), "my answers to this sort of question have not always served you.")
+    found = [(factor, words) for holds, factor, words in flaws if holds]
+    is_small_talk = route.task_type is TaskType.QUICK and ("?" not in question.text or len(question.text.split()) < FEWEST_WORDS)
+    is_idle = is_small_talk or question.writer or question.is_late or any(MARK in line.text for line in lines[-RECENT_LINES:-1])
+    return math.prod((route.expected or PRIOR[Tier.DIRECT], *(factor for factor, _ in found))), "" if is_idle else found[0][1]
 
 
 def fit(pairs: Iterable[tuple[float | None, float | None]]) -> tuple[float, float]:
@@ -80,27 +73,17 @@ class Confidence:
         """*turn* with its confidence, and its doubt as a last line where that is low; what is no answer has neither. It never fails."""
         if turn.confidence is None or turn.kind not in (OutgoingKind.ANSWER, OutgoingKind.LATE):
             return turn
-        slope, shift = (await self._corrections()).get(turn.tier, (1.0, 0.0))
-        confidence = round(_chance(slope * _log_odds(turn.confidence) + shift), 3)
-        text = f"{turn.text}\n\n{MARK}{turn.doubt}*" if turn.doubt and confidence < UNSURE else turn.text
-        return replace(turn, text=text, confidence=confidence, guess=turn.confidence)
-
-    async def _corrections(self) -> Mapping[str, tuple[float, float]]:
         now = self._clock.now()
         if self._looked_at is None or abs(now - self._looked_at) >= LOOKS_EVERY:
             self._looked_at = now
-            try:
+            with suppress(StorageError):  # an answer is worth more than a number about it
                 async with self._database.reading() as work:
                     rows = await work.feedback.since(now - LOOKS_BACK)
-            except StorageError:  # an answer is worth more than a number about it
-                return self._fits
-            self._fits = {tier: fit((row.guess, row.score) for row in rows if row.tier == tier) for tier in Tier}
-        return self._fits
-
-
-def _is_weaker(completion: Completion, route: Route) -> bool:
-    """Whether another level answered than the one that should: the route's first, or else the first that was tried."""
-    return (*route.levels[:1], *(attempt.level for attempt in completion.attempts), completion.level)[0] != completion.level
+                self._fits = {tier: fit((row.guess, row.score) for row in rows if row.tier == tier) for tier in Tier}
+        slope, shift = self._fits.get(turn.tier, (1.0, 0.0))
+        confidence = round(_chance(slope * _log_odds(turn.confidence) + shift), 3)
+        text = f"{turn.text}\n\n{MARK}{turn.doubt}*" if turn.doubt and confidence < UNSURE else turn.text
+        return replace(turn, text=text, confidence=confidence, guess=turn.confidence)
 
 
 def _log_odds(p: float) -> float:

@@ -13,19 +13,14 @@ from storage.models.messaging import Message
 from storage.repositories.messaging import DELETED
 
 ANSWERS = ("answer", "late")
-FACTS = ("tier", "level", "task_type", "mentor", "pattern", "latency_ms", "cost_usd", "confidence")
-"""How an answer was made, as both its row and its message's `details` tell."""
-LOCK = "learning"
-"""Among several hubs too: what is made anew of all rows must see those of whoever came before."""
+FACTS = ("tier", "level", "task_type", "mentor", "pattern", "latency_ms", "cost_usd", "confidence")  # as a message's `details` tell them
+LOCK = "learning"  # among several hubs too: what is made anew of all rows must see those of whoever came before
 LEARNERS: tuple[Callable[[UnitOfWork, Feedback, datetime], Awaitable[None]], ...] = ()
 """What else is told of a row whose score changed (None: it counts no more), in the same commit."""
 
 
 def score_of(value: float | None, signals: Mapping[str, float]) -> float | None:
-    """How well an answer served, from 0 to 1: what its person said of it (-1 to 1; 0 was taken back), else what they did, added up.
-
-    None while neither is known. A word outweighs all deeds: it is meant, while they are interpreted.
-    """
+    """How well an answer served (0 to 1): what its person said of it (-1 to 1; 0: taken back), else what they did, added up; else None."""
     if not value and not signals:
         return None
     return (1 + (value or max(-1.0, min(1.0, sum(signals.values()))))) / 2
@@ -34,9 +29,8 @@ def score_of(value: float | None, signals: Mapping[str, float]) -> float | None:
 async def rate(work: UnitOfWork, user_id: UUID, message: Message, *, value: float, source: str, detail: str, now: datetime) -> None:
     """Keep somebody's last word on what Robbie said, and learn from it; it counts as well where another had asked."""
     await lock_until_commit(work.connection, LOCK)
-    if message.kind in ANSWERS:
-        facts = {name: told for name in FACTS if (told := (message.details or {}).get(name)) is not None}
-        await work.feedback.open(user_id=user_id, message_id=message.id, at=now, **facts)
+    facts = {name: told for name in FACTS if (told := (message.details or {}).get(name)) is not None}
+    await work.feedback.open(user_id=user_id, message_id=message.id, at=now, **facts)
     await work.feedback.give(user_id=user_id, message_id=message.id, value=value, source=source, detail=detail, at=now)
     await learn(work, user_id, message.id, now)
 

@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from itertools import groupby
 from statistics import fmean
 from typing import Any
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from storage.database import UnitOfWork
 from storage.models.decisions import Feedback
-from storage.models.learning import CachedAnswer, Pattern
-from storage.models.models import ModelUsage
 
 BINS, SURE, CLOSE = 5, 10, 0.05
 """Of confidence; and scored answers before anything is said of how sure Robbie was, and by how much that may be off and still be right."""
+ENDS = ("answered", "failed", "overtaken")
 Row = dict[str, Any]
 
 
-async def report(work: UnitOfWork, *, since: datetime, timezone: str) -> dict[str, Row | list[Row]]:
-    """All there is to tell of the time since then, by section: rows, or one row; empty where nothing is. Raises StorageUnavailable."""
+async def report(work: UnitOfWork, *, since: datetime, timezone: str) -> dict[str, list[Row]]:
+    """All there is to tell of the time since then, by section: rows, none where there is nothing. Raises StorageUnavailable."""
     rows, calls = await work.feedback.since(since), await work.usage.since(since)
     pairs = [(row.confidence, row.score) for row in rows if row.confidence is not None and row.score is not None]
     taken = {"explicit": [row for row in rows if row.value], "implicit": [row for row in rows if not row.value and row.signals]}
     foretold = [each.outcome for each in await work.insights.since("failure", since) if each.outcome is not None]
-    lost = {call.event_id for call in calls if call.event_id and call.outcome in ("failed", "overtaken")}
+    lost = {call.event_id for call in calls if call.event_id and call.outcome in ENDS[1:]}
+    saved = [call for call in calls if call.outcome == "answered" and call.event_id in lost]
     mentors = sorted({name for row in rows for name in row.mentor.split()})
-    usd: Counter[str] = Counter()
-    for call in calls:
-        usd[str(call.at.astimezone(ZoneInfo(timezone)).date())] += call.cost_usd  # type: ignore[assignment]
+    days = groupby(calls, key=lambda call: str(call.at.astimezone(ZoneInfo(timezone)).date()))
+    habits = ("patterns", await work.patterns.all()), ("cached_answers", await work.cached_answers.all())
+    spent = sum(call.cost_usd for call in calls)
     return {
         "answers": grouped(rows, "tier level task_type", scored),
         "satisfaction": [{"by": by, **scored(of)} for by, of in taken.items() if of],
@@ -41,17 +41,15 @@ async def report(work: UnitOfWork, *, since: datetime, timezone: str) -> dict[st
             | {"latency_ms": round(arm.latency_ms), "cost_usd": round(arm.cost_usd, 6)}
             for arm in await work.routing_arms.all()
         ],
-        "patterns": grouped(await work.patterns.all(), "state", used),
-        "cached_answers": grouped(await work.cached_answers.all(), "state", used),
-        "cost": [{"day": day, "usd": round(of, 6)} for day, of in sorted(usd.items())],
-        "spent": {"usd": round(usd.total(), 6), "usd_per_point": share(usd.total(), sum(row.score or 0 for row in rows), 6)}
-        if calls
-        else {},
+        **{name: grouped(all_, "state", lambda of: {"count": len(of), "used": sum(each.used for each in of)}) for name, all_ in habits},
+        "cost": [{"day": day, "usd": round(sum(call.cost_usd for call in of), 6)} for day, of in days],
+        "spent": [{"usd": round(spent, 6), "usd_per_point": share(spent, sum(row.score or 0 for row in rows), 6)}] * bool(calls),
         "latency": grouped(rows, "tier", lambda of: percentiles([row.latency_ms for row in of])),
-        "levels": grouped(calls, "level", lambda of: ends(of, lost)),
+        "levels": grouped(calls, "level", lambda of: {end: sum(call.outcome == end for call in of) for end in ENDS}),
+        "fallbacks": grouped(saved, "level", lambda of: {"times": len(of)}),
         "confidence": confidence(pairs),
         "reliability": reliability(pairs),
-        "predictions": {"judged": len(foretold), "precision": share(sum(foretold), len(foretold))} if foretold else {},
+        "predictions": [{"judged": len(foretold), "precision": share(sum(foretold), len(foretold))}] * bool(foretold),
         "mentors": [{"mentor": name, **scored([row for row in rows if name in row.mentor.split()])} for name in mentors],
         "nodes": [{"node": each.rung, "state": each.state} for each in await work.health.all() if "@" in each.rung],
     }
@@ -63,17 +61,6 @@ def grouped(items: Iterable[Any], key: str, told: Callable[[list[Any]], Row]) ->
     for item in items:
         groups[tuple(getattr(item, name) for name in key.split())].append(item)
     return [{**dict(zip(key.split(), group, strict=True)), **told(groups[group])} for group in sorted(groups)]
-
-
-def used(habits: Sequence[Pattern] | Sequence[CachedAnswer]) -> Row:
-    """How many there are, and how often they were used."""
-    return {"count": len(habits), "used": sum(habit.used for habit in habits)}
-
-
-def ends(calls: Sequence[ModelUsage], lost: Collection[UUID]) -> Row:
-    """How asking a level ended; `fallbacks` are its answers to those questions that were *lost* on another call."""
-    told = {end: sum(call.outcome == end for call in calls) for end in ("answered", "failed", "overtaken")}
-    return {**told, "fallbacks": sum(call.outcome == "answered" and call.event_id in lost for call in calls)}
 
 
 def scored(rows: Sequence[Feedback]) -> Row:
@@ -102,14 +89,14 @@ def reliability(pairs: Sequence[tuple[float, float]]) -> list[Row]:
     return [{"said": said, "came": came, "answers": count, "chart": "█" * round(came * 20)} for count, said, came in means]
 
 
-def confidence(pairs: Sequence[tuple[float, float]]) -> Row:
+def confidence(pairs: Sequence[tuple[float, float]]) -> list[Row]:
     """The Brier score (1950): the mean square by which confidence missed the score (0 is perfect); and what that means in words."""
     if not pairs:
-        return {}
+        return []
     said, came = (fmean(each) for each in zip(*pairs, strict=True))
     verdict = "too sure" if said > came + CLOSE else "not sure enough" if said < came - CLOSE else "about as sure as I may be"
     words = f"I gave {len(pairs)} answers {said:.2f}, and they came to {came:.2f}: {verdict if len(pairs) >= SURE else 'too few to tell'}."
-    return {"answers": len(pairs), "brier": round(fmean((one - other) ** 2 for one, other in pairs), 4), "in_words": words}
+    return [{"answers": len(pairs), "brier": round(fmean((one - other) ** 2 for one, other in pairs), 4), "in_words": words}]
 
 
 def share(part: float, whole: float, digits: int = 3) -> float | None:

@@ -14,17 +14,14 @@ from storage.database import Database, UnitOfWork
 from storage.models.messaging import Message
 
 WEIGHTS = {"corrected": -0.8, "rephrased": -0.6, "repeated": -0.4, "unopposed": 0.5, "thanked": 0.8, "followed": 0.8}
-"""What each says of an answer, from -1 to 1. Silence makes a score of 0.75, which is about what answers are worth by reputation, so that it
-puts no level before another: it says only that nobody minded.
+"""What each says of an answer, from -1 to 1. Silence comes to a score of 0.75, which is about what answers are worth by reputation, so that
+it puts no level before another: it says only that nobody minded.
 """
-WITHIN = timedelta(minutes=10)
-"""Of an answer; what is said later is about something else."""
-SILENT_FOR, LOOKS_BACK, LOOKS_EVERY, AT_ONCE = timedelta(minutes=30), timedelta(days=2), timedelta(minutes=5), 200
+WITHIN, SILENT_FOR, LOOKS_BACK, LOOKS_EVERY = timedelta(minutes=10), timedelta(minutes=30), timedelta(days=2), timedelta(minutes=5)
+"""Of an answer: how long what is said next is about it, and from when silence counts; how far back the round looks, and how often."""
 SIMILAR = 0.6
 """The share of content words (Dice) from which a question is the last one in other words: a judgement, held against pairs in the tests."""
-LONGEST, LONGEST_WORDS, LONGEST_THANKS = 2_000, 60, 8
-"""Characters, words. What is longer is no remark."""
-
+LONGEST, LONGEST_WORDS, LONGEST_THANKS, AT_ONCE = 2_000, 60, 8, 200  # characters of a remark, words compared, words of thanks; rows
 _CORRECTED = re.compile(
     r"no\W+i (?:said|asked|wanted)\b|(?:no\b|nope|nah|hmm?|sorry|actually|but|wait)?[\s,.!:;-]{0,4}(?:(?:this|that|it)(?:['’]?s| is| was)"
     r"(?: just| still| simply)? (?:(?:wrong|incorrect|false)\b(?! to\b)|not (?:right|correct|true|it|what i)\b)"
@@ -48,25 +45,21 @@ _FILLER = re.compile(
 
 def signs(question: str, text: str) -> Mapping[str, float]:
     """What *text*, said soon after the answer to *question*, shows of it, by name: one thing, the surest, or none."""
-    words, question, name = text.strip(), question[:LONGEST], ""
+    words, question = text.strip(), question[:LONGEST]
     if words.startswith("/") or len(words) >= LONGEST:
         return {}
-    if _CORRECTED.match(words):
-        name = "corrected"
-    elif _THANKED.match(words) and len(words.split()) <= LONGEST_THANKS:
-        name = "thanked"
-    elif _AGAIN.fullmatch(words) or digest(words) == digest(question):
-        name = "repeated" if stands_alone(question) else ""  # what changes by the minute is asked again for its own sake
-    elif is_rephrased(question, words):
-        name = "rephrased"
-    return {name: WEIGHTS[name]} if name else {}
+    is_same = _AGAIN.fullmatch(words) or digest(words) == digest(question)
+    seen = {
+        "corrected": _CORRECTED.match(words),
+        "thanked": _THANKED.match(words) and len(words.split()) <= LONGEST_THANKS,
+        "repeated": is_same and stands_alone(question),  # what changes by the minute is asked again for its own sake
+        "rephrased": not is_same and is_rephrased(question, words),
+    }
+    return next(({name: WEIGHTS[name]} for name, is_so in seen.items() if is_so), {})
 
 
 def is_rephrased(before: str, after: str) -> bool:
-    """Whether one question is the other in other words: they share most content words.
-
-    The same sentence with another filling ("of France?", "of Italy?") is another question.
-    """
+    """Whether one question is the other in other words; the same with another filling ("of France?", "of Italy?") is another question."""
     old, new = (re.findall(r"\w+", text.casefold())[:LONGEST_WORDS] for text in (before, after))
     changes = [change[0] for change in SequenceMatcher(None, old, new, autojunk=False).get_opcodes() if change[0] != "equal"]
     was, became = ({word[:6] for word in words if not _FILLER.fullmatch(word)} for words in (old, new))  # stems, roughly

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.brain.brain import reactive_turn
-from bot.brain.confidence import ENOUGH, MARK, UNSURE, Confidence, _chance, _log_odds, doubt_of, fit, guess_of
+from bot.brain.confidence import ENOUGH, MARK, UNSURE, Confidence, _chance, _log_odds, fit, guess
 from bot.domain.address import Person
 from bot.domain.clock import new_id
 from bot.domain.message import OutgoingKind
@@ -27,7 +27,7 @@ QUESTION = "Why did the Roman empire fall so late?"
 
 
 @pytest.mark.parametrize(
-    ("completion", "route", "guess"),
+    ("completion", "route", "expected"),
     [
         (SAID, COMPLEX, 0.8),
         (SAID, replace(COMPLEX, levels=("a", "b")), 0.68),  # a weaker level had to
@@ -38,14 +38,20 @@ QUESTION = "Why did the Roman empire fall so late?"
         (replace(SAID, provider="local"), replace(COMPLEX, expected=0.3), 0.3),  # its record says all
     ],
 )
-def test_a_guess_is_what_is_expected_less_what_went_wrong(completion: Completion, route: Route, guess: float):
-    assert guess_of(completion, route) == pytest.approx(guess)
+def test_a_guess_is_what_is_expected_less_what_went_wrong(completion: Completion, route: Route, expected: float):
+    assert _guess(completion=completion, route=route)[0] == pytest.approx(expected)
 
 
-def _doubt(text: str = QUESTION, *, completion: Completion = SAID, route: Route = COMPLEX, before: str = "", **about: object) -> str:
+def _doubt(*words: str, **about: object) -> str:
+    return _guess(*words, **about)[1]
+
+
+def _guess(
+    text: str = QUESTION, *, completion: Completion = SAID, route: Route = COMPLEX, before: str = "", **about: object
+) -> tuple[float, str]:
     question = replace(asked(text, person=Person(id=new_id(), name="Allan", role="owner", timezone="UTC")), **about)
     lines = (Line(role=Role.ASSISTANT, text=before), Line(role=Role.USER, text=text))
-    return doubt_of(completion, route, question, lines)
+    return guess(completion, route, question, lines)
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,9 @@ async def test_answers_are_told_by_tier_level_and_task_type_with_how_they_were_t
     await answered(stage, kind="deleted")
     found = await told(stage)
     assert found["answers"] == [{"tier": "direct", "level": "a", "task_type": "code", "answers": 4, "scored": 3, "score": 0.667}]
-    assert found["satisfaction"] | {"explicit": 3, "explicit_good": 0.667, "implicit": 0} == found["satisfaction"]
+    assert found["satisfaction"] == [{"by": "explicit", "answers": 3, "scored": 3, "score": 0.667}]
     assert found["latency"] == [{"tier": "direct", "p50_ms": 5.0, "p95_ms": 5.0, "p99_ms": 5.0}]
-    assert found["confidence"]["brier"] == pytest.approx((2 * 0.3**2 + 0.7**2) / 3, abs=1e-4)
+    assert found["confidence"][0]["brier"] == pytest.approx((2 * 0.3**2 + 0.7**2) / 3, abs=1e-4)
     stage.clock.advance(seconds=2 * 86_400)
     assert not any((await told(stage)).values()), "it was before the time that is asked about"
 
@@ -48,9 +48,10 @@ async def test_what_was_spent_is_told_by_local_day_and_by_what_it_bought(stage: 
         await work.usage.add(level="a", outcome="failed", cost_usd=0.25, **call)
         await work.usage.add(level="b", outcome="answered", cost_usd=0.5, **call)
     found = await told(stage)
-    assert found["cost"] == [{"day": "2026-11-21", "calls": 2, "usd": 0.75}]
-    assert found["spent"] == {"usd": 0.75, "usd_per_point": 0.75}
-    assert [(each["level"], each["failed"], each["fallbacks"]) for each in found["levels"]] == [("a", 1, 0), ("b", 0, 1)]
+    assert found["cost"] == [{"day": "2026-11-21", "usd": 0.75}]
+    assert found["spent"] == [{"usd": 0.75, "usd_per_point": 0.75}]
+    assert [(each["level"], each["answered"], each["failed"]) for each in found["levels"]] == [("a", 0, 1), ("b", 1, 0)]
+    assert found["fallbacks"] == [{"level": "b", "times": 1}]
 
 
 async def test_what_was_learned_is_told(stage: Stage):
@@ -65,15 +66,14 @@ async def test_what_was_learned_is_told(stage: Stage):
             which = await work.insights.add(kind="failure", key="a", text="", details={}, at=now, due_at=now)
             assert await work.insights.judge(which, outcome=outcome, judged_at=now)
     found = await told(stage)
-    assert {"what": "patterns", "state": "on", "count": 2, "used": 4} in found["reflexes"]
+    assert found["patterns"] == [{"state": "on", "count": 2, "used": 4}, {"state": "proposed", "count": 1, "used": 2}]
     assert [(each["quality"], each["evidence"], each["change"]) for each in found["cells"]] == [(0.75, 4, None)]
-    assert found["predictions"] | {"judged": 2, "precision": 0.5} == found["predictions"]
+    assert found["predictions"] == [{"judged": 2, "precision": 0.5}]
 
 
 def test_reliability_says_what_was_given_and_what_came_of_it():
-    bins = [(each["from"], each["said"], each["came"], each["answers"]) for each in reliability(PAIRS)]
-    assert bins == [(0.0, 0.1, 0.0, 1), (0.8, 0.9, 0.5, 2)]
-    assert reliability([(1.0, 1.0)])[0]["from"] == 0.8
+    bins = [(each["said"], each["came"], each["answers"]) for each in reliability([*PAIRS, (1.0, 0.2)])]
+    assert bins == [(0.1, 0.0, 1), (0.933, 0.4, 3)]
     assert reliability([]) == []
 
 
@@ -87,11 +87,11 @@ def test_reliability_says_what_was_given_and_what_came_of_it():
     ],
 )
 def test_how_sure_robbie_was_is_said_in_a_sentence(pairs: list[tuple[float, float]], words: str):
-    assert words in confidence(pairs)["in_words"]
+    assert words in confidence(pairs)[0]["in_words"]
 
 
 def test_the_brier_score_is_that_of_the_books():
-    assert confidence([(0.8, 1.0), (0.4, 0.0)])["brier"] == pytest.approx((0.04 + 0.16) / 2)
+    assert confidence([(0.8, 1.0), (0.4, 0.0)])[0]["brier"] == pytest.approx((0.04 + 0.16) / 2)
 
 
 def test_a_change_is_told_once_there_is_enough():

@@ -22,7 +22,6 @@ FRANCE = "What is the capital of France?"
     ("question", "text", "sign"),
     [
         (FRANCE, "capital city of france please", "rephrased"),
-        (FRANCE, "what is the capitol of France?", "rephrased"),
         (FRANCE, "What is the capital of Italy?", ""),
         (FRANCE, "and its population?", ""),
         ("how do I sort a list in python", "how can I order a list in python", "rephrased"),
