@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from statistics import fmean
 
 from bot.domain.clock import Clock
 from bot.domain.errors import StorageError
@@ -19,9 +18,8 @@ PRIOR: Mapping[Tier, float] = {Tier.REACTIVE: 0.97, Tier.DIRECT: 0.7, Tier.ANALY
 """Where nothing better is known: what is computed is seldom wrong, and a model's answers serve more often than not."""
 UNSURE, RECENT_LINES, FEWEST_WORDS = 0.4, 6, 4
 """Below this it is said, unless it was among so many last lines; of a quick question only if it has so many words, and is no small talk."""
-ENOUGH, COUNTED, LOOKS_BACK, LOOKS_EVERY = 30, 400, timedelta(days=30), timedelta(hours=1)
-"""Scored answers of a tier that correct its guesses, and the last that count."""
-STIFFNESS, PACE = 3.0, 0.4  # what the wish to change nothing weighs, in answers, so that a few odd ratings do not bend the curve; a step
+ENOUGH, COUNTED, LOOKS_EVERY = 30, 600, timedelta(hours=1)  # scored answers of a tier that correct it; the last that count
+STIFFNESS = 3.0  # what the wish to change nothing weighs, in answers, so that a few odd ratings do not bend the curve
 MARK = "*I am not sure of this: "
 
 
@@ -46,17 +44,17 @@ def guess(completion: Completion, route: Route, question: Question, lines: Seque
     return math.prod((route.expected or PRIOR[Tier.DIRECT], *(factor for factor, _ in found))), "" if is_idle else found[0][1]
 
 
-def fit(pairs: Iterable[tuple[float | None, float | None]]) -> tuple[float, float]:
-    """Slope and shift, in log odds, by which guesses meet scores (the last pairs that have both, from 0 to 1); (1, 0) while they are few.
+def fit(pairs: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    """Slope and shift, in log odds, by which guesses meet scores (pairs, each from 0 to 1); (1, 0) while they are few.
 
     Platt's scaling (1999) with a Gaussian prior around changing nothing, found by descent; the slope is never negative.
     """
-    points = [(_log_odds(guess), score) for guess, score in pairs if guess is not None and score is not None and 0 <= guess <= 1][-COUNTED:]
+    points = [(_log_odds(guess), score) for guess, score in pairs if 0 <= guess <= 1]
     slope, shift, stiff = 1.0, 0.0, STIFFNESS / max(len(points), 1)
-    for _ in range(100 if len(points) >= ENOUGH else 0):
+    for _ in range(40 if len(points) >= ENOUGH else 0):
         errors = [(_chance(slope * x + shift) - score, x) for x, score in points]
-        slope = max(slope - PACE * (fmean(error * x for error, x in errors) + stiff * (slope - 1)), 0.0)
-        shift -= PACE * (fmean(error for error, _ in errors) + stiff * shift)
+        slope = max(slope - sum(error * x for error, x in errors) / len(points) - stiff * (slope - 1), 0.0)
+        shift -= sum(error for error, _ in errors) / len(points) + stiff * shift
     return slope, shift
 
 
@@ -78,8 +76,8 @@ class Confidence:
             self._looked_at = now
             with suppress(StorageError):  # an answer is worth more than a number about it
                 async with self._database.reading() as work:
-                    rows = await work.feedback.since(now - LOOKS_BACK)
-                self._fits = {tier: fit((row.guess, row.score) for row in rows if row.tier == tier) for tier in Tier}
+                    rows = await work.feedback.guessed(limit=COUNTED)
+                self._fits = {tier: fit((guess, score) for of, guess, score in rows if of == tier) for tier in Tier}
         slope, shift = self._fits.get(turn.tier, (1.0, 0.0))
         confidence = round(_chance(slope * _log_odds(turn.confidence) + shift), 3)
         text = f"{turn.text}\n\n{MARK}{turn.doubt}*" if turn.doubt and confidence < UNSURE else turn.text

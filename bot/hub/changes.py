@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from bot.brain.providers.offline import digest
 from bot.domain.clock import Clock
 from bot.domain.message import Inbound, InboundKind
@@ -40,7 +38,7 @@ async def apply(work: UnitOfWork, inbound: Inbound, *, clock: Clock) -> bool:
     event = await work.inbox.find_to_change(channel=inbound.sender.channel, account=inbound.sender.account, external_id=inbound.target)
     if event is None:
         return False
-    return await _edit(work, event, inbound.text) if inbound.kind is InboundKind.EDIT else await _delete(work, event, now)
+    return await _edit(work, event, inbound.text) if inbound.kind is InboundKind.EDIT else await _delete(work, event, clock)
 
 
 async def _edit(work: UnitOfWork, event: InboxEvent, text: str) -> bool:
@@ -53,10 +51,10 @@ async def _edit(work: UnitOfWork, event: InboxEvent, text: str) -> bool:
     return True
 
 
-async def _delete(work: UnitOfWork, event: InboxEvent, now: datetime) -> bool:
+async def _delete(work: UnitOfWork, event: InboxEvent, clock: Clock) -> bool:
     """A message that was withdrawn is not answered any more, and neither spoken of nor learned from."""
     await work.messages.withdraw(event.id)
-    await unlearn(work, event.id, now)
+    await unlearn(work, event.id, clock.now())
     if await _take_back(work, event) or event.state == InboxState.QUEUED:
         await work.inbox.reopen(event.id, InboxState.NOTED)
     return True  # what came after it may go on

@@ -15,8 +15,7 @@ from storage.repositories.messaging import DELETED
 ANSWERS = ("answer", "late")
 FACTS = ("tier", "level", "task_type", "mentor", "pattern", "latency_ms", "cost_usd", "confidence")  # as a message's `details` tell them
 LOCK = "learning"  # among several hubs too: what is made anew of all rows must see those of whoever came before
-LEARNERS: tuple[Callable[[UnitOfWork, Feedback, datetime], Awaitable[None]], ...] = ()
-"""What else is told of a row whose score changed (None: it counts no more), in the same commit."""
+LEARNERS: tuple[Callable[[UnitOfWork, Feedback, datetime], Awaitable[None]], ...] = ()  # told of each row whose score changed
 
 
 def score_of(value: float | None, signals: Mapping[str, float]) -> float | None:

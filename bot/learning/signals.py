@@ -19,8 +19,7 @@ it puts no level before another: it says only that nobody minded.
 """
 WITHIN, SILENT_FOR, LOOKS_BACK, LOOKS_EVERY = timedelta(minutes=10), timedelta(minutes=30), timedelta(days=2), timedelta(minutes=5)
 """Of an answer: how long what is said next is about it, and from when silence counts; how far back the round looks, and how often."""
-SIMILAR = 0.6
-"""The share of content words (Dice) from which a question is the last one in other words: a judgement, held against pairs in the tests."""
+SIMILAR = 0.6  # the share of content words (Dice) that a question in other words shares: a judgement, held against pairs in the tests
 LONGEST, LONGEST_WORDS, LONGEST_THANKS, AT_ONCE = 2_000, 60, 8, 200  # characters of a remark, words compared, words of thanks; rows
 _CORRECTED = re.compile(
     r"no\W+i (?:said|asked|wanted)\b|(?:no\b|nope|nah|hmm?|sorry|actually|but|wait)?[\s,.!:;-]{0,4}(?:(?:this|that|it)(?:['’]?s| is| was)"

@@ -60,6 +60,8 @@ _LAST_ANSWERED = (
     .limit(1)
 )
 _SINCE = _ANSWERED.where(Feedback.at >= given("since")).order_by(Feedback.at)
+_IS_WEIGHED = ours(Feedback), Feedback.guess.is_not(None), Feedback.score.is_not(None)
+_GUESSED = select(Feedback.tier, Feedback.guess, Feedback.score).where(*_IS_WEIGHED).order_by(Feedback.at.desc()).limit(given("limit"))
 _OF_MODELS = _ANSWERED.where(Feedback.tier != "reactive", Feedback.user_id == Message.user_id)
 _UNOPPOSED = _OF_MODELS.where(Feedback.at >= given("since"), Feedback.at < given("until"), Feedback.score.is_(None)).limit(given("limit"))
 _TASKS_DONE = select(Task.source_id).where(ours(Task), Task.done_at >= given("since"))
@@ -157,3 +159,7 @@ class Feedbacks(Repository):
     async def since(self, moment: datetime) -> Sequence[Feedback]:
         """What became of each answer since then, oldest first; without those that were withdrawn."""
         return await self._all(Feedback, _SINCE, since=moment)
+
+    async def guessed(self, *, limit: int) -> Sequence[tuple[str, float, float]]:
+        """Tier, raw confidence and score of the last answers that have both."""
+        return [(tier, guess, score) for tier, guess, score in await self._execute(_GUESSED, limit=limit)]
