@@ -202,6 +202,7 @@ def build(
         clock=clock,
         approvals=rooms.approvals,
         files=files,
+        learning=rooms.learning,
         experts=Experts(brain=brain, database=database, owner=config.robbie.owner, limits=limits, clock=clock),
         metrics=TurnMetrics(registry),
         tends=tends,

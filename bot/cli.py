@@ -44,6 +44,7 @@ for command_name, group in _groups.items():
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 Text = Annotated[str, typer.Argument(metavar="TEXT", show_default=False)]
+Days = Annotated[int, typer.Option(min=1, max=3660, metavar="N", help="How many days back.")]
 Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 As = Annotated[str | None, typer.Option("--as", metavar="PERSON", help="Speak as this person; the owner by default.")]
 FaultName = Literal["refused", "rate_limited", "silent", "cut"]
@@ -161,11 +162,7 @@ def drill(
 
 
 @cli.command()
-def report(
-    context: typer.Context,
-    days: Annotated[int, typer.Option(min=1, max=3660, metavar="N", help="How many days back.")] = 30,
-    as_json: Json = False,
-) -> None:
+def report(context: typer.Context, days: Days = 30, as_json: Json = False) -> None:
     """Tell what Robbie learned, what it cost, and how his answers were taken."""
     from bot import commands
 

@@ -142,12 +142,11 @@ async def report(app: App, days: int, *, as_json: bool) -> None:
         print(json.dumps({"days": days, **told}) if as_json else NOTHING_YET)
         return
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    for title, rows in told.items():
-        table = Table(*(rows[0] if rows else ()), title=title.replace("_", " ").capitalize(), title_justify="left", box=None)
+    for title, rows in ((title, rows) for title, rows in told.items() if rows):
+        table = Table(*rows[0], title=title.replace("_", " ").capitalize(), title_justify="left", box=None)
         for row in rows:
             table.add_row(*(escape("–" if value is None else str(value)) for value in row.values()))
-        if rows:
-            console.print(table, "")
+        console.print(table, "")
 
 
 async def signin(app: App, as_person: str | None) -> str:

@@ -30,6 +30,7 @@ from bot.hub.follow_up_commands import FollowUpCommands
 from bot.hub.manner_commands import MannerCommands
 from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
+from bot.learning.realtime import Learning
 from bot.learning.signals import Aftermath
 from bot.services.affair_news import AffairNews
 from bot.services.affair_tools import affair_tools
@@ -97,6 +98,7 @@ class Rooms:
     toolbox: Toolbox
     gate: Gate
     mcp: McpTools
+    learning: Learning
     rounds: Sequence[Round]
 
 
@@ -132,7 +134,7 @@ def furnish(
     at_hand[WriteMail.name] = WriteMail(outreach)
     runners: dict[str, Runner] = {SUGGESTION: run_suggestion, SETTING: run_setting, OutgoingKind.OUTREACH: outreach.send_approved}
     approvals = Approvals(database=database, clock=clock, runners=runners, doers={TOOL: gate.carry_out})
-    journal = Journal(database=database, clock=clock)
+    journal, learning = Journal(database=database, clock=clock), Learning()
     pairing = Pairing(database=database, owner=owner, timezone=config.robbie.timezone, clock=clock)
     manners = Manners(database=database, clock=clock)
     manner_commands = MannerCommands(manners=manners, clock=clock)
@@ -150,6 +152,7 @@ def furnish(
         pairing=pairing,
         journal=journal,
         clock=clock,
+        learning=learning,
         families=[*(each.table for each in families), follow.table, errands.table],
         plain=[*(each.plain for each in families if each is not brief_commands), plain, brief_commands.plain],
     )
@@ -164,6 +167,7 @@ def furnish(
         toolbox=Toolbox(tools=tuple(at_hand.values()), gate=gate, database=database, mcp=mcp),
         gate=gate,
         mcp=mcp,
+        learning=learning,
         rounds=(
             Reminders(database=database, off=off),
             approvals,
@@ -171,7 +175,7 @@ def furnish(
             Lessons(database=database, autonomy=autonomy),
             FollowUps(database=database, outreach=outreach, clock=clock),
             Suggestions(database=database, clock=clock),
-            Aftermath(database=database),
+            Aftermath(database=database, learning=learning),
         ),
     )
 

@@ -14,8 +14,7 @@ from bot.domain.message import OutgoingKind
 from bot.domain.thought import Completion, Line, Question, Route, TaskType, Tier, Turn
 from storage.database import Database
 
-PRIOR: Mapping[Tier, float] = {Tier.REACTIVE: 0.97, Tier.DIRECT: 0.7, Tier.ANALYTICAL: 0.75}
-"""Where nothing better is known: what is computed is seldom wrong, and a model's answers serve more often than not."""
+PRIOR: Mapping[Tier, float] = {Tier.REACTIVE: 0.97, Tier.DIRECT: 0.7, Tier.ANALYTICAL: 0.75}  # where nothing better is known
 UNSURE, RECENT_LINES, FEWEST_WORDS = 0.4, 6, 4
 """Below this it is said, unless it was among so many last lines; of a quick question only if it has so many words, and is no small talk."""
 ENOUGH, COUNTED, LOOKS_EVERY = 30, 600, timedelta(hours=1)  # scored answers of a tier that correct it; the last that count
@@ -30,11 +29,7 @@ def guess(completion: Completion, route: Route, question: Question, lines: Seque
     meant = (*route.levels[:1], *(attempt.level for attempt in completion.attempts), completion.level)[0]
     flaws = (
         (completion.is_cut, 0.6, "it broke off before its end."),
-        (
-            completion.provider == "local",
-            1.0 if route.expected else 0.8,
-            "it comes from the small model at home. What matters deserves a second look.",
-        ),
+        (completion.provider == "local", 1.0 if route.expected else 0.8, "a small model said it. Look twice where it matters."),
         (completion.level != meant, 0.85, "whom I would rather have asked could not answer."),
         (True, 1.0, "my answers to this sort of question have not always served you."),
     )

@@ -25,6 +25,7 @@ from bot.hub.files import Files
 from bot.hub.outbox import Outbox
 from bot.hub.patience import outlast
 from bot.hub.showing import Showing
+from bot.learning.realtime import Learning
 from bot.learning.signals import heard
 from bot.services.approvals import Approvals
 from bot.services.experts import Experts
@@ -79,6 +80,7 @@ class Thinkers:
         approvals: Approvals,
         files: Files,
         experts: Experts | None,
+        learning: Learning,
         recorded: Callable[[Message | None, Turn, InboxEvent], None],
     ) -> None:
         self._database = database
@@ -91,6 +93,7 @@ class Thinkers:
         self._approvals = approvals
         self._files = files
         self._experts = experts
+        self._learning = learning
         self._recorded = recorded
         self._held: set[UUID] = set()
 
@@ -188,7 +191,7 @@ class Thinkers:
             await work.inbox.settle(event, state, now=now, deferred_at=now if turn.queued else event.deferred_at)
             await self._record_usage(work, event.id, turn)
             if asked.message.kind == InboundKind.MESSAGE and not (asked.is_by_stranger or asked.is_held):
-                await heard(work, asked.message, asked.user.id, now)
+                await heard(work, asked.message, asked.user.id, now, self._learning)
             if not await self._is_told(work, asked, turn):
                 if stream.is_promised or event.attempts > 1:  # what was shown of another answer stays as it is
                     await work.outbox.void(event.id)

@@ -13,8 +13,7 @@ from zoneinfo import ZoneInfo
 from storage.database import UnitOfWork
 from storage.models.decisions import Feedback
 
-BINS, SURE, CLOSE = 5, 10, 0.05
-"""Of confidence; and scored answers before anything is said of how sure Robbie was, and by how much that may be off and still be right."""
+BINS, SURE, CLOSE = 5, 10, 0.05  # of confidence; fewer scored answers are too few to tell; so much off is still right
 ENDS = ("answered", "failed", "overtaken")
 Row = dict[str, Any]
 
@@ -29,7 +28,7 @@ async def report(work: UnitOfWork, *, since: datetime, timezone: str) -> dict[st
     saved = [call for call in calls if call.outcome == "answered" and call.event_id in lost]
     mentors = sorted({name for row in rows for name in row.mentor.split()})
     days = groupby(calls, key=lambda call: str(call.at.astimezone(ZoneInfo(timezone)).date()))
-    habits = ("patterns", await work.patterns.all()), ("cached_answers", await work.cached_answers.all())
+    used = Counter(row.pattern for row in rows)
     spent = sum(call.cost_usd for call in calls)
     return {
         "answers": grouped(rows, "tier level task_type", scored),
@@ -41,7 +40,8 @@ async def report(work: UnitOfWork, *, since: datetime, timezone: str) -> dict[st
             | {"latency_ms": round(arm.latency_ms), "cost_usd": round(arm.cost_usd, 6)}
             for arm in await work.routing_arms.all()
         ],
-        **{name: grouped(all_, "state", lambda of: {"count": len(of), "used": sum(each.used for each in of)}) for name, all_ in habits},
+        "patterns": grouped(await work.patterns.all(), "state", lambda of: {"count": len(of), "used": sum(used[one.key] for one in of)}),
+        "cached": grouped(await work.cached_answers.all(), "state", lambda of: {"count": len(of), "used": sum(used[a.digest] for a in of)}),
         "cost": [{"day": day, "usd": round(sum(call.cost_usd for call in of), 6)} for day, of in days],
         "spent": [{"usd": round(spent, 6), "usd_per_point": share(spent, sum(row.score or 0 for row in rows), 6)}] * bool(calls),
         "latency": grouped(rows, "tier", lambda of: percentiles([row.latency_ms for row in of])),

@@ -9,14 +9,12 @@ from difflib import SequenceMatcher
 from uuid import UUID
 
 from bot.brain.providers.offline import digest, stands_alone
-from bot.learning.realtime import note
+from bot.learning.realtime import Learning
 from storage.database import Database, UnitOfWork
 from storage.models.messaging import Message
 
 WEIGHTS = {"corrected": -0.8, "rephrased": -0.6, "repeated": -0.4, "unopposed": 0.5, "thanked": 0.8, "followed": 0.8}
-"""What each says of an answer, from -1 to 1. Silence comes to a score of 0.75, which is about what answers are worth by reputation, so that
-it puts no level before another: it says only that nobody minded.
-"""
+"""What each says of an answer, from -1 to 1. Silence makes a score of 0.75, as by reputation: it puts no level before another."""
 WITHIN, SILENT_FOR, LOOKS_BACK, LOOKS_EVERY = timedelta(minutes=10), timedelta(minutes=30), timedelta(days=2), timedelta(minutes=5)
 """Of an answer: how long what is said next is about it, and from when silence counts; how far back the round looks, and how often."""
 SIMILAR = 0.6  # the share of content words (Dice) that a question in other words shares: a judgement, held against pairs in the tests
@@ -66,11 +64,11 @@ def is_rephrased(before: str, after: str) -> bool:
     return not is_refilled and len(was & became) >= 2 and 2 * len(was & became) >= SIMILAR * (len(was) + len(became))
 
 
-async def heard(work: UnitOfWork, message: Message, user_id: UUID, now: datetime) -> None:
+async def heard(work: UnitOfWork, message: Message, user_id: UUID, now: datetime, learning: Learning) -> None:
     """Learn what a message shows of the answer before it, in the commit of its own turn: one small read, and writes where it shows some."""
     last = await work.feedback.last_answered(user_id, message.conversation_id, before=message.id)
     if last is not None and abs(now - last[0].at) <= WITHIN and (found := signs(last[1], message.text)):
-        await note(work, last[0], found, now)
+        await learning.note(work, last[0], found, now)
 
 
 class Aftermath:
@@ -78,18 +76,18 @@ class Aftermath:
 
     name = "aftermath"
 
-    def __init__(self, *, database: Database) -> None:
+    def __init__(self, *, database: Database, learning: Learning) -> None:
         self._database = database
+        self._learning = learning
         self._again: datetime | None = None
 
     async def look(self, now: datetime) -> datetime:
         """See what became of answers; each thing is noted once by its row, whichever hub sees it. Raises StorageUnavailable."""
         if self._again is None or not now < self._again <= now + LOOKS_EVERY:
             async with self._database.reading() as work:
-                silent = await work.feedback.unopposed(now - LOOKS_BACK, now - SILENT_FOR, limit=AT_ONCE)
-                found = {"unopposed": silent, "followed": await work.feedback.followed(now - LOOKS_BACK)}
+                found = await work.feedback.aftermath(now - LOOKS_BACK, now - SILENT_FOR, limit=AT_ONCE)
             for name, row in ((name, row) for name, rows in found.items() for row in rows if name not in row.signals):
                 async with self._database.unit_of_work() as work:  # each its own: nobody else is to wait for all of them
-                    await note(work, row, {name: WEIGHTS[name]}, now)
+                    await self._learning.note(work, row, {name: WEIGHTS[name]}, now)
             self._again = now + LOOKS_EVERY
         return self._again

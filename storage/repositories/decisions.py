@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -148,13 +148,10 @@ class Feedbacks(Repository):
         row = (await self._execute(_LAST_ANSWERED, user=user_id, conversation=conversation_id, before=before)).first()
         return None if row is None else (make(Feedback, row), row[-1])
 
-    async def unopposed(self, since: datetime, until: datetime, *, limit: int) -> Sequence[Feedback]:
-        """The models' answers of this time of which nothing is known; oldest first."""
-        return await self._all(Feedback, _UNOPPOSED, since=since, until=until, limit=limit)
-
-    async def followed(self, since: datetime) -> Sequence[Feedback]:
-        """The answers of models from which a task came that was done since then, or a proposal that was approved."""
-        return await self._all(Feedback, _FOLLOWED, since=since)
+    async def aftermath(self, since: datetime, until: datetime, *, limit: int) -> Mapping[str, Sequence[Feedback]]:
+        """The models' answers of this time of which nothing is known, and those since then that led to a task done, or to a yes."""
+        silent = await self._all(Feedback, _UNOPPOSED, since=since, until=until, limit=limit)
+        return {"unopposed": silent, "followed": await self._all(Feedback, _FOLLOWED, since=since)}
 
     async def since(self, moment: datetime) -> Sequence[Feedback]:
         """What became of each answer since then, oldest first; without those that were withdrawn."""

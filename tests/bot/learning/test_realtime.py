@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.clock import new_id
-from bot.learning.realtime import note, rate, score_of, unlearn
+from bot.learning.realtime import Learning, score_of
+from storage.database import UnitOfWork
 from storage.models.decisions import Feedback
 from storage.models.messaging import Message
 from tests.stage import Stage
@@ -30,7 +33,7 @@ async def rated(stage: Stage, said: Message, *values: float, by: object = None) 
     for value in values:
         stage.clock.advance(seconds=60)
         async with stage.database.unit_of_work() as work:
-            await rate(work, user_id, said, value=value, source="reaction", detail="x", now=stage.clock.now())
+            await Learning().rate(work, user_id, said, value=value, source="reaction", detail="x", now=stage.clock.now())
     async with stage.database.reading() as work:
         row = await work.feedback.find(user_id, said.id)
     assert row is not None
@@ -69,6 +72,22 @@ async def test_the_same_word_again_changes_nothing(stage: Stage):
     assert await rated(stage, said, *[1.0] * 20) == first, "not even when it was learned"
 
 
+async def test_who_leans_on_scores_is_told_in_the_same_act_and_only_of_changes(stage: Stage):
+    told: list[float | None] = []
+
+    async def learner(work: UnitOfWork, row: Feedback, now: datetime) -> None:
+        known = await work.feedback.find(row.user_id, row.message_id)
+        assert known == row, "it is written already"
+        told.append(row.score)
+
+    said = await answered(stage)
+    for value in (1.0, 1.0, -1.0, 0.0, 0.0):
+        async with stage.database.unit_of_work() as work:
+            about = {"source": "reaction", "detail": "x", "now": stage.clock.now()}
+            await Learning(learners=(learner,)).rate(work, stage.allan.id, said, value=value, **about)
+    assert told == [1.0, 0.0, None]
+
+
 async def test_what_is_taken_back_is_unlearned(stage: Stage):
     row = await rated(stage, await answered(stage), -1.0, 0.0)
     assert (row.value, row.score, row.scored_at) == (0.0, None, None)
@@ -101,7 +120,7 @@ async def test_a_question_that_is_withdrawn_takes_back_what_its_answer_taught(st
     assert (await rated(stage, said, 1.0)).score == 1.0
     async with stage.database.unit_of_work() as work:
         await work.messages.withdraw(said.reply_to)
-        await unlearn(work, said.reply_to, stage.clock.now())
+        await Learning().unlearn(work, said.reply_to, stage.clock.now())
     assert (await rated(stage, said)).score is None
     assert (await rated(stage, said, -1.0)).score is None, "nor is anything learned of it later"
 
@@ -111,6 +130,6 @@ async def test_a_deed_is_noted_once_by_its_name(stage: Stage):
     before = await rated(stage, said)
     for weight in (0.8, -0.8):
         async with stage.database.unit_of_work() as work:
-            await note(work, before, {"thanked": weight}, stage.clock.now())
+            await Learning().note(work, before, {"thanked": weight}, stage.clock.now())
     row = await rated(stage, said)
     assert (row.signals, row.score) == ({"thanked": 0.8}, pytest.approx(0.9))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.learning.realtime import rate
+from bot.learning.realtime import Learning
 from bot.learning.report import change, confidence, percentiles, reliability, report
 from storage.models.decisions import Feedback
 from tests.bot.learning.test_realtime import answered
@@ -29,7 +29,7 @@ async def test_answers_are_told_by_tier_level_and_task_type_with_how_they_were_t
     for value in (1.0, 1.0, -1.0, 0.0):
         said = await answered(stage)
         async with stage.database.unit_of_work() as work:
-            await rate(work, stage.allan.id, said, value=value, source="reaction", detail="x", now=stage.clock.now())
+            await Learning().rate(work, stage.allan.id, said, value=value, source="reaction", detail="x", now=stage.clock.now())
     await answered(stage, kind="deleted")
     found = await told(stage)
     assert found["answers"] == [{"tier": "direct", "level": "a", "task_type": "code", "answers": 4, "scored": 3, "score": 0.667}]
@@ -44,7 +44,7 @@ async def test_what_was_spent_is_told_by_local_day_and_by_what_it_bought(stage: 
     said, event = await answered(stage), await stage.receives()
     call = {"at": stage.clock.now().replace(hour=2), "provider": "openai", "model": "m", "event_id": event}
     async with stage.database.unit_of_work() as work:
-        await rate(work, stage.allan.id, said, value=1.0, source="reaction", detail="x", now=stage.clock.now())
+        await Learning().rate(work, stage.allan.id, said, value=1.0, source="reaction", detail="x", now=stage.clock.now())
         await work.usage.add(level="a", outcome="failed", cost_usd=0.25, **call)
         await work.usage.add(level="b", outcome="answered", cost_usd=0.5, **call)
     found = await told(stage)
@@ -59,14 +59,17 @@ async def test_what_was_learned_is_told(stage: Stage):
     pattern = {"user_id": None, "intent": "time", "text": "t", "origin": "seed", "weight": 1.0, "created_at": now, "changed_at": now}
     async with stage.database.unit_of_work() as work:
         for key, state in (("a", "on"), ("b", "on"), ("c", "proposed")):
-            await work.patterns.add_once(key=key, state=state, used=2, **pattern)
+            await work.patterns.add_once(key=key, state=state, **pattern)
         arm = {"task_type": "code", "level": "a", "good": 3.0, "bad": 1.0, "answers": 4, "latency_ms": 9.0, "cost_usd": 0.1}
         await work.routing_arms.save(**arm, updated_at=now)
         for outcome in (1.0, 0.0):
             which = await work.insights.add(kind="failure", key="a", text="", details={}, at=now, due_at=now)
             assert await work.insights.judge(which, outcome=outcome, judged_at=now)
+    said = await answered(stage)
+    async with stage.database.unit_of_work() as work:
+        assert await work.feedback.change(stage.allan.id, said.id, pattern="a")
     found = await told(stage)
-    assert found["patterns"] == [{"state": "on", "count": 2, "used": 4}, {"state": "proposed", "count": 1, "used": 2}]
+    assert found["patterns"] == [{"state": "on", "count": 2, "used": 1}, {"state": "proposed", "count": 1, "used": 0}]
     assert [(each["quality"], each["evidence"], each["change"]) for each in found["cells"]] == [(0.75, 4, None)]
     assert found["predictions"] == [{"judged": 2, "precision": 0.5}]
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain.clock import new_id
+from bot.learning.realtime import Learning
 from bot.learning.signals import SILENT_FOR, WEIGHTS, WITHIN, Aftermath, heard, signs
 from storage.models.affairs import Task, TaskState
 from storage.models.messaging import Message
@@ -66,7 +67,7 @@ async def hears(stage: Stage, text: str, **values: object) -> None:
     """Something is said after the answer, and its turn is recorded."""
     message = await stage.says(text, **values)
     async with stage.database.unit_of_work() as work:
-        await heard(work, message, message.user_id, stage.clock.now())
+        await heard(work, message, message.user_id, stage.clock.now(), Learning())
 
 
 async def test_a_correction_counts_against_the_answer_before_it(stage: Stage):
@@ -89,7 +90,7 @@ async def test_what_others_say_or_is_said_elsewhere_or_later_shows_nothing(stage
 
 async def _looks(stage: Stage, **later: float) -> None:
     stage.clock.moment += timedelta(**later)
-    await Aftermath(database=stage.database).look(stage.clock.now())
+    await Aftermath(database=stage.database, learning=Learning()).look(stage.clock.now())
 
 
 async def test_silence_is_a_weak_plus_after_a_while_and_once(stage: Stage):
@@ -106,7 +107,7 @@ async def test_silence_is_a_weak_plus_after_a_while_and_once(stage: Stage):
 
 
 async def test_a_clock_that_was_set_back_neither_stops_the_round_nor_has_it_learn_early(stage: Stage):
-    round_ = Aftermath(database=stage.database)
+    round_ = Aftermath(database=stage.database, learning=Learning())
     await round_.look(stage.clock.now())
     said = await answered(stage)
     await round_.look(stage.clock.advance(seconds=-86_400))
