@@ -26,6 +26,8 @@ def guess(completion: Completion, route: Route, question: Question, lines: Seque
     """The raw confidence of a model's answer, from 0 to 1: what the route expects, or else a prior, times a judgement of each flaw. And why
     it may not serve, in words; empty where nobody wants to hear it: a stranger, late, over small talk, or with the last time in sight.
     """
+    if completion.confidence is not None:  # the council's own, which says itself where it differs
+        return completion.confidence, ""
     meant = (*route.levels[:1], *(attempt.level for attempt in completion.attempts), completion.level)[0]
     flaws = (
         (completion.is_cut, 0.6, "it broke off before its end."),
