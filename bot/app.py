@@ -32,6 +32,7 @@ from bot.brain.levels import Gap, find_gaps, make_rungs
 from bot.brain.mcp_tools import McpTools
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
+from bot.brain.reputation import levels_of
 from bot.brain.router import Router
 from bot.config import Config
 from bot.domain.address import Person
@@ -170,7 +171,8 @@ def build(
     skipped = sum(gap.is_skipped for gap in gaps)
     reactive = Reactive(database=database, health=health, rungs=[rung.id for rung in rungs], clock=clock, skipped=skipped)
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
-    offline, router, confidence = OfflineRung(database=database), Router(), Confidence(database=database, clock=clock)
+    offline, router = OfflineRung(database=database), Router(database=database, levels=levels_of(rungs, thinking.prices))
+    confidence = Confidence(database=database, clock=clock)
 
     parts: dict[str, Any] = {"reactive": reactive, "context": context, "offline": offline, "router": router, "confidence": confidence}
 

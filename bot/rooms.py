@@ -8,6 +8,7 @@ from functools import cached_property
 
 from bot.brain.budget import Budget
 from bot.brain.call import Rung
+from bot.brain.cells import learn_cell
 from bot.brain.chain import FallbackChain
 from bot.brain.health import HealthBoard
 from bot.brain.mcp_tools import McpTools
@@ -135,7 +136,7 @@ def furnish(
     at_hand[WriteMail.name] = WriteMail(outreach)
     runners: dict[str, Runner] = {SUGGESTION: run_suggestion, SETTING: run_setting, OutgoingKind.OUTREACH: outreach.send_approved}
     approvals = Approvals(database=database, clock=clock, runners=runners, doers={TOOL: gate.carry_out})
-    journal, learning = Journal(database=database, clock=clock), Learning()
+    journal, learning = Journal(database=database, clock=clock), Learning(learners=(learn_cell,))
     pairing = Pairing(database=database, owner=owner, timezone=config.robbie.timezone, clock=clock)
     manners = Manners(database=database, clock=clock)
     manner_commands = MannerCommands(manners=manners, clock=clock)

@@ -11,6 +11,7 @@ import pytest
 from bot.config import IdentityConfig, PersonConfig
 from bot.domain.message import Inbound, InboundKind
 from storage.models.decisions import Feedback
+from storage.models.learning import RoutingArm
 from tests.scenarios.house import FakeDoor, House, open_house, until
 
 ALLAN = "allan"
@@ -44,6 +45,11 @@ async def _row(house: House, target: str, account: str = ALLAN) -> Feedback | No
         return await work.feedback.find(person.id, said.id)
 
 
+async def _cells(house: House) -> list[RoutingArm]:
+    async with house.app.database.reading() as work:
+        return sorted(await work.routing_arms.all(), key=lambda cell: cell.level)
+
+
 def _reaction(chat: FakeDoor, name: str, target: str = "m1", *, account: str = ALLAN, **about: Any) -> Inbound:
     return chat.says(name, account=account, kind=InboundKind.REACTION, target=target, **about)
 
@@ -59,10 +65,13 @@ async def test_a_thumb_scores_the_answer_by_the_time_its_channel_is_told(house: 
 async def test_a_reaction_that_is_told_again_teaches_nothing_again(house: House, chat: FakeDoor):
     await _asks(house, chat, "one")
     await house.app.front.receive(_reaction(chat, "thumbsup", external_id="R1"))
-    before = await _row(house, "m1")
+    before = await _row(house, "m1"), await _cells(house)
+    assert [(cell.level, cell.good, cell.bad) for cell in before[1]] == [("first", 1.0, 0.0)]
     for external_id in ("R1", "R1", "R2"):  # the same event, and the same thumb
         await house.app.front.receive(_reaction(chat, "thumbsup", external_id=external_id))
-    assert await _row(house, "m1") == before
+    assert (await _row(house, "m1"), await _cells(house)) == before
+    await house.app.front.receive(_reaction(chat, "-thumbsup"))
+    assert [(cell.good, cell.bad) for cell in await _cells(house)] == [(0.0, 0.0)], "taken back"
 
 
 async def test_what_is_said_next_is_read_in_the_same_turn(house: House, chat: FakeDoor):
