@@ -11,7 +11,8 @@ from bot.brain.chain import FallbackChain, explain
 from bot.brain.context import ContextBuilder, spoken_date
 from bot.brain.providers.offline import Makeshift, OfflineRung
 from bot.brain.reactive import Reactive, one_line
-from bot.brain.router import Router, classify
+from bot.brain.router import Router
+from bot.brain.task_type import classify
 from bot.brain.tools import Kit, Toolbox, Watch, answer_with
 from bot.domain.errors import AllLevelsFailed, BudgetExhausted, ContextTooLong, RequestRejected
 from bot.domain.message import Button, OutgoingKind
@@ -66,7 +67,7 @@ class Brain:
 
     async def _think(self, question: Question, listener: Listener | None) -> Turn:
         prompt = await self._context.build(question)
-        route = await self._router.route(prompt, question) if self._router else Route(task_type=classify(prompt), levels=())
+        route = await self._router.route(prompt, question) if self._router else Route(task_type=classify(prompt)[0], levels=())
         kit = await self._toolbox.open(question) if self._toolbox else Kit(question=question)
         watch = Watch(listener)
         seconds = self._chain.turn_seconds * (LATE_PATIENCE if question.is_late else 1)
