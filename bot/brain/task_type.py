@@ -17,7 +17,9 @@ _HEAD_WORDS = 12
 _WORD = re.compile(r"[^\W\d_]+|\d+")
 _DIGIT = re.compile(r"\d")
 _SIGNS = re.compile(r"[{}()\[\];=<>\\/_#|&*+:$`]")
-_CODE_LINE = re.compile(r"[;{}):][ \t]*$|^[ \t]*(?:def|class|import|from|return|const|let|var|func|public|#include|@)\b|^(?: {4}|\t)\S", re.MULTILINE)
+_CODE_LINE = re.compile(
+    r"[;{}):][ \t]*$|^[ \t]*(?:def|class|import|from|return|const|let|var|func|public|#include|@)\b|^(?: {4}|\t)\S", re.MULTILINE
+)
 _NAME = re.compile(r"\w_\w|[a-z][A-Z]|\w\(\)|\w\.\w+\(|--\w")
 
 
