@@ -22,6 +22,7 @@ import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from math import log
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,15 @@ class Source:
     prompts: tuple[str, ...]
     weight: float = 1.0
 
+    @property
+    def place(self) -> str:
+        """Whence it comes: sources of one place are left out together."""
+        return self.name.partition(",")[0]
+
+    def held(self) -> Source:
+        """What of it is kept from training, so that it may be judged by it."""
+        return replace(self, prompts=self.prompts[::5]) if self.place == "our own" else self
+
 
 def main() -> None:
     """Gather, score, fit, write."""
@@ -75,7 +85,7 @@ def main() -> None:
     model = cooled(trained(sources), temperature)
     WEIGHTS.write_bytes(model.dump())
     digest = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
-    print(f"{WEIGHTS}: {WEIGHTS.stat().st_size} bytes, {len(model.keys)} features, sha256 {digest}")
+    print(f"temperature {temperature}; {WEIGHTS}: {WEIGHTS.stat().st_size} bytes, {len(model.keys)} features, sha256 {digest}")
 
 
 class Packages:
@@ -254,10 +264,13 @@ def trained(sources: Iterable[Source]) -> Linear:
     examples, labels, weights = [], [], []
     for source in sources:
         each = source.weight / shares[source.label] / len(LABELS) * total / len(source.prompts)
-        examples += [features(prompt) for prompt in source.prompts]
+        examples += [_features(prompt) for prompt in source.prompts]
         labels += [source.label] * len(source.prompts)
         weights += [each] * len(source.prompts)
     return fit(examples, labels, weights)
+
+
+_features = cache(features)
 
 
 def cooled(model: Linear, temperature: float) -> Linear:
@@ -266,19 +279,18 @@ def cooled(model: Linear, temperature: float) -> Linear:
 
 
 def scored(sources: list[Source]) -> float:
-    """Leave each source out in turn (of our own, a fifth of the templates), print how it fares, and return the fitted temperature."""
+    """Leave out in turn all that comes from one place (of our own, every fifth prompt), print how it fares, and return the temperature."""
     seen: list[tuple[str, dict[str, float]]] = []
-    for source in sources:
-        if source.name.startswith("our own"):
-            held = source.prompts[::5]
-            rest = [replace(one, prompts=tuple(p for p in one.prompts if p not in set(held))) if one is source else one for one in sources]
-        else:
-            held, rest = source.prompts, [one for one in sources if one is not source]
-        model = trained(rest)
-        likely = [model.probabilities(features(prompt)) for prompt in held]
-        guessed = Counter(max(each, key=lambda label: each[label]) for each in likely)
-        print(f"unseen {source.name:28} {source.label:9} right {guessed[source.label] / len(held):.3f}  {dict(guessed)}", flush=True)
-        seen += [(source.label, each) for each in likely[:150]]
+    for place in dict.fromkeys(source.place for source in sources):
+        held = [source.held() if source.place == place else replace(source, prompts=()) for source in sources]
+        model = trained(
+            [replace(one, prompts=tuple(sorted({*one.prompts} - {*out.prompts}))) for one, out in zip(sources, held, strict=True)]
+        )
+        for source in (source for source in held if source.prompts):
+            likely = [model.probabilities(_features(prompt)) for prompt in source.prompts]
+            told = Counter(max(each, key=lambda label: each[label]) for each in likely)
+            print(f"unseen {source.name:28} {source.label:9} right {told[source.label] / len(likely):.3f}  {dict(told)}", flush=True)
+            seen += [(source.label, each) for each in likely[:150]]
     return min((step / 20 for step in range(10, 80)), key=lambda t: _loss(seen, t))
 
 
