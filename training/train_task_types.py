@@ -34,7 +34,7 @@ PROMPTS = Path(__file__).with_name("prompts")
 SOURCES = tomllib.loads(Path(__file__).with_name("sources.toml").read_text())
 FILLINGS, OPENERS = 8, ("please ", "can you ", "could you please ", "hey robbie, ", "hi! ", "robbie, ", "i'd like you to ", "ok, ", "now ")
 CLOSERS = (" please", " thanks", " Thank you!", " Keep it short.", " Be as detailed as possible.", " Please answer in English.")
-TEMPERATURE = 1.0
+TEMPERATURE = 1.15
 """As `--score` fitted it."""
 FRAMES = (
     "### Instruction:\n{}\n\n### Response:",
