@@ -24,6 +24,7 @@ from bot.brain.analytical import Council
 from bot.brain.brain import Brain
 from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain
+from bot.brain.confidence import Confidence
 from bot.brain.context import ContextBuilder
 from bot.brain.drill import Drill
 from bot.brain.health import BreakerState, HealthBoard
@@ -31,6 +32,7 @@ from bot.brain.levels import Gap, find_gaps, make_rungs
 from bot.brain.mcp_tools import McpTools
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
+from bot.brain.reputation import levels_of
 from bot.brain.router import Router
 from bot.config import Config
 from bot.domain.address import Person
@@ -169,9 +171,10 @@ def build(
     skipped = sum(gap.is_skipped for gap in gaps)
     reactive = Reactive(database=database, health=health, rungs=[rung.id for rung in rungs], clock=clock, skipped=skipped)
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
-    offline, router = OfflineRung(database=database), Router()
+    offline, router = OfflineRung(database=database), Router(database=database, levels=levels_of(rungs, thinking.prices))
+    confidence = Confidence(database=database, clock=clock)
 
-    parts: dict[str, Any] = {"reactive": reactive, "context": context, "offline": offline, "router": router}
+    parts: dict[str, Any] = {"reactive": reactive, "context": context, "offline": offline, "router": router, "confidence": confidence}
 
     def brain_over(chain: FallbackChain, **more: Any) -> Brain:
         return Brain(chain=chain, **parts, **more)
@@ -202,6 +205,7 @@ def build(
         clock=clock,
         approvals=rooms.approvals,
         files=files,
+        learning=rooms.learning,
         experts=Experts(brain=brain, database=database, owner=config.robbie.owner, limits=limits, clock=clock),
         metrics=TurnMetrics(registry),
         tends=tends,
