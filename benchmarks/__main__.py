@@ -1,7 +1,7 @@
 """`python -m benchmarks [NAMES]`: measures what Robbie promises, one JSON line a figure. It never fails: whoever reads it judges.
 
 NAMES are parts (turn, sustained, events, refusing, doors_ack, chain, silence, probes, kill, mesh, help, hub, prompt, dates, long_brief,
-briefs, predictor, learned, bandit); all of them where none is named. `--data FILE` is what predictor and learned need.
+briefs, task_types, predictor, learned, bandit); all of them where none is named. `--data FILE` is what predictor and learned need.
 `--idle-seconds N` says how long the idle hub is watched (60 by default).
 """
 
@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import affairs, briefs, chain, dates, doors, kill, mesh, processes, routing, slack_ack, turns
+from benchmarks import affairs, briefs, chain, dates, doors, kill, mesh, processes, routing, slack_ack, task_types, turns
 from benchmarks.figure import Figure, progress
 
 Part = Callable[[Path], AsyncIterator[Figure]]
@@ -41,6 +41,7 @@ def parts(idle_seconds: float, data: Path | None = None) -> dict[str, Part]:
         "dates": dates.plain_words,
         "long_brief": briefs.long_brief,
         "briefs": briefs.year,
+        "task_types": task_types.told_right,
         "predictor": partial(routing.predictor, data=data),
         "learned": partial(routing.learned, data=data),
         "bandit": routing.bandit,

@@ -13,7 +13,8 @@ from bot.brain.confidence import PRIOR, Confidence, guess
 from bot.brain.context import ContextBuilder, spoken_date
 from bot.brain.providers.offline import Makeshift, OfflineRung
 from bot.brain.reactive import Reactive, one_line
-from bot.brain.router import Router, classify
+from bot.brain.router import Router
+from bot.brain.task_type import classify
 from bot.brain.tools import Kit, Toolbox, Watch, answer_with
 from bot.domain.errors import AllLevelsFailed, BudgetExhausted, ContextTooLong, RequestRejected
 from bot.domain.message import Button, OutgoingKind
@@ -76,7 +77,7 @@ class Brain:
         if wish := WISH.fullmatch(question.text):
             question = replace(question, text=wish[1])
         prompt = await self._context.build(question)
-        route = await self._router.route(prompt, question) if self._router else Route(task_type=classify(prompt), levels=())
+        route = await self._router.route(prompt, question) if self._router else Route(task_type=classify(prompt)[0], levels=())
         members = self._council.members(question, prompt, route, is_wished=bool(wish)) if self._council else []
         kit = await self._toolbox.open(question) if self._toolbox and not members else Kit(question=question)
         views = await self._context.views(question, route) if members else ()
