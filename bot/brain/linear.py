@@ -19,14 +19,19 @@ _WORD = re.compile(r"[^\W_]+")
 _GREATEST = 127
 
 
+def words(text: str) -> list[str]:
+    """The words of a text in order, as grams."""
+    return [f" {word}" for word in _WORD.findall(text.casefold().replace("'", "").replace("’", ""))]
+
+
 def grams(text: str) -> set[str]:
     """What a text is told by: its words, pairs of them (neighbours, and with one between), and 3 to 5 letters in a row of each word."""
-    words = _WORD.findall(text.casefold().replace("'", "").replace("’", ""))
-    found = {f" {word}" for word in words}
-    found.update(f" {first} {second}" for first, second in zip(["^", *words], [*words, "$"], strict=True))
-    found.update(f" {first} * {second}" for first, second in zip(words, words[2:], strict=False))
-    for word in set(words):
-        framed = f"<{word}>"
+    said = words(text)
+    found = set(said)
+    found.update(first + second for first, second in zip([" ^", *said], [*said, " $"], strict=True))
+    found.update(f"{first} *{second}" for first, second in zip(said, said[2:], strict=False))
+    for word in set(said):
+        framed = f"<{word[1:]}>"
         found.update(framed[start : start + size] for size in (3, 4, 5) for start in range(len(framed) - size + 1))
     return found
 
@@ -46,18 +51,24 @@ class Linear:
 
     def scores(self, found: Collection[str]) -> list[float]:
         """The logit of each label for these grams. Differences of them are log-odds."""
-        keys, rows, many = self.keys, self.rows, len(self.labels)
-        known = []
-        for gram in found:
-            key = _key(gram)
-            place = bisect_left(keys, key)
-            if place < len(keys) and keys[place] == key:
-                known.append(rows[place * many : place * many + many])
+        many = len(self.labels)
+        places = filter(None, map(self._place, found))
+        known = [self.rows[(place - 1) * many : place * many] for place in places]
         if not known:
             return list(self.bias)
         length = sqrt(len(found))
         sums = map(sum, zip(*known, strict=True))
         return [total * scale / length + bias for total, scale, bias in zip(sums, self.scale, self.bias, strict=True)]
+
+    def knows(self, gram: str) -> bool:
+        """Whether it was fitted on this gram."""
+        return bool(self._place(gram))
+
+    def _place(self, gram: str) -> int:
+        """Where the row of a gram is, from 1; 0 where there is none."""
+        key = _key(gram)
+        place = bisect_left(self.keys, key)
+        return place + 1 if place < len(self.keys) and self.keys[place] == key else 0
 
     def probabilities(self, found: Collection[str]) -> dict[str, float]:
         """How likely each label is; they add up to 1."""

@@ -2,27 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from sqlalchemy import and_, exists, func, select, update
 from sqlalchemy import bindparam as given
-from sqlalchemy import select, update
-from sqlalchemy.sql.functions import max as greatest
+from sqlalchemy.orm import aliased
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_skip
 from storage.models.learning import CachedAnswer, Habit, Pattern
-from storage.repositories.base import Repository, ours
+from storage.models.messaging import Message, StoredAttachment
+from storage.repositories.base import Repository, first_id_at, ours
 
 _ADD = insert_or_skip(Pattern)
 _ALL = select(Pattern).where(ours(Pattern)).order_by(Pattern.id)
-_CHANGED_AT = select(greatest(Pattern.changed_at)).where(ours(Pattern))
+_STANDING = select(func.max(Pattern.changed_at), func.count(), func.sum(Pattern.weight), func.sum(Pattern.agreed)).where(ours(Pattern))
+_PATTERN = select(Pattern).where(ours(Pattern), Pattern.id == given("which"))
+_BY_KEY = select(Pattern).where(ours(Pattern), Pattern.key == given("the_key"))
 _CHANGE = update(Pattern).where(ours(Pattern), Pattern.id == given("which"))
 _CACHE = insert_or_skip(CachedAnswer)
 _CACHED = select(CachedAnswer).where(ours(CachedAnswer), CachedAnswer.user_id == given("user"), CachedAnswer.digest == given("words"))
+_CACHED_BY_ID = select(CachedAnswer).where(ours(CachedAnswer), CachedAnswer.id == given("which"))
 _CHANGE_CACHED = update(CachedAnswer).where(ours(CachedAnswer), CachedAnswer.id == given("which"))
+
+_question = aliased(Message)
+_HAS_FILE = exists().where(StoredAttachment.organization_id == _question.organization_id, StoredAttachment.message_id == _question.id)
+_LEARNABLE = (
+    select(Message.user_id, Message.conversation_id, _question.id, _question.text, _question.digest, _question.details)
+    .add_columns(Message.id, Message.text, Message.at, Message.details)
+    .join(_question, and_(_question.organization_id == Message.organization_id, _question.id == Message.reply_to))
+    .where(ours(Message), Message.id >= given("first"), Message.at >= given("since"), Message.at < given("before"))
+    .where(Message.kind == "answer", _question.kind == "message", _question.session_type == "private", ~_HAS_FILE)
+    .order_by(Message.id)
+    .limit(given("limit"))
+)
+
+
+class Exchange(NamedTuple):
+    """A question that came alone, in private, and what was answered; `asked`, `details` are what else is known of either."""
+
+    user_id: UUID
+    conversation_id: UUID
+    question_id: UUID
+    question: str
+    digest: str
+    asked: Mapping[str, Any] | None
+    answer_id: UUID
+    answer: str
+    at: datetime
+    details: Mapping[str, Any]
 
 
 class Patterns(Repository):
@@ -30,15 +61,27 @@ class Patterns(Repository):
 
     async def add_once(self, **values: Any) -> bool:
         """Keep a pattern; False where its key is there. The values are the columns of `Pattern`."""
-        return await self._insert(_ADD, **{"id": new_id(), "agreed": 0, "disagreed": 0, "used": 0, **values})
+        return await self._insert(_ADD, **{"id": new_id(), "agreed": 0, "disagreed": 0, **values})
 
-    async def all(self) -> Sequence[Pattern]:
+    async def add_new(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Keep several; those whose key is there stay as they are."""
+        await self._insert_all(_ADD, [{"id": new_id(), "agreed": 0, "disagreed": 0, **row} for row in rows])
+
+    async def all(self) -> list[Pattern]:
         """Every pattern, in whatever state."""
         return await self._all(Pattern, _ALL)
 
-    async def changed_at(self) -> datetime | None:
-        """When a pattern changed last."""
-        return await self._value(_CHANGED_AT)
+    async def standing(self) -> tuple[Any, ...]:
+        """A few figures, other ones whenever a pattern was added or changed, by whatever clock."""
+        return tuple((await self._execute(_STANDING)).one())
+
+    async def find(self, key: str) -> Pattern | None:
+        """The pattern of this key."""
+        return await self._first(Pattern, _BY_KEY, the_key=key)
+
+    async def find_by_id(self, which: UUID) -> Pattern | None:
+        """The pattern of this id."""
+        return await self._first(Pattern, _PATTERN, which=which)
 
     async def change(self, which: UUID, **values: Any) -> bool:
         """Give one these values; whether it was there."""
@@ -50,8 +93,17 @@ class CachedAnswers(Repository):
 
     async def add_once(self, **values: Any) -> bool:
         """Keep an answer; False where these words have one. The values are the columns of `CachedAnswer`."""
-        row = {"id": new_id(), "state": Habit.PROPOSED, "weight": 1.0, "agreed": 0, "disagreed": 0, "used": 0, **values}
+        row = {"id": new_id(), "state": Habit.PROPOSED, "weight": 1.0, "agreed": 0, "disagreed": 0, **values}
         return await self._insert(_CACHE, **row)
+
+    async def learnable(self, since: datetime, before: datetime, *, limit: int) -> list[Exchange]:
+        """What was asked by anybody in private, without a file, and answered between these moments, oldest first."""
+        rows = await self._execute(_LEARNABLE, first=first_id_at(since), since=since, before=before, limit=limit)
+        return [Exchange(*row) for row in rows]
+
+    async def find_by_id(self, which: UUID) -> CachedAnswer | None:
+        """The answer of this id."""
+        return await self._first(CachedAnswer, _CACHED_BY_ID, which=which)
 
     async def find(self, user_id: UUID, digest: str) -> CachedAnswer | None:
         """A person's answer to these words, fresh or not."""

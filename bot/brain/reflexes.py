@@ -1,0 +1,136 @@
+"""What tier 1 recognises: phrases kept in the database, word for word, then whatever the classifier fitted on them is sure of."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sys
+import tomllib
+import unicodedata
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import structlog
+
+from bot.brain.intents import OUT, SURE, Example, Intents
+from storage.database import Database
+from storage.models.learning import Habit, Pattern
+
+log = structlog.get_logger(__name__)
+
+LONGEST = 100
+"""Characters; what is longer is no phrase, and need not be looked at."""
+WORD_FOR_WORD = 0.995
+"""How likely a phrase means what it was kept for."""
+FIT_SECONDS = 300.0
+SEEDS: dict[str, list[str]] = tomllib.loads((Path(__file__).parent / "patterns.toml").read_text("utf-8"))
+_POLITE = re.compile(r"(?:(?:hey|hi|ok|okay|please|robbie)\b[ ,]*)*(.*?)(?:[ ,]*\b(?:please|robbie))*[ ?.!]*", re.DOTALL)
+_LETTERS = re.compile(r"[^\W\d_]+(?:[ ,'-]+[^\W\d_]+)*")
+"""What only looks alike in a number, an address or a quotation is not for the classifier."""
+
+
+class Recognised(NamedTuple):
+    """What a text means, how likely, and the row that says so (None before the database was read)."""
+
+    intent: str
+    confidence: float
+    pattern: UUID | None = None
+
+
+def phrase_of(text: str) -> str:
+    """*text* as phrases are compared: without case, politeness and final marks; empty where it is too long for one."""
+    if len(text) > 2 * LONGEST:
+        return ""
+    words = " ".join(unicodedata.normalize("NFKC", text.replace("\x00", "")).replace("’", "'").casefold().split())
+    found = _POLITE.fullmatch(words) if len(words) <= LONGEST else None
+    return found.group(1) if found else ""
+
+
+def key_of(phrase: str, user_id: UUID | None = None) -> str:
+    """The key of a pattern: of one person's, or everybody's."""
+    return f"{user_id}/{phrase}" if user_id else phrase
+
+
+class Reflexes:
+    """The patterns in memory. Those of one person hold word for word; those of everybody are what the classifier is fitted on."""
+
+    def __init__(self, *, database: Database) -> None:
+        self._database = database
+        self._standing: tuple[Any, ...] = ()
+        self._exact = {phrase_of(text): Recognised(intent, WORD_FOR_WORD) for intent, texts in SEEDS.items() for text in texts}
+        self._examples: list[Example] = []
+        self._fitted: list[Example] = []
+        self._nearest: dict[str, UUID] = {}
+        self._model: Intents | None = None
+        self.proposed: dict[str, str] = {}
+
+    async def prepare(self, now: datetime) -> None:
+        """Every seed is a row, once, and the rows are known. Raises StorageUnavailable."""
+        async with self._database.reading() as work:
+            known = {row.key for row in await work.patterns.all()}
+        missing = {phrase_of(text): (intent, text) for intent, texts in SEEDS.items() for text in texts}
+        common = {"user_id": None, "state": Habit.ON, "origin": "seed", "weight": 1.0, "created_at": now, "changed_at": now}
+        rows = [
+            {**common, "key": key, "intent": intent, "text": text} for key, (intent, text) in missing.items() if key not in {*known, ""}
+        ]
+        if rows:
+            async with self._database.unit_of_work() as work:
+                await work.patterns.add_new(rows)
+        await self.refresh()
+
+    async def refresh(self) -> None:
+        """Know what the rows say now; nothing is read where none has changed. Raises StorageUnavailable."""
+        async with self._database.reading() as work:
+            if (standing := await work.patterns.standing()) != self._standing:
+                self._take(await work.patterns.all())
+                self._standing = standing
+
+    def _take(self, rows: list[Pattern]) -> None:
+        rows = [row for row in rows if row.intent in SEEDS]
+        on = [row for row in rows if row.state == Habit.ON]
+        self._exact = {row.key: Recognised(row.intent, WORD_FOR_WORD, row.id) for row in on}
+        self.proposed = {row.key: row.intent for row in rows if row.state == Habit.PROPOSED}
+        shared = [row for row in on if row.user_id is None]
+        self._examples = [Example(row.text, row.intent, row.weight) for row in shared]
+        self._nearest = {row.intent: row.id for row in shared}
+
+    async def fit(self) -> None:
+        """Fit the classifier anew where its examples changed: in a process of its own, since what fits it would stay in memory."""
+        if self._examples == self._fitted:
+            return
+        examples, command = self._examples, (sys.executable, "-m", "bot.brain.intents")
+        pipe, environ = asyncio.subprocess.PIPE, {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, env=environ)
+        try:
+            async with asyncio.timeout(FIT_SECONDS):
+                fitted, _ = await process.communicate(json.dumps(examples).encode())
+            self._model = Intents.load(fitted)
+        except (TimeoutError, ValueError) as error:
+            log.warning("reflexes.not_fitted", error=repr(error))
+        finally:
+            self._fitted = examples
+            with suppress(ProcessLookupError):
+                process.kill()
+
+    def recognise(self, text: str, user_id: UUID) -> Recognised | None:
+        """What *text* surely means to this person; unsure is None."""
+        phrase = phrase_of(text)
+        known = self._exact.get(key_of(phrase, user_id)) or self._exact.get(phrase) if phrase else None
+        found = known or self.guess(phrase)
+        return found if found is not None and found.intent != OUT and found.confidence >= SURE else None
+
+    def guess(self, phrase: str) -> Recognised | None:
+        """What the classifier takes a phrase for; None where it cannot say, as where it never saw one of the words."""
+        if self._model is None or not _LETTERS.fullmatch(phrase) or not self._model.knows(phrase):
+            return None
+        intent, confidence = self._model.read(phrase)
+        return Recognised(intent, confidence, self._nearest.get(intent))
+
+    def veto(self, phrase: str, user_id: UUID) -> None:
+        """These words mean nothing that is known to this person, from now on."""
+        self._exact[key_of(phrase, user_id)] = Recognised(OUT, WORD_FOR_WORD)
