@@ -30,6 +30,7 @@ from bot.brain.levels import Gap, find_gaps, make_rungs
 from bot.brain.mcp_tools import McpTools
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
+from bot.brain.reflexes import Reflexes
 from bot.brain.router import Router
 from bot.brain.tools import Toolbox
 from bot.config import Config
@@ -104,6 +105,7 @@ class App:
         owner = await self.directory.prepare()
         async with self.database.reading() as work:
             begin_ids_after(await work.messages.latest_id())
+        await self.rooms.reflexes.prepare(self.clock.now())
         await self.health.load({rung.id: rung.level for rung in self.chain.rungs})
         return owner
 
@@ -167,7 +169,8 @@ def build(
     thinking = Thinking(config=config, database=database, clock=clock, rungs=rungs, health=health)
     chain = thinking.chain()
     skipped = sum(gap.is_skipped for gap in gaps)
-    reactive = Reactive(database=database, health=health, rungs=[rung.id for rung in rungs], clock=clock, skipped=skipped)
+    ways, reflexes = [rung.id for rung in rungs], Reflexes(database=database)
+    reactive = Reactive(database=database, health=health, rungs=ways, clock=clock, skipped=skipped, reflexes=reflexes)
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
     offline, router = OfflineRung(database=database), Router()
 
@@ -186,7 +189,7 @@ def build(
     def troubles(zone: str) -> Sequence[str]:
         return supervisor.troubles(zone)
 
-    rooms = furnish(thinking, chain=chain, reactive=reactive, tools=tools, mailbox=mailbox, off=off, troubles=troubles)
+    rooms = furnish(thinking, chain=chain, reactive=reactive, reflexes=reflexes, tools=tools, mailbox=mailbox, off=off, troubles=troubles)
     brain = brain_over(chain, rooms.toolbox)
     limits = Limits(**config.experts.model_dump())
     hub = Hub(

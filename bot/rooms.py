@@ -13,6 +13,7 @@ from bot.brain.health import HealthBoard
 from bot.brain.mcp_tools import McpTools
 from bot.brain.pricing import Prices, Rate
 from bot.brain.reactive import Reactive
+from bot.brain.reflexes import Reflexes
 from bot.brain.tools import Toolbox
 from bot.briefs.composer import Composer
 from bot.briefs.delivery import Delivery
@@ -30,6 +31,7 @@ from bot.hub.follow_up_commands import FollowUpCommands
 from bot.hub.manner_commands import MannerCommands
 from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
+from bot.learning.reflexes import ReflexLearning
 from bot.services.affair_news import AffairNews
 from bot.services.affair_tools import affair_tools
 from bot.services.approvals import Approvals, Runner
@@ -96,6 +98,7 @@ class Rooms:
     toolbox: Toolbox
     gate: Gate
     mcp: McpTools
+    reflexes: Reflexes
     rounds: Sequence[Round]
 
 
@@ -104,6 +107,7 @@ def furnish(
     *,
     chain: FallbackChain,
     reactive: Reactive,
+    reflexes: Reflexes,
     tools: Sequence[Tool],
     mailbox: str,
     off: Sequence[str],
@@ -152,6 +156,7 @@ def furnish(
         families=[*(each.table for each in families), follow.table, errands.table],
         plain=[*(each.plain for each in families if each is not brief_commands), plain, brief_commands.plain],
     )
+    reactive.obey(commands.run)
     return Rooms(
         pairing=pairing,
         approvals=approvals,
@@ -163,6 +168,7 @@ def furnish(
         toolbox=Toolbox(tools=tuple(at_hand.values()), gate=gate, database=database, mcp=mcp),
         gate=gate,
         mcp=mcp,
+        reflexes=reflexes,
         rounds=(
             Reminders(database=database, off=off),
             approvals,
@@ -170,6 +176,7 @@ def furnish(
             Lessons(database=database, autonomy=autonomy),
             FollowUps(database=database, outreach=outreach, clock=clock),
             Suggestions(database=database, clock=clock),
+            ReflexLearning(database=database, reflexes=reflexes, reactive=reactive),
         ),
     )
 

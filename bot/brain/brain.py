@@ -55,7 +55,10 @@ class Brain:
         began = self._monotonic()
         is_plain = not (question.writer or question.quoted or question.attachments)
         said = await self._reactive.answer(question) if is_plain else None
-        turn = reactive_turn(said, why="computed without a model") if said is not None else await self._think(question, listener)
+        if said is None:
+            turn = await self._think(question, listener)
+        else:
+            turn = replace(reactive_turn(said.text, why=said.why, buttons=said.buttons), confidence=said.confidence, pattern=said.pattern)
         return replace(turn, latency_ms=(self._monotonic() - began) * 1000)
 
     async def step(self, prompt: Prompt, *, question: Question, uses_tools: bool, seconds: float) -> Completion:
@@ -82,7 +85,9 @@ class Brain:
             )
         except AllLevelsFailed as failure:
             return await self._make_do(question, failure, route.task_type, watch, kit.deeds)
-        return replace(_turn_of(completion, question, route), personality=prompt.personality, is_untrusted=kit.has_read)
+        return replace(
+            _turn_of(completion, question, route), personality=prompt.personality, is_untrusted=kit.has_read, tools=tuple(kit.used)
+        )
 
     async def _make_do(self, question: Question, failure: AllLevelsFailed, task_type: TaskType, watch: Watch, deeds: Sequence[str]) -> Turn:
         """The last rung; what a broken stream showed is replaced by it. What was acted upon already is told, and not tried once more."""

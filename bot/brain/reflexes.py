@@ -29,7 +29,13 @@ WORD_FOR_WORD = 0.995
 """How likely a phrase means what it was kept for."""
 FIT_SECONDS = 300.0
 SEEDS: dict[str, list[str]] = tomllib.loads((Path(__file__).parent / "patterns.toml").read_text("utf-8"))
-_POLITE = re.compile(r"(?:(?:hey|hi|ok|okay|please|robbie)\b[ ,]*)*(.*?)(?:[ ,]*\b(?:please|robbie))*[ ?.!]*", re.DOTALL)
+_ASKING = r"(?:(?:hey|hi|ok|okay|please|just|robbie|(?:can|could|would|will) (?:you|i))\b[ ,]*)*"
+_FRAME = re.compile(_ASKING + r"(.*?)(?:[ ,]*\b(?:please|robbie|right now|now))*[ ?.!]*")
+_SAME = (
+    (re.compile(r"\bwhat'?s\b"), "what is"),
+    (re.compile(r"^(?:tell|give|read|list|show|display|let me see|pull up|see)(?: me)? "), "show "),
+)
+"""Ways to ask that make no difference."""
 _LETTERS = re.compile(r"[^\W\d_]+(?:[ ,'-]+[^\W\d_]+)*")
 """What only looks alike in a number, an address or a quotation is not for the classifier."""
 
@@ -47,8 +53,11 @@ def phrase_of(text: str) -> str:
     if len(text) > 2 * LONGEST:
         return ""
     words = " ".join(unicodedata.normalize("NFKC", text.replace("\x00", "")).replace("’", "'").casefold().split())
-    found = _POLITE.fullmatch(words) if len(words) <= LONGEST else None
-    return found.group(1) if found else ""
+    found = _FRAME.fullmatch(words) if len(words) <= LONGEST else None
+    phrase = found.group(1) if found else ""
+    for pattern, same in _SAME:
+        phrase = pattern.sub(same, phrase)
+    return phrase
 
 
 def key_of(phrase: str, user_id: UUID | None = None) -> str:
@@ -65,7 +74,7 @@ class Reflexes:
         self._exact = {phrase_of(text): Recognised(intent, WORD_FOR_WORD) for intent, texts in SEEDS.items() for text in texts}
         self._examples: list[Example] = []
         self._fitted: list[Example] = []
-        self._nearest: dict[str, UUID] = {}
+        self._phrases: dict[str, list[tuple[frozenset[str], UUID]]] = {}
         self._model: Intents | None = None
         self.proposed: dict[str, str] = {}
 
@@ -96,8 +105,8 @@ class Reflexes:
         self._exact = {row.key: Recognised(row.intent, WORD_FOR_WORD, row.id) for row in on}
         self.proposed = {row.key: row.intent for row in rows if row.state == Habit.PROPOSED}
         shared = [row for row in on if row.user_id is None]
-        self._examples = [Example(row.text, row.intent, row.weight) for row in shared]
-        self._nearest = {row.intent: row.id for row in shared}
+        self._examples = [Example(row.key, row.intent, row.weight) for row in shared]
+        self._phrases = {intent: [(frozenset(row.key.split()), row.id) for row in shared if row.intent == intent] for intent in SEEDS}
 
     async def fit(self) -> None:
         """Fit the classifier anew where its examples changed: in a process of its own, since what fits it would stay in memory."""
@@ -116,6 +125,7 @@ class Reflexes:
             self._fitted = examples
             with suppress(ProcessLookupError):
                 process.kill()
+            await process.wait()
 
     def recognise(self, text: str, user_id: UUID) -> Recognised | None:
         """What *text* surely means to this person; unsure is None."""
@@ -129,7 +139,9 @@ class Reflexes:
         if self._model is None or not _LETTERS.fullmatch(phrase) or not self._model.knows(phrase):
             return None
         intent, confidence = self._model.read(phrase)
-        return Recognised(intent, confidence, self._nearest.get(intent))
+        said = set(phrase.split())
+        nearest = max(self._phrases.get(intent, ()), key=lambda one: len(said & one[0]) / len(said | one[0]), default=(said, None))
+        return Recognised(intent, confidence, nearest[1])
 
     def veto(self, phrase: str, user_id: UUID) -> None:
         """These words mean nothing that is known to this person, from now on."""

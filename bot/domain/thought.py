@@ -339,7 +339,7 @@ class Turn:
     `over_budget` says that the day's allowance ruled out a level which would have been asked; `buttons` stand under the text, which
     `replaces` the message of the button that was pressed, where there is one; `personality` is how Robbie was set where a model said it.
     `is_untrusted`: it was made of text from outside. `pattern` is the row of tier 1 that it came from, `mentor` who speaks in it, `path`
-    who said what on the way to it, and what was kept: plain values, as they are shown and stored.
+    who said what on the way to it, and what was kept: plain values, as they are shown and stored. `tools` names those that were used.
     """
 
     text: str
@@ -363,6 +363,7 @@ class Turn:
     pattern: str = ""
     mentor: str = ""
     path: tuple[Mapping[str, Any], ...] = ()
+    tools: tuple[str, ...] = ()
 
     @property
     def offline(self) -> bool:

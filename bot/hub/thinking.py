@@ -445,6 +445,7 @@ def _reply(asked: Asked, turn: Turn, *, id: UUID, at: datetime) -> Message:
         }
         | ({"outside": True} if turn.is_untrusted else {})
         | ({"path": list(turn.path)} if turn.path else {})
+        | ({"tools": list(turn.tools)} if turn.tools else {})
         | ({"mentor": turn.mentor} if turn.mentor else {})
         | ({"buttons": [[button.label, button.command] for button in turn.buttons]} if turn.buttons else {})
         | ({"replaces": pressed} if (pressed := _pressed(asked, turn)) else {}),
