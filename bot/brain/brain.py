@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from bot.brain.chain import FallbackChain, explain
 from bot.brain.context import ContextBuilder, spoken_date
 from bot.brain.providers.offline import Makeshift, OfflineRung
-from bot.brain.reactive import Reactive, one_line
+from bot.brain.reactive import Reactive, Said, one_line
 from bot.brain.router import Router, classify
 from bot.brain.tools import Kit, Toolbox, Watch, answer_with
 from bot.domain.errors import AllLevelsFailed, BudgetExhausted, ContextTooLong, RequestRejected
@@ -85,9 +85,9 @@ class Brain:
             )
         except AllLevelsFailed as failure:
             return await self._make_do(question, failure, route.task_type, watch, kit.deeds)
-        return replace(
-            _turn_of(completion, question, route), personality=prompt.personality, is_untrusted=kit.has_read, tools=tuple(kit.used)
-        )
+        heard = " ".join(each for each in prompt.mentors if f"**{each.title()}" in completion.text)
+        turn = _turn_of(completion, question, route)
+        return replace(turn, personality=prompt.personality, mentor=heard, is_untrusted=kit.has_read, tools=tuple(kit.used))
 
     async def _make_do(self, question: Question, failure: AllLevelsFailed, task_type: TaskType, watch: Watch, deeds: Sequence[str]) -> Turn:
         """The last rung; what a broken stream showed is replaced by it. What was acted upon already is told, and not tried once more."""
@@ -135,6 +135,10 @@ def reactive_turn(text: str, *, why: str, kind: OutgoingKind = OutgoingKind.ANSW
         latency_ms=0.0,
         buttons=buttons,
     )
+
+
+def _said_turn(said: Said) -> Turn:
+    return replace(reactive_turn(said.text, why=said.why, buttons=said.buttons), confidence=said.confidence, pattern=said.pattern)
 
 
 def _turn_of(completion: Completion, question: Question, route: Route) -> Turn:

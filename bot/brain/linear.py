@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import exp, sqrt
-from typing import Any, Self
+from typing import Self
 from zlib import crc32
 
 EPOCHS, BATCH, RATE, DECAY = 10, 256, 1.0, 3e-6
@@ -97,11 +97,10 @@ def _key(gram: str) -> int:
     return crc32(gram.encode("utf-8", "surrogatepass"))
 
 
-def fit(
-    examples: Sequence[Collection[str]], labels: Sequence[str], weights: Sequence[float] = (), *, least: int = 2, epochs: int = EPOCHS
-) -> Linear:
-    """Learn *labels* of *examples*, which are grams, by Adagrad; a gram in fewer than *least* of them is not kept. The same input gives the
-    same classifier on the same machine.
+def fit(examples: Sequence[Collection[str]], labels: Sequence[str], weights: Sequence[float] = (), *, least: int = 2) -> Linear:
+    """Learn *labels* of *examples*, which are grams, by Adagrad (Duchi et al., 2011); a gram in fewer than *least* of them is not kept.
+
+    The same input gives the same classifier on the same machine.
     """
     import numpy as np  # only who fits needs it: 17 MB
 
@@ -113,37 +112,25 @@ def fit(
     truth = np.eye(len(names), dtype=np.float32)[[names.index(label) for label in labels]]
     values = np.array([1 / sqrt(max(len(example), 1)) for example in examples], np.float32)
     weighing = np.array(weights or [1.0] * len(labels), np.float32)
-    weight, bias = _Slope(np, (len(keys), len(names))), _Slope(np, (1, len(names)))
+    weight, bias = np.zeros((len(keys), len(names)), np.float32), np.zeros((1, len(names)), np.float32)
+    squares, bias_squares = np.full_like(weight, 1e-6), np.full_like(bias, 1e-6)
     chance = np.random.default_rng(0)
-    for _ in range(epochs):
+    for _ in range(EPOCHS):
         order = chance.permutation(len(rows))
-        for start in range(0, len(rows), BATCH):
-            batch = order[start : start + BATCH]
-            at = np.concatenate([rows[one] for one in batch])
-            used, column = np.unique(at, return_inverse=True)
-            seen = np.zeros((len(batch), len(used)), np.float32)
+        for batch in np.split(order, range(BATCH, len(rows), BATCH)):
+            used, column = np.unique(np.concatenate([rows[one] for one in batch]), return_inverse=True)
             line = np.repeat(np.arange(len(batch)), [len(rows[one]) for one in batch])
+            seen = np.zeros((len(batch), len(used)), np.float32)
             seen[line, column] = values[batch][line]
-            logits = seen @ weight.value[used] + bias.value
+            logits = seen @ weight[used] + bias
             odds = np.exp(logits - logits.max(1, keepdims=True))
             error = (odds / odds.sum(1, keepdims=True) - truth[batch]) * (weighing[batch] / len(batch))[:, None]
-            weight.step(used, seen.T @ error + DECAY * weight.value[used])
-            bias.step(slice(None), error.sum(0, keepdims=True))
-    scale = np.maximum(np.abs(weight.value).max(0, initial=0.0), 1e-9) / _GREATEST
-    small = np.rint(weight.value / scale).astype(np.int8)
-    numbers = tuple(map(float, scale)), tuple(map(float, bias.value[0]))
-    return Linear(labels=tuple(names), keys=array("I", keys), rows=array("b", small.tobytes()), scale=numbers[0], bias=numbers[1])
-
-
-class _Slope:
-    """Numbers that go down their gradient, each at its own pace: Adagrad (Duchi et al., 2011)."""
-
-    def __init__(self, np: Any, shape: tuple[int, int]) -> None:
-        self.value = np.zeros(shape, np.float32)
-        self._squares = np.full(shape, 1e-6, np.float32)
-        self._root = np.sqrt
-
-    def step(self, at: Any, gradient: Any) -> None:
-        """One step, of these rows."""
-        self._squares[at] += gradient * gradient
-        self.value[at] -= RATE * gradient / self._root(self._squares[at])
+            for at, value, square, slope in (
+                (used, weight, squares, seen.T @ error + DECAY * weight[used]),
+                (slice(None), bias, bias_squares, error.sum(0, keepdims=True)),
+            ):
+                square[at] += slope * slope
+                value[at] -= RATE * slope / np.sqrt(square[at])
+    scale = np.maximum(np.abs(weight).max(0, initial=0.0), 1e-9) / _GREATEST
+    small = array("b", np.rint(weight / scale).astype(np.int8).tobytes())
+    return Linear(labels=tuple(names), keys=array("I", keys), rows=small, scale=tuple(scale.tolist()), bias=tuple(bias[0].tolist()))

@@ -17,9 +17,10 @@ from uuid import UUID
 
 import structlog
 
-from bot.brain.intents import OUT, SURE, Example, Intents
+from bot.brain.intents import OUT, SURE, Example, read
+from bot.brain.linear import Linear, words
 from storage.database import Database
-from storage.models.learning import Habit, Pattern
+from storage.models.learning import Habit
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +29,6 @@ LONGEST = 100
 WORD_FOR_WORD = 0.995
 """How likely a phrase means what it was kept for."""
 FIT_SECONDS = 300.0
-SEEDS: dict[str, list[str]] = tomllib.loads((Path(__file__).parent / "patterns.toml").read_text("utf-8"))
 _ASKING = r"(?:(?:hey|hi|ok|okay|please|just|robbie|(?:can|could|would|will) (?:you|i))\b[ ,]*)*"
 _FRAME = re.compile(_ASKING + r"(.*?)(?:[ ,]*\b(?:please|robbie|right now|now))*[ ?.!]*")
 _SAME = (
@@ -71,58 +71,50 @@ class Reflexes:
     def __init__(self, *, database: Database) -> None:
         self._database = database
         self._standing: tuple[Any, ...] = ()
-        self._exact = {phrase_of(text): Recognised(intent, WORD_FOR_WORD) for intent, texts in SEEDS.items() for text in texts}
+        self._exact = {key: Recognised(intent, WORD_FOR_WORD) for key, intent in SEEDS.items()}
+        self._phrases: dict[str, list[tuple[frozenset[str], UUID]]] = {}
         self._examples: list[Example] = []
         self._fitted: list[Example] = []
-        self._phrases: dict[str, list[tuple[frozenset[str], UUID]]] = {}
-        self._model: Intents | None = None
+        self._linear: Linear | None = None
         self.proposed: dict[str, str] = {}
 
     async def prepare(self, now: datetime) -> None:
         """Every seed is a row, once, and the rows are known. Raises StorageUnavailable."""
         async with self._database.reading() as work:
             known = {row.key for row in await work.patterns.all()}
-        missing = {phrase_of(text): (intent, text) for intent, texts in SEEDS.items() for text in texts}
         common = {"user_id": None, "state": Habit.ON, "origin": "seed", "weight": 1.0, "created_at": now, "changed_at": now}
-        rows = [
-            {**common, "key": key, "intent": intent, "text": text} for key, (intent, text) in missing.items() if key not in {*known, ""}
-        ]
-        if rows:
+        if new := [{**common, "key": key, "text": key, "intent": intent} for key, intent in SEEDS.items() if key not in known]:
             async with self._database.unit_of_work() as work:
-                await work.patterns.add_new(rows)
+                await work.patterns.add_new(new)
         await self.refresh()
 
     async def refresh(self) -> None:
         """Know what the rows say now; nothing is read where none has changed. Raises StorageUnavailable."""
         async with self._database.reading() as work:
-            if (standing := await work.patterns.standing()) != self._standing:
-                self._take(await work.patterns.all())
-                self._standing = standing
-
-    def _take(self, rows: list[Pattern]) -> None:
-        rows = [row for row in rows if row.intent in SEEDS]
+            if (standing := await work.patterns.standing()) == self._standing:
+                return
+            rows = [row for row in await work.patterns.all() if row.intent in INTENTS]
         on = [row for row in rows if row.state == Habit.ON]
-        self._exact = {row.key: Recognised(row.intent, WORD_FOR_WORD, row.id) for row in on}
-        self.proposed = {row.key: row.intent for row in rows if row.state == Habit.PROPOSED}
         shared = [row for row in on if row.user_id is None]
+        self._exact = {row.key: Recognised(row.intent, WORD_FOR_WORD, row.id) for row in on}
+        self._phrases = {each: [(frozenset(row.key.split()), row.id) for row in shared if row.intent == each] for each in INTENTS}
         self._examples = [Example(row.key, row.intent, row.weight) for row in shared]
-        self._phrases = {intent: [(frozenset(row.key.split()), row.id) for row in shared if row.intent == intent] for intent in SEEDS}
+        self.proposed = {row.key: row.intent for row in rows if row.state == Habit.PROPOSED}
+        self._standing = standing
 
     async def fit(self) -> None:
         """Fit the classifier anew where its examples changed: in a process of its own, since what fits it would stay in memory."""
         if self._examples == self._fitted:
             return
-        examples, command = self._examples, (sys.executable, "-m", "bot.brain.intents")
-        pipe, environ = asyncio.subprocess.PIPE, {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, env=environ)
+        self._fitted, pipe, environ = self._examples, asyncio.subprocess.PIPE, {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+        process = await asyncio.create_subprocess_exec(*(sys.executable, "-m", "bot.brain.intents"), stdin=pipe, stdout=pipe, env=environ)
         try:
             async with asyncio.timeout(FIT_SECONDS):
-                fitted, _ = await process.communicate(json.dumps(examples).encode())
-            self._model = Intents.load(fitted)
+                told, _ = await process.communicate(json.dumps(self._fitted).encode())
+            self._linear = Linear.load(told)
         except (TimeoutError, ValueError) as error:
             log.warning("reflexes.not_fitted", error=repr(error))
         finally:
-            self._fitted = examples
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
@@ -130,19 +122,25 @@ class Reflexes:
     def recognise(self, text: str, user_id: UUID) -> Recognised | None:
         """What *text* surely means to this person; unsure is None."""
         phrase = phrase_of(text)
-        known = self._exact.get(key_of(phrase, user_id)) or self._exact.get(phrase) if phrase else None
+        known = self._exact.get(key_of(phrase, user_id)) or self._exact.get(phrase)
         found = known or self.guess(phrase)
         return found if found is not None and found.intent != OUT and found.confidence >= SURE else None
 
     def guess(self, phrase: str) -> Recognised | None:
         """What the classifier takes a phrase for; None where it cannot say, as where it never saw one of the words."""
-        if self._model is None or not _LETTERS.fullmatch(phrase) or not self._model.knows(phrase):
+        if self._linear is None or not _LETTERS.fullmatch(phrase) or not all(map(self._linear.knows, words(phrase))):
             return None
-        intent, confidence = self._model.read(phrase)
+        intent, confidence = read(self._linear, phrase)
         said = set(phrase.split())
-        nearest = max(self._phrases.get(intent, ()), key=lambda one: len(said & one[0]) / len(said | one[0]), default=(said, None))
-        return Recognised(intent, confidence, nearest[1])
+        likeness = [(len(said & one) / len(said | one), which) for one, which in self._phrases.get(intent, ())]
+        return Recognised(intent, confidence, max(likeness)[1] if likeness else None)
 
     def veto(self, phrase: str, user_id: UUID) -> None:
         """These words mean nothing that is known to this person, from now on."""
         self._exact[key_of(phrase, user_id)] = Recognised(OUT, WORD_FOR_WORD)
+
+
+_SHIPPED: dict[str, list[str]] = tomllib.loads((Path(__file__).parent / "patterns.toml").read_text("utf-8"))
+INTENTS = tuple(_SHIPPED)
+SEEDS = {phrase: intent for intent, texts in _SHIPPED.items() for text in texts if (phrase := phrase_of(text))}
+"""What is known at first: phrases, and what each means."""

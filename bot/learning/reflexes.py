@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from bot.brain.intents import OUT, SURE
@@ -15,7 +16,7 @@ from bot.domain.thought import Question
 from storage.database import Database, UnitOfWork
 from storage.models.decisions import Feedback
 from storage.models.learning import CachedAnswer, Habit, Pattern
-from storage.repositories.reflexes import Exchange
+from storage.models.messaging import Message
 
 LOOKS_EVERY = timedelta(seconds=10)
 WINDOW = timedelta(minutes=1)
@@ -100,7 +101,7 @@ class ReflexLearning:
         if row is not None and (is_misread or row.intent == OUT):
             await work.patterns.change(row.id, intent=OUT, state=state, changed_at=now)
         elif phrase and is_misread:
-            await _propose(work, outcome.user_id, phrase, OUT, now, state=Habit.ON, origin="feedback")
+            await work.patterns.add_new([_row(outcome.user_id, phrase, OUT, now, state=Habit.ON, origin="feedback")])
         if phrase and is_misread:
             self._reflexes.veto(phrase, outcome.user_id)
 
@@ -110,33 +111,40 @@ class ReflexLearning:
         if ends == self._learned:
             return
         async with self._database.reading() as work:
-            found = await work.cached_answers.learnable(ends - WINDOW, ends, limit=MOST)
-        said = [one for one in found if one.details.get("model") and not (one.asked or {}).get("quoted")]
-        checked = [(one, await self._compared(one)) for one in said]
+            answers = await work.cached_answers.candidates(ends - WINDOW, ends, limit=MOST)
+            told = [one for one in answers if (one.details or {}).get("model") and one.reply_to]
+            asked = [await work.messages.find_by_id(one.reply_to) for one in told if one.reply_to]
+            pairs = [(question, answer) for question, answer in zip(asked, told, strict=True) if question and _is_whole(question)]
+            pairs = [pair for pair in pairs if not await work.attachments.of(pair[0].id)]
+        checked = [(*pair, *await self._compared(*pair)) for pair in pairs]
         if checked:
             async with self._database.unit_of_work() as work:
                 if await work.job_runs.mark("reflexes", ends.isoformat(), now):
-                    for one, (intent, is_same) in checked:
-                        await _count_answer(work, one)
-                        await _count_pattern(work, one, intent, is_same, now)
+                    for question, answer, intent, is_same in checked:
+                        await _count_answer(work, question, answer)
+                        if intent:
+                            await _count_pattern(work, question, intent, is_same, now)
         self._learned = ends
 
-    async def _compared(self, one: Exchange) -> tuple[str, bool]:
+    async def _compared(self, asked: Message, answer: Message) -> tuple[str, bool]:
         """The intent that a phrase nearly is, or is proposed for, and whether what it says now agrees with the model; "" where none."""
-        phrase = phrase_of(one.question)
+        phrase = phrase_of(asked.text)
         guess = self._reflexes.guess(phrase)
         near = guess.intent if guess and NEAR <= guess.confidence < SURE else ""
-        intent = self._reflexes.proposed.get(key_of(phrase, one.user_id), near)
-        if not phrase or intent in ("", OUT, *COSTLY):
-            return "", False
+        intent = self._reflexes.proposed.get(key_of(phrase, asked.user_id), near)
         async with self._database.reading() as work:
-            user = await work.people.find_user_by_id(one.user_id)
+            user = await work.people.find_user_by_id(asked.user_id) if intent not in ("", OUT, *COSTLY) else None
         if user is None:
             return "", False
         person = Person(id=user.id, name=user.name, role=user.role, timezone=user.timezone)
-        question = Question(id=one.question_id, conversation_id=one.conversation_id, person=person, text=one.question, asked_at=one.at)
+        question = Question(id=asked.id, conversation_id=asked.conversation_id, person=person, text=asked.text, asked_at=asked.at)
         said = await self._reactive.compute(intent, question)
-        return intent, said is not None and agree(said.text, one.answer)
+        return intent, said is not None and agree(said.text, answer.text)
+
+
+def _is_whole(question: Message) -> bool:
+    """Whether all that was asked stands in its words."""
+    return question.kind == "message" and bool(question.digest) and not (question.details or {}).get("quoted")
 
 
 def _moved(row: Pattern | CachedAnswer, liked: float) -> dict[str, object]:
@@ -145,45 +153,38 @@ def _moved(row: Pattern | CachedAnswer, liked: float) -> dict[str, object]:
     return {"weight": weight, "state": row.state if weight >= FLOOR else Habit.OFF}
 
 
-async def _count_answer(work: UnitOfWork, one: Exchange) -> None:
+async def _count_answer(work: UnitOfWork, asked: Message, answer: Message) -> None:
     """Hold a model's answer against the one before it to the same words; the last is what is said again."""
-    is_own = stands_alone(one.question) and not one.details.get("tools") and not one.details.get("outside")
-    row = await work.cached_answers.find(one.user_id, one.digest) if is_own else None
-    before = await work.messages.find_earlier_answer(one.user_id, one.digest, before=one.question_id) if is_own else None
+    made_of, words = answer.details or {}, asked.digest or ""
+    if not stands_alone(asked.text) or made_of.get("tools") or made_of.get("outside"):
+        return
+    row = await work.cached_answers.find(asked.user_id, words)
+    before = await work.messages.find_earlier_answer(asked.user_id, words, before=asked.id)
     if before is None or (row is not None and row.state == Habit.OFF):
         return
-    is_same = agree(before.text, one.answer)
+    is_same = agree(before.text, answer.text)
     agreed = (row.agreed if row else 0) + 1 if is_same else 0
-    state = Habit.ON if agreed >= ENOUGH_ANSWER else Habit.PROPOSED
-    values = {
-        "text": one.answer,
-        "message_id": one.answer_id,
-        "at": one.at,
-        "fresh_until": one.at + FRESH,
-        "agreed": agreed,
-        "state": state,
-    }
+    values = {"text": answer.text, "message_id": answer.id, "at": answer.at, "fresh_until": answer.at + FRESH, "agreed": agreed}
+    values |= {"state": Habit.ON if agreed >= ENOUGH_ANSWER else Habit.PROPOSED}
+    values |= {"disagreed": (row.disagreed if row else 0) + (not is_same)}
     if row is None:
-        asked = {"user_id": one.user_id, "digest": one.digest, "question": one.question}
-        await work.cached_answers.add_once(**asked, **values)
+        await work.cached_answers.add_once(user_id=asked.user_id, digest=words, question=asked.text, **values)
     else:
         await work.cached_answers.change(row.id, **values)
 
 
-async def _count_pattern(work: UnitOfWork, one: Exchange, intent: str, is_same: bool, now: datetime) -> None:
+async def _count_pattern(work: UnitOfWork, asked: Message, intent: str, is_same: bool, now: datetime) -> None:
     """Propose a phrase for an intent, count what speaks for and against it, and switch it on or off by that."""
-    phrase = phrase_of(one.question)
-    row = await work.patterns.find(key_of(phrase, one.user_id)) if intent else None
-    if intent and row is None:
-        await _propose(work, one.user_id, phrase, intent, now, agreed=int(is_same), disagreed=int(not is_same))
-    elif row is not None and row.state == Habit.PROPOSED and row.intent == intent:
+    phrase = phrase_of(asked.text)
+    row = await work.patterns.find(key_of(phrase, asked.user_id))
+    if row is None:
+        await work.patterns.add_new([_row(asked.user_id, phrase, intent, now, agreed=int(is_same), disagreed=int(not is_same))])
+    elif row.state == Habit.PROPOSED and row.intent == intent:
         agreed, disagreed = row.agreed + is_same, row.disagreed + (not is_same)
         state = Habit.OFF if disagreed else Habit.ON if agreed >= ENOUGH_PATTERN else Habit.PROPOSED
         await work.patterns.change(row.id, agreed=agreed, disagreed=disagreed, state=state, changed_at=now)
 
 
-async def _propose(work: UnitOfWork, user_id: UUID, phrase: str, intent: str, now: datetime, **values: object) -> None:
-    common = {"state": Habit.PROPOSED, "origin": "learned", "weight": 1.0, "created_at": now, "changed_at": now}
-    await work.patterns.add_once(
-        **{**common, "user_id": user_id, "key": key_of(phrase, user_id), "intent": intent, "text": phrase, **values}
-    )
+def _row(user_id: UUID, phrase: str, intent: str, now: datetime, **values: Any) -> dict[str, Any]:
+    about = {"user_id": user_id, "key": key_of(phrase, user_id), "intent": intent, "text": phrase, "created_at": now, "changed_at": now}
+    return {**about, "state": Habit.PROPOSED, "origin": "learned", "weight": 1.0, **values}

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, exists, func, select, update
 from sqlalchemy import bindparam as given
-from sqlalchemy.orm import aliased
+from sqlalchemy import func, select, update
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_skip
 from storage.models.learning import CachedAnswer, Habit, Pattern
-from storage.models.messaging import Message, StoredAttachment
+from storage.models.messaging import Message
 from storage.repositories.base import Repository, first_id_at, ours
 
 _ADD = insert_or_skip(Pattern)
@@ -28,43 +27,20 @@ _CACHED = select(CachedAnswer).where(ours(CachedAnswer), CachedAnswer.user_id ==
 _CACHED_BY_ID = select(CachedAnswer).where(ours(CachedAnswer), CachedAnswer.id == given("which"))
 _CHANGE_CACHED = update(CachedAnswer).where(ours(CachedAnswer), CachedAnswer.id == given("which"))
 
-_question = aliased(Message)
-_HAS_FILE = exists().where(StoredAttachment.organization_id == _question.organization_id, StoredAttachment.message_id == _question.id)
-_LEARNABLE = (
-    select(Message.user_id, Message.conversation_id, _question.id, _question.text, _question.digest, _question.details)
-    .add_columns(Message.id, Message.text, Message.at, Message.details)
-    .join(_question, and_(_question.organization_id == Message.organization_id, _question.id == Message.reply_to))
+_ANSWERS = (
+    select(Message)
     .where(ours(Message), Message.id >= given("first"), Message.at >= given("since"), Message.at < given("before"))
-    .where(Message.kind == "answer", _question.kind == "message", _question.session_type == "private", ~_HAS_FILE)
+    .where(Message.kind == "answer", Message.session_type == "private")
     .order_by(Message.id)
     .limit(given("limit"))
 )
 
 
-class Exchange(NamedTuple):
-    """A question that came alone, in private, and what was answered; `asked`, `details` are what else is known of either."""
-
-    user_id: UUID
-    conversation_id: UUID
-    question_id: UUID
-    question: str
-    digest: str
-    asked: Mapping[str, Any] | None
-    answer_id: UUID
-    answer: str
-    at: datetime
-    details: Mapping[str, Any]
-
-
 class Patterns(Repository):
     """Phrases and what they mean."""
 
-    async def add_once(self, **values: Any) -> bool:
-        """Keep a pattern; False where its key is there. The values are the columns of `Pattern`."""
-        return await self._insert(_ADD, **{"id": new_id(), "agreed": 0, "disagreed": 0, **values})
-
     async def add_new(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Keep several; those whose key is there stay as they are."""
+        """Keep patterns; those whose key is there stay as they are. The values are the columns of `Pattern`."""
         await self._insert_all(_ADD, [{"id": new_id(), "agreed": 0, "disagreed": 0, **row} for row in rows])
 
     async def all(self) -> list[Pattern]:
@@ -96,10 +72,9 @@ class CachedAnswers(Repository):
         row = {"id": new_id(), "state": Habit.PROPOSED, "weight": 1.0, "agreed": 0, "disagreed": 0, **values}
         return await self._insert(_CACHE, **row)
 
-    async def learnable(self, since: datetime, before: datetime, *, limit: int) -> list[Exchange]:
-        """What was asked by anybody in private, without a file, and answered between these moments, oldest first."""
-        rows = await self._execute(_LEARNABLE, first=first_id_at(since), since=since, before=before, limit=limit)
-        return [Exchange(*row) for row in rows]
+    async def candidates(self, since: datetime, before: datetime, *, limit: int) -> list[Message]:
+        """What was answered to anybody in private between these moments, oldest first."""
+        return await self._all(Message, _ANSWERS, first=first_id_at(since), since=since, before=before, limit=limit)
 
     async def find_by_id(self, which: UUID) -> CachedAnswer | None:
         """The answer of this id."""
