@@ -34,6 +34,8 @@ COSTLY = ("/brief",)
 """What a model may have to word is not computed just to compare."""
 _WORD = re.compile(r"[^\W_]+")
 _NO = re.compile(r"\b(?:no|not|never|none|nothing|cannot|\w+n't)\b")
+_OWN = re.compile(r"\b(?:i|me|my|mine|we|us|our|ours|you|your|yours)\b", re.I)
+"""A question about people's own affairs, or Robbie's: the answer changes with them."""
 _FILLING = re.compile(
     r"\b(?:an?|the|is|are|was|were|be|been|it|its|this|that|there|i|you|we|they|my|your|our|his|her|their|me|of|to|in|on|at|by|for|with"
     r"|from|and|or|but|so|as|do|does|did|have|has|had|will|would|can|could)\b"
@@ -156,7 +158,7 @@ def _moved(row: Pattern | CachedAnswer, liked: float) -> dict[str, object]:
 async def _count_answer(work: UnitOfWork, asked: Message, answer: Message) -> None:
     """Hold a model's answer against the one before it to the same words; the last is what is said again."""
     made_of, words = answer.details or {}, asked.digest or ""
-    if not stands_alone(asked.text) or made_of.get("tools") or made_of.get("outside"):
+    if not stands_alone(asked.text) or _OWN.search(asked.text) or made_of.get("tools") or made_of.get("outside"):
         return
     row = await work.cached_answers.find(asked.user_id, words)
     before = await work.messages.find_earlier_answer(asked.user_id, words, before=asked.id)
