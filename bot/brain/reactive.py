@@ -124,7 +124,7 @@ class Reactive:
         if found is None:
             return await self._said_before(question)
         said = await self.compute(found.intent, question)
-        return said and said._replace(confidence=found.confidence, pattern=str(found.pattern or ""))
+        return said and said._replace(confidence=found.confidence, pattern=found.pattern)
 
     async def compute(self, intent: str, question: Question) -> Said | None:
         """What there is to say now; None where nothing here can. Raises StorageUnavailable."""
@@ -150,7 +150,7 @@ class Reactive:
             return None
         on = spoken_date(self._local(row.at, question))
         why = f"you asked the same on {on}, and my answers agreed {row.agreed + 1} times; ask again for a new one"
-        return Said(row.text, why, confidence=(row.agreed + 1) / (row.agreed + row.disagreed + 2), pattern=str(row.id))
+        return Said(row.text, why, confidence=(row.agreed + 1) / (row.agreed + row.disagreed + 2), pattern=row.digest)
 
     async def say(self, intent: Intent, question: Question) -> str:
         """What an intent has to say to this person, where others may read along or not. Raises StorageUnavailable."""

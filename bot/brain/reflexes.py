@@ -41,11 +41,11 @@ _LETTERS = re.compile(r"[^\W\d_]+(?:[ ,'-]+[^\W\d_]+)*")
 
 
 class Recognised(NamedTuple):
-    """What a text means, how likely, and the row that says so (None before the database was read)."""
+    """What a text means, how likely, and the key of the pattern that says so, or is nearest."""
 
     intent: str
     confidence: float
-    pattern: UUID | None = None
+    pattern: str
 
 
 def phrase_of(text: str) -> str:
@@ -71,8 +71,8 @@ class Reflexes:
     def __init__(self, *, database: Database) -> None:
         self._database = database
         self._standing: tuple[Any, ...] = ()
-        self._exact = {key: Recognised(intent, WORD_FOR_WORD) for key, intent in SEEDS.items()}
-        self._phrases: dict[str, list[tuple[frozenset[str], UUID]]] = {}
+        self._exact = {key: Recognised(intent, WORD_FOR_WORD, key) for key, intent in SEEDS.items()}
+        self._phrases: dict[str, list[tuple[frozenset[str], str]]] = {}
         self._examples: list[Example] = []
         self._fitted: list[Example] = []
         self._linear: Linear | None = None
@@ -80,12 +80,9 @@ class Reflexes:
 
     async def prepare(self, now: datetime) -> None:
         """Every seed is a row, once, and the rows are known. Raises StorageUnavailable."""
-        async with self._database.reading() as work:
-            known = {row.key for row in await work.patterns.all()}
         common = {"user_id": None, "state": Habit.ON, "origin": "seed", "weight": 1.0, "created_at": now, "changed_at": now}
-        if new := [{**common, "key": key, "text": key, "intent": intent} for key, intent in SEEDS.items() if key not in known]:
-            async with self._database.unit_of_work() as work:
-                await work.patterns.add_new(new)
+        async with self._database.unit_of_work() as work:
+            await work.patterns.add_new([{**common, "key": key, "text": key, "intent": intent} for key, intent in SEEDS.items()])
         await self.refresh()
 
     async def refresh(self) -> None:
@@ -96,8 +93,8 @@ class Reflexes:
             rows = [row for row in await work.patterns.all() if row.intent in INTENTS]
         on = [row for row in rows if row.state == Habit.ON]
         shared = [row for row in on if row.user_id is None]
-        self._exact = {row.key: Recognised(row.intent, WORD_FOR_WORD, row.id) for row in on}
-        self._phrases = {each: [(frozenset(row.key.split()), row.id) for row in shared if row.intent == each] for each in INTENTS}
+        self._exact = {row.key: Recognised(row.intent, WORD_FOR_WORD, row.key) for row in on}
+        self._phrases = {each: [(frozenset(row.key.split()), row.key) for row in shared if row.intent == each] for each in INTENTS}
         self._examples = [Example(row.key, row.intent, row.weight) for row in shared]
         self.proposed = {row.key: row.intent for row in rows if row.state == Habit.PROPOSED}
         self._standing = standing
@@ -132,12 +129,13 @@ class Reflexes:
             return None
         intent, confidence = read(self._linear, phrase)
         said = set(phrase.split())
-        likeness = [(len(said & one) / len(said | one), which) for one, which in self._phrases.get(intent, ())]
-        return Recognised(intent, confidence, max(likeness)[1] if likeness else None)
+        nearest = max(((len(said & one) / len(said | one), key) for one, key in self._phrases.get(intent, ())), default=(0, ""))
+        return Recognised(intent, confidence, nearest[1])
 
     def veto(self, phrase: str, user_id: UUID) -> None:
         """These words mean nothing that is known to this person, from now on."""
-        self._exact[key_of(phrase, user_id)] = Recognised(OUT, WORD_FOR_WORD)
+        key = key_of(phrase, user_id)
+        self._exact[key] = Recognised(OUT, WORD_FOR_WORD, key)
 
 
 _SHIPPED: dict[str, list[str]] = tomllib.loads((Path(__file__).parent / "patterns.toml").read_text("utf-8"))

@@ -85,12 +85,11 @@ class ReflexLearning:
             return
         if not await work.job_runs.mark("reflexes liked" if liked > 0 else "reflexes disliked", f"{outcome.message_id}", now):
             return
-        which = UUID(outcome.pattern)
-        if (row := await work.patterns.find_by_id(which)) is not None:
-            await work.patterns.change(which, **_moved(row, liked), changed_at=now)
+        if (row := await work.patterns.find(outcome.pattern)) is not None:
+            await work.patterns.change(row.id, **_moved(row, liked), changed_at=now)
             await self._misread(work, outcome, now, is_misread=liked < 0)
-        elif (answer := await work.cached_answers.find_by_id(which)) is not None:
-            await work.cached_answers.change(which, **_moved(answer, liked))
+        elif (answer := await work.cached_answers.find(outcome.user_id, outcome.pattern)) is not None:
+            await work.cached_answers.change(answer.id, **_moved(answer, liked))
         self._next = now
 
     async def _misread(self, work: UnitOfWork, outcome: Feedback, now: datetime, *, is_misread: bool) -> None:
@@ -98,13 +97,11 @@ class ReflexLearning:
         answer = await work.messages.find_by_id(outcome.message_id)
         asked = await work.messages.find_by_id(answer.reply_to) if answer and answer.reply_to else None
         phrase = phrase_of(asked.text) if asked else ""
-        key, state = key_of(phrase, outcome.user_id), Habit.ON if is_misread else Habit.OFF
-        row = await work.patterns.find(key)
+        row = await work.patterns.find(key_of(phrase, outcome.user_id))
         if row is not None and (is_misread or row.intent == OUT):
-            await work.patterns.change(row.id, intent=OUT, state=state, changed_at=now)
-        elif phrase and is_misread:
-            await work.patterns.add_new([_row(outcome.user_id, phrase, OUT, now, state=Habit.ON, origin="feedback")])
+            await work.patterns.change(row.id, intent=OUT, state=Habit.ON if is_misread else Habit.OFF, changed_at=now)
         if phrase and is_misread:
+            await work.patterns.add_new([_row(outcome.user_id, phrase, OUT, now, state=Habit.ON, origin="feedback")])
             self._reflexes.veto(phrase, outcome.user_id)
 
     async def _learn(self, now: datetime) -> None:
@@ -167,8 +164,8 @@ async def _count_answer(work: UnitOfWork, asked: Message, answer: Message) -> No
     is_same = agree(before.text, answer.text)
     agreed = (row.agreed if row else 0) + 1 if is_same else 0
     values = {"text": answer.text, "message_id": answer.id, "at": answer.at, "fresh_until": answer.at + FRESH, "agreed": agreed}
-    values |= {"state": Habit.ON if agreed >= ENOUGH_ANSWER else Habit.PROPOSED}
-    values |= {"disagreed": (row.disagreed if row else 0) + (not is_same)}
+    values["state"] = Habit.ON if agreed >= ENOUGH_ANSWER else Habit.PROPOSED
+    values["disagreed"] = (row.disagreed if row else 0) + (not is_same)
     if row is None:
         await work.cached_answers.add_once(user_id=asked.user_id, digest=words, question=asked.text, **values)
     else:

@@ -19,12 +19,10 @@ from storage.repositories.base import Repository, first_id_at, ours
 _ADD = insert_or_skip(Pattern)
 _ALL = select(Pattern).where(ours(Pattern)).order_by(Pattern.id)
 _STANDING = select(func.max(Pattern.changed_at), func.count(), func.sum(Pattern.weight), func.sum(Pattern.agreed)).where(ours(Pattern))
-_PATTERN = select(Pattern).where(ours(Pattern), Pattern.id == given("which"))
 _BY_KEY = select(Pattern).where(ours(Pattern), Pattern.key == given("the_key"))
 _CHANGE = update(Pattern).where(ours(Pattern), Pattern.id == given("which"))
 _CACHE = insert_or_skip(CachedAnswer)
 _CACHED = select(CachedAnswer).where(ours(CachedAnswer), CachedAnswer.user_id == given("user"), CachedAnswer.digest == given("words"))
-_CACHED_BY_ID = select(CachedAnswer).where(ours(CachedAnswer), CachedAnswer.id == given("which"))
 _CHANGE_CACHED = update(CachedAnswer).where(ours(CachedAnswer), CachedAnswer.id == given("which"))
 
 _ANSWERS = (
@@ -55,10 +53,6 @@ class Patterns(Repository):
         """The pattern of this key."""
         return await self._first(Pattern, _BY_KEY, the_key=key)
 
-    async def find_by_id(self, which: UUID) -> Pattern | None:
-        """The pattern of this id."""
-        return await self._first(Pattern, _PATTERN, which=which)
-
     async def change(self, which: UUID, **values: Any) -> bool:
         """Give one these values; whether it was there."""
         return await self._changes(_CHANGE, which=which, **values)
@@ -75,10 +69,6 @@ class CachedAnswers(Repository):
     async def candidates(self, since: datetime, before: datetime, *, limit: int) -> list[Message]:
         """What was answered to anybody in private between these moments, oldest first."""
         return await self._all(Message, _ANSWERS, first=first_id_at(since), since=since, before=before, limit=limit)
-
-    async def find_by_id(self, which: UUID) -> CachedAnswer | None:
-        """The answer of this id."""
-        return await self._first(CachedAnswer, _CACHED_BY_ID, which=which)
 
     async def find(self, user_id: UUID, digest: str) -> CachedAnswer | None:
         """A person's answer to these words, fresh or not."""
