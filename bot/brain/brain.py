@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 from bot.brain.chain import FallbackChain, explain
 from bot.brain.context import ContextBuilder, spoken_date
 from bot.brain.providers.offline import Makeshift, OfflineRung
-from bot.brain.reactive import Reactive, Said, one_line
+from bot.brain.reactive import Reactive, one_line, reactive_turn
 from bot.brain.router import Router, classify
 from bot.brain.tools import Kit, Toolbox, Watch, answer_with
 from bot.domain.errors import AllLevelsFailed, BudgetExhausted, ContextTooLong, RequestRejected
-from bot.domain.message import Button, OutgoingKind
+from bot.domain.message import OutgoingKind
 from bot.domain.ports import Listener
 from bot.domain.thought import Attempt, Completion, Prompt, Question, Route, TaskType, Tier, Turn
 
@@ -119,26 +119,6 @@ class Brain:
             queued=not deeds,
             over_budget=is_spent,
         )
-
-
-def reactive_turn(text: str, *, why: str, kind: OutgoingKind = OutgoingKind.ANSWER, buttons: tuple[Button, ...] = ()) -> Turn:
-    """A turn that needed no model."""
-    return Turn(
-        text=text,
-        kind=kind,
-        tier=Tier.REACTIVE,
-        level="reactive",
-        provider="",
-        model="",
-        task_type=TaskType.QUICK,
-        why=why,
-        latency_ms=0.0,
-        buttons=buttons,
-    )
-
-
-def _said_turn(said: Said) -> Turn:
-    return replace(reactive_turn(said.text, why=said.why, buttons=said.buttons), confidence=said.confidence, pattern=said.pattern)
 
 
 def _turn_of(completion: Completion, question: Question, route: Route) -> Turn:

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from bot.brain.context import printable, spoken_date
@@ -17,14 +16,15 @@ from bot.brain.reflexes import Reflexes
 from bot.brain.tone import is_intimate
 from bot.domain.address import SessionType
 from bot.domain.clock import Clock
-from bot.domain.message import Button
-from bot.domain.thought import Question, Turn
+from bot.domain.message import Button, OutgoingKind
+from bot.domain.thought import Question, TaskType, Tier, Turn
 from storage.database import Database
 from storage.models.learning import Habit
 from storage.repositories.messaging import DELETED
 
 LISTED = 10
 MOST_QUEUED = 1000
+COMPUTED = "computed without a model"
 AGAIN = timedelta(minutes=10)
 """Who asks the same again so soon wants another answer."""
 
@@ -38,16 +38,6 @@ class Intent(StrEnum):
     STATUS = "status"
     NOTES = "notes"
     RECENT = "recent"
-
-
-class Said(NamedTuple):
-    """An answer that needed no model: why, how likely it is what was wanted, and the row that it came of."""
-
-    text: str
-    why: str = "computed without a model"
-    confidence: float | None = None
-    pattern: str = ""
-    buttons: tuple[Button, ...] = ()
 
 
 PERSONAL = (Intent.NOTES, Intent.RECENT)
@@ -116,24 +106,24 @@ class Reactive:
         """What a recognised command shows is told by *commands*, which know who may see it where."""
         self._commands = commands
 
-    async def answer(self, question: Question) -> Said | None:
+    async def answer(self, question: Question) -> Turn | None:
         """The answer, if it is surely known what is asked, and it can be computed or was given before; else None."""
         if is_empty(question.text):
-            return Said(NOTHING_SAID)
+            return reactive_turn(NOTHING_SAID, why=COMPUTED)
         found = self._reflexes.recognise(question.text, question.person.id)
         if found is None:
             return await self._said_before(question)
-        said = await self.compute(found.intent, question)
-        return said and said._replace(confidence=found.confidence, pattern=found.pattern)
+        turn = await self.compute(found.intent, question)
+        return turn and replace(turn, confidence=found.confidence, pattern=found.pattern)
 
-    async def compute(self, intent: str, question: Question) -> Said | None:
+    async def compute(self, intent: str, question: Question) -> Turn | None:
         """What there is to say now; None where nothing here can. Raises StorageUnavailable."""
         if not intent.startswith("/"):
-            return Said(await self.say(Intent(intent), question))
+            return reactive_turn(await self.say(Intent(intent), question), why=COMPUTED)
         turn = await self._commands(replace(question, text=intent)) if self._commands else None
-        return Said(turn.text, f"read as {intent}", buttons=turn.buttons) if turn else None
+        return turn and replace(turn, why=f"read as {intent}")
 
-    async def _said_before(self, question: Question) -> Said | None:
+    async def _said_before(self, question: Question) -> Turn | None:
         """A model's answer to exactly these words, which was the same every time; not where it is asked again at once."""
         if question.session_type is not SessionType.PRIVATE or question.is_late or not stands_alone(question.text):
             return None
@@ -150,7 +140,7 @@ class Reactive:
             return None
         on = spoken_date(self._local(row.at, question))
         why = f"you asked the same on {on}, and my answers agreed {row.agreed + 1} times; ask again for a new one"
-        return Said(row.text, why, confidence=(row.agreed + 1) / (row.agreed + row.disagreed + 2), pattern=row.digest)
+        return replace(reactive_turn(row.text, why=why), confidence=(row.agreed + 1) / (row.agreed + row.disagreed + 2), pattern=row.digest)
 
     async def say(self, intent: Intent, question: Question) -> str:
         """What an intent has to say to this person, where others may read along or not. Raises StorageUnavailable."""
@@ -196,6 +186,22 @@ class Reactive:
     def _stamp(self, moment: datetime, question: Question) -> str:
         local = self._local(moment, question)
         return f"{local.day} {local:%b, %H:%M}"
+
+
+def reactive_turn(text: str, *, why: str, kind: OutgoingKind = OutgoingKind.ANSWER, buttons: tuple[Button, ...] = ()) -> Turn:
+    """A turn that needed no model."""
+    return Turn(
+        text=text,
+        kind=kind,
+        tier=Tier.REACTIVE,
+        level="reactive",
+        provider="",
+        model="",
+        task_type=TaskType.QUICK,
+        why=why,
+        latency_ms=0.0,
+        buttons=buttons,
+    )
 
 
 def _spoken_health(breakers: Sequence[CircuitBreaker]) -> str:

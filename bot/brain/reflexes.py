@@ -119,8 +119,7 @@ class Reflexes:
     def recognise(self, text: str, user_id: UUID) -> Recognised | None:
         """What *text* surely means to this person; unsure is None."""
         phrase = phrase_of(text)
-        known = self._exact.get(key_of(phrase, user_id)) or self._exact.get(phrase)
-        found = known or self.guess(phrase)
+        found = self._exact.get(key_of(phrase, user_id)) or self._exact.get(phrase) or self.guess(phrase)
         return found if found is not None and found.intent != OUT and found.confidence >= SURE else None
 
     def guess(self, phrase: str) -> Recognised | None:

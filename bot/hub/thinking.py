@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from bot.brain.brain import Brain, reactive_turn, recalled
+from bot.brain.brain import Brain, recalled
 from bot.brain.budget import settle
-from bot.brain.reactive import one_line
+from bot.brain.reactive import one_line, reactive_turn
 from bot.domain.address import Person, SessionType
 from bot.domain.clock import Clock, new_id
 from bot.domain.errors import Conflict, StorageUnavailable
