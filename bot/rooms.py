@@ -157,6 +157,7 @@ def furnish(
         plain=[*(each.plain for each in families if each is not brief_commands), plain, brief_commands.plain],
     )
     reactive.obey(commands.run)
+    reflex_learning = ReflexLearning(database=database, reflexes=reflexes, reactive=reactive)
     return Rooms(
         pairing=pairing,
         approvals=approvals,
@@ -176,7 +177,7 @@ def furnish(
             Lessons(database=database, autonomy=autonomy),
             FollowUps(database=database, outreach=outreach, clock=clock),
             Suggestions(database=database, clock=clock),
-            ReflexLearning(database=database, reflexes=reflexes, reactive=reactive),
+            reflex_learning,
         ),
     )
 

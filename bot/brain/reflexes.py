@@ -73,9 +73,8 @@ class Reflexes:
         self._standing: tuple[Any, ...] = ()
         self._exact = {key: Recognised(intent, WORD_FOR_WORD, key) for key, intent in SEEDS.items()}
         self._phrases: dict[str, list[tuple[frozenset[str], str]]] = {}
-        self._examples: list[Example] = []
-        self._fitted: list[Example] = []
-        self._linear: Linear | None = None
+        self._examples = self._fitted = SHIPPED
+        self._linear = Linear.load(WEIGHTS.read_bytes())
         self.proposed: dict[str, str] = {}
 
     async def prepare(self, now: datetime) -> None:
@@ -95,7 +94,7 @@ class Reflexes:
         shared = [row for row in on if row.user_id is None]
         self._exact = {row.key: Recognised(row.intent, WORD_FOR_WORD, row.key) for row in on}
         self._phrases = {each: [(frozenset(row.key.split()), row.key) for row in shared if row.intent == each] for each in INTENTS}
-        self._examples = [Example(row.key, row.intent, row.weight) for row in shared]
+        self._examples = sorted(Example(row.key, row.intent, row.weight) for row in shared)
         self.proposed = {row.key: row.intent for row in rows if row.state == Habit.PROPOSED}
         self._standing = standing
 
@@ -124,7 +123,7 @@ class Reflexes:
 
     def guess(self, phrase: str) -> Recognised | None:
         """What the classifier takes a phrase for; None where it cannot say, as where it never saw one of the words."""
-        if self._linear is None or not _LETTERS.fullmatch(phrase) or not all(map(self._linear.knows, words(phrase))):
+        if not _LETTERS.fullmatch(phrase) or not all(map(self._linear.knows, words(phrase))):
             return None
         intent, confidence = read(self._linear, phrase)
         said = set(phrase.split())
@@ -137,7 +136,10 @@ class Reflexes:
         self._exact[key] = Recognised(OUT, WORD_FOR_WORD, key)
 
 
-_SHIPPED: dict[str, list[str]] = tomllib.loads((Path(__file__).parent / "patterns.toml").read_text("utf-8"))
-INTENTS = tuple(_SHIPPED)
-SEEDS = {phrase: intent for intent, texts in _SHIPPED.items() for text in texts if (phrase := phrase_of(text))}
+WEIGHTS = Path(__file__).with_name("patterns.bin")
+"""The classifier of the shipped phrases, as `python -m training.fit_patterns` made it."""
+_TOLD: dict[str, list[str]] = tomllib.loads(Path(__file__).with_name("patterns.toml").read_text("utf-8"))
+INTENTS = tuple(_TOLD)
+SEEDS = {phrase: intent for intent, texts in _TOLD.items() for text in texts if (phrase := phrase_of(text))}
 """What is known at first: phrases, and what each means."""
+SHIPPED = sorted(Example(phrase, intent) for phrase, intent in SEEDS.items())

@@ -20,8 +20,8 @@ from storage.models.messaging import Message
 
 LOOKS_EVERY = timedelta(seconds=10)
 WINDOW = timedelta(minutes=1)
-MOST = 200
-"""Answers of one minute that are learned from."""
+MOST = 50
+"""Answers of one minute that are learned from: whoever writes meanwhile waits for it."""
 NEAR = 0.5
 """From so likely on, a phrase that was not sure is held against what its intent would have said."""
 ENOUGH_PATTERN, ENOUGH_ANSWER = 3, 2
@@ -78,19 +78,20 @@ class ReflexLearning:
     async def learn_from(self, work: UnitOfWork, outcome: Feedback, now: datetime) -> None:
         """Move the weight of what was said without a model by what somebody thinks of it: once up and once down for each answer, at most.
 
-        Words that were misread mean nothing to this person from now on. Raises StorageUnavailable.
+        Words that somebody says were misread mean nothing to them from now on, until they take that back. Raises StorageUnavailable.
         """
         liked = outcome.value if outcome.value is not None else 2 * outcome.score - 1 if outcome.score is not None else 0.0
-        if not outcome.pattern or abs(liked) < CLEARLY:
-            return
-        if not await work.job_runs.mark("reflexes liked" if liked > 0 else "reflexes disliked", f"{outcome.message_id}", now):
-            return
-        if (row := await work.patterns.find(outcome.pattern)) is not None:
-            await work.patterns.change(row.id, **_moved(row, liked), changed_at=now)
-            await self._misread(work, outcome, now, is_misread=liked < 0)
-        elif (answer := await work.cached_answers.find(outcome.user_id, outcome.pattern)) is not None:
-            await work.cached_answers.change(answer.id, **_moved(answer, liked))
-        self._next = now
+        row = await work.patterns.find(outcome.pattern) if outcome.pattern else None
+        answer = await work.cached_answers.find(outcome.user_id, outcome.pattern) if outcome.pattern and row is None else None
+        sign = "liked" if liked > 0 else "disliked"
+        if (row or answer) and abs(liked) >= CLEARLY and await work.job_runs.mark(f"reflexes {sign}", f"{outcome.message_id}", now):
+            if row is not None:
+                await work.patterns.change(row.id, **_moved(row, liked), changed_at=now)
+            elif answer is not None:
+                await work.cached_answers.change(answer.id, **_moved(answer, liked))
+        if row is not None and outcome.value is not None:  # who only asked on may have been understood
+            await self._misread(work, outcome, now, is_misread=liked <= -CLEARLY)
+            self._next = now
 
     async def _misread(self, work: UnitOfWork, outcome: Feedback, now: datetime, *, is_misread: bool) -> None:
         """Switch a person's veto of the words that were answered on, or off again."""
