@@ -8,7 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import structlog
 from aiohttp import web
@@ -20,6 +20,7 @@ from bot.adapters.slack import SlackAdapter
 from bot.adapters.talk import Talk
 from bot.adapters.telegram import TelegramAdapter
 from bot.adapters.web import CONSOLE, WebAdapter
+from bot.brain.analytical import Council
 from bot.brain.brain import Brain
 from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain
@@ -32,7 +33,6 @@ from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
 from bot.brain.reflexes import Reflexes
 from bot.brain.router import Router
-from bot.brain.tools import Toolbox
 from bot.config import Config
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
@@ -174,8 +174,10 @@ def build(
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
     offline, router = OfflineRung(database=database), Router()
 
-    def brain_over(chain: FallbackChain, toolbox: Toolbox | None = None) -> Brain:
-        return Brain(reactive=reactive, context=context, chain=chain, offline=offline, router=router, toolbox=toolbox)
+    parts: dict[str, Any] = {"reactive": reactive, "context": context, "offline": offline, "router": router}
+
+    def brain_over(chain: FallbackChain, **more: Any) -> Brain:
+        return Brain(chain=chain, **parts, **more)
 
     door = WebAdapter()
     registry = CollectorRegistry()
@@ -190,7 +192,8 @@ def build(
         return supervisor.troubles(zone)
 
     rooms = furnish(thinking, chain=chain, reactive=reactive, reflexes=reflexes, tools=tools, mailbox=mailbox, off=off, troubles=troubles)
-    brain = brain_over(chain, rooms.toolbox)
+    council = Council(chain=chain, mode=config.brain.council, usd=config.brain.council_usd)
+    brain = brain_over(chain, toolbox=rooms.toolbox, council=council)
     limits = Limits(**config.experts.model_dump())
     hub = Hub(
         database=database,
