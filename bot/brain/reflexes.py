@@ -24,11 +24,10 @@ from storage.models.learning import Habit
 
 log = structlog.get_logger(__name__)
 
-LONGEST = 100
-"""Characters; what is longer is no phrase, and need not be looked at."""
+LONGEST, FIT_SECONDS = 100, 300.0
+"""Characters: what is longer is no phrase, and need not be looked at."""
 WORD_FOR_WORD = 0.995
 """How likely a phrase means what it was kept for."""
-FIT_SECONDS = 300.0
 _ASKING = r"(?:(?:hey|hi|ok|okay|please|just|robbie|(?:can|could|would|will) (?:you|i))\b[ ,]*)*"
 _FRAME = re.compile(_ASKING + r"(.*?)(?:[ ,]*\b(?:please|robbie|right now|now))*[ ?.!]*")
 _SAME = (

@@ -18,15 +18,12 @@ from storage.models.decisions import Feedback
 from storage.models.learning import CachedAnswer, Habit, Pattern
 from storage.models.messaging import Message
 
-LOOKS_EVERY = timedelta(seconds=10)
-WINDOW = timedelta(minutes=1)
-MOST = 50
-"""Answers of one minute that are learned from: whoever writes meanwhile waits for it."""
-NEAR = 0.5
-"""From so likely on, a phrase that was not sure is held against what its intent would have said."""
-ENOUGH_PATTERN, ENOUGH_ANSWER = 3, 2
-"""Agreements after which a phrase is answered, and an answer said again: three answers that are one agree twice."""
-FRESH = timedelta(days=14)
+LOOKS_EVERY, WINDOW, MOST = timedelta(seconds=10), timedelta(minutes=1), 50
+"""How often the rows are looked at, and how many answers of a minute are learned from: whoever writes meanwhile waits for it."""
+NEAR, ENOUGH_PATTERN, ENOUGH_ANSWER, FRESH = 0.5, 3, 2, timedelta(days=14)
+"""From so likely on, a phrase that was not sure is held against the models; agreements after which it is answered, and after which an
+answer is said again (three that are one agree twice), and for how long.
+"""
 CLEARLY, UP, DOWN, FLOOR, CEILING = 0.3, 1.1, 0.8, 0.3, 2.0
 """What counts as liked or not, how it moves a weight, and within which bounds; below the floor, a pattern is switched off."""
 SHARED_WORDS = 0.7
@@ -82,12 +79,11 @@ class ReflexLearning:
         """
         liked = outcome.value if outcome.value is not None else 2 * outcome.score - 1 if outcome.score is not None else 0.0
         row = await work.patterns.find(outcome.pattern) if outcome.pattern else None
-        answer = await work.cached_answers.find(outcome.user_id, outcome.pattern) if outcome.pattern and row is None else None
-        sign = "liked" if liked > 0 else "disliked"
-        if (row or answer) and abs(liked) >= CLEARLY and await work.job_runs.mark(f"reflexes {sign}", f"{outcome.message_id}", now):
+        slot = f"{outcome.message_id} {'up' if liked > 0 else 'down'}"
+        if outcome.pattern and abs(liked) >= CLEARLY and await work.job_runs.mark("reflexes judged", slot, now):
             if row is not None:
                 await work.patterns.change(row.id, **_moved(row, liked), changed_at=now)
-            elif answer is not None:
+            elif (answer := await work.cached_answers.find(outcome.user_id, outcome.pattern)) is not None:
                 await work.cached_answers.change(answer.id, **_moved(answer, liked))
         if row is not None and outcome.value is not None:  # who only asked on may have been understood
             await self._misread(work, outcome, now, is_misread=liked <= -CLEARLY)
