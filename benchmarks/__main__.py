@@ -1,7 +1,7 @@
 """`python -m benchmarks [NAMES]`: measures what Robbie promises, one JSON line a figure. It never fails: whoever reads it judges.
 
 NAMES are parts (turn, sustained, events, refusing, doors_ack, chain, silence, probes, kill, help, hub, prompt, dates, long_brief, briefs,
-tier1, intents); all of them where none is named. `--data FILE` is what intents needs.
+tier1, intents, predictor, learned, bandit); all of them where none is named. `--data FILE` is what intents, or predictor and learned, need.
 `--idle-seconds N` says how long the idle hub is watched (60 by default).
 """
 
@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import affairs, briefs, chain, dates, doors, kill, processes, reflexes, slack_ack, turns
+from benchmarks import affairs, briefs, chain, dates, doors, kill, processes, reflexes, routing, slack_ack, turns
 from benchmarks.figure import Figure, progress
 
 Part = Callable[[Path], AsyncIterator[Figure]]
@@ -42,6 +42,9 @@ def parts(idle_seconds: float, data: Path | None = None) -> dict[str, Part]:
         "briefs": briefs.year,
         "tier1": reflexes.tier1,
         "intents": partial(reflexes.intents, data=data),
+        "predictor": partial(routing.predictor, data=data),
+        "learned": partial(routing.learned, data=data),
+        "bandit": routing.bandit,
     }
 
 

@@ -32,6 +32,7 @@ from bot.brain.mcp_tools import McpTools
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
 from bot.brain.reflexes import Reflexes
+from bot.brain.reputation import levels_of
 from bot.brain.router import Router
 from bot.config import Config
 from bot.domain.address import Person
@@ -172,7 +173,7 @@ def build(
     ways, reflexes = [rung.id for rung in rungs], Reflexes(database=database)
     reactive = Reactive(database=database, health=health, rungs=ways, clock=clock, skipped=skipped, reflexes=reflexes)
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
-    offline, router = OfflineRung(database=database), Router()
+    offline, router = OfflineRung(database=database), Router(database=database, levels=levels_of(rungs, thinking.prices))
 
     parts: dict[str, Any] = {"reactive": reactive, "context": context, "offline": offline, "router": router}
 

@@ -267,7 +267,7 @@ class Finish:
 class Route:
     """Whom a question is for: its task type, the levels in the order to ask them, why in a line, and how likely the first is to do well.
 
-    `is_exploring` where the first is asked to learn how good it is.
+    `is_exploring` where the first is asked to learn how good it is; `expected` is None where only its reputation is known.
     """
 
     task_type: TaskType
