@@ -40,7 +40,7 @@ _LETTERS = re.compile(r"[^\W\d_]+(?:[ ,'-]+[^\W\d_]+)*")
 
 
 class Recognised(NamedTuple):
-    """What a text means, how likely, and the key of the pattern that says so, or is nearest."""
+    """What a text means, how likely, and the key of the pattern that says so, or is nearest to it."""
 
     intent: str
     confidence: float
@@ -118,16 +118,19 @@ class Reflexes:
         """What *text* surely means to this person; unsure is None."""
         phrase = phrase_of(text)
         found = self._exact.get(key_of(phrase, user_id)) or self._exact.get(phrase) or self.guess(phrase)
-        return found if found is not None and found.intent != OUT and found.confidence >= SURE else None
+        if found is None or found.intent == OUT or found.confidence < SURE:
+            return None
+        return found if found.pattern else found._replace(pattern=self._nearest(phrase, found.intent))
 
     def guess(self, phrase: str) -> Recognised | None:
         """What the classifier takes a phrase for; None where it cannot say, as where it never saw one of the words."""
         if not _LETTERS.fullmatch(phrase) or not all(map(self._linear.knows, words(phrase))):
             return None
-        intent, confidence = read(self._linear, phrase)
+        return Recognised(*read(self._linear, phrase), pattern="")
+
+    def _nearest(self, phrase: str, intent: str) -> str:
         said = set(phrase.split())
-        nearest = max(((len(said & one) / len(said | one), key) for one, key in self._phrases.get(intent, ())), default=(0, ""))
-        return Recognised(intent, confidence, nearest[1])
+        return max(((len(said & one) / len(said | one), key) for one, key in self._phrases.get(intent, ())), default=(0, ""))[1]
 
     def veto(self, phrase: str, user_id: UUID) -> None:
         """These words mean nothing that is known to this person, from now on."""
