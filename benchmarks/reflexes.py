@@ -45,7 +45,8 @@ async def tier1(folder: Path) -> AsyncIterator[Figure]:
         took, cpu, answered = [], [], 0
         for text in {intent: text for text, intent in SEEDS.items() if intent != "/brief"}.values():  # statements are compiled once
             await reactive.answer(Question(id=new_id(), conversation_id=new_id(), person=bench.owner, text=text, asked_at=now))
-        for text in chance.choices([*(text for text in SEEDS if SEEDS[text] != "/brief"), *_phrases(chance, len(SEEDS))], k=ASKED):
+        asked = [*SEEDS.items(), *_phrases(chance, len(SEEDS)).items()]
+        for text in chance.choices([text for text, intent in asked if intent != "/brief"], k=ASKED):  # a brief is composed, by a model too
             question = Question(id=new_id(), conversation_id=new_id(), person=bench.owner, text=text, asked_at=now)
             began, busy = time.perf_counter(), time.process_time()
             answered += await reactive.answer(question) is not None
