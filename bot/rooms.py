@@ -8,6 +8,7 @@ from functools import cached_property
 
 from bot.brain.budget import Budget
 from bot.brain.call import Rung
+from bot.brain.cells import learn_cell
 from bot.brain.chain import FallbackChain
 from bot.brain.health import HealthBoard
 from bot.brain.mcp_tools import McpTools
@@ -32,7 +33,9 @@ from bot.hub.manner_commands import MannerCommands
 from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
 from bot.hub.why_commands import WhyCommands
+from bot.learning.realtime import Learning
 from bot.learning.reflexes import ReflexLearning
+from bot.learning.signals import Aftermath
 from bot.services.affair_news import AffairNews
 from bot.services.affair_tools import affair_tools
 from bot.services.approvals import Approvals, Runner
@@ -100,6 +103,7 @@ class Rooms:
     gate: Gate
     mcp: McpTools
     reflexes: Reflexes
+    learning: Learning
     rounds: Sequence[Round]
 
 
@@ -136,7 +140,8 @@ def furnish(
     at_hand[WriteMail.name] = WriteMail(outreach)
     runners: dict[str, Runner] = {SUGGESTION: run_suggestion, SETTING: run_setting, OutgoingKind.OUTREACH: outreach.send_approved}
     approvals = Approvals(database=database, clock=clock, runners=runners, doers={TOOL: gate.carry_out})
-    journal = Journal(database=database, clock=clock)
+    reflex_learning = ReflexLearning(database=database, reflexes=reflexes, reactive=reactive)
+    journal, learning = Journal(database=database, clock=clock), Learning(learners=(learn_cell, reflex_learning.learn_from))
     pairing = Pairing(database=database, owner=owner, timezone=config.robbie.timezone, clock=clock)
     manners = Manners(database=database, clock=clock)
     manner_commands = MannerCommands(manners=manners, clock=clock)
@@ -155,11 +160,11 @@ def furnish(
         pairing=pairing,
         journal=journal,
         clock=clock,
+        learning=learning,
         families=[*(each.table for each in families), follow.table, errands.table],
         plain=[*(each.plain for each in families if each is not brief_commands), plain, brief_commands.plain],
     )
     reactive.obey(commands.run)
-    reflex_learning = ReflexLearning(database=database, reflexes=reflexes, reactive=reactive)
     return Rooms(
         pairing=pairing,
         approvals=approvals,
@@ -172,6 +177,7 @@ def furnish(
         gate=gate,
         mcp=mcp,
         reflexes=reflexes,
+        learning=learning,
         rounds=(
             Reminders(database=database, off=off),
             approvals,
@@ -180,6 +186,7 @@ def furnish(
             FollowUps(database=database, outreach=outreach, clock=clock),
             Suggestions(database=database, clock=clock),
             reflex_learning,
+            Aftermath(database=database, learning=learning),
         ),
     )
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
+from bot.brain.confidence import PRIOR
 from bot.brain.context import printable, spoken_date
 from bot.brain.health import BreakerState, CircuitBreaker, HealthBoard
 from bot.brain.personality import is_intimate_tone
@@ -201,6 +202,7 @@ def reactive_turn(text: str, *, why: str, kind: OutgoingKind = OutgoingKind.ANSW
         task_type=TaskType.QUICK,
         why=why,
         latency_ms=0.0,
+        confidence=PRIOR[Tier.REACTIVE] if kind is OutgoingKind.ANSWER else None,
         buttons=buttons,
     )
 

@@ -62,12 +62,9 @@ async def asks(house: House, text: str, *, times: int) -> Message:
 
 async def likes(house: House, reply: Message, value: float) -> None:
     """The owner judges a reply, and that is learned from."""
-    now = house.app.clock.now()
+    about = {"value": value, "source": "button", "detail": "", "now": house.app.clock.now()}
     async with house.app.database.unit_of_work() as work:
-        await work.feedback.give(user_id=house.owner.id, message_id=reply.id, value=value, source="button", detail="", at=now)
-        outcome = await work.feedback.find(house.owner.id, reply.id)
-        assert outcome is not None
-        await learning(house).learn_from(work, outcome, now)
+        await house.app.rooms.learning.rate(work, house.owner.id, reply, **about)
 
 
 def tier(reply: Message) -> str:
