@@ -30,6 +30,7 @@ from bot.brain.drill import Drill
 from bot.brain.health import BreakerState, HealthBoard
 from bot.brain.levels import Gap, find_gaps, make_rungs
 from bot.brain.mcp_tools import McpTools
+from bot.brain.mesh import Mesh
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
 from bot.brain.reflexes import Reflexes
@@ -123,7 +124,7 @@ class App:
                     log.info("hub.started", url=server.url)
                     base = self.config.web.public_url.rstrip("/") or server.url
                     try:
-                        async with self.supervisor, self.timekeeper:
+                        async with self.chain.mesh, self.supervisor, self.timekeeper:
                             yield base + await self.auth.create_link(owner.id)
                     finally:
                         await self.hub.finish()
@@ -168,7 +169,8 @@ def build(
     gaps = () if rungs is not None else find_gaps(config.brain.levels, config.mesh.nodes, environ)
     rungs = make_rungs(config.brain.levels, config.mesh.nodes, environ) if rungs is None else rungs
     health = HealthBoard(database=database, clock=clock)
-    thinking = Thinking(config=config, database=database, clock=clock, rungs=rungs, health=health)
+    mesh = Mesh(config=config.mesh, rungs=rungs, health=health, database=database, brief_at=lambda: rooms.briefs.coming_at)
+    thinking = Thinking(config=config, database=database, clock=clock, rungs=rungs, health=health, mesh=mesh)
     chain = thinking.chain()
     skipped = sum(gap.is_skipped for gap in gaps)
     ways, reflexes = [rung.id for rung in rungs], Reflexes(database=database)
@@ -245,6 +247,7 @@ def build(
         more_routes=[*manners_api.routes, *(route for each in doors for route in each.routes)],
         front=front,
         supervisor=supervisor,
+        mesh=mesh,
     )
     doctor = Doctor(
         config=config, database=database, rungs=rungs, prices=thinking.prices, environ=environ, clock=clock, doors=doors, mcp=rooms.mcp
@@ -308,6 +311,7 @@ def _server(
     more_routes: Sequence[web.RouteDef],
     front: Front,
     supervisor: Supervisor,
+    mesh: Mesh,
 ) -> Server:
     """The web server, and every page and route that is reached through it."""
     assets = Assets()
@@ -320,7 +324,7 @@ def _server(
         return supervisor.troubles(person.timezone) if person.is_owner else (), await front.waiting(person)
 
     pages = Pages(hub=hub, door=door, transcripts=transcripts, view=view, clock=clock, attention=attention)
-    operations = Operations(drill=drill, clock=clock, health=supervisor.health)
+    operations = Operations(drill=drill, clock=clock, health=supervisor.health, mesh=mesh)
     return Server(
         host=config.web.host,
         port=config.web.port,

@@ -12,6 +12,7 @@ from bot.brain.cells import learn_cell
 from bot.brain.chain import FallbackChain
 from bot.brain.health import HealthBoard
 from bot.brain.mcp_tools import McpTools
+from bot.brain.mesh import Mesh
 from bot.brain.pricing import Prices, Rate
 from bot.brain.reactive import Reactive
 from bot.brain.reflexes import Reflexes
@@ -61,6 +62,7 @@ class Thinking:
     clock: Clock
     rungs: Sequence[Rung]
     health: HealthBoard
+    mesh: Mesh
 
     @cached_property
     def prices(self) -> Prices:
@@ -85,6 +87,7 @@ class Thinking:
             turn_seconds=brain.turn_seconds,
             hedge_seconds=brain.hedge_seconds,
             stall_seconds=brain.stall_seconds,
+            mesh=self.mesh,
         )
 
 
@@ -186,6 +189,7 @@ def furnish(
             FollowUps(database=database, outreach=outreach, clock=clock),
             Suggestions(database=database, clock=clock),
             reflex_learning,
+            thinking.mesh,
             Aftermath(database=database, learning=learning),
         ),
     )

@@ -59,6 +59,7 @@ class Brain:
     async def answer(self, question: Question, listener: Listener | None = None) -> Turn:
         """Answer *question*; text is told to *listener* while it grows. Raises StorageUnavailable, nothing of the models'."""
         began = self._monotonic()
+        self._chain.mesh.wake()
         is_plain = not (question.writer or question.quoted or question.attachments or WISH.fullmatch(question.text))
         turn = await self._reactive.answer(question) if is_plain else None
         turn = turn or await self._think(question, listener)

@@ -5,24 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
 
 from bot.brain.budget import Budget
 from bot.brain.call import Call, Rung
-from bot.brain.health import HealthBoard, Permit
+from bot.brain.health import BreakerState, HealthBoard, Permit
+from bot.brain.mesh import Mesh
 from bot.brain.poison import PoisonRegister
 from bot.brain.tool_text import ToolTalk
+from bot.config import MeshConfig
 from bot.domain.errors import (
     AllLevelsFailed,
     BudgetExhausted,
     ProviderError,
     ProviderUnavailable,
     StorageError,
+    StreamBroken,
 )
 from bot.domain.ports import Listener
-from bot.domain.thought import Attempt, AttemptOutcome, Completion, Delta, Finish, Prompt, ToolCall
+from bot.domain.thought import Attempt, AttemptOutcome, Completion, Delta, Finish, Line, Prompt, Role, ToolCall
 
 log = structlog.get_logger(__name__)
 
@@ -44,11 +48,13 @@ class FallbackChain:
         turn_seconds: float,
         hedge_seconds: float,
         stall_seconds: float,
+        mesh: Mesh | None = None,
     ) -> None:
         self.rungs = tuple(rungs)
         self.health = health
         self.turn_seconds = turn_seconds
         self.stall_seconds = stall_seconds
+        self.mesh = mesh or Mesh(config=MeshConfig(), rungs=(), health=health)
         self._budget = budget
         self._hedge_seconds = hedge_seconds
         self._reluctant: set[asyncio.Task[None]] = set()
@@ -92,9 +98,9 @@ class FallbackChain:
             await self._save_health()
 
     def ordered(self, levels: Sequence[str]) -> list[Rung]:
-        """The rungs, those of these levels first."""
+        """The rungs, those of these levels first, but for nodes that are known to be dead."""
         places = {level: place for place, level in enumerate(levels)}
-        return sorted(self.rungs, key=lambda rung: places.get(rung.level, len(places)))
+        return self.mesh.arrange(sorted(self.rungs, key=lambda rung: places.get(rung.level, len(places))))
 
     def rehearsing(self, rungs: Sequence[Rung]) -> FallbackChain:
         """The same chain over other rungs, with a copy of what is known of their health: what breaks in a drill stays in the drill.
@@ -109,6 +115,7 @@ class FallbackChain:
             turn_seconds=self.turn_seconds,
             hedge_seconds=self._hedge_seconds,
             stall_seconds=self.stall_seconds,
+            mesh=self.mesh,
         )
 
     @property
@@ -116,12 +123,14 @@ class FallbackChain:
         """Whether a silent level is asked alongside the next one, rather than given up."""
         return self._hedge_seconds > 0
 
-    def patience_seconds(self, rung: Rung) -> float:
-        """Seconds of silence after which the next level is asked as well; where nobody hedges, instead."""
+    def patience_seconds(self, rung: Rung, follower: Rung | None = None) -> float:
+        """Seconds of silence after which the next level is asked as well; where nobody hedges, instead. Another node is asked sooner."""
         if not self.hedges:
             return self.stall_seconds
         learned = self.health.first_token_p95_ms(rung.id) or 0.0
-        return max(self._hedge_seconds, min(learned / 1000, self.turn_seconds / 3))
+        usual = max(self._hedge_seconds, min(learned / 1000, self.turn_seconds / 3))
+        is_well = follower is not None and self.health.breaker(follower.id).state is BreakerState.CLOSED
+        return min(usual, self.mesh.patience_seconds(rung, follower)) if follower and is_well else usual
 
     async def reserve(self, rung: Rung, prompt: Prompt, event_id: UUID | None) -> UUID | None:
         """Set aside what the call can cost. Raises BudgetExhausted, StorageUnavailable."""
@@ -184,6 +193,7 @@ class _Run:
         self._resting: deque[Rung] = deque()  # passed over after failures
         self._is_last_resort = False
         self._active: list[Call] = []  # being asked, in order
+        self._broken: Call | None = None  # what was said last, and broke off
         self._news = asyncio.Event()
         self._shown = False
         self._ruled_out = False
@@ -252,7 +262,7 @@ class _Run:
     def _patience_seconds(self, newest: Call) -> float | None:
         """How much longer silence is borne; None where nobody else could be asked. Those that rest are not disturbed for mere slowness."""
         if self._ahead:
-            return max(self._chain.patience_seconds(newest.rung) - newest.age_seconds, 0.0)
+            return max(self._chain.patience_seconds(newest.rung, self._ahead[0]) - newest.age_seconds, 0.0)
         return max(self._chain.stall_seconds - newest.age_seconds, 0.0) if self._resting else None
 
     async def _hedge(self, newest: Call) -> None:
@@ -273,7 +283,8 @@ class _Run:
         return await self._ask_next()
 
     async def _ask_next(self) -> bool:
-        """Ask the next rung that may be asked; False where there is none."""
+        """Ask the next rung that may be asked; False where there is none. Nodes may have fallen since the last one was asked."""
+        self._ahead = deque(self._chain.mesh.arrange(self._ahead))
         while self._ahead:
             rung = self._ahead.popleft()
             if (spared := self._chain.poison.verdict(rung.id, self._event_id)) is not None:
@@ -300,8 +311,11 @@ class _Run:
             self._ruled_out = True
             self._note_skipped(rung, detail=str(error), error=BudgetExhausted.__name__)
             return False
+        if self._broken and self._chain.mesh.takes_over(rung, self._broken.rung):
+            prompt = replace(prompt, lines=(*prompt.lines, Line(role=Role.ASSISTANT, text=self._broken.text)))
         health, talk = self._health, self._chain.talk
         call = Call(rung, prompt, permit=permit, reservation=reservation, news=self._news, monotonic=health.monotonic, talk=talk)
+        self._chain.mesh.asked(rung)
         self._active.append(call)
         self.tasks.append(call.task)
         return True
@@ -314,7 +328,8 @@ class _Run:
         for other in self._active[:place]:
             if not other.is_waiting:
                 self._health.note_first_token(other.rung.id, other.age_seconds * 1000)
-                other.permit.failed(ProviderUnavailable(SILENT))
+                if other.age_seconds >= self._chain.patience_seconds(other.rung):  # else it was only slower than another node
+                    other.permit.failed(ProviderUnavailable(SILENT))
             self._resting.append(other.rung)
             self._let_off(other, "silent until another level spoke")
         for other in reversed(self._active[1:]):
@@ -354,6 +369,8 @@ class _Run:
     def _fail(self, call: Call, error: ProviderError) -> None:
         if not self._chain.poison.note_failure(call.rung.id, self._event_id, error) or call.is_waiting:
             call.permit.let_off()
+        if call.text or call.calls:
+            self._broken = call if isinstance(error, StreamBroken | ProviderUnavailable) and not call.calls else None
         call.permit.failed(error)
         call.hang_up()
         self._end(call, AttemptOutcome.FAILED, error=type(error).__name__, detail=str(error))
@@ -366,6 +383,7 @@ class _Run:
     def _end(self, call: Call, outcome: AttemptOutcome, *, error: str = "", detail: str = "") -> None:
         self._active.remove(call)
         self.attempts.append(call.attempt(outcome, error=error, detail=detail, cost_usd=self._chain.cost_usd(call)))
+        self._chain.mesh.ended(call.rung, self.attempts[-1])
 
     def _note_skipped(self, rung: Rung, *, detail: str, error: str = "") -> None:
         provider, outcome = rung.provider, AttemptOutcome.SKIPPED
