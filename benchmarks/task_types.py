@@ -1,6 +1,6 @@
 """How often the sort of a question is told right, on prompts by path which nothing was trained on, and how long that takes.
 
-`ROBBIE_BENCH_TASK_TYPES` names files of JSON lines, parted by `:`. A line has `text` and `label` (quick, complex, code, creative), or is a
+The data are files of JSON lines (.jsonl). A line has `text` and `label` (quick, complex, code, creative), or is a
 question of MT-bench, `category` and `turns`, whose categories are taken as CATEGORIES says and whose first turn is asked.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -17,7 +16,6 @@ from pathlib import Path
 from benchmarks.figure import Figure, p50, progress
 from bot.brain.task_type import WEIGHTS, classify_text
 
-DATA = "ROBBIE_BENCH_TASK_TYPES"
 CATEGORIES = {"writing": "creative", "roleplay": "creative", "coding": "code"} | dict.fromkeys(
     ("reasoning", "math", "stem", "humanities"), "complex"
 )
@@ -31,13 +29,11 @@ _CREATIVE = re.compile(
 _REASONING = re.compile(r"\b(why|explain|compare|prove|analy[sz]e|plan|strategy|trade-?offs?|step by step|pros and cons)\b", re.I)
 
 
-async def told_right(_: Path) -> AsyncIterator[Figure]:
+async def told_right(_: Path, *, data: Sequence[Path] = ()) -> AsyncIterator[Figure]:
     """F1 of each type and their mean, beside that of the plain rules which were there before; milliseconds; the size of the weights."""
     yield Figure(name="task_types_bytes", value=WEIGHTS.stat().st_size, unit="B", bar="< 5 MB", ok=WEIGHTS.stat().st_size < MOST_BYTES)
-    if not (paths := [Path(path) for path in os.environ.get(DATA, "").split(os.pathsep) if path]):
-        progress(
-            f"task_types: how often it is right needs prompts with their types; name their files in {DATA} (see benchmarks/task_types.py)"
-        )
+    if not (paths := [path for path in data if path.suffix == ".jsonl"]):
+        progress("task_types: how often it is right was skipped; it needs --data FILE: JSON lines of prompts with their types")
         return
     asked = [pair for path in paths for pair in _read(path)]
     texts, truth = [text for text, _ in asked], [label for _, label in asked]

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import exp, sqrt
-from typing import Any, Self
+from typing import Self
 from zlib import crc32
 
 EPOCHS, BATCH, RATE, DECAY = 10, 256, 1.0, 3e-6
@@ -19,14 +19,19 @@ _WORD = re.compile(r"[^\W_]+")
 _GREATEST = 127
 
 
+def words(text: str) -> list[str]:
+    """The words of a text in order, as grams."""
+    return [f" {word}" for word in _WORD.findall(text.casefold().replace("'", "").replace("’", ""))]
+
+
 def grams(text: str) -> set[str]:
     """What a text is told by: its words, pairs of them (neighbours, and with one between), and 3 to 5 letters in a row of each word."""
-    words = _WORD.findall(text.casefold().replace("'", "").replace("’", ""))
-    found = {f" {word}" for word in words}
-    found.update(f" {first} {second}" for first, second in zip(["^", *words], [*words, "$"], strict=True))
-    found.update(f" {first} * {second}" for first, second in zip(words, words[2:], strict=False))
-    for word in set(words):
-        framed = f"<{word}>"
+    said = words(text)
+    found = set(said)
+    found.update(first + second for first, second in zip([" ^", *said], [*said, " $"], strict=True))
+    found.update(f"{first} *{second}" for first, second in zip(said, said[2:], strict=False))
+    for word in set(said):
+        framed = f"<{word[1:]}>"
         found.update(framed[start : start + size] for size in (3, 4, 5) for start in range(len(framed) - size + 1))
     return found
 
@@ -46,18 +51,24 @@ class Linear:
 
     def scores(self, found: Collection[str]) -> list[float]:
         """The logit of each label for these grams. Differences of them are log-odds."""
-        keys, rows, many = self.keys, self.rows, len(self.labels)
-        known = []
-        for gram in found:
-            key = _key(gram)
-            place = bisect_left(keys, key)
-            if place < len(keys) and keys[place] == key:
-                known.append(rows[place * many : place * many + many])
+        many = len(self.labels)
+        places = filter(None, map(self._place, found))
+        known = [self.rows[(place - 1) * many : place * many] for place in places]
         if not known:
             return list(self.bias)
         length = sqrt(len(found))
         sums = map(sum, zip(*known, strict=True))
         return [total * scale / length + bias for total, scale, bias in zip(sums, self.scale, self.bias, strict=True)]
+
+    def knows(self, gram: str) -> bool:
+        """Whether it was fitted on this gram."""
+        return bool(self._place(gram))
+
+    def _place(self, gram: str) -> int:
+        """Where the row of a gram is, from 1; 0 where there is none."""
+        key = _key(gram)
+        place = bisect_left(self.keys, key)
+        return place + 1 if place < len(self.keys) and self.keys[place] == key else 0
 
     def probabilities(self, found: Collection[str]) -> dict[str, float]:
         """How likely each label is; they add up to 1."""
@@ -86,11 +97,10 @@ def _key(gram: str) -> int:
     return crc32(gram.encode("utf-8", "surrogatepass"))
 
 
-def fit(
-    examples: Sequence[Collection[str]], labels: Sequence[str], weights: Sequence[float] = (), *, least: int = 2, epochs: int = EPOCHS
-) -> Linear:
-    """Learn *labels* of *examples*, which are grams, by Adagrad; a gram in fewer than *least* of them is not kept. The same input gives the
-    same classifier on the same machine.
+def fit(examples: Sequence[Collection[str]], labels: Sequence[str], weights: Sequence[float] = (), *, least: int = 2) -> Linear:
+    """Learn *labels* of *examples*, which are grams, by Adagrad (Duchi et al., 2011); a gram in fewer than *least* of them is not kept.
+
+    The same input gives the same classifier on the same machine.
     """
     import numpy as np  # only who fits needs it: 17 MB
 
@@ -102,37 +112,25 @@ def fit(
     truth = np.eye(len(names), dtype=np.float32)[[names.index(label) for label in labels]]
     values = np.array([1 / sqrt(max(len(example), 1)) for example in examples], np.float32)
     weighing = np.array(weights or [1.0] * len(labels), np.float32)
-    weight, bias = _Slope(np, (len(keys), len(names))), _Slope(np, (1, len(names)))
+    weight, bias = np.zeros((len(keys), len(names)), np.float32), np.zeros((1, len(names)), np.float32)
+    squares, bias_squares = np.full_like(weight, 1e-6), np.full_like(bias, 1e-6)
     chance = np.random.default_rng(0)
-    for _ in range(epochs):
+    for _ in range(EPOCHS):
         order = chance.permutation(len(rows))
-        for start in range(0, len(rows), BATCH):
-            batch = order[start : start + BATCH]
-            at = np.concatenate([rows[one] for one in batch])
-            used, column = np.unique(at, return_inverse=True)
-            seen = np.zeros((len(batch), len(used)), np.float32)
+        for batch in np.split(order, range(BATCH, len(rows), BATCH)):
+            used, column = np.unique(np.concatenate([rows[one] for one in batch]), return_inverse=True)
             line = np.repeat(np.arange(len(batch)), [len(rows[one]) for one in batch])
+            seen = np.zeros((len(batch), len(used)), np.float32)
             seen[line, column] = values[batch][line]
-            logits = seen @ weight.value[used] + bias.value
+            logits = seen @ weight[used] + bias
             odds = np.exp(logits - logits.max(1, keepdims=True))
             error = (odds / odds.sum(1, keepdims=True) - truth[batch]) * (weighing[batch] / len(batch))[:, None]
-            weight.step(used, seen.T @ error + DECAY * weight.value[used])
-            bias.step(slice(None), error.sum(0, keepdims=True))
-    scale = np.maximum(np.abs(weight.value).max(0, initial=0.0), 1e-9) / _GREATEST
-    small = np.rint(weight.value / scale).astype(np.int8)
-    numbers = tuple(map(float, scale)), tuple(map(float, bias.value[0]))
-    return Linear(labels=tuple(names), keys=array("I", keys), rows=array("b", small.tobytes()), scale=numbers[0], bias=numbers[1])
-
-
-class _Slope:
-    """Numbers that go down their gradient, each at its own pace: Adagrad (Duchi et al., 2011)."""
-
-    def __init__(self, np: Any, shape: tuple[int, int]) -> None:
-        self.value = np.zeros(shape, np.float32)
-        self._squares = np.full(shape, 1e-6, np.float32)
-        self._root = np.sqrt
-
-    def step(self, at: Any, gradient: Any) -> None:
-        """One step, of these rows."""
-        self._squares[at] += gradient * gradient
-        self.value[at] -= RATE * gradient / self._root(self._squares[at])
+            for at, value, square, slope in (
+                (used, weight, squares, seen.T @ error + DECAY * weight[used]),
+                (slice(None), bias, bias_squares, error.sum(0, keepdims=True)),
+            ):
+                square[at] += slope * slope
+                value[at] -= RATE * slope / np.sqrt(square[at])
+    scale = np.maximum(np.abs(weight).max(0, initial=0.0), 1e-9) / _GREATEST
+    small = array("b", np.rint(weight / scale).astype(np.int8).tobytes())
+    return Linear(labels=tuple(names), keys=array("I", keys), rows=small, scale=tuple(scale.tolist()), bias=tuple(bias[0].tolist()))
