@@ -1,6 +1,7 @@
 """`python -m benchmarks [NAMES]`: measures what Robbie promises, one JSON line a figure. It never fails: whoever reads it judges.
 
-NAMES are parts (turn, sustained, events, refusing, doors_ack, chain, silence, probes, kill, help, hub, prompt, dates, long_brief, briefs);
+NAMES are parts (turn, sustained, events, refusing, doors_ack, chain, silence, probes, kill, help, hub, prompt, dates, long_brief, briefs,
+forecast);
 all of them where none is named.
 `--idle-seconds N` says how long the idle hub is watched (60 by default).
 """
@@ -14,7 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import affairs, briefs, chain, dates, doors, kill, processes, slack_ack, turns
+from benchmarks import affairs, briefs, chain, dates, doors, forecast, kill, processes, slack_ack, turns
 from benchmarks.figure import Figure, progress
 
 Part = Callable[[Path], AsyncIterator[Figure]]
@@ -40,6 +41,7 @@ def parts(idle_seconds: float) -> dict[str, Part]:
         "dates": dates.plain_words,
         "long_brief": briefs.long_brief,
         "briefs": briefs.year,
+        "forecast": forecast.foretold,
     }
 
 

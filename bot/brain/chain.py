@@ -307,11 +307,12 @@ class _Run:
         if call.first_token_ms is not None:
             self._health.note_first_token(call.rung.id, call.first_token_ms)
         for other in self._active[:place]:
-            if not other.is_waiting:
+            is_failing = not other.is_waiting
+            if is_failing:
                 self._health.note_first_token(other.rung.id, other.age_seconds * 1000)
                 other.permit.failed(ProviderUnavailable(SILENT))
             self._resting.append(other.rung)
-            self._let_off(other, "silent until another level spoke")
+            self._let_off(other, "silent until another level spoke", error=ProviderUnavailable.__name__ if is_failing else "")
         for other in reversed(self._active[1:]):
             if isinstance(other.first, ProviderError):
                 self._fail(other, other.first)
@@ -353,10 +354,10 @@ class _Run:
         call.hang_up()
         self._end(call, AttemptOutcome.FAILED, error=type(error).__name__, detail=str(error))
 
-    def _let_off(self, call: Call, why: str) -> None:
+    def _let_off(self, call: Call, why: str, error: str = "") -> None:
         call.permit.let_off()
         call.hang_up()
-        self._end(call, AttemptOutcome.OVERTAKEN, detail=why)
+        self._end(call, AttemptOutcome.OVERTAKEN, detail=why, error=error)
 
     def _end(self, call: Call, outcome: AttemptOutcome, *, error: str = "", detail: str = "") -> None:
         self._active.remove(call)

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam as given
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import case, func, insert, or_, select, update
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_replace, lock_until_commit
@@ -26,7 +26,15 @@ _FIRST_TOKEN = (
 )
 _BREAKERS = select(ModelHealth).where(ours(ModelHealth))
 _SAVE_BREAKER = insert_or_replace(ModelHealth, "state", "outcomes", "openings", "retry_at", "updated_at")
-_UNTOLD = {"detail": "", "event_id": None, "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0, "first_token_ms": None}
+_ANSWERED = ModelUsage.outcome == "answered"
+_FAILURES = (
+    select(ModelUsage.level, func.min(ModelUsage.at))
+    .where(ours(ModelUsage), ModelUsage.at >= given("since"))
+    .where(or_(_ANSWERED, ModelUsage.error.not_in(("", "BudgetExhausted", "ContextTooLong", "RequestRejected"))))
+    .group_by(ModelUsage.level, func.coalesce(ModelUsage.event_id, ModelUsage.id))
+    .having(func.count(case((_ANSWERED, 1))) == 0)
+)
+_UNTOLD = {"detail": "", "error": "", "event_id": None, "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0, "first_token_ms": None}
 
 
 class ModelUsages(Repository):
@@ -56,6 +64,10 @@ class ModelUsages(Repository):
     async def first_token_ms(self, level: str, *, limit: int) -> Sequence[float]:
         """How long the last calls of a level took to their first token."""
         return [ms for ms in await self._values(_FIRST_TOKEN, of_level=level, limit=limit) if ms is not None]
+
+    async def failures(self, since: datetime) -> Sequence[tuple[str, datetime]]:
+        """Which levels failed since then, and when: of no fault of the question's, and with no node of theirs to answer it."""
+        return [(level, at) for level, at in await self._execute(_FAILURES, since=since)]
 
 
 class ModelHealths(Repository):

@@ -1,0 +1,97 @@
+"""Says how likely each level is to fail soon, by its failures of late and by how much later than it used to it begins to speak."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from statistics import fmean
+from typing import NamedTuple
+
+from bot.brain.call import Rung
+from bot.brain.health import BreakerState, HealthBoard
+
+HORIZON = timedelta(minutes=10)
+ALARM = 0.5
+"""From here on, a failure within the HORIZON is likelier than not."""
+QUICK, FEWEST, SURE, STEEP = 0.3, 8, 4.0, 4.0
+
+
+def risk_of(outcomes: Sequence[bool], first_tokens_ms: Sequence[float], *, age: timedelta = timedelta()) -> float:
+    """How likely a rung is to fail within the HORIZON, 0 to 1, by its outcomes and first tokens, oldest first: it falters or it drifts.
+
+    It halves with each HORIZON since the rung was heard of, since whom nobody asks cannot show that it is well again; a clock that is set
+    back ages it like one set forward. Without outcomes it is 0: what an earlier run learned of its pace may be long past.
+    """
+    risk = 1 - (1 - _faltering(outcomes)) * (1 - _drifting(first_tokens_ms)) if outcomes else 0.0
+    return risk * math.exp2(-min(abs(age / HORIZON), 64.0))
+
+
+def _faltering(outcomes: Sequence[bool]) -> float:
+    """The chance that one of the next three calls fails, each at the rate so far: there a call counts 0.8 times the next newer one, and
+    two good ones are added. So one failure alone is chance, two in five calls are not, and two in a row open the breaker.
+    """
+    weights = [0.8**back for back in range(len(outcomes))]
+    failed = sum(weight for weight, answered in zip(weights, reversed(outcomes), strict=True) if not answered)
+    return 1 - (1 - failed / (sum(weights) + 2)) ** 3
+
+
+def _drifting(first_tokens_ms: Sequence[float]) -> float:
+    """Half where it became twice as slow, and that is SURE standard errors of its own noise; steeply more from there.
+
+    Delays multiply, so in logarithms: an exponential average (weight QUICK) of all against the mean of all but the newest FEWEST. Such an
+    average of independent samples has the standard error deviation * sqrt(QUICK / (2 - QUICK)). Of few samples nothing is said.
+    """
+    logs = [math.log(each) for each in first_tokens_ms if 0 < each < math.inf]  # a NaN is neither
+    if len(logs) < 2 * FEWEST:
+        return 0.0
+    usual, recent = fmean(logs[:-FEWEST]), logs[0]
+    for each in logs:
+        recent += QUICK * (each - recent)
+    error = math.sqrt(fmean([(each - usual) ** 2 for each in logs[:-FEWEST]]) * QUICK / (2 - QUICK))
+    slower = max(min((recent - usual) / math.log(2), (recent - usual) / max(error, 0.01) / SURE), 0.0)
+    return 1 / (1 + math.exp(STEEP * (1 - slower)))
+
+
+class Score(NamedTuple):
+    """Precision is `true` of `made` predictions, recall `foreseen` of `outages`."""
+
+    made: int
+    true: int
+    outages: int
+    foreseen: int
+
+
+def scored(predictions: Sequence[tuple[str, datetime]], failures: Sequence[tuple[str, datetime]]) -> Score:
+    """What became of predictions, each of a level and made at a moment. One comes true where its level fails within the HORIZON after it.
+
+    An outage begins where one failure follows another, which followed none, within a HORIZON; a prediction that stood then foresaw it.
+    """
+
+    def follows(later: tuple[str, datetime], among: Sequence[tuple[str, datetime]]) -> bool:
+        return any(level == later[0] and at < later[1] <= at + HORIZON for level, at in among)
+
+    outages = [each for each in failures if any(follows(other, [each]) for other in failures) and not follows(each, failures)]
+    true = sum(any(follows(failure, [each]) for failure in failures) for each in predictions)
+    return Score(len(predictions), true, len(outages), sum(follows(outage, predictions) for outage in outages))
+
+
+class Forecast:
+    """The risks as they stand, by what the health board knows. Of a rung whose breaker is open nothing is foretold: it did fail, and the
+    chain probes it in its own time.
+    """
+
+    def __init__(self, *, health: HealthBoard, rungs: Sequence[Rung]) -> None:
+        self._health = health
+        self._rungs = rungs
+
+    def risk(self, level: str) -> float:
+        """How likely a level is to fail soon; on several nodes, the safest of them."""
+        breakers = {rung.id: self._health.breaker(rung.id) for rung in self._rungs if rung.level == level}
+        asked = [(each, breaker) for each, breaker in breakers.items() if breaker.state is BreakerState.CLOSED]
+        now, first = self._health.clock.now(), self._health.first_tokens_ms
+        return min((risk_of(breaker.outcomes, first(each), age=now - breaker.heard_at) for each, breaker in asked), default=0.0)
+
+    def risks(self) -> dict[str, float]:
+        """Every level in order."""
+        return {level: self.risk(level) for level in dict.fromkeys(rung.level for rung in self._rungs)}

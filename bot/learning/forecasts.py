@@ -1,0 +1,63 @@
+"""Foretells which levels are about to fail, has the next one made ready, and sees afterwards what came true."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from bot.brain.forecast import ALARM, HORIZON, Forecast, Score, scored
+from storage.database import Database, UnitOfWork
+
+KIND = "failure"
+
+
+class Forecasts:
+    """A round. Whichever hub foretells it, a level's failure is written down once in a HORIZON of the clock; then *warm*, which bounds
+    itself and raises nothing, makes the next level ready.
+    """
+
+    name = "forecasts"
+
+    def __init__(self, *, database: Database, forecast: Forecast, warm: Callable[[str], Awaitable[None]]) -> None:
+        self._database = database
+        self._forecast = forecast
+        self._warm = warm
+        self._slot = 0
+        self._told: set[str] = set()
+
+    async def look(self, now: datetime) -> datetime | None:
+        """Judge once in a HORIZON, and foretell where there is a reason. Raises StorageUnavailable."""
+        slot, ahead = int(now.timestamp() // HORIZON.total_seconds()), ""
+        if slot != self._slot:
+            async with self._database.unit_of_work() as work:
+                await judge(work, now)
+            self._slot, self._told = slot, set()
+        for level, risk in reversed(self._forecast.risks().items()):
+            if risk < ALARM:
+                ahead = level
+            elif level not in self._told:
+                await self._foretell(level, risk, now)
+                if ahead:
+                    await self._warm(ahead)
+        return None
+
+    async def _foretell(self, level: str, risk: float, now: datetime) -> None:
+        text = f"{level} may fail within {HORIZON.seconds // 60} minutes (risk {risk:.2f})"
+        async with self._database.unit_of_work() as work:
+            if await work.job_runs.mark(self.name, f"{level}/{self._slot}", now):
+                await work.insights.add(kind=KIND, key=level, text=text, details={"risk": risk}, at=now, due_at=now + HORIZON)
+        self._told.add(level)
+
+
+async def judge(work: UnitOfWork, now: datetime) -> None:
+    """Say of each prediction whether it came true, a HORIZON after its time: a call is written down when its turn ends."""
+    due = [each for each in await work.insights.unjudged(KIND) if each.due_at is None or each.due_at + HORIZON <= now]
+    failures = await work.usage.failures(min(each.at for each in due)) if due else ()
+    for each in due:
+        await work.insights.judge(each.id, outcome=scored([(each.key, each.at)], failures).true, judged_at=now)
+
+
+async def precision_recall(work: UnitOfWork, since: datetime) -> Score:
+    """How good the predictions since then were that are judged."""
+    told = [(each.key, each.at) for each in await work.insights.since(KIND, since) if each.judged_at]
+    return scored(told, await work.usage.failures(since))
