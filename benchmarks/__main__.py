@@ -1,8 +1,7 @@
 """`python -m benchmarks [NAMES]`: measures what Robbie promises, one JSON line a figure. It never fails: whoever reads it judges.
 
-NAMES are parts (turn, sustained, events, refusing, doors_ack, chain, silence, probes, kill, help, hub, prompt, dates, long_brief, briefs,
-forecast);
-all of them where none is named.
+NAMES are parts (turn, sustained, events, refusing, doors_ack, chain, silence, probes, kill, mesh, help, hub, prompt, dates, long_brief,
+briefs); all of them where none is named.
 `--idle-seconds N` says how long the idle hub is watched (60 by default).
 """
 
@@ -15,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import affairs, briefs, chain, dates, doors, forecast, kill, processes, slack_ack, turns
+from benchmarks import affairs, briefs, chain, dates, doors, forecast, kill, mesh, processes, slack_ack, turns
 from benchmarks.figure import Figure, progress
 
 Part = Callable[[Path], AsyncIterator[Figure]]
@@ -33,6 +32,7 @@ def parts(idle_seconds: float) -> dict[str, Part]:
         "silence": chain.silent_level,
         "probes": chain.half_open,
         "kill": kill.random_kills,
+        "mesh": mesh.nodes,
         "reminders": affairs.reminders,
         "affairs": affairs.commands,
         "help": processes.help_screen,

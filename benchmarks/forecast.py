@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.chain import StillClock
 from benchmarks.figure import Figure, progress
 from bot.brain.call import Rung
-from bot.brain.forecast import ALARM, HORIZON, Forecast, Score, scored
+from bot.brain.forecast import ALARM, HORIZON, Score, scored
 from bot.brain.health import HealthBoard
 from bot.brain.providers.ollama import OllamaProvider
 from bot.domain.errors import ProviderUnavailable
@@ -45,7 +45,6 @@ class Level:
         """All its days."""
         rung = Rung(level=self.name, provider=OllamaProvider(model="none", url="http://127.0.0.1:9"), context=1, max_output_tokens=1)
         health = HealthBoard(database=None, clock=self.clock)
-        forecast = Forecast(health=health, rungs=[rung])
         began, end = self.clock.now(), self.clock.now() + timedelta(days=DAYS)
         outages = sorted(began + self.dice.random() * (end - began) for _ in range(DAYS * OUTAGES_A_DAY if self.sort != "healthy" else 0))
         while self.clock.now() < end:
@@ -63,7 +62,7 @@ class Level:
             else:
                 permit.succeeded()
                 health.note_first_token(rung.id, self._delay_ms(now, near))
-            if forecast.risk(self.name) >= ALARM:
+            if (health.risk(rung.id) or 0.0) >= ALARM:
                 _tell(self.ours, self.name, now)
 
     def _delay_ms(self, now: datetime, near: float) -> float:

@@ -28,7 +28,9 @@ from bot.brain.drill import Drill
 from bot.brain.health import BreakerState, HealthBoard
 from bot.brain.levels import Gap, find_gaps, make_rungs
 from bot.brain.mcp_tools import McpTools
+from bot.brain.mesh import Mesh
 from bot.brain.providers.offline import OfflineRung
+from bot.brain.providers.ollama import OllamaNode
 from bot.brain.reactive import Reactive
 from bot.brain.router import Router
 from bot.brain.tools import Toolbox
@@ -77,6 +79,7 @@ class App:
     directory: Directory
     health: HealthBoard
     chain: FallbackChain
+    mesh: Mesh
     hub: Hub
     front: Front
     supervisor: Supervisor
@@ -119,7 +122,7 @@ class App:
                     log.info("hub.started", url=server.url)
                     base = self.config.web.public_url.rstrip("/") or server.url
                     try:
-                        async with self.supervisor, self.timekeeper:
+                        async with self.mesh, self.supervisor, self.timekeeper:
                             yield base + await self.auth.create_link(owner.id)
                     finally:
                         await self.hub.finish()
@@ -134,7 +137,8 @@ class App:
 
     async def __aexit__(self, *_: object) -> None:
         """Let go of models, channels and data."""
-        closing: list[Provider | Door | McpTools] = [*(rung.provider for rung in self.chain.rungs), *self.doors, self.rooms.mcp]
+        providers = [rung.provider for rung in self.chain.rungs]
+        closing: list[Provider | Door | McpTools | Mesh] = [*providers, *self.doors, self.rooms.mcp, self.mesh]
         await asyncio.gather(*(each.close() for each in closing), return_exceptions=True)
         await self.database.close()
 
@@ -164,7 +168,15 @@ def build(
     gaps = () if rungs is not None else find_gaps(config.brain.levels, config.mesh.nodes, environ)
     rungs = make_rungs(config.brain.levels, config.mesh.nodes, environ) if rungs is None else rungs
     health = HealthBoard(database=database, clock=clock)
-    thinking = Thinking(config=config, database=database, clock=clock, rungs=rungs, health=health)
+    mesh = Mesh(
+        nodes={node.name: OllamaNode(node.url) for node in config.mesh.nodes},
+        rungs=rungs,
+        health=health,
+        database=database,
+        watch_seconds=config.mesh.watch_seconds,
+        brief_at=lambda: rooms.briefs.coming_at,
+    )
+    thinking = Thinking(config=config, database=database, clock=clock, rungs=rungs, health=health, mesh=mesh)
     chain = thinking.chain()
     skipped = sum(gap.is_skipped for gap in gaps)
     reactive = Reactive(database=database, health=health, rungs=[rung.id for rung in rungs], clock=clock, skipped=skipped)
@@ -245,6 +257,7 @@ def build(
         directory=directory,
         health=health,
         chain=chain,
+        mesh=mesh,
         hub=hub,
         rooms=rooms,
         front=front,

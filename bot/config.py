@@ -196,8 +196,9 @@ class NodeConfig(Section):
 
 
 class MeshConfig(Section):
-    """[mesh]: the machines that models run on."""
+    """[mesh]: the machines that models run on, and how often they are looked at while Robbie is in use."""
 
+    watch_seconds: Seconds = 5.0
     nodes: tuple[NodeConfig, ...] = ()
 
 

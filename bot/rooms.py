@@ -11,7 +11,9 @@ from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain
 from bot.brain.health import HealthBoard
 from bot.brain.mcp_tools import McpTools
+from bot.brain.mesh import Mesh
 from bot.brain.pricing import Prices, Rate
+from bot.brain.providers.local import LocalProvider
 from bot.brain.reactive import Reactive
 from bot.brain.tools import Toolbox
 from bot.briefs.composer import Composer
@@ -30,6 +32,7 @@ from bot.hub.follow_up_commands import FollowUpCommands
 from bot.hub.manner_commands import MannerCommands
 from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
+from bot.learning.forecasts import Forecasts
 from bot.services.affair_news import AffairNews
 from bot.services.affair_tools import affair_tools
 from bot.services.approvals import Approvals, Runner
@@ -55,6 +58,7 @@ class Thinking:
     clock: Clock
     rungs: Sequence[Rung]
     health: HealthBoard
+    mesh: Mesh | None = None
 
     @cached_property
     def prices(self) -> Prices:
@@ -79,7 +83,17 @@ class Thinking:
             turn_seconds=brain.turn_seconds,
             hedge_seconds=brain.hedge_seconds,
             stall_seconds=brain.stall_seconds,
+            mesh=self.mesh,
         )
+
+    async def warm(self, level: str) -> None:
+        """Have a level's model in memory, where it is not a vendor's affair: on the node that would be asked."""
+        rungs = [rung for rung in self.rungs if rung.level == level]
+        for rung in self.mesh.arrange(rungs)[:1] if self.mesh else rungs:
+            if isinstance(rung.provider, LocalProvider):
+                await rung.provider.warm()
+            elif self.mesh and rung.node:
+                await self.mesh.preload(rung)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +184,8 @@ def furnish(
             Lessons(database=database, autonomy=autonomy),
             FollowUps(database=database, outreach=outreach, clock=clock),
             Suggestions(database=database, clock=clock),
+            Forecasts(database=database, chain=chain, warm=thinking.warm),
+            *([thinking.mesh] if thinking.mesh else []),
         ),
     )
 

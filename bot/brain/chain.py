@@ -11,7 +11,8 @@ import structlog
 
 from bot.brain.budget import Budget
 from bot.brain.call import Call, Rung
-from bot.brain.health import HealthBoard, Permit
+from bot.brain.health import BreakerState, HealthBoard, Permit
+from bot.brain.mesh import Mesh
 from bot.brain.poison import PoisonRegister
 from bot.brain.tool_text import ToolTalk
 from bot.domain.errors import (
@@ -44,11 +45,13 @@ class FallbackChain:
         turn_seconds: float,
         hedge_seconds: float,
         stall_seconds: float,
+        mesh: Mesh | None = None,
     ) -> None:
         self.rungs = tuple(rungs)
         self.health = health
         self.turn_seconds = turn_seconds
         self.stall_seconds = stall_seconds
+        self.mesh = mesh
         self._budget = budget
         self._hedge_seconds = hedge_seconds
         self._reluctant: set[asyncio.Task[None]] = set()
@@ -94,6 +97,11 @@ class FallbackChain:
         places = {level: place for place, level in enumerate(levels)}
         return sorted(self.rungs, key=lambda rung: places.get(rung.level, len(places)))
 
+    def risk(self, level: str) -> float:
+        """How likely a level is to fail soon; on several nodes, the safest that may be asked."""
+        risks = [self.health.risk(rung.id) for rung in self.rungs if rung.level == level]
+        return min((risk for risk in risks if risk is not None), default=0.0)
+
     def rehearsing(self, rungs: Sequence[Rung]) -> FallbackChain:
         """The same chain over other rungs, with a copy of what is known of their health: what breaks in a drill stays in the drill.
 
@@ -107,6 +115,7 @@ class FallbackChain:
             turn_seconds=self.turn_seconds,
             hedge_seconds=self._hedge_seconds,
             stall_seconds=self.stall_seconds,
+            mesh=self.mesh,
         )
 
     @property
@@ -120,6 +129,12 @@ class FallbackChain:
             return self.stall_seconds
         learned = self.health.first_token_p95_ms(rung.id) or 0.0
         return max(self._hedge_seconds, min(learned / 1000, self.turn_seconds / 3))
+
+    def follows_after_seconds(self, rung: Rung, follower: Rung) -> float:
+        """Seconds of silence after which *follower* is asked as well; the same model on another node is asked far sooner."""
+        usual, is_well = self.patience_seconds(rung), self.health.breaker(follower.id).state is BreakerState.CLOSED
+        soon = self.mesh.patience_seconds(rung, follower) if self.mesh and self.hedges and is_well else None
+        return usual if soon is None else min(soon, usual)
 
     async def reserve(self, rung: Rung, prompt: Prompt, event_id: UUID | None) -> UUID | None:
         """Set aside what the call can cost. Raises BudgetExhausted, StorageUnavailable."""
@@ -246,7 +261,7 @@ class _Run:
     def _patience_seconds(self, newest: Call) -> float | None:
         """How much longer silence is borne; None where nobody else could be asked. Those that rest are not disturbed for mere slowness."""
         if self._ahead:
-            return max(self._chain.patience_seconds(newest.rung) - newest.age_seconds, 0.0)
+            return max(self._chain.follows_after_seconds(newest.rung, self._ahead[0]) - newest.age_seconds, 0.0)
         return max(self._chain.stall_seconds - newest.age_seconds, 0.0) if self._resting else None
 
     async def _hedge(self, newest: Call) -> None:
@@ -267,7 +282,9 @@ class _Run:
         return await self._ask_next()
 
     async def _ask_next(self) -> bool:
-        """Ask the next rung that may be asked; False where there is none."""
+        """Ask the next rung that may be asked; False where there is none. Nodes may have fallen since the last one was asked."""
+        if mesh := self._chain.mesh:
+            self._ahead = deque(mesh.arrange(self._ahead))
         while self._ahead:
             rung = self._ahead.popleft()
             if (spared := self._chain.poison.verdict(rung.id, self._event_id)) is not None:
@@ -297,6 +314,8 @@ class _Run:
             return False
         health, talk = self._health, self._chain.talk
         call = Call(rung, prompt, permit=permit, reservation=reservation, news=self._news, monotonic=health.monotonic, talk=talk)
+        if mesh := self._chain.mesh:
+            mesh.asked(rung)
         self._active.append(call)
         self.tasks.append(call.task)
         return True
@@ -307,12 +326,14 @@ class _Run:
         if call.first_token_ms is not None:
             self._health.note_first_token(call.rung.id, call.first_token_ms)
         for other in self._active[:place]:
-            is_failing = not other.is_waiting
-            if is_failing:
+            error = ""
+            if not other.is_waiting:
                 self._health.note_first_token(other.rung.id, other.age_seconds * 1000)
-                other.permit.failed(ProviderUnavailable(SILENT))
+                if other.age_seconds >= self._chain.patience_seconds(other.rung):  # else it was only slower than another node
+                    other.permit.failed(ProviderUnavailable(SILENT))
+                    error = ProviderUnavailable.__name__
             self._resting.append(other.rung)
-            self._let_off(other, "silent until another level spoke", error=ProviderUnavailable.__name__ if is_failing else "")
+            self._let_off(other, "silent until another level spoke", error)
         for other in reversed(self._active[1:]):
             if isinstance(other.first, ProviderError):
                 self._fail(other, other.first)
@@ -362,6 +383,8 @@ class _Run:
     def _end(self, call: Call, outcome: AttemptOutcome, *, error: str = "", detail: str = "") -> None:
         self._active.remove(call)
         self.attempts.append(call.attempt(outcome, error=error, detail=detail, cost_usd=self._chain.cost_usd(call)))
+        if mesh := self._chain.mesh:
+            mesh.ended(call.rung, self.attempts[-1])
 
     def _note_skipped(self, rung: Rung, *, detail: str, error: str = "") -> None:
         provider, outcome = rung.provider, AttemptOutcome.SKIPPED

@@ -1,4 +1,4 @@
-"""Says how likely each level is to fail soon, by its failures of late and by how much later than it used to it begins to speak."""
+"""How likely a rung is to fail soon, by its failures of late and its delays; and how good such predictions were. Pure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from statistics import fmean
 from typing import NamedTuple
-
-from bot.brain.call import Rung
-from bot.brain.health import BreakerState, HealthBoard
 
 HORIZON = timedelta(minutes=10)
 ALARM = 0.5
@@ -74,24 +71,3 @@ def scored(predictions: Sequence[tuple[str, datetime]], failures: Sequence[tuple
     outages = [each for each in failures if any(follows(other, [each]) for other in failures) and not follows(each, failures)]
     true = sum(any(follows(failure, [each]) for failure in failures) for each in predictions)
     return Score(len(predictions), true, len(outages), sum(follows(outage, predictions) for outage in outages))
-
-
-class Forecast:
-    """The risks as they stand, by what the health board knows. Of a rung whose breaker is open nothing is foretold: it did fail, and the
-    chain probes it in its own time.
-    """
-
-    def __init__(self, *, health: HealthBoard, rungs: Sequence[Rung]) -> None:
-        self._health = health
-        self._rungs = rungs
-
-    def risk(self, level: str) -> float:
-        """How likely a level is to fail soon; on several nodes, the safest of them."""
-        breakers = {rung.id: self._health.breaker(rung.id) for rung in self._rungs if rung.level == level}
-        asked = [(each, breaker) for each, breaker in breakers.items() if breaker.state is BreakerState.CLOSED]
-        now, first = self._health.clock.now(), self._health.first_tokens_ms
-        return min((risk_of(breaker.outcomes, first(each), age=now - breaker.heard_at) for each, breaker in asked), default=0.0)
-
-    def risks(self) -> dict[str, float]:
-        """Every level in order."""
-        return {level: self.risk(level) for level in dict.fromkeys(rung.level for rung in self._rungs)}

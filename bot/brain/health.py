@@ -13,6 +13,7 @@ from enum import StrEnum
 
 import structlog
 
+from bot.brain.forecast import risk_of
 from bot.domain.clock import Clock
 from bot.domain.errors import (
     BudgetExhausted,
@@ -161,6 +162,11 @@ class CircuitBreaker:
             self.retry_at = max(told, self.retry_at or told)
             self._is_limited = True
 
+    def end_rest(self) -> None:
+        """What it rested for was seen to be over: it may be probed now, unless a vendor named the time."""
+        if self.state is BreakerState.OPEN and not self._is_limited:
+            self.retry_at = None
+
     def let_off(self, *, was_probe: bool) -> None:
         """The call ended without telling anything about the rung: a probe may be tried again."""
         if was_probe:
@@ -262,9 +268,11 @@ class HealthBoard:
         """How long a rung took to its first token, or at least how long it had been silent when it was overtaken."""
         self._latencies(rung).append(milliseconds)
 
-    def first_tokens_ms(self, rung: str) -> tuple[float, ...]:
-        """How long the last answers of a rung took to their first token, oldest first."""
-        return tuple(self._latencies(rung))
+    def risk(self, rung: str) -> float | None:
+        """How likely it is to fail soon, see `risk_of`. None where its breaker is open: it did fail, and is probed in its own time."""
+        breaker, pace = self.breaker(rung), self._latencies(rung)
+        age = self.clock.now() - breaker.heard_at
+        return risk_of(breaker.outcomes, tuple(pace), age=age) if breaker.state is BreakerState.CLOSED else None
 
     def first_token_p95_ms(self, rung: str) -> float | None:
         """The learned 95th percentile of the time to the first token, None before MINIMUM_SAMPLES."""

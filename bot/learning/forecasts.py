@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-from bot.brain.forecast import ALARM, HORIZON, Forecast, Score, scored
+from bot.brain.chain import FallbackChain
+from bot.brain.forecast import ALARM, HORIZON, Score, scored
 from storage.database import Database, UnitOfWork
 
 KIND = "failure"
@@ -18,9 +19,9 @@ class Forecasts:
 
     name = "forecasts"
 
-    def __init__(self, *, database: Database, forecast: Forecast, warm: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(self, *, database: Database, chain: FallbackChain, warm: Callable[[str], Awaitable[None]]) -> None:
         self._database = database
-        self._forecast = forecast
+        self._chain = chain
         self._warm = warm
         self._slot = 0
         self._told: set[str] = set()
@@ -32,8 +33,8 @@ class Forecasts:
             async with self._database.unit_of_work() as work:
                 await judge(work, now)
             self._slot, self._told = slot, set()
-        for level, risk in reversed(self._forecast.risks().items()):
-            if risk < ALARM:
+        for level in reversed(dict.fromkeys(rung.level for rung in self._chain.rungs)):
+            if (risk := self._chain.risk(level)) < ALARM:
                 ahead = level
             elif level not in self._told:
                 await self._foretell(level, risk, now)

@@ -1,20 +1,31 @@
-"""Models that an Ollama server runs."""
+"""Models that an Ollama server runs, and the server itself: what it has on disk and in memory, and having a model loaded."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+import aiohttp
+
 from bot.brain.providers.calls import as_functions, whole_call
-from bot.brain.providers.faults import MALFORMED, READ_SECONDS, cut_off, ending, from_event, from_status, quiet
-from bot.domain.errors import ProviderError, RequestRejected, StreamBroken
+from bot.brain.providers.faults import MALFORMED, READ_SECONDS, brief, cut_off, ending, from_event, from_status, quiet
+from bot.domain.errors import ProviderError, ProviderUnavailable, RequestRejected, StreamBroken
 from bot.domain.thought import Delta, Finish, Line, Prompt, ToolCall, Usage
 
 if TYPE_CHECKING:
     from ollama import ChatResponse
+
+LOOK_SECONDS = 3.0
+"""Bound on one question to a server about itself: one that takes longer to say how it is would be of no use either."""
+LOAD_SECONDS = 180.0
+"""Bound on loading a model in advance; 104 s were reported for a big one from a cold disk."""
+KEEP_ALIVE = "15m"
+"""How long a model that was loaded in advance stays if nobody asks it; then it leaves by itself."""
+MOST_BYTES, MOST_MODELS, LONGEST_NAME, LARGEST_MODEL = 2**20, 500, 200, 2**50
 
 
 class OllamaProvider:
@@ -22,7 +33,7 @@ class OllamaProvider:
 
     provider = "ollama"
 
-    def __init__(self, *, model: str, url: str, context: int = 0, connect_seconds: float = 5.0) -> None:
+    def __init__(self, *, model: str, url: str, context: int = 0, connect_seconds: float = 2.0) -> None:
         import httpx  # both are heavy: only for a level that names them
         import ollama
 
@@ -96,6 +107,57 @@ class OllamaProvider:
                 error = ConnectionError("nobody answers there")  # the SDK's own words are advice on installing Ollama
             return cut_off(self._who, error, begun=begun, secret=self._secret)
         return StreamBroken(f"{self._who}: a malformed answer: {type(error).__name__}")
+
+
+class OllamaNode:
+    """The server at *url*. Whatever it answers, a call ends within its bound, in what can be used or in a ProviderError."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        self._session: aiohttp.ClientSession | None = None
+
+    async def models(self, path: str) -> dict[str, int]:
+        """Models with their bytes (0: not told), on disk (/api/tags) or in memory (/api/ps); an entry that is no model is passed over."""
+        if not isinstance(listed := (await self._call("GET", path)).get("models"), list):
+            raise StreamBroken(f"{path} tells no models")
+        entries = [entry for entry in listed[:MOST_MODELS] if isinstance(entry, dict)]
+        named = [(entry.get("model") or entry.get("name"), entry.get("size")) for entry in entries]
+        usable = [(name, size) for name, size in named if isinstance(name, str) and 0 < len(name) <= LONGEST_NAME]
+        return {name: size if isinstance(size, int) and 0 < size < LARGEST_MODEL else 0 for name, size in usable}
+
+    async def version(self) -> str:
+        """The server's own word for it."""
+        return str((await self._call("GET", "/api/version")).get("version", ""))[:LONGEST_NAME]
+
+    async def preload(self, model: str, *, context: int) -> None:
+        """Load a model with the window that it will be asked with: with another one, its first question would load it again."""
+        wish = {"model": model, "stream": False, "keep_alive": KEEP_ALIVE, "options": {"num_ctx": context}}
+        await self._call("POST", "/api/generate", wish, seconds=LOAD_SECONDS)
+
+    async def close(self) -> None:
+        """Let go of the connections; may be called twice."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _call(self, method: str, path: str, body: object = None, *, seconds: float = LOOK_SECONDS) -> dict[str, Any]:
+        self._session = self._session or aiohttp.ClientSession(trust_env=True)
+        bound = aiohttp.ClientTimeout(total=seconds, connect=LOOK_SECONDS)
+        try:
+            async with self._session.request(method, self._url + path, json=body, allow_redirects=False, timeout=bound) as answer:
+                text = b""
+                async for part in answer.content.iter_any():
+                    if len(text := text + part) > MOST_BYTES:
+                        raise StreamBroken(f"its answer to {path} has no end")
+            told, status = json.loads(text), answer.status
+        except TimeoutError as error:
+            raise ProviderUnavailable(f"nothing came from {path} in {seconds:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ProviderUnavailable(brief(f"{type(error).__name__}: {error}")) from error
+        except (ValueError, RecursionError) as error:
+            raise StreamBroken(f"its answer to {path} is no JSON") from error
+        if status != HTTPStatus.OK or not isinstance(told, dict):
+            raise from_status(path, status, text=str(told)[:LONGEST_NAME])
+        return told
 
 
 def _message(line: Line) -> dict[str, Any]:
