@@ -11,16 +11,16 @@ from typing import NamedTuple
 HORIZON = timedelta(minutes=10)
 ALARM = 0.5
 """From here on, a failure within the HORIZON is likelier than not."""
-QUICK, FEWEST, SURE, STEEP = 0.3, 8, 4.0, 4.0
+LEAST, QUICK, FEWEST, SURE, STEEP = 3, 0.3, 8, 4.0, 4.0
 
 
 def risk_of(outcomes: Sequence[bool], first_tokens_ms: Sequence[float], *, age: timedelta = timedelta()) -> float:
     """How likely a rung is to fail within the HORIZON, 0 to 1, by its outcomes and first tokens, oldest first: it falters or it drifts.
 
     It halves with each HORIZON since the rung was heard of, since whom nobody asks cannot show that it is well again; a clock that is set
-    back ages it like one set forward. Without outcomes it is 0: what an earlier run learned of its pace may be long past.
+    back ages it like one set forward. Of fewer than LEAST outcomes it is 0: one tells little, and an earlier run's pace may be long past.
     """
-    risk = 1 - (1 - _faltering(outcomes)) * (1 - _drifting(first_tokens_ms)) if outcomes else 0.0
+    risk = 1 - (1 - _faltering(outcomes)) * (1 - _drifting(first_tokens_ms)) if len(outcomes) >= LEAST else 0.0
     return risk * math.exp2(-min(abs(age / HORIZON), 64.0))
 
 
