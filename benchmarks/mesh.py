@@ -21,7 +21,7 @@ from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain
 from bot.brain.health import HealthBoard
 from bot.brain.mesh import Mesh
-from bot.brain.providers.ollama import OllamaNode, OllamaProvider
+from bot.brain.providers.ollama import OllamaProvider
 from bot.domain.clock import SystemClock
 from bot.domain.errors import AllLevelsFailed
 from bot.domain.thought import AttemptOutcome, Line, Prompt, Role
@@ -208,13 +208,13 @@ async def _robbie(machines: Sequence[FakeMachine], *, tokens: int = LONG) -> Asy
     ]
     clock = SystemClock()
     health = HealthBoard(database=None, clock=clock)
-    mesh = Mesh(nodes={name: OllamaNode(m.url) for name, m in names.items()}, rungs=rungs, health=health, watch_seconds=5)
+    mesh = Mesh(nodes={name: m.url for name, m in names.items()}, rungs=rungs, health=health, watch_seconds=5)
     mesh.wake()
     try:
         async with mesh, Timekeeper(rounds=[mesh], clock=clock):
             yield _chain(rungs, health, mesh), mesh
     finally:
-        await asyncio.gather(mesh.close(), *(rung.provider.close() for rung in rungs))
+        await asyncio.gather(*(rung.provider.close() for rung in rungs))
 
 
 def _chain(rungs: Sequence[Rung], health: HealthBoard, mesh: Mesh | None) -> FallbackChain:

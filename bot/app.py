@@ -30,7 +30,6 @@ from bot.brain.levels import Gap, find_gaps, make_rungs
 from bot.brain.mcp_tools import McpTools
 from bot.brain.mesh import Mesh
 from bot.brain.providers.offline import OfflineRung
-from bot.brain.providers.ollama import OllamaNode
 from bot.brain.reactive import Reactive
 from bot.brain.router import Router
 from bot.brain.tools import Toolbox
@@ -46,7 +45,7 @@ from bot.hub.files import Files
 from bot.hub.home import RunningHub, announced, locked, make_folder
 from bot.hub.hub import Hub
 from bot.hub.identity import Directory
-from bot.hub.metrics import TurnMetrics
+from bot.hub.metrics import TurnMetrics, gauge_nodes
 from bot.hub.owner import name_myself
 from bot.hub.reception import Front
 from bot.hub.server import Readiness, Server
@@ -79,7 +78,6 @@ class App:
     directory: Directory
     health: HealthBoard
     chain: FallbackChain
-    mesh: Mesh
     hub: Hub
     front: Front
     supervisor: Supervisor
@@ -122,7 +120,7 @@ class App:
                     log.info("hub.started", url=server.url)
                     base = self.config.web.public_url.rstrip("/") or server.url
                     try:
-                        async with self.mesh, self.supervisor, self.timekeeper:
+                        async with self.chain.mesh, self.supervisor, self.timekeeper:
                             yield base + await self.auth.create_link(owner.id)
                     finally:
                         await self.hub.finish()
@@ -137,8 +135,7 @@ class App:
 
     async def __aexit__(self, *_: object) -> None:
         """Let go of models, channels and data."""
-        providers = [rung.provider for rung in self.chain.rungs]
-        closing: list[Provider | Door | McpTools | Mesh] = [*providers, *self.doors, self.rooms.mcp, self.mesh]
+        closing: list[Provider | Door | McpTools] = [*(rung.provider for rung in self.chain.rungs), *self.doors, self.rooms.mcp]
         await asyncio.gather(*(each.close() for each in closing), return_exceptions=True)
         await self.database.close()
 
@@ -169,7 +166,7 @@ def build(
     rungs = make_rungs(config.brain.levels, config.mesh.nodes, environ) if rungs is None else rungs
     health = HealthBoard(database=database, clock=clock)
     mesh = Mesh(
-        nodes={node.name: OllamaNode(node.url) for node in config.mesh.nodes},
+        nodes={node.name: node.url for node in config.mesh.nodes},
         rungs=rungs,
         health=health,
         database=database,
@@ -247,7 +244,9 @@ def build(
         more_routes=[*manners_api.routes, *(route for each in doors for route in each.routes)],
         front=front,
         supervisor=supervisor,
+        mesh=mesh,
     )
+    gauge_nodes(mesh, registry)
     doctor = Doctor(
         config=config, database=database, rungs=rungs, prices=thinking.prices, environ=environ, clock=clock, doors=doors, mcp=rooms.mcp
     )
@@ -257,7 +256,6 @@ def build(
         directory=directory,
         health=health,
         chain=chain,
-        mesh=mesh,
         hub=hub,
         rooms=rooms,
         front=front,
@@ -311,6 +309,7 @@ def _server(
     more_routes: Sequence[web.RouteDef],
     front: Front,
     supervisor: Supervisor,
+    mesh: Mesh,
 ) -> Server:
     """The web server, and every page and route that is reached through it."""
     assets = Assets()
@@ -323,7 +322,7 @@ def _server(
         return supervisor.troubles(person.timezone) if person.is_owner else (), await front.waiting(person)
 
     pages = Pages(hub=hub, door=door, transcripts=transcripts, view=view, clock=clock, attention=attention)
-    operations = Operations(drill=drill, clock=clock, health=supervisor.health)
+    operations = Operations(drill=drill, clock=clock, health=supervisor.health, mesh=mesh)
     return Server(
         host=config.web.host,
         port=config.web.port,

@@ -38,7 +38,8 @@ token = typer.Typer(help="Bearer tokens for the HTTP API.", no_args_is_help=True
 person = typer.Typer(help="The people Robbie knows.", no_args_is_help=True, rich_markup_mode=None)
 pair = typer.Typer(help="Strangers who wrote to Robbie, and linked accounts.", no_args_is_help=True, rich_markup_mode=None)
 mood = typer.Typer(help="How Robbie is set: three sliders and a mood.", invoke_without_command=True, rich_markup_mode=None)
-_groups = {"db": db, "model": model, "token": token, "person": person, "pair": pair, "mood": mood, "brief": brief}
+mesh = typer.Typer(help="The machines that run Ollama, and their models.", invoke_without_command=True, rich_markup_mode=None)
+_groups = {"mesh": mesh, "db": db, "model": model, "token": token, "person": person, "pair": pair, "mood": mood, "brief": brief}
 for command_name, group in _groups.items():
     cli.add_typer(group, name=command_name)
 
@@ -342,6 +343,26 @@ def mood_undo(context: typer.Context, as_person: As = None, as_json: Json = Fals
 
     said = _wait(commands.mood_undo(_app(context, tends=False), as_person))
     _say({"said": said} if as_json else said)
+
+
+@mesh.callback()
+def mesh_any(context: typer.Context, as_json: Json = False) -> None:
+    """The machines that run Ollama: how each is, what it holds in memory, and how quick it is."""
+    if context.invoked_subcommand is None:
+        from bot import commands
+
+        nodes = _wait(commands.mesh_nodes(_app(context, tends=False)))
+        _say({"nodes": nodes} if as_json else "\n".join(map(commands.node_line, nodes)) or "config.toml names no [[mesh.nodes]]")
+
+
+def _drain(context: typer.Context, node: Annotated[str, typer.Argument(metavar="NODE", show_default=False)]) -> None:
+    from bot import commands
+
+    _say(_wait(commands.mesh_drain(_app(context, tends=False), node, is_drained=context.info_name == "drain")))
+
+
+mesh.command("drain", help="Begin nothing new on a node; what is under way there is finished.")(_drain)
+mesh.command("return", help="Give a drained node work again.")(_drain)
 
 
 _NO_MODEL = "none yet: `robbie model fetch`"

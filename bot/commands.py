@@ -326,6 +326,33 @@ async def mood_undo(app: App, as_person: str | None) -> str:
         return await app.rooms.journal.undo(person)
 
 
+async def mesh_nodes(app: App) -> list[dict[str, Any]]:
+    """The nodes as the running hub knows them; where none runs, as they tell now."""
+    if (hub := await _running_hub(app)) is not None:
+        async with app, RemoteTalk(hub, person=None) as talker:
+            return list((await talker.get("/api/mesh"))["nodes"])
+    async with _opened(app, None):
+        await asyncio.gather(app.chain.mesh.read_drained(), *(app.chain.mesh.examine(state.name) for state in app.chain.mesh.states))
+        return [state.told() for state in app.chain.mesh.states]
+
+
+def node_line(node: Mapping[str, Any]) -> str:
+    """A node for the terminal."""
+    held = ", ".join(f"{each['model']} ({each['gb']} GB)" for each in node["resident"]) or "nothing in memory"
+    pace = (
+        f"{node['tokens_per_second']} tokens/s, first after {node['first_token_p50_ms'] or '?'} to {node['first_token_p95_ms'] or '?'} ms"
+    )
+    seen = f"seen {node['seen_at'] or 'never'}" + (f", {node['why']}" if node["why"] else "")
+    return f"{node['node']:12} {node['state']:8} {held}; {node['in_flight']} under way; {pace}; {seen}"
+
+
+async def mesh_drain(app: App, node: str, *, is_drained: bool) -> str:
+    """Take a node out of work, or back into it."""
+    async with _opened(app, None):
+        await app.chain.mesh.drain(node, is_drained=is_drained)
+    return f"{node} is given nothing new; `robbie mesh return {node}` takes it back" if is_drained else f"{node} is given work again"
+
+
 @asynccontextmanager
 async def _opened(app: App, name: str | None) -> AsyncIterator[tuple[App, Person]]:
     """The data, ready to be used beside a hub, and the person who is meant."""

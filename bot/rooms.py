@@ -58,7 +58,7 @@ class Thinking:
     clock: Clock
     rungs: Sequence[Rung]
     health: HealthBoard
-    mesh: Mesh | None = None
+    mesh: Mesh
 
     @cached_property
     def prices(self) -> Prices:
@@ -87,12 +87,11 @@ class Thinking:
         )
 
     async def warm(self, level: str) -> None:
-        """Have a level's model in memory, where it is not a vendor's affair: on the node that would be asked."""
-        rungs = [rung for rung in self.rungs if rung.level == level]
-        for rung in self.mesh.arrange(rungs)[:1] if self.mesh else rungs:
+        """Have a level's model in memory, where that is not a vendor's affair: on the node that would be asked."""
+        for rung in self.mesh.arrange([rung for rung in self.rungs if rung.level == level])[:1]:
             if isinstance(rung.provider, LocalProvider):
                 await rung.provider.warm()
-            elif self.mesh and rung.node:
+            elif rung.node:
                 await self.mesh.preload(rung)
 
 
@@ -185,7 +184,7 @@ def furnish(
             FollowUps(database=database, outreach=outreach, clock=clock),
             Suggestions(database=database, clock=clock),
             Forecasts(database=database, chain=chain, warm=thinking.warm),
-            *([thinking.mesh] if thinking.mesh else []),
+            thinking.mesh,
         ),
     )
 

@@ -53,8 +53,7 @@ class Brain:
     async def answer(self, question: Question, listener: Listener | None = None) -> Turn:
         """Answer *question*; text is told to *listener* while it grows. Raises StorageUnavailable, nothing of the models'."""
         began = self._monotonic()
-        if self._chain.mesh:
-            self._chain.mesh.wake()
+        self._chain.mesh.wake()
         is_plain = not (question.writer or question.quoted or question.attachments)
         said = await self._reactive.answer(question) if is_plain else None
         turn = reactive_turn(said, why="computed without a model") if said is not None else await self._think(question, listener)

@@ -51,7 +51,7 @@ class FallbackChain:
         self.health = health
         self.turn_seconds = turn_seconds
         self.stall_seconds = stall_seconds
-        self.mesh = mesh
+        self.mesh = mesh or Mesh(nodes={}, rungs=(), health=health, watch_seconds=0)
         self._budget = budget
         self._hedge_seconds = hedge_seconds
         self._reluctant: set[asyncio.Task[None]] = set()
@@ -123,18 +123,14 @@ class FallbackChain:
         """Whether a silent level is asked alongside the next one, rather than given up."""
         return self._hedge_seconds > 0
 
-    def patience_seconds(self, rung: Rung) -> float:
-        """Seconds of silence after which the next level is asked as well; where nobody hedges, instead."""
+    def patience_seconds(self, rung: Rung, follower: Rung | None = None) -> float:
+        """Seconds of silence after which the next level is asked as well; where nobody hedges, instead. Another node is asked sooner."""
         if not self.hedges:
             return self.stall_seconds
         learned = self.health.first_token_p95_ms(rung.id) or 0.0
-        return max(self._hedge_seconds, min(learned / 1000, self.turn_seconds / 3))
-
-    def follows_after_seconds(self, rung: Rung, follower: Rung) -> float:
-        """Seconds of silence after which *follower* is asked as well; the same model on another node is asked far sooner."""
-        usual, is_well = self.patience_seconds(rung), self.health.breaker(follower.id).state is BreakerState.CLOSED
-        soon = self.mesh.patience_seconds(rung, follower) if self.mesh and self.hedges and is_well else None
-        return usual if soon is None else min(soon, usual)
+        usual = max(self._hedge_seconds, min(learned / 1000, self.turn_seconds / 3))
+        is_well = follower is not None and self.health.breaker(follower.id).state is BreakerState.CLOSED
+        return min(usual, self.mesh.patience_seconds(rung, follower)) if follower and is_well else usual
 
     async def reserve(self, rung: Rung, prompt: Prompt, event_id: UUID | None) -> UUID | None:
         """Set aside what the call can cost. Raises BudgetExhausted, StorageUnavailable."""
@@ -261,7 +257,7 @@ class _Run:
     def _patience_seconds(self, newest: Call) -> float | None:
         """How much longer silence is borne; None where nobody else could be asked. Those that rest are not disturbed for mere slowness."""
         if self._ahead:
-            return max(self._chain.follows_after_seconds(newest.rung, self._ahead[0]) - newest.age_seconds, 0.0)
+            return max(self._chain.patience_seconds(newest.rung, self._ahead[0]) - newest.age_seconds, 0.0)
         return max(self._chain.stall_seconds - newest.age_seconds, 0.0) if self._resting else None
 
     async def _hedge(self, newest: Call) -> None:
@@ -283,8 +279,7 @@ class _Run:
 
     async def _ask_next(self) -> bool:
         """Ask the next rung that may be asked; False where there is none. Nodes may have fallen since the last one was asked."""
-        if mesh := self._chain.mesh:
-            self._ahead = deque(mesh.arrange(self._ahead))
+        self._ahead = deque(self._chain.mesh.arrange(self._ahead))
         while self._ahead:
             rung = self._ahead.popleft()
             if (spared := self._chain.poison.verdict(rung.id, self._event_id)) is not None:
@@ -314,8 +309,7 @@ class _Run:
             return False
         health, talk = self._health, self._chain.talk
         call = Call(rung, prompt, permit=permit, reservation=reservation, news=self._news, monotonic=health.monotonic, talk=talk)
-        if mesh := self._chain.mesh:
-            mesh.asked(rung)
+        self._chain.mesh.asked(rung)
         self._active.append(call)
         self.tasks.append(call.task)
         return True
@@ -383,8 +377,7 @@ class _Run:
     def _end(self, call: Call, outcome: AttemptOutcome, *, error: str = "", detail: str = "") -> None:
         self._active.remove(call)
         self.attempts.append(call.attempt(outcome, error=error, detail=detail, cost_usd=self._chain.cost_usd(call)))
-        if mesh := self._chain.mesh:
-            mesh.ended(call.rung, self.attempts[-1])
+        self._chain.mesh.ended(call.rung, self.attempts[-1])
 
     def _note_skipped(self, rung: Rung, *, detail: str, error: str = "") -> None:
         provider, outcome = rung.provider, AttemptOutcome.SKIPPED

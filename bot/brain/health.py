@@ -162,11 +162,6 @@ class CircuitBreaker:
             self.retry_at = max(told, self.retry_at or told)
             self._is_limited = True
 
-    def end_rest(self) -> None:
-        """What it rested for was seen to be over: it may be probed now, unless a vendor named the time."""
-        if self.state is BreakerState.OPEN and not self._is_limited:
-            self.retry_at = None
-
     def let_off(self, *, was_probe: bool) -> None:
         """The call ended without telling anything about the rung: a probe may be tried again."""
         if was_probe:

@@ -14,8 +14,8 @@ import structlog
 
 from bot.brain.call import Rung
 from bot.brain.health import HealthBoard
-from bot.brain.nodes import SAMPLES, NodeState, order, rebalance
-from bot.brain.providers.ollama import OllamaNode
+from bot.brain.nodes import NodeState, order, rebalance
+from bot.brain.providers.ollama import list_models, load_model
 from bot.domain.errors import ModelNotServed, NotAllowed, ProviderError, ProviderUnavailable, StreamBroken
 from bot.domain.thought import Attempt, AttemptOutcome
 from storage.database import Database
@@ -30,8 +30,6 @@ WHOLE_LOOKS = 12
 STRUCK_SECONDS = 600.0
 DOUBT_SECONDS = 5.0
 SHORTEST_PATIENCE_SECONDS = 0.05
-STREAMS = 2
-"""Answers at once for which one copy of a model is enough."""
 WARM_AHEAD = timedelta(minutes=3)
 """Before a brief: longer than any load that was reported, and than two looks of an idle hub."""
 DRAINED = "mesh.drained"
@@ -41,7 +39,7 @@ DRAINED = "mesh.drained"
 class Mesh:
     """All nodes. A context manager that watches them, and a `Round` that heeds what the owner drained and loads what is wanted.
 
-    On the road it reads what is known and counts: nothing there waits for a node.
+    `nodes` are addresses by name. On the road it reads what is known and counts: nothing there waits for a node.
     """
 
     name = "mesh"
@@ -49,7 +47,7 @@ class Mesh:
     def __init__(
         self,
         *,
-        nodes: Mapping[str, OllamaNode],
+        nodes: Mapping[str, str],
         rungs: Sequence[Rung],
         health: HealthBoard,
         database: Database | None = None,
@@ -83,15 +81,12 @@ class Mesh:
         """The rungs in the order in which they are to be asked now: see `order`."""
         return order(self._states, rungs, now=self._health.monotonic())
 
-    def patience_seconds(self, rung: Rung, follower: Rung) -> float | None:
-        """Seconds of silence after which another node is asked the same: twice what 95 of 100 first tokens took. None: not known, or not
-        worth it, since that node would have to load the model first.
-        """
+    def patience_seconds(self, rung: Rung, follower: Rung) -> float:
+        """Seconds of silence after which a node that holds the same model is asked: twice what 95 of 100 first tokens took; else no end."""
         state, other = self._states.get(rung.node), self._states.get(follower.node)
-        if state is None or other is None or rung.level != follower.level or not other.holds(follower.provider.model):
-            return None
-        usual_ms = state.first_token_ms(0.95)
-        return None if usual_ms is None else max(2 * usual_ms / 1000, SHORTEST_PATIENCE_SECONDS)
+        is_same = state and other and rung.level == follower.level and other.holds(follower.provider.model)
+        usual_ms = state.first_token_ms(0.95) if state and is_same else None
+        return max(2 * usual_ms / 1000, SHORTEST_PATIENCE_SECONDS) if usual_ms else math.inf
 
     def asked(self, rung: Rung) -> None:
         """A question is on its way there. What a drill puts in a rung's place is none of a node's."""
@@ -106,7 +101,7 @@ class Mesh:
         state, now = self._states[rung.node], self._health.monotonic()
         state = replace(state, in_flight=state.in_flight - 1)
         if attempt.first_token_ms is not None:
-            state = replace(state, first_ms=(*state.first_ms, attempt.first_token_ms)[-SAMPLES:], speed=_speed(state.speed, attempt))
+            state = state.measured(attempt)
         is_silent = attempt.outcome is AttemptOutcome.OVERTAKEN and attempt.first_token_ms is None
         if attempt.error == ModelNotServed.__name__:
             state = replace(state, struck={**state.struck, rung.provider.model: now + STRUCK_SECONDS})
@@ -123,10 +118,10 @@ class Mesh:
 
     async def examine(self, name: str, *, is_whole: bool = True) -> None:
         """Have a node say how it is, and if the *whole* is wanted what is on its disk; what comes of it, or does not, is in its state."""
-        node, now = self._nodes[name], self._health.clock.now()
+        url, now = self._nodes[name], self._health.clock.now()
         try:
-            resident = await node.models("/api/ps")
-            models, version = (await node.models("/api/tags"), await node.version()) if is_whole else (None, "")
+            resident = await list_models(url, "/api/ps")
+            models = await list_models(url, "/api/tags") if is_whole else self._states[name].models
         except Exception as error:  # noqa: BLE001  whatever one node answers, it is watched on
             state = self._states[name]
             why = str(error) if isinstance(error, ProviderError) else type(error).__name__
@@ -140,12 +135,10 @@ class Mesh:
             log.info("node.rose", node=name)
             for rung in self._rungs:
                 if rung.node == name and state.is_up is False:
-                    self._health.breaker(rung.id).end_rest()
+                    self._health.breaker(rung.id).retry_at = None  # what it rested for is over
             state = replace(state, is_up=True, why="", since=now, struck={})
-        if models is not None:
-            state = replace(state, models=models, version=version)
         room = max(state.room, sum(resident.values()))
-        self._states[name] = replace(state, seen_at=now, resident=resident, room=room, doubted_until=0.0)
+        self._states[name] = replace(state, seen_at=now, models=models, resident=resident, room=room, doubted_until=0.0)
 
     async def look(self, now: datetime) -> datetime | None:
         """Take up which nodes are drained; load what is wanted in more memories, one model at a time. Raises StorageUnavailable."""
@@ -154,25 +147,16 @@ class Mesh:
         if brief_at is not None and now <= brief_at <= now + WARM_AHEAD:
             self.wake()
         if self.is_in_use and self._watches and (self._loading is None or self._loading.done()):
-            rung = rebalance(self._states, self._wanted(), now=self._health.monotonic())
+            rung = rebalance(self._states, self._rungs, likely=self._likely, now=self._health.monotonic())
             self._loading = asyncio.create_task(self.preload(rung), name=f"load {rung.id}") if rung else None
         return None
-
-    def _wanted(self) -> list[tuple[list[Rung], int]]:
-        """The levels as rungs, and in how many memories each is to be: the likely one in one at least, those much asked in more."""
-        wanted = []
-        for level in dict.fromkeys(rung.level for rung in self._rungs):
-            rungs = [rung for rung in self._rungs if rung.level == level]
-            busy = sum(self._states[rung.node].in_flight for rung in rungs)
-            wanted.append((rungs, max(busy // STREAMS, level == self._likely)))
-        return wanted
 
     async def preload(self, rung: Rung) -> None:
         """Have a rung's model loaded on its node; one that cannot is not asked for it first for a while."""
         model = rung.provider.model
         log.info("mesh.loading", node=rung.node, model=model)
         try:
-            await self._nodes[rung.node].preload(model, context=rung.context)
+            await load_model(self._nodes[rung.node], model, context=rung.context)
         except ProviderError as error:
             log.warning("mesh.not_loaded", node=rung.node, model=model, error=str(error))
             state = self._states[rung.node]
@@ -194,10 +178,6 @@ class Mesh:
                 names = (await work.housekeeping.cursor(DRAINED) or "").split("\n")
             self._states = {name: replace(state, is_drained=name in names) for name, state in self._states.items()}
 
-    async def close(self) -> None:
-        """Let go of the connections."""
-        await asyncio.gather(*(node.close() for node in self._nodes.values()))
-
     async def __aenter__(self) -> Self:
         self._watches = [asyncio.create_task(self._watch(node), name=f"watch {node}") for node in self._nodes]
         return self
@@ -218,12 +198,3 @@ class Mesh:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._watch_seconds * (1 if self.is_in_use else IDLE_TIMES)):
                     await news.wait()
-
-
-def _speed(before: float, attempt: Attempt) -> float:
-    """Tokens a second, smoothed: three parts as it was, one as this answer came."""
-    seconds = (attempt.latency_ms - (attempt.first_token_ms or 0.0)) / 1000
-    if attempt.outcome is not AttemptOutcome.ANSWERED or attempt.usage.output_tokens < 4 or seconds <= 0:
-        return before
-    speed = attempt.usage.output_tokens / seconds
-    return 0.75 * before + 0.25 * speed if before else speed

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from bot.brain.call import Rung
+from bot.domain.thought import Attempt, AttemptOutcome
 
 SAMPLES = 64
 ENOUGH_SAMPLES = 8
+LATELY = 4
+ENOUGH_TOKENS = 4
 COLD_SECONDS = 30.0
 """What it costs to ask for a model that is not in memory: up to so long a queue is borne before another node has to load it."""
 ANSWER_TOKENS = 200.0
 USUAL_SPEED = 20.0
 """Tokens a second of a node that was not measured yet."""
+STREAMS = 2
+"""Answers at once for which one copy of a model is enough."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +39,6 @@ class NodeState:
     why: str = ""
     since: datetime | None = None
     seen_at: datetime | None = None
-    version: str = ""
     models: Collection[str] = ()
     resident: Mapping[str, int] = field(default_factory=dict)
     room: int = 0
@@ -58,7 +62,10 @@ class NodeState:
 
         A first token that comes later than it used to is how a machine shows that it is short of memory: it counts as so much slower.
         """
-        answer = ANSWER_TOKENS / (self.speed or USUAL_SPEED) * max(self.drift, 1.0)
+        lately = (
+            statistics.median(self.first_ms[-LATELY:]) / statistics.median(self.first_ms) if len(self.first_ms) >= ENOUGH_SAMPLES else 1.0
+        )
+        answer = ANSWER_TOKENS / (self.speed or USUAL_SPEED) * max(lately, 1.0)
         return (self.in_flight + 1) * answer + (0.0 if self.holds(model) else COLD_SECONDS)
 
     def first_token_ms(self, share: float) -> float | None:
@@ -66,12 +73,12 @@ class NodeState:
         samples = sorted(self.first_ms)
         return round(samples[math.ceil(share * len(samples)) - 1], 1) if len(samples) >= ENOUGH_SAMPLES else None
 
-    @property
-    def drift(self) -> float:
-        """How much later its last few first tokens came than all that are remembered; 1 is as ever."""
-        if len(self.first_ms) < 2 * ENOUGH_SAMPLES:
-            return 1.0
-        return statistics.median(self.first_ms[-ENOUGH_SAMPLES // 2 :]) / max(statistics.median(self.first_ms), 1.0)
+    def measured(self, attempt: Attempt) -> NodeState:
+        """With the pace of this call: its first token, and its speed, smoothed (three parts as it was, one as this answer came)."""
+        seconds, tokens = (attempt.latency_ms - (attempt.first_token_ms or 0.0)) / 1000, attempt.usage.output_tokens
+        is_telling = attempt.outcome is AttemptOutcome.ANSWERED and tokens >= ENOUGH_TOKENS and seconds > 0
+        speed = 0.75 * (self.speed or tokens / seconds) + 0.25 * tokens / seconds if is_telling else self.speed
+        return replace(self, speed=speed, first_ms=(*self.first_ms, max(attempt.first_token_ms or 0.0, 1.0))[-SAMPLES:])
 
     def told(self) -> dict[str, Any]:
         """As the API and `robbie mesh --json` tell it."""
@@ -80,7 +87,7 @@ class NodeState:
         resident = [{"model": model, "gb": round(size / 1e9, 1)} for model, size in self.resident.items()]
         paces = {f"first_token_p{part}_ms": self.first_token_ms(part / 100) for part in (50, 95)}
         now = {"resident": resident, "in_flight": self.in_flight, "tokens_per_second": round(self.speed, 1), **paces}
-        return {"node": self.name, "state": word, "why": self.why, **moments, "version": self.version, **now}
+        return {"node": self.name, "state": word, "why": self.why, **moments, **now}
 
 
 def order(states: Mapping[str, NodeState], rungs: Sequence[Rung], *, now: float) -> list[Rung]:
@@ -100,20 +107,23 @@ def order(states: Mapping[str, NodeState], rungs: Sequence[Rung], *, now: float)
     return sorted((rung for rung in rungs if rung.node not in states or not states[rung.node].is_drained), key=rank)
 
 
-def rebalance(states: Mapping[str, NodeState], wanted: Iterable[tuple[Sequence[Rung], int]], *, now: float) -> Rung | None:
-    """What to load next: the rung, on the node with the least to do, of the first level that is in fewer memories than wanted.
+def rebalance(states: Mapping[str, NodeState], rungs: Sequence[Rung], *, likely: str, now: float) -> Rung | None:
+    """What to load next: the rung, on the node with the least to do, of a level that is in too few memories.
 
-    Nothing is driven out for it: a node has room if it holds nothing, or once held that much more.
+    The *likely* level is to be in one at least, one that is much asked in more. Nothing is driven out for it: a node has room if it holds
+    nothing, or once held so much more.
     """
-    for rungs, copies in wanted:
-        model = rungs[0].provider.model
-        at = {rung: states[rung.node] for rung in rungs}
-        able = [rung for rung in rungs if at[rung].is_up and not at[rung].is_drained and at[rung].serves(model, now)]
-        size = max(state.resident.get(model, 0) for state in states.values())
-        cold = [rung for rung in able if not at[rung].holds(model)]
-        free = [rung for rung in cold if not (held := at[rung].resident) or 0 < size <= at[rung].room - sum(held.values())]
+    for level in dict.fromkeys(rung.level for rung in rungs):
+        at = {rung: states[rung.node] for rung in rungs if rung.level == level}
+        copies = max(sum(state.in_flight for state in at.values()) // STREAMS, level == likely)
+        able = {
+            rung: state for rung, state in at.items() if state.is_up and not state.is_drained and state.serves(rung.provider.model, now)
+        }
+        cold = {rung: state for rung, state in able.items() if not state.holds(rung.provider.model)}
+        size = max(state.resident.get(rung.provider.model, 0) for rung in at for state in states.values())
+        free = [rung for rung, state in cold.items() if not state.resident or 0 < size <= state.room - sum(state.resident.values())]
         if free and len(able) - len(cold) < copies:
-            return min(free, key=lambda rung: (now < at[rung].doubted_until, at[rung].wait_seconds(model)))
+            return min(free, key=lambda rung: at[rung].wait_seconds(rung.provider.model))
     return None
 
 

@@ -1,4 +1,4 @@
-"""What the owner can see and have done of the running hub: how its channels are, and the fire drill."""
+"""What the owner can see and have done of the running hub: how its channels and nodes are, and the fire drill."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import asdict
 from aiohttp import web
 
 from bot.brain.drill import Drill, Fault, drill_question
+from bot.brain.mesh import Mesh
 from bot.domain.clock import Clock
 from bot.domain.errors import NotAllowed
 from bot.hub.auth import visitor_of
@@ -20,7 +21,8 @@ from bot.hub.supervisor import ChannelHealth
 class Operations:
     """Routes that act on the hub itself; the owner's alone."""
 
-    def __init__(self, *, drill: Drill, clock: Clock, health: Mapping[str, ChannelHealth]) -> None:
+    def __init__(self, *, drill: Drill, clock: Clock, health: Mapping[str, ChannelHealth], mesh: Mesh) -> None:
+        self._mesh = mesh
         self._health = health
         self._drill = drill
         self._clock = clock
@@ -28,8 +30,9 @@ class Operations:
 
     @property
     def routes(self) -> tuple[web.RouteDef, ...]:
-        """The channels' health and the fire drill."""
-        return (web.get("/api/channels", self._channels), web.post("/api/drill", self._rehearse))
+        """The channels' and the nodes' health, and the fire drill."""
+        health = (web.get("/api/channels", self._channels), web.get("/api/mesh", self._nodes))
+        return (*health, web.post("/api/drill", self._rehearse))
 
     async def _channels(self, request: web.Request) -> web.Response:
         """How each channel that Robbie listens on is doing."""
@@ -37,6 +40,12 @@ class Operations:
             raise NotAllowed("only the owner sees how the channels are")
         told = {channel: asdict(health) | {"since": health.since.isoformat()} for channel, health in self._health.items()}
         return json_response({"channels": told})
+
+    async def _nodes(self, request: web.Request) -> web.Response:
+        """How each node of the mesh is doing."""
+        if not visitor_of(request).person.is_owner:
+            raise NotAllowed("only the owner sees how the nodes are")
+        return json_response({"nodes": [state.told() for state in self._mesh.states]})
 
     async def _rehearse(self, request: web.Request) -> web.StreamResponse:
         """An event for each rehearsal, as it is done."""

@@ -109,55 +109,46 @@ class OllamaProvider:
         return StreamBroken(f"{self._who}: a malformed answer: {type(error).__name__}")
 
 
-class OllamaNode:
-    """The server at *url*. Whatever it answers, a call ends within its bound, in what can be used or in a ProviderError."""
+async def list_models(url: str, path: str) -> dict[str, int]:
+    """Models with their bytes (0: not told), on disk (*path* /api/tags) or in memory (/api/ps); whatever is no model is passed over.
 
-    def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
-        self._session: aiohttp.ClientSession | None = None
+    Whatever the server answers, this ends within LOOK_SECONDS, or raises ProviderError.
+    """
+    if not isinstance(listed := (await _call("GET", url, path)).get("models"), list):
+        raise StreamBroken(f"{path} tells no models")
+    entries = [entry for entry in listed[:MOST_MODELS] if isinstance(entry, dict)]
+    named = [(entry.get("model") or entry.get("name"), entry.get("size")) for entry in entries]
+    usable = [(name, size) for name, size in named if isinstance(name, str) and 0 < len(name) <= LONGEST_NAME]
+    return {name: size if isinstance(size, int) and 0 < size < LARGEST_MODEL else 0 for name, size in usable}
 
-    async def models(self, path: str) -> dict[str, int]:
-        """Models with their bytes (0: not told), on disk (/api/tags) or in memory (/api/ps); an entry that is no model is passed over."""
-        if not isinstance(listed := (await self._call("GET", path)).get("models"), list):
-            raise StreamBroken(f"{path} tells no models")
-        entries = [entry for entry in listed[:MOST_MODELS] if isinstance(entry, dict)]
-        named = [(entry.get("model") or entry.get("name"), entry.get("size")) for entry in entries]
-        usable = [(name, size) for name, size in named if isinstance(name, str) and 0 < len(name) <= LONGEST_NAME]
-        return {name: size if isinstance(size, int) and 0 < size < LARGEST_MODEL else 0 for name, size in usable}
 
-    async def version(self) -> str:
-        """The server's own word for it."""
-        return str((await self._call("GET", "/api/version")).get("version", ""))[:LONGEST_NAME]
+async def load_model(url: str, model: str, *, context: int) -> None:
+    """Have a model loaded with the window it will be asked with: another one would have it loaded again. Raises ProviderError."""
+    wish = {"model": model, "stream": False, "keep_alive": KEEP_ALIVE, "options": {"num_ctx": context}}
+    await _call("POST", url, "/api/generate", wish, seconds=LOAD_SECONDS)
 
-    async def preload(self, model: str, *, context: int) -> None:
-        """Load a model with the window that it will be asked with: with another one, its first question would load it again."""
-        wish = {"model": model, "stream": False, "keep_alive": KEEP_ALIVE, "options": {"num_ctx": context}}
-        await self._call("POST", "/api/generate", wish, seconds=LOAD_SECONDS)
 
-    async def close(self) -> None:
-        """Let go of the connections; may be called twice."""
-        if self._session is not None:
-            await self._session.close()
-
-    async def _call(self, method: str, path: str, body: object = None, *, seconds: float = LOOK_SECONDS) -> dict[str, Any]:
-        self._session = self._session or aiohttp.ClientSession(trust_env=True)
-        bound = aiohttp.ClientTimeout(total=seconds, connect=LOOK_SECONDS)
-        try:
-            async with self._session.request(method, self._url + path, json=body, allow_redirects=False, timeout=bound) as answer:
-                text = b""
-                async for part in answer.content.iter_any():
-                    if len(text := text + part) > MOST_BYTES:
-                        raise StreamBroken(f"its answer to {path} has no end")
-            told, status = json.loads(text), answer.status
-        except TimeoutError as error:
-            raise ProviderUnavailable(f"nothing came from {path} in {seconds:g} s") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise ProviderUnavailable(brief(f"{type(error).__name__}: {error}")) from error
-        except (ValueError, RecursionError) as error:
-            raise StreamBroken(f"its answer to {path} is no JSON") from error
-        if status != HTTPStatus.OK or not isinstance(told, dict):
-            raise from_status(path, status, text=str(told)[:LONGEST_NAME])
-        return told
+async def _call(method: str, url: str, path: str, body: object = None, *, seconds: float = LOOK_SECONDS) -> dict[str, Any]:
+    bound = aiohttp.ClientTimeout(total=seconds, connect=LOOK_SECONDS)
+    try:
+        async with (
+            aiohttp.ClientSession(trust_env=True, timeout=bound) as session,
+            session.request(method, url.rstrip("/") + path, json=body, allow_redirects=False) as answer,
+        ):
+            text = b""
+            async for part in answer.content.iter_any():
+                if len(text := text + part) > MOST_BYTES:
+                    raise StreamBroken(f"its answer to {path} has no end")
+        told = json.loads(text)
+    except TimeoutError as error:
+        raise ProviderUnavailable(f"nothing came from {path} in {seconds:g} s") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise ProviderUnavailable(brief(f"{type(error).__name__}: {error}")) from error
+    except (ValueError, RecursionError) as error:
+        raise StreamBroken(f"its answer to {path} is no JSON") from error
+    if answer.status != HTTPStatus.OK or not isinstance(told, dict):
+        raise from_status(path, answer.status, text=str(told)[:LONGEST_NAME])
+    return told
 
 
 def _message(line: Line) -> dict[str, Any]:

@@ -93,6 +93,8 @@ async def test_it_is_judged_by_what_the_level_did_once_its_turns_are_written_dow
     assert [each.outcome for each in await levels.look() if each.judged_at][0] == outcome
 
     assert next(each.outcome for each in await levels.look() if each.judged_at) == outcome
+
+
 async def test_a_level_of_which_another_node_answered_has_not_failed(levels: Levels, stage: Stage):
     event = new_id()
     await levels.called("a", "overtaken", "ProviderUnavailable", event_id=event)
