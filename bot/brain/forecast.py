@@ -17,8 +17,8 @@ LEAST, QUICK, FEWEST, SURE, STEEP = 3, 0.3, 8, 4.0, 4.0
 def risk_of(outcomes: Sequence[bool], first_tokens_ms: Sequence[float], *, age: timedelta = timedelta()) -> float:
     """How likely a rung is to fail within the HORIZON, 0 to 1, by its outcomes and first tokens, oldest first: it falters or it drifts.
 
-    It halves with each HORIZON since the rung was heard of, since whom nobody asks cannot show that it is well again; a clock that is set
-    back ages it like one set forward. Of fewer than LEAST outcomes it is 0: one tells little, and an earlier run's pace may be long past.
+    It halves with each HORIZON since it was heard of (whom nobody asks cannot show that it is well), by a clock set back as by one set
+    forward. Of fewer than LEAST outcomes nothing is said: an earlier run's pace may be long past.
     """
     risk = 1 - (1 - _faltering(outcomes)) * (1 - _drifting(first_tokens_ms)) if len(outcomes) >= LEAST else 0.0
     return risk * math.exp2(-min(abs(age / HORIZON), 64.0))

@@ -13,9 +13,7 @@ KIND = "failure"
 
 
 class Forecasts:
-    """A round. Whichever hub foretells it, a level's failure is written down once in a HORIZON of the clock; then *warm*, which bounds
-    itself and raises nothing, makes the next level ready.
-    """
+    """A round. A level's failure is foretold once in a HORIZON of the clock, and *warm*, which bounds itself, readies the next level."""
 
     name = "forecasts"
 
@@ -37,17 +35,14 @@ class Forecasts:
             if (risk := self._chain.risk(level)) < ALARM:
                 ahead = level
             elif level not in self._told:
-                await self._foretell(level, risk, now)
+                text, until = f"{level} may fail soon (risk {risk:.2f})", now + HORIZON
+                async with self._database.unit_of_work() as work:
+                    if await work.job_runs.mark(self.name, f"{level}/{slot}", now):
+                        await work.insights.add(kind=KIND, key=level, text=text, details={"risk": risk}, at=now, due_at=until)
+                self._told.add(level)
                 if ahead:
                     await self._warm(ahead)
         return None
-
-    async def _foretell(self, level: str, risk: float, now: datetime) -> None:
-        text = f"{level} may fail within {HORIZON.seconds // 60} minutes (risk {risk:.2f})"
-        async with self._database.unit_of_work() as work:
-            if await work.job_runs.mark(self.name, f"{level}/{self._slot}", now):
-                await work.insights.add(kind=KIND, key=level, text=text, details={"risk": risk}, at=now, due_at=now + HORIZON)
-        self._told.add(level)
 
 
 async def judge(work: UnitOfWork, now: datetime) -> None:
