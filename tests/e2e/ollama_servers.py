@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,11 @@ class OllamaServer:
         """The models that it has in memory, in its own words."""
         return [model["name"] for model in self.ask("/api/ps")["models"]]
 
+    @property
+    def chats(self) -> int:
+        """How many questions it was asked whose end it saw, by its own log."""
+        return (self.folder / "log").read_text().count('POST     "/api/chat"')
+
     def signal(self, number: signal.Signals) -> None:
         """SIGSTOP, SIGCONT or SIGKILL to it and its runner."""
         assert self.process
@@ -131,7 +136,7 @@ class Shim:
 @asynccontextmanager
 async def shimmed(server: OllamaServer) -> AsyncIterator[Shim]:
     """A shim before *server*."""
-    shim = Shim()
+    shim, serving = Shim(), set[asyncio.Task[None]]()
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_answer: bool) -> None:
         with suppress(ConnectionError):
@@ -142,14 +147,19 @@ async def shimmed(server: OllamaServer) -> AsyncIterator[Shim]:
                 await writer.drain()
         writer.close()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+    async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer), suppress(OSError):
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", server.port)
-        except OSError:
-            writer.transport.abort()
-            return
-        await asyncio.gather(carry(reader, far_writer, is_answer=False), carry(far_reader, writer, is_answer=True))
+            with closing(far_writer):
+                await asyncio.gather(carry(reader, far_writer, is_answer=False), carry(far_reader, writer, is_answer=True))
+
+    def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.create_task(join(reader, writer)))
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
         shim.port = listening.sockets[0].getsockname()[1]
         yield shim
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+        await asyncio.sleep(0)  # closed connections are let go of in the next turn of the loop

@@ -43,7 +43,7 @@ nodes = {list(NAMES)}
 context = 1024
 max_output_tokens = 16
 [mesh]
-watch_seconds = 0.5
+watch_seconds = 2.0
 """
 
 
@@ -72,12 +72,12 @@ class Mesh:
 
     def state(self, name: str) -> NodeState:
         """What the hub knows of a node."""
-        return next(state for state in self.house.app.mesh.states if state.name == name)
+        return next(state for state in self.house.app.chain.mesh.states if state.name == name)
 
     @property
     def first(self) -> str:
         """The node that would be asked next."""
-        return self.house.app.mesh.arrange(self.house.app.chain.rungs)[0].node
+        return self.house.app.chain.mesh.arrange(self.house.app.chain.rungs)[0].node
 
     async def ask(self, *questions: str) -> list[Message]:
         """Answers to questions that are asked at once."""
@@ -98,9 +98,9 @@ async def hub_over(urls: Mapping[str, str], folder: Path) -> AsyncIterator[Mesh]
     async with build(load_config(config, environ={}), environ={}) as app, app.serve():
         owner = await app.directory.owner()
         mesh = Mesh(House(app=app, owner=owner, model=FakeModel(), push=FakePush()), config)
-        await until(lambda: all(state.is_up for state in app.mesh.states), seconds=20)
+        await until(lambda: all(state.is_up for state in app.chain.mesh.states), seconds=20)
         for rung in app.chain.rungs:
-            await app.mesh.preload(rung)
+            await app.chain.mesh.preload(rung)
         yield mesh
 
 
@@ -121,7 +121,6 @@ async def test_what_a_node_has_in_memory_is_seen(mesh: Mesh, servers: dict[str, 
     await until(lambda: all(mesh.state(name).resident for name in NAMES), seconds=20)
     for name, server in servers.items():
         assert list(mesh.state(name).resident) == server.resident()
-        assert mesh.state(name).version == server.ask("/api/version")["version"]
 
 
 async def test_a_killed_node_fails_no_turn_and_returns_by_itself(mesh: Mesh, servers: dict[str, OllamaServer]) -> None:
@@ -131,7 +130,8 @@ async def test_a_killed_node_fails_no_turn_and_returns_by_itself(mesh: Mesh, ser
     await until(lambda: mesh.state(dead).in_flight > 0)
     servers[dead].kill()
     assert all(is_whole(reply) for reply in await asking)
-    await until(lambda: mesh.state(dead).is_up is False)
+    await until(lambda: mesh.state(dead).is_up is False, seconds=10)
+    assert mesh.first != dead
     assert all(is_whole(reply) for reply in await mesh.ask("Who wrote Faust?", "Who wrote Hamlet?"))
     servers[dead].start()
     await until(lambda: mesh.state(dead).is_up is True, seconds=10)
@@ -141,6 +141,7 @@ async def test_a_killed_node_fails_no_turn_and_returns_by_itself(mesh: Mesh, ser
 async def test_a_stalled_node_is_not_waited_for(mesh: Mesh, servers: dict[str, OllamaServer]) -> None:
     """SIGSTOP: it takes the question and says nothing. Another node is asked as well; after SIGCONT it is well again by itself."""
     stalled = mesh.first
+    before = servers[stalled].chats
     servers[stalled].signal(signal.SIGSTOP)
     began = time.monotonic()
     (reply,) = await mesh.ask("What is the capital of Sweden?")
@@ -150,6 +151,7 @@ async def test_a_stalled_node_is_not_waited_for(mesh: Mesh, servers: dict[str, O
     assert mesh.first != stalled
     servers[stalled].signal(signal.SIGCONT)
     await until(lambda: mesh.state(stalled).is_up is True, seconds=10)
+    await until(lambda: servers[stalled].chats > before, seconds=10)
 
 
 @pytest.mark.parametrize("fault", [{"delay_seconds": 12.0}, {"garbled": True}], ids=["slow", "garbled"])
@@ -161,12 +163,12 @@ async def test_a_node_that_crawls_or_talks_garbage_spoils_no_answer(
         shims: dict[str, Shim] = {name: await stack.enter_async_context(shimmed(server)) for name, server in servers.items()}
         mesh = await stack.enter_async_context(hub_over({name: shim.url for name, shim in shims.items()}, tmp_path))
         broken = mesh.first
+        before, began = servers[broken].chats, time.monotonic()
         vars(shims[broken]).update(fault)
-        began = time.monotonic()
         replies = await mesh.ask("What is the capital of Poland?", "What is the capital of Greece?")
         assert all(is_whole(reply) for reply in replies)
         assert time.monotonic() - began < HEDGE + 10
-        await until(lambda: mesh.state(broken).is_up is False, seconds=10)
+        await until(lambda: mesh.state(broken).is_up is False and servers[broken].chats > before, seconds=20)
         vars(shims[broken]).update(delay_seconds=0.0, garbled=False)
         await until(lambda: mesh.state(broken).is_up is True, seconds=20)
 
@@ -175,7 +177,7 @@ async def test_a_drained_node_is_left_alone_until_it_is_returned(mesh: Mesh) -> 
     drained = mesh.first
     await mesh.run("drain", drained)
     await until(lambda: mesh.state(drained).is_drained, seconds=10)
-    assert drained not in [rung.node for rung in mesh.house.app.mesh.arrange(mesh.house.app.chain.rungs)]
+    assert drained not in [rung.node for rung in mesh.house.app.chain.mesh.arrange(mesh.house.app.chain.rungs)]
     assert all(is_whole(reply) for reply in await mesh.ask("What is the capital of Peru?", "What is the capital of Cuba?"))
     assert "drained" in await mesh.run()
     await mesh.run("return", drained)
