@@ -45,7 +45,9 @@ class FakeNode:
             await self.load()
             await asyncio.sleep(READ_SECONDS)
             await response.prepare(request)
-            words = int(asked["options"]["num_predict"])
+            last = asked["messages"][-1]
+            said = last["content"].split() if last["role"] == "assistant" else []  # it goes on from there, as templates like ours have it
+            words = int(asked["options"]["num_predict"]) - len(said)
             for _ in range(words):
                 await response.write(_frame(content="word "))
                 await asyncio.sleep(TOKEN_SECONDS * (1 + CROWDING * (self.under_way - 1)))
@@ -69,6 +71,10 @@ class FakeNode:
         """The models on disk."""
         return web.json_response({"models": [_entry()]})
 
+    async def show(self, _: web.Request) -> web.Response:
+        """A template that leaves the last words open, as that of llama3.1 in Ollama's library does."""
+        return web.json_response({"template": '{{ .Content }}{{ if and (ne .Role "assistant") $last }}<assistant>{{ end }}'})
+
     async def version(self, _: web.Request) -> web.Response:
         """Its version."""
         return web.json_response({"version": "0.0.0-FAKE"})
@@ -89,6 +95,7 @@ def make_app(node: FakeNode) -> web.Application:
     app.router.add_post("/api/generate", node.generate)
     app.router.add_get("/api/ps", node.memory)
     app.router.add_get("/api/tags", node.disk)
+    app.router.add_post("/api/show", node.show)
     app.router.add_get("/api/version", node.version)
     return app
 

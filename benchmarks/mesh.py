@@ -22,6 +22,7 @@ from bot.brain.chain import FallbackChain
 from bot.brain.health import HealthBoard
 from bot.brain.mesh import Mesh
 from bot.brain.providers.ollama import OllamaProvider
+from bot.config import MeshConfig, NodeConfig
 from bot.domain.clock import SystemClock
 from bot.domain.errors import AllLevelsFailed
 from bot.domain.thought import AttemptOutcome, Line, Prompt, Role
@@ -208,7 +209,7 @@ async def _robbie(machines: Sequence[FakeMachine], *, tokens: int = LONG) -> Asy
     ]
     clock = SystemClock()
     health = HealthBoard(database=None, clock=clock)
-    mesh = Mesh(nodes={name: m.url for name, m in names.items()}, rungs=rungs, health=health, watch_seconds=5)
+    mesh = Mesh(config=MeshConfig(nodes=tuple(NodeConfig(name=name, url=m.url) for name, m in names.items())), rungs=rungs, health=health)
     mesh.wake()
     try:
         async with mesh, Timekeeper(rounds=[mesh], clock=clock):

@@ -45,7 +45,7 @@ from bot.hub.files import Files
 from bot.hub.home import RunningHub, announced, locked, make_folder
 from bot.hub.hub import Hub
 from bot.hub.identity import Directory
-from bot.hub.metrics import TurnMetrics, gauge_nodes
+from bot.hub.metrics import TurnMetrics
 from bot.hub.owner import name_myself
 from bot.hub.reception import Front
 from bot.hub.server import Readiness, Server
@@ -165,14 +165,7 @@ def build(
     gaps = () if rungs is not None else find_gaps(config.brain.levels, config.mesh.nodes, environ)
     rungs = make_rungs(config.brain.levels, config.mesh.nodes, environ) if rungs is None else rungs
     health = HealthBoard(database=database, clock=clock)
-    mesh = Mesh(
-        nodes={node.name: node.url for node in config.mesh.nodes},
-        rungs=rungs,
-        health=health,
-        database=database,
-        watch_seconds=config.mesh.watch_seconds,
-        brief_at=lambda: rooms.briefs.coming_at,
-    )
+    mesh = Mesh(config=config.mesh, rungs=rungs, health=health, database=database, brief_at=lambda: rooms.briefs.coming_at)
     thinking = Thinking(config=config, database=database, clock=clock, rungs=rungs, health=health, mesh=mesh)
     chain = thinking.chain()
     skipped = sum(gap.is_skipped for gap in gaps)
@@ -246,7 +239,6 @@ def build(
         supervisor=supervisor,
         mesh=mesh,
     )
-    gauge_nodes(mesh, registry)
     doctor = Doctor(
         config=config, database=database, rungs=rungs, prices=thinking.prices, environ=environ, clock=clock, doors=doors, mcp=rooms.mcp
     )

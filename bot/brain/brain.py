@@ -83,7 +83,9 @@ class Brain:
             )
         except AllLevelsFailed as failure:
             return await self._make_do(question, failure, route.task_type, watch, kit.deeds)
-        return replace(_turn_of(completion, question, route), personality=prompt.personality, is_untrusted=kit.has_read)
+        heard = " ".join(each for each in prompt.mentors if f"**{each.title()}" in completion.text)
+        turn = _turn_of(completion, question, route)
+        return replace(turn, personality=prompt.personality, mentor=heard, is_untrusted=kit.has_read)
 
     async def _make_do(self, question: Question, failure: AllLevelsFailed, task_type: TaskType, watch: Watch, deeds: Sequence[str]) -> Turn:
         """The last rung; what a broken stream showed is replaced by it. What was acted upon already is told, and not tried once more."""

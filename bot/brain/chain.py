@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -15,15 +16,17 @@ from bot.brain.health import BreakerState, HealthBoard, Permit
 from bot.brain.mesh import Mesh
 from bot.brain.poison import PoisonRegister
 from bot.brain.tool_text import ToolTalk
+from bot.config import MeshConfig
 from bot.domain.errors import (
     AllLevelsFailed,
     BudgetExhausted,
     ProviderError,
     ProviderUnavailable,
     StorageError,
+    StreamBroken,
 )
 from bot.domain.ports import Listener
-from bot.domain.thought import Attempt, AttemptOutcome, Completion, Delta, Finish, Prompt, ToolCall
+from bot.domain.thought import Attempt, AttemptOutcome, Completion, Delta, Finish, Line, Prompt, Role, ToolCall
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +54,7 @@ class FallbackChain:
         self.health = health
         self.turn_seconds = turn_seconds
         self.stall_seconds = stall_seconds
-        self.mesh = mesh or Mesh(nodes={}, rungs=(), health=health, watch_seconds=0)
+        self.mesh = mesh or Mesh(config=MeshConfig(), rungs=(), health=health)
         self._budget = budget
         self._hedge_seconds = hedge_seconds
         self._reluctant: set[asyncio.Task[None]] = set()
@@ -189,6 +192,7 @@ class _Run:
         self._resting: deque[Rung] = deque()  # passed over after failures
         self._is_last_resort = False
         self._active: list[Call] = []  # being asked, in order
+        self._broken: Call | None = None  # what was said last, and broke off
         self._news = asyncio.Event()
         self._shown = False
         self._ruled_out = False
@@ -307,6 +311,8 @@ class _Run:
             self._ruled_out = True
             self._note_skipped(rung, detail=str(error), error=BudgetExhausted.__name__)
             return False
+        if self._broken and self._chain.mesh.takes_over(rung, self._broken.rung):
+            prompt = replace(prompt, lines=(*prompt.lines, Line(role=Role.ASSISTANT, text=self._broken.text)))
         health, talk = self._health, self._chain.talk
         call = Call(rung, prompt, permit=permit, reservation=reservation, news=self._news, monotonic=health.monotonic, talk=talk)
         self._chain.mesh.asked(rung)
@@ -365,6 +371,8 @@ class _Run:
     def _fail(self, call: Call, error: ProviderError) -> None:
         if not self._chain.poison.note_failure(call.rung.id, self._event_id, error) or call.is_waiting:
             call.permit.let_off()
+        if call.text or call.calls:
+            self._broken = call if isinstance(error, StreamBroken | ProviderUnavailable) and not call.calls else None
         call.permit.failed(error)
         call.hang_up()
         self._end(call, AttemptOutcome.FAILED, error=type(error).__name__, detail=str(error))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from bot.brain.mentors import MentorView, choose, mentor_words, ranked
 from bot.brain.personality import Personality, is_intimate_tone, personality_of
 from bot.brain.tone import brief_words, context_of, is_intimate, standing_words
 from bot.domain.address import SessionType
 from bot.domain.clock import Clock
 from bot.domain.message import Attachment
-from bot.domain.thought import Line, Prompt, Question, Role, steady
+from bot.domain.thought import Line, Prompt, Question, Role, Route, steady
 from storage.database import Database
 from storage.repositories.messaging import Exchange
 
@@ -64,6 +65,8 @@ class ContextBuilder:
             personality = await personality_of(
                 work, question.person, context=context, now=self._clock.now(), is_private_chat=is_private_chat
             )
+            if len(views := choose(question.text, personality.mentor)) > 1:
+                views = ranked(views, await work.feedback.by_mentor(question.person.id))
             where = question.conversation_id, question.session_type
             exchanges = await work.messages.exchanges(*where, limit=HISTORY_EXCHANGES, before=question.id)
             if question.session_type is SessionType.PRIVATE:  # nothing private is said where others read along
@@ -82,14 +85,25 @@ class ContextBuilder:
         if len(exchanges) == HISTORY_EXCHANGES:
             history = steady(history)
         lines = (*to_lines(elsewhere), *history, Line(role=Role.USER, text=_with_material(question)))
+        manner = f"{standing_words(personality, earlier)}\n{mentor_words(views)}".strip()
         return Prompt(
-            system=self._fill(self._system, question, manner=standing_words(personality, earlier), acting=CANNOT_ACT),
-            tool_system=self._fill(self._system, question, manner=standing_words(personality, earlier), acting=ACTS),
-            brief_system=self._fill(self._brief, question, manner=brief_words(personality)),
+            system=self._fill(self._system, question, manner=manner, acting=CANNOT_ACT),
+            tool_system=self._fill(self._system, question, manner=manner, acting=ACTS),
+            brief_system=self._fill(self._brief, question, manner=f"{brief_words(personality)} {mentor_words(views[:1], 'brief')}".strip()),
             lines=lines,
             personality=str(personality),
+            mentors=tuple(view.name for view in views),
             is_untrusted=any((exchange.details or {}).get("outside") for exchange in (*elsewhere, *exchanges)),
         )
+
+    async def views(self, question: Question, route: Route) -> Sequence[MentorView]:
+        """Who has a view on *question* in a council, where nobody speaks in its prompt: by situation, in private, if nothing is set."""
+        if context_of(question.channel, question.session_type) != "private" or question.writer or choose(question.text):
+            return ()
+        async with self._database.reading() as work:
+            held = await personality_of(work, question.person, context="private", now=self._clock.now())
+            rows = await work.feedback.by_mentor(question.person.id)
+        return () if held.mentor else ranked(choose(question.text, "auto"), rows)
 
     def _for_stranger(self, question: Question) -> Prompt:
         """What somebody wrote for whom nobody vouches, as material; nothing else is told to who reads it."""

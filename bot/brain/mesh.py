@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,20 +15,17 @@ import structlog
 from bot.brain.call import Rung
 from bot.brain.health import HealthBoard
 from bot.brain.nodes import NodeState, order, rebalance
-from bot.brain.providers.ollama import list_models, load_model
+from bot.brain.providers.ollama import goes_on, list_models, load_model
+from bot.config import MeshConfig
 from bot.domain.errors import ModelNotServed, NotAllowed, ProviderError, ProviderUnavailable, StreamBroken
 from bot.domain.thought import Attempt, AttemptOutcome
 from storage.database import Database
 
 log = structlog.get_logger(__name__)
 
-IN_USE_SECONDS = 600.0
-"""After the last question; then looks become rarer by `IDLE_TIMES`, and nothing is loaded any more."""
-IDLE_TIMES = 12
-WHOLE_LOOKS = 12
-"""Every so many looks, what is on disk is asked for as well."""
-STRUCK_SECONDS = 600.0
-DOUBT_SECONDS = 5.0
+IN_USE_SECONDS, IDLE_TIMES = 600.0, 12
+"""So long after the last question looks become so many times rarer, and nothing is loaded any more."""
+STRUCK_SECONDS, DOUBT_SECONDS = 600.0, 5.0
 SHORTEST_PATIENCE_SECONDS = 0.05
 WARM_AHEAD = timedelta(minutes=3)
 """Before a brief: longer than any load that was reported, and than two looks of an idle hub."""
@@ -39,7 +36,7 @@ DRAINED = "mesh.drained"
 class Mesh:
     """All nodes. A context manager that watches them, and a `Round` that heeds what the owner drained and loads what is wanted.
 
-    `nodes` are addresses by name. On the road it reads what is known and counts: nothing there waits for a node.
+    On the road it reads what is known and counts: nothing there waits for a node.
     """
 
     name = "mesh"
@@ -47,22 +44,21 @@ class Mesh:
     def __init__(
         self,
         *,
-        nodes: Mapping[str, str],
+        config: MeshConfig,
         rungs: Sequence[Rung],
         health: HealthBoard,
         database: Database | None = None,
-        watch_seconds: float,
         brief_at: Callable[[], datetime | None] = lambda: None,
     ) -> None:
-        self._nodes = nodes
-        self._rungs = [rung for rung in rungs if rung.node in nodes]
+        self._nodes = {node.name: node.url for node in config.nodes}
+        self._rungs = [rung for rung in rungs if rung.node in self._nodes]
         self._likely = rungs[0].level if rungs else ""
         self._health = health
         self._database = database
-        self._watch_seconds = watch_seconds
+        self._watch_seconds = config.watch_seconds
         self._brief_at = brief_at
-        self._states = {name: NodeState(name=name) for name in nodes}
-        self._news = {name: asyncio.Event() for name in nodes}
+        self._states = {name: NodeState(name=name) for name in self._nodes}
+        self._news = {name: asyncio.Event() for name in self._nodes}
         self._used_at = -math.inf
         self._loading: asyncio.Task[None] | None = None
         self._watches: list[asyncio.Task[None]] = []
@@ -87,6 +83,10 @@ class Mesh:
         is_same = state and other and rung.level == follower.level and other.holds(follower.provider.model)
         usual_ms = state.first_token_ms(0.95) if state and is_same else None
         return max(2 * usual_ms / 1000, SHORTEST_PATIENCE_SECONDS) if usual_ms else math.inf
+
+    def takes_over(self, rung: Rung, broken: Rung) -> bool:
+        """Whether a node can go on from what another said before it broke off."""
+        return rung.level == broken.level and rung in self._rungs and rung.provider.model in self._states[rung.node].open
 
     def asked(self, rung: Rung) -> None:
         """A question is on its way there. What a drill puts in a rung's place is none of a node's."""
@@ -116,15 +116,17 @@ class Mesh:
         for news in self._news.values() if was_idle else ():
             news.set()
 
-    async def examine(self, name: str, *, is_whole: bool = True) -> None:
-        """Have a node say how it is, and if the *whole* is wanted what is on its disk; what comes of it, or does not, is in its state."""
-        url, now = self._nodes[name], self._health.clock.now()
+    async def examine(self, name: str) -> None:
+        """Have a node say how it is; what comes of it, or does not, is in its state."""
+        url, now, why = self._nodes[name], self._health.clock.now(), ""
         try:
             resident = await list_models(url, "/api/ps")
-            models = await list_models(url, "/api/tags") if is_whole else self._states[name].models
-        except Exception as error:  # noqa: BLE001  whatever one node answers, it is watched on
-            state = self._states[name]
-            why = str(error) if isinstance(error, ProviderError) else type(error).__name__
+            models: Collection[str] | None = await list_models(url, "/api/tags")
+            is_open = [rung.provider.model for rung in self._rungs if rung.node == name and await goes_on(url, rung.provider.model)]
+        except (StreamBroken, ModelNotServed) as error:  # it lives, and tells nothing of use: a call will show what it is worth
+            why, resident, models, is_open = str(error), {}, None, []
+        except Exception as error:  # noqa: BLE001  whatever one node does, it is watched on
+            state, why = self._states[name], str(error) if isinstance(error, ProviderError) else type(error).__name__
             if state.is_up is not False:
                 log.warning("node.fell", node=name, error=why)
                 state = replace(state, is_up=False, since=now, resident={})
@@ -136,9 +138,8 @@ class Mesh:
             for rung in self._rungs:
                 if rung.node == name and state.is_up is False:
                     self._health.breaker(rung.id).retry_at = None  # what it rested for is over
-            state = replace(state, is_up=True, why="", since=now, struck={})
-        room = max(state.room, sum(resident.values()))
-        self._states[name] = replace(state, seen_at=now, models=models, resident=resident, room=room, doubted_until=0.0)
+            state = replace(state, is_up=True, since=now, struck={})
+        self._states[name] = replace(state, why=why, seen_at=now, models=models, open=is_open, resident=resident, doubted_until=0.0)
 
     async def look(self, now: datetime) -> datetime | None:
         """Take up which nodes are drained; load what is wanted in more memories, one model at a time. Raises StorageUnavailable."""
@@ -190,11 +191,10 @@ class Mesh:
 
     async def _watch(self, node: str) -> None:
         """Look at a node again and again: soon while Robbie is in use, at once where a call failed."""
-        news, looks = self._news[node], 0
+        news = self._news[node]
         while True:
             news.clear()
-            await self.examine(node, is_whole=looks % WHOLE_LOOKS == 0 or not self._states[node].is_up)
-            looks += 1
+            await self.examine(node)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._watch_seconds * (1 if self.is_in_use else IDLE_TIMES)):
                     await news.wait()

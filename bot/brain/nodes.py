@@ -12,10 +12,7 @@ from typing import Any
 from bot.brain.call import Rung
 from bot.domain.thought import Attempt, AttemptOutcome
 
-SAMPLES = 64
-ENOUGH_SAMPLES = 8
-LATELY = 4
-ENOUGH_TOKENS = 4
+SAMPLES, ENOUGH_SAMPLES, LATELY, ENOUGH_TOKENS = 64, 8, 4, 4
 COLD_SECONDS = 30.0
 """What it costs to ask for a model that is not in memory: up to so long a queue is borne before another node has to load it."""
 ANSWER_TOKENS = 200.0
@@ -27,10 +24,9 @@ STREAMS = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeState:
-    """One node. `is_up` is None before the first look; `models` are those on its disk, `resident` those in memory, with their bytes.
-
-    `room` is the most that was ever seen in memory at once, `speed` in tokens a second; `struck` models and `doubted_until` are moments of
-    the monotonic clock until which what it says of itself is not believed, since a call contradicted it.
+    """One node. `is_up` is None before the first look; `models` are those on its disk, `open` those that go on from words of their own,
+    `resident` those in memory, with their bytes. `speed` is in tokens a second; `struck` models and `doubted_until` are moments of the
+    monotonic clock until which what it says of itself is not believed, since a call contradicted it.
     """
 
     name: str
@@ -39,9 +35,9 @@ class NodeState:
     why: str = ""
     since: datetime | None = None
     seen_at: datetime | None = None
-    models: Collection[str] = ()
+    models: Collection[str] | None = None
+    open: Collection[str] = ()
     resident: Mapping[str, int] = field(default_factory=dict)
-    room: int = 0
     in_flight: int = 0
     first_ms: Sequence[float] = ()
     speed: float = 0.0
@@ -50,7 +46,7 @@ class NodeState:
 
     def serves(self, model: str, now: float) -> bool:
         """Whether it may be asked for a model, as far as is known; of what nobody knows yet the best is hoped."""
-        is_there = not self.models or _named(model, self.models)
+        is_there = self.models is None or _named(model, self.models)
         return self.is_up is not False and is_there and self.struck.get(model, 0.0) <= now
 
     def holds(self, model: str) -> bool:
@@ -110,8 +106,7 @@ def order(states: Mapping[str, NodeState], rungs: Sequence[Rung], *, now: float)
 def rebalance(states: Mapping[str, NodeState], rungs: Sequence[Rung], *, likely: str, now: float) -> Rung | None:
     """What to load next: the rung, on the node with the least to do, of a level that is in too few memories.
 
-    The *likely* level is to be in one at least, one that is much asked in more. Nothing is driven out for it: a node has room if it holds
-    nothing, or once held so much more.
+    The *likely* level is to be in one at least, one that is much asked in more. Only an empty memory is used: nothing is driven out.
     """
     for level in dict.fromkeys(rung.level for rung in rungs):
         at = {rung: states[rung.node] for rung in rungs if rung.level == level}
@@ -120,8 +115,7 @@ def rebalance(states: Mapping[str, NodeState], rungs: Sequence[Rung], *, likely:
             rung: state for rung, state in at.items() if state.is_up and not state.is_drained and state.serves(rung.provider.model, now)
         }
         cold = {rung: state for rung, state in able.items() if not state.holds(rung.provider.model)}
-        size = max(state.resident.get(rung.provider.model, 0) for rung in at for state in states.values())
-        free = [rung for rung, state in cold.items() if not state.resident or 0 < size <= state.room - sum(state.resident.values())]
+        free = [rung for rung, state in cold.items() if not state.resident]
         if free and len(able) - len(cold) < copies:
             return min(free, key=lambda rung: at[rung].wait_seconds(rung.provider.model))
     return None

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from bot.brain.mentors import SETTINGS
 from bot.domain.address import Person
 from storage.database import UnitOfWork
 
@@ -22,7 +23,7 @@ PARTS = ("mornings", "afternoons", "evenings")
 """When a setting may hold by itself, wherever that is: before what is set for a place."""
 NORMAL = "normal"
 """The value that takes a setting away: what is set for everywhere holds, or else what Robbie is by himself."""
-VALUES = {name: (*map(str, range(LEFT, RIGHT + 1)), NORMAL) for name in SLIDERS} | {"mood": (*MOODS, NORMAL)}
+VALUES = {name: (*map(str, range(LEFT, RIGHT + 1)), NORMAL) for name in SLIDERS} | {"mood": (*MOODS, NORMAL), "mentor": (*SETTINGS, NORMAL)}
 """What a setting may be; a row that says anything else says nothing."""
 FIGURES = {
     "gandhi": {"emails_per_day": "outreach mails a day", "follow_up_days": "days until a follow-up"},
@@ -39,12 +40,13 @@ FIGURES = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Personality:
-    """The sliders and the mood that hold for one person in one context; its properties are what they mean in figures."""
+    """The sliders, the mood and the `mentor` that hold for one person in one context; its properties are what they mean in figures."""
 
     gandhi: int = 4
     cocktail: int = 5
     flirty: int = LEFT
     mood: str = "focused"
+    mentor: str = ""
 
     @property
     def emails_per_day(self) -> int:
@@ -83,14 +85,17 @@ class Personality:
 def in_force(settings: Sequence[Any], *, context: str, is_intimate: bool, part: str = "") -> Personality:
     """What *settings* (rows that hold, oldest first) come to: those of a part of the day before a context's before those for everywhere.
 
-    Unless it `is_intimate` (a private chat with the owner), the tone is professional, whatever is set.
+    Unless it `is_intimate` (a private chat with the owner), the tone is professional, whatever is set. Where others may read along, a
+    mentor must be set for just there.
     """
     values: dict[str, str] = {}
     for place in (EVERYWHERE, context, part):
         last = {row.name: row.value for row in settings if row.context == place and row.value in VALUES.get(row.name, ())}
+        if place != context and context in ("channel", "email"):
+            last.pop("mentor", None)
         values |= {name: value for name, value in last.items() if value != NORMAL}
     numbers = {name: int(values[name]) for name in SLIDERS if name in values}
-    made = replace(Personality(), **numbers, mood=values.get("mood", Personality().mood))
+    made = replace(Personality(), **numbers, mood=values.get("mood", Personality().mood), mentor=values.get("mentor", ""))
     return made if is_intimate else replace(made, flirty=LEFT)
 
 

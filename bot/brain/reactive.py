@@ -62,6 +62,7 @@ These always work, even when I cannot reach any model:
 - `/brief` gives your brief now, `/brief times 7:00 13:00 19:00` sets when they come, `/quiet until Monday` holds them back
 - `/zone Lisbon` or "I'm in Lisbon" moves your day to where you are, `/zone home` brings it back
 - `/mood` shows how I am set; `/gandhi 3`, `/cocktail 8 until 6pm`, `/flirty 2` and `/mood playful` change it, and `/undo` takes that back
+- `/mentor` shows who may speak beside me: `/mentor churchill`, `/mentor auto`, or just "what would Einstein say about this?"
 - `/link` joins another account of yours, on another channel
 - `/status` tells how I am
 - `/help` shows this

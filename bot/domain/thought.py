@@ -135,7 +135,7 @@ class Prompt:
 
     `brief_system` says the same in fewer words, for a small model for which every token of prompt is a wait; `tool_system` stands in for
     `system` where `tools` may be used. Calls and their results come after the question that they are for. `personality` is how Robbie is
-    set in it; `is_untrusted`: an earlier answer in it was made of text from outside.
+    set in it, `mentors` who may speak in the answer; `is_untrusted`: an earlier answer in it was made of text from outside.
     """
 
     system: str
@@ -146,6 +146,7 @@ class Prompt:
     tool_system: str = ""
     tools: tuple[ToolSpec, ...] = ()
     is_untrusted: bool = False
+    mentors: tuple[str, ...] = ()
 
     def tokens(self) -> int:
         """About how many input tokens this is, with what frames each line."""

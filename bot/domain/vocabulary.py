@@ -40,6 +40,7 @@ WORDS = {
     "gandhi": Word(says="from Gandhi (1) to Genghis (10)", hint="1-10", adjusts=True),
     "cocktail": Word(says="from Cocktail (1) to Lightning (10)", hint="1-10", adjusts=True),
     "flirty": Word(says="from Professional (1) to Flirty (10)", hint="1-10", adjusts=True),
+    "mentor": Word(says="whose voice joins mine", hint="churchill | auto | off", adjusts=True),
     "quiet": Word(says="no briefs for a while", hint="until Monday | off"),
     "zone": Word(says="where you are", hint="Lisbon | home"),
     "autonomy": Word(says="what I do by myself", hint="assisted | semi | highly | fully"),

@@ -1,4 +1,4 @@
-"""Commands, buttons and plain words that set how Robbie is: /mood, /gandhi, /cocktail, /flirty."""
+"""Commands, buttons and plain words that set how Robbie is: /mood, /gandhi, /cocktail, /flirty, /mentor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from bot.brain.personality import CONTEXTS, EVERYWHERE, FIGURES, LEFT, MOODS, NORMAL, PARTS, RIGHT, SLIDERS
+from bot.brain.mentors import MENTORS, introduced, read_setting
+from bot.brain.personality import CONTEXTS, EVERYWHERE, FIGURES, LEFT, MOODS, NORMAL, PARTS, RIGHT, SLIDERS, VALUES
 from bot.brain.reactive import IN_PRIVATE
 from bot.brain.tone import context_of
 from bot.domain.address import Person, SessionType
@@ -23,6 +24,7 @@ from bot.services.manners import PLACES, Changes, Manners, Standing, bar, read_e
 _PLACE = re.compile(rf"\b(?:in|for|on) (?:the )?(?:({'|'.join(CONTEXTS)})s?|(mail)s?|({'|'.join(PARTS)}))\b", re.I)
 _POLITE = re.compile(r"(?:(?:please|hey|ok|okay|robbie)\b[,:]?\s+)*(.*?)(?:,?\s+(?:please|robbie|again))*[\s.!]*", re.I | re.DOTALL)
 _TIMED = re.compile(r"(?:until|till|to|for|today|tonight|this|now)\b", re.I)
+_MENTIONED = "`/mentor churchill determined until 6pm`, for example; or ask me what Einstein would say about it, and he speaks that once."
 _WORDS = tomllib.loads((Path(__file__).parent / "manner_words.toml").read_text("utf-8"))
 _MEANT = {sentence: command for command, sentences in _WORDS.items() for sentence in sentences}
 
@@ -33,7 +35,7 @@ class MannerCommands:
     def __init__(self, *, manners: Manners, clock: Clock) -> None:
         self._manners = manners
         self._clock = clock
-        self.table: Mapping[str, Command] = {"mood": self._mood, **{name: self._slider(name) for name in SLIDERS}}
+        self.table: Mapping[str, Command] = {"mood": self._mood, "mentor": self._mentor} | {name: self._slider(name) for name in SLIDERS}
 
     def plain(self, text: str) -> str:
         """The command that the whole of *text* stands for; empty where it stands for none, or something of it is not understood."""
@@ -68,6 +70,22 @@ class MannerCommands:
 
         return slid
 
+    async def _mentor(self, question: Question, words: str) -> str | Card:
+        """Who speaks beside Robbie, and who might; or a name, perhaps a mood, a place and an end."""
+        value, rest = read_setting(words)
+        if value:
+            return await self._set(question, {"mentor": value}, rest)
+        return IN_PRIVATE if question.session_type is SessionType.SHARED else await self._mentors(_heard(question))
+
+    async def _mentors(self, person: Person) -> Card:
+        """Who is set, the six and how well each did, with buttons."""
+        standing, helped = (await self._manners.look(person))[0], await self._manners.helped(person)
+        did = {key: f" {mean:.2f} over {count} answer{'s' * (count > 1)}." for key, (mean, count) in helped.items()}
+        six = "\n".join(f"- **{key.title()}**: {mentor.stance}{did.get(key, '')}" for key, mentor in MENTORS.items())
+        held = standing.personality.mentor or "off"
+        buttons = [Button(label=key.title(), command=f"/mentor {key}") for key in (*MENTORS, "auto", "off") if key != held]
+        return Card(text=f"{introduced(held)}{_end(standing, 'mentor', person)}\n\n{six}\n\n{_MENTIONED}", buttons=tuple(buttons))
+
     async def _set(self, question: Question, changes: Changes, words: str) -> str | Card:
         is_shared, (context, when) = question.session_type is SessionType.SHARED, _split(words)
         end = read_end(when, timezone=question.person.timezone, now=self._clock.now()) if when else None
@@ -80,7 +98,9 @@ class MannerCommands:
         card = await self._manners.set(errand, changes, context=context, expires_at=end, source=source)
         if not card.buttons or not question.is_pressed or is_shared:
             return card
-        shown = await self.shown(person)  # it takes the place of the card whose button was pressed, to be pressed again
+        shown = await (
+            self._mentors(person) if "mentor" in changes else self.shown(person)
+        )  # it takes the place of the card whose button was pressed, to be pressed again
         return Card(text=f"{shown.text}\n\n{card.text}", buttons=(*shown.buttons, *card.buttons))
 
     async def _shown(self, question: Question, names: Sequence[str] = tuple(SLIDERS)) -> str | Card:
@@ -104,7 +124,7 @@ class MannerCommands:
 def changes_of(values: Sequence[str]) -> Changes:
     """What `gandhi=3`, a mood by itself, or `normal` would change."""
     if NORMAL in values:
-        return dict.fromkeys((*SLIDERS, "mood"), NORMAL)
+        return dict.fromkeys(VALUES, NORMAL)
     pairs = (value.casefold().rpartition("=") for value in values)
     return {name or "mood": value for name, _, value in pairs}
 

@@ -1,12 +1,9 @@
-"""What Prometheus is told: of turns how many, by which level, how long, at what cost; of nodes whether they are up, and at how much."""
+"""What Prometheus is told of turns: how many, by which level, how long, at what cost."""
 
 from __future__ import annotations
 
-from functools import partial
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
-from bot.brain.mesh import Mesh
 from bot.domain.thought import AttemptOutcome, Turn
 
 SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 20, 45)
@@ -29,12 +26,3 @@ class TurnMetrics:
         for attempt in turn.attempts:
             if attempt.outcome is not AttemptOutcome.SKIPPED:
                 self._attempts.labels(attempt.level, attempt.outcome).inc()
-
-
-def gauge_nodes(mesh: Mesh, registry: CollectorRegistry) -> None:
-    """Tell how the nodes are, as the mesh knows them whenever somebody asks."""
-    up = Gauge("robbie_node_up", "Whether a node answers", ["node"], registry=registry)
-    busy = Gauge("robbie_node_in_flight", "Questions under way to a node", ["node"], registry=registry)
-    for place, state in enumerate(mesh.states):
-        up.labels(state.name).set_function(partial(lambda place: float(mesh.states[place].is_up is True), place))
-        busy.labels(state.name).set_function(partial(lambda place: float(mesh.states[place].in_flight), place))

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from bot.brain.context import spoken_date
-from bot.brain.personality import CONTEXTS, EVERYWHERE, FIGURES, LEFT, MOODS, NORMAL, PARTS, RIGHT, SLIDERS, Personality, in_force
+from bot.brain.mentors import MENTORS, effectiveness, introduced
+from bot.brain.personality import CONTEXTS, EVERYWHERE, FIGURES, LEFT, MOODS, NORMAL, PARTS, RIGHT, SLIDERS, VALUES, Personality, in_force
 from bot.brain.reactive import IN_PRIVATE
 from bot.brain.tone import WORDS, sample
 from bot.domain.address import Person, SessionType
@@ -86,6 +87,11 @@ class Manners:
         async with self._database.unit_of_work() as work:
             return await keep(work, errand, changes, context=context, expires_at=expires_at, source=source, now=self._clock.now())
 
+    async def helped(self, person: Person) -> Mapping[str, tuple[float, int]]:
+        """The mean score of the answers that each mentor spoke in, and their number."""
+        async with self._database.reading() as work:
+            return effectiveness(await work.feedback.by_mentor(person.id))
+
     async def history(self, person: Person, *, limit: int = 20) -> Sequence[PersonalitySetting]:
         """The last changes, newest first; those that were taken back have a `void_at`."""
         async with self._database.reading() as work:
@@ -105,7 +111,7 @@ async def keep(
     made = _made(person, rows, changes, context)
     ids = [new_id() for _ in made]
     values = {change.name: change.value for change in made}
-    what = ", ".join(f"{'Mood' if name == 'mood' else '–'.join(SLIDERS[name])} {value}" for name, value in values.items())
+    what = ", ".join(f"{'–'.join(SLIDERS.get(name, (name.capitalize(),)))} {value}" for name, value in values.items())
     told = f"{what}, {PLACES[context]}" + (f" until {spoken_end(expires_at, person)}" if expires_at else "")
     if await record(work, errand, "manners.set", told, now=now, undo=added("settings", *ids)):
         about = {"user_id": person.id, "source": source, "at": now, "source_id": errand.source_id, "expires_at": expires_at}
@@ -146,10 +152,15 @@ def find_mistake(
 
 
 def _mistake_in(person: Person, name: str, value: str, context: str) -> str:
-    if name != "mood" and name not in SLIDERS:
-        return f"There is no slider called “{bare_line(name, 40)}”. Did you mean `{_nearest(name, (*SLIDERS, 'mood'))}`?"
-    if value == NORMAL or (name == "mood" and value in MOODS):
+    if name not in VALUES:
+        return f"There is no slider called “{bare_line(name, 40)}”. Did you mean `{_nearest(name, tuple(VALUES))}`?"
+    if value == NORMAL or (name not in SLIDERS and value in VALUES[name] and (name, context) != ("mentor", "brief")):
         return ""
+    if name == "mentor":
+        nearest = _nearest(value, (*MENTORS, "auto", "off"))
+        if value in VALUES[name]:
+            return "In briefs nobody speaks but me."
+        return f"I know no mentor called “{bare_line(value, 40)}”. Did you mean `/mentor {nearest}`? `/mentor` shows all of them."
     if name == "mood":
         nearest = _nearest(value, (*MOODS, *WORDS["near"]))
         meant = f"Did you mean `/mood {WORDS['near'].get(nearest, nearest)}`? I can be {', '.join(MOODS)}."
@@ -197,6 +208,8 @@ def _standing(person: Person, rows: Sequence[PersonalitySetting], context: str) 
 def preview_of(person: Person, rows: Sequence[Any], changes: Changes, context: str) -> str:
     """The same news, told before and after changes of what holds by *rows*, and what becomes of the figures."""
     before, after = (seen(person, some, context) for some in (rows, [*rows, *_made(person, rows, changes, context)]))
+    if list(changes) == ["mentor"]:
+        return introduced(after.mentor)
     moved = [
         f"{label} {getattr(before, figure)} → {getattr(after, figure)}"
         for figures in FIGURES.values()

@@ -46,6 +46,8 @@ _OPEN = insert_or_skip(Feedback)
 _OUTCOME = select(Feedback).where(ours(Feedback), Feedback.message_id == given("message"), Feedback.user_id == given("user"))
 _CHANGE_OUTCOME = update(Feedback).where(ours(Feedback), Feedback.message_id == given("message"), Feedback.user_id == given("user"))
 _GIVEN = select(Feedback).where(ours(Feedback), Feedback.message_id == given("message"))
+_SPOKE = ours(Feedback), Feedback.user_id == given("user"), Feedback.mentor != "", Feedback.score.is_not(None)
+_BY_MENTOR = select(Feedback.mentor, Feedback.score).where(*_SPOKE).order_by(Feedback.at.desc()).limit(500)
 
 
 class Proposals(Repository):
@@ -111,6 +113,10 @@ class Feedbacks(Repository):
     async def change(self, user_id: UUID, message_id: UUID, **values: Any) -> bool:
         """Give a row these values; whether it was there."""
         return await self._changes(_CHANGE_OUTCOME, user=user_id, message=message_id, **values)
+
+    async def by_mentor(self, user_id: UUID) -> list[tuple[str, float]]:
+        """Who spoke in the last of this person's answers that were scored, and the score."""
+        return [(who, score) for who, score in await self._execute(_BY_MENTOR, user=user_id)]
 
     async def on(self, message_id: UUID) -> Sequence[Feedback]:
         """What was said of a message."""

@@ -39,7 +39,7 @@ def test_help_imports_nothing_heavy():
     assert "doctor" in result.stdout
 
 
-COMMANDS = ("run", "chat", "ask", "doctor", "drill", "init", "signin", "db", "model", "token", "person", "mood", "brief")
+COMMANDS = ("run", "chat", "ask", "doctor", "drill", "init", "signin", "db", "model", "token", "person", "mood", "brief", "mesh")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

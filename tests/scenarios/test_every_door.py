@@ -16,6 +16,8 @@ DAY = {
     "/gandhi 3": "Gandhi",
     "/gandhi 11": "10",
     "/mood angryy": "/mood",
+    "/mentor churchil": "/mentor churchill",
+    "/mentor": "**Einstein**",
     "/task call Dana tomorrow at 15:00": "call Dana",
     "/task pay the rent on 30 February": "28 February",
     "/tasks": "call Dana",

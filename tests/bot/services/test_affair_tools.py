@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot.brain.context import ContextBuilder
+from bot.brain.mentors import MENTORS, MentorView, mentor_words
+from bot.brain.mentors import MOODS as MENTOR_MOODS
 from bot.brain.personality import LEFT, MOODS, RIGHT, Personality
 from bot.brain.tone import standing_words
 from bot.brain.tools import spec_of
@@ -57,7 +59,8 @@ async def test_what_stands_in_every_prompt_is_small_with_all_of_it_on(stage: Sta
         for push, pace, tone, mood in product(steps, steps, steps, MOODS)
     )
     standing = replace(prompt, system=prompt.tool_system, lines=(), tools=specs).tokens()
-    assert standing + max(map(estimate_tokens, manners)) <= 1_500
+    views = ([MentorView(one, mood), MentorView(other, mood)] for one, other, mood in product(MENTORS, MENTORS, MENTOR_MOODS))
+    assert standing + max(map(estimate_tokens, manners)) + max(estimate_tokens(mentor_words(two)) for two in views) <= 1_500
     assert tools["find"].risk is Risk.LOOK
 
 
