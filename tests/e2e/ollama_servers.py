@@ -76,11 +76,6 @@ class OllamaServer:
         """The models that it has in memory, in its own words."""
         return [model["name"] for model in self.ask("/api/ps")["models"]]
 
-    @property
-    def chats(self) -> int:
-        """How many questions it was asked whose end it saw, by its own log."""
-        return (self.folder / "log").read_text().count('POST     "/api/chat"')
-
     def signal(self, number: signal.Signals) -> None:
         """SIGSTOP, SIGCONT or SIGKILL to it and its runner."""
         assert self.process
