@@ -1,4 +1,7 @@
-"""`python -m benchmarks.fake_ollama PORT`: a FAKE Ollama node as a process of its own; it speaks the wire and keeps a token's pace."""
+"""`python -m benchmarks.fake_ollama PORT open|closed`: a FAKE Ollama node, a process of its own; it speaks the wire at a token's pace.
+
+With an `open` template its model goes on from the last words if they are its own, as those of Ollama's library do; with a `closed` one not.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ CROWDING = 0.05
 class FakeNode:
     """FAKE: one model, on disk or in memory, and the answers under way."""
 
+    is_open: bool = True
     is_loaded: bool = False
     loading: asyncio.Lock = field(default_factory=asyncio.Lock)
     under_way: int = 0
@@ -46,7 +50,7 @@ class FakeNode:
             await asyncio.sleep(READ_SECONDS)
             await response.prepare(request)
             last = asked["messages"][-1]
-            said = last["content"].split() if last["role"] == "assistant" else []  # it goes on from there, as templates like ours have it
+            said = last["content"].split() if last["role"] == "assistant" and self.is_open else []
             words = int(asked["options"]["num_predict"]) - len(said)
             for _ in range(words):
                 await response.write(_frame(content="word "))
@@ -72,8 +76,9 @@ class FakeNode:
         return web.json_response({"models": [_entry()]})
 
     async def show(self, _: web.Request) -> web.Response:
-        """A template that leaves the last words open, as that of llama3.1 in Ollama's library does."""
-        return web.json_response({"template": '{{ .Content }}{{ if and (ne .Role "assistant") $last }}<assistant>{{ end }}'})
+        """The template, open as that of llama3.1 in Ollama's library is, or closed."""
+        end = '{{ if and (ne .Role "assistant") $last }}<assistant>{{ end }}' if self.is_open else "<end>"
+        return web.json_response({"template": "{{ .Content }}" + end})
 
     async def version(self, _: web.Request) -> web.Response:
         """Its version."""
@@ -101,4 +106,4 @@ def make_app(node: FakeNode) -> web.Application:
 
 
 if __name__ == "__main__":
-    web.run_app(make_app(FakeNode()), host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)
+    web.run_app(make_app(FakeNode(is_open=sys.argv[2] == "open")), host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import structlog
 from aiohttp import web
@@ -20,6 +20,7 @@ from bot.adapters.slack import SlackAdapter
 from bot.adapters.talk import Talk
 from bot.adapters.telegram import TelegramAdapter
 from bot.adapters.web import CONSOLE, WebAdapter
+from bot.brain.analytical import Council
 from bot.brain.brain import Brain
 from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain
@@ -31,8 +32,8 @@ from bot.brain.mcp_tools import McpTools
 from bot.brain.mesh import Mesh
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
+from bot.brain.reputation import levels_of
 from bot.brain.router import Router
-from bot.brain.tools import Toolbox
 from bot.config import Config
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
@@ -171,10 +172,12 @@ def build(
     skipped = sum(gap.is_skipped for gap in gaps)
     reactive = Reactive(database=database, health=health, rungs=[rung.id for rung in rungs], clock=clock, skipped=skipped)
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
-    offline, router = OfflineRung(database=database), Router()
+    offline, router = OfflineRung(database=database), Router(database=database, levels=levels_of(rungs, thinking.prices))
 
-    def brain_over(chain: FallbackChain, toolbox: Toolbox | None = None) -> Brain:
-        return Brain(reactive=reactive, context=context, chain=chain, offline=offline, router=router, toolbox=toolbox)
+    parts: dict[str, Any] = {"reactive": reactive, "context": context, "offline": offline, "router": router}
+
+    def brain_over(chain: FallbackChain, **more: Any) -> Brain:
+        return Brain(chain=chain, **parts, **more)
 
     door = WebAdapter()
     registry = CollectorRegistry()
@@ -189,7 +192,8 @@ def build(
         return supervisor.troubles(zone)
 
     rooms = furnish(thinking, chain=chain, reactive=reactive, tools=tools, mailbox=mailbox, off=off, troubles=troubles)
-    brain = brain_over(chain, rooms.toolbox)
+    council = Council(chain=chain, mode=config.brain.council, usd=config.brain.council_usd)
+    brain = brain_over(chain, toolbox=rooms.toolbox, council=council)
     limits = Limits(**config.experts.model_dump())
     hub = Hub(
         database=database,

@@ -185,6 +185,8 @@ class BrainConfig(Section):
     hedge_seconds: NotNegative = 1.5
     stall_seconds: Seconds = 10.0
     daily_usd: NotNegative = 5.0
+    council: Literal["auto", "ask", "off"] = "auto"
+    council_usd: NotNegative = 0.3
     levels: tuple[LevelConfig, ...] = ()
 
 

@@ -32,6 +32,7 @@ from bot.hub.follow_up_commands import FollowUpCommands
 from bot.hub.manner_commands import MannerCommands
 from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
+from bot.hub.why_commands import WhyCommands
 from bot.learning.forecasts import Forecasts
 from bot.services.affair_news import AffairNews
 from bot.services.affair_tools import affair_tools
@@ -152,6 +153,7 @@ def furnish(
     families = (
         AutonomyCommands(autonomy=autonomy, journal=journal, database=database, clock=clock),
         manner_commands,
+        WhyCommands(database=database),
         brief_commands := BriefCommands(database=database, delivery=briefs, clock=clock),
     )
     follow, errands = FollowUpCommands(outreach=outreach, database=database, clock=clock), Errands(database=database, books=books)

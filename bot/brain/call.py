@@ -62,6 +62,10 @@ class Rung:
         model = f"{self.level}/{self.provider.provider}/{self.provider.model}"
         return model + (f"@{self.node}" if self.node else "") + (f"#{self.account}" if self.account else "")
 
+    def fitted(self, prompt: Prompt) -> Prompt:
+        """*prompt* as this rung is asked it."""
+        return prompt.fitted(context=self.context, output=self.max_output_tokens, brief=self.is_brief, tools=self.tools != "none")
+
 
 class Call:
     """A question on its way to a rung. `first` is the first thing that came back: a word, a call of a tool, or an error.

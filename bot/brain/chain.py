@@ -69,14 +69,16 @@ class FallbackChain:
         event_id: UUID | None = None,
         seconds: float | None = None,
         levels: Sequence[str] = (),
+        alone: bool = False,
     ) -> Completion:
         """The first whole answer. Raises AllLevelsFailed when no level gave one within *seconds* (by default the turn's bound).
 
-        They are asked in the order of *levels*; those that it does not name come after them, as config has them.
+        They are asked in the order of *levels*; those that it does not name come after them, as config has them, or *alone* not at all.
 
         Also raises what *listener* raises, and StorageUnavailable where the allowance cannot be read.
         """
-        run = _Run(chain=self, prompt=prompt, rungs=self.ordered(levels), listener=listener, event_id=event_id)
+        rungs = [rung for rung in self.ordered(levels) if not alone or rung.level in levels]
+        run = _Run(chain=self, prompt=prompt, rungs=rungs, listener=listener, event_id=event_id)
         bound = asyncio.timeout(self.turn_seconds if seconds is None else seconds)
         try:
             async with bound:
@@ -142,6 +144,10 @@ class FallbackChain:
         return await self._budget.reserve(
             level=rung.level, provider=rung.provider.provider, model=rung.provider.model, prompt=prompt, event_id=event_id
         )
+
+    def most_usd(self, rung: Rung, prompt: Prompt) -> float:
+        """The most that asking this rung can cost, in dollars."""
+        return self._budget.most_usd(rung.level, rung.provider.provider, rung.provider.model, rung.fitted(prompt)) if self._budget else 0.0
 
     def cost_usd(self, call: Call) -> float:
         """Dollars for a call that ended. Where its vendor could not tell any more what was used, that is all that was set aside."""
@@ -300,8 +306,7 @@ class _Run:
 
     async def _ask(self, rung: Rung, permit: Permit) -> bool:
         """Ask this rung, if the allowance covers it."""
-        has_tools = rung.tools != "none"
-        prompt = self._prompt.fitted(context=rung.context, output=rung.max_output_tokens, brief=rung.is_brief, tools=has_tools)
+        prompt = rung.fitted(self._prompt)
         try:
             reservation = await self._chain.reserve(rung, prompt, self._event_id)
         except BaseException as error:  # a probe that never took place must not keep the next one out

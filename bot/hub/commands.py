@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
+from bot.brain.analytical import WISH
 from bot.brain.brain import reactive_turn
 from bot.brain.reactive import IN_PRIVATE, Intent, Reactive
 from bot.domain.address import Person, SessionType
@@ -25,7 +26,7 @@ from storage.models.messaging import Message
 _COMMAND = re.compile(r"\s*/([a-z]{1,32})(?:\s+(.*))?\s*", re.I | re.DOTALL)
 _CHOICE = re.compile(r"\s*(\d\d?|approve|edit|reject|let in|turn away)\s*(?:[.:)]\s*(.*)|\n\s*\n.*)?", re.I | re.DOTALL)
 """The choice, and the words that go with it; below an empty line, a mail's farewell."""
-CONTROL = ("approve", "edit", "reject", "pair", "link", "undo", "autonomy", "journal", "log")
+CONTROL = ("approve", "edit", "reject", "pair", "link", "undo", "autonomy", "journal", "log", "why")
 """What is decided, or told, in private alone."""
 DECISIONS = ("/approve", "/edit", "/reject", "/pair")
 LONGEST_PLAIN = 300
@@ -83,7 +84,7 @@ class Commands:
         """The turn of a command; None where the message is none. Raises StorageUnavailable."""
         written = _COMMAND.fullmatch(question.text) or _COMMAND.fullmatch(await self._chosen(question))
         found = written or _COMMAND.fullmatch(self._meant(question))
-        if found is None:
+        if found is None or WISH.fullmatch(question.text):  # what the council is asked is the brain's to answer
             return None
         if question.channel == "email" and found.group(1).lower() not in WHOLE_LETTERS:
             found = _COMMAND.fullmatch(found.string.strip().partition("\n\n")[0]) or found

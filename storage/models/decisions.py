@@ -73,7 +73,7 @@ class Feedback(Base):
     __table_args__ = (
         belongs_to("users", "user_id"),
         belongs_to("messages", "message_id"),
-        Index(None, "organization_id", "task_type", "level", "scored_at"),
+        Index(None, "organization_id", "task_type", "message_id"),
         Index(None, "organization_id", "at"),
     )
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import bindparam as given
 from sqlalchemy import select, update
+from sqlalchemy.orm import aliased
 from sqlalchemy.sql.functions import count
 
 from bot.domain.clock import new_id
+from bot.domain.thought import Tier
 from storage.dialects import insert_or_replace, insert_or_skip
 from storage.models.decisions import Feedback, Proposal, ProposalState
+from storage.models.messaging import Message
 from storage.repositories.base import Repository, ours
+from storage.repositories.messaging import DELETED
 
 _ADD = insert_or_skip(Proposal)
 _BY_CODE = select(Proposal).where(ours(Proposal), Proposal.code == given("code")).with_for_update()
@@ -45,9 +49,33 @@ _GIVE = insert_or_replace(Feedback, "value", "source", "detail", "at")
 _OPEN = insert_or_skip(Feedback)
 _OUTCOME = select(Feedback).where(ours(Feedback), Feedback.message_id == given("message"), Feedback.user_id == given("user"))
 _CHANGE_OUTCOME = update(Feedback).where(ours(Feedback), Feedback.message_id == given("message"), Feedback.user_id == given("user"))
+_reply, _question = aliased(Message), aliased(Message)
+_SCORED = (
+    select(Feedback.level, Feedback.user_id, Feedback.at, Feedback.value, Feedback.score, Feedback.latency_ms, Feedback.cost_usd)
+    .where(ours(Feedback), Feedback.task_type == given("sort"), Feedback.tier == Tier.DIRECT, Feedback.score.is_not(None))
+    .join(_reply, (_reply.organization_id == Feedback.organization_id) & (_reply.id == Feedback.message_id))
+    .join(_question, (_question.organization_id == _reply.organization_id) & (_question.id == _reply.reply_to))
+    .where(_reply.kind != DELETED, _question.kind != DELETED)
+    .order_by(Feedback.message_id.desc())
+    .limit(given("limit"))
+)
+_SCORED_AT_LEVEL = _SCORED.add_columns(_question.text).where(Feedback.level == given("whose"))
 _GIVEN = select(Feedback).where(ours(Feedback), Feedback.message_id == given("message"))
 _SPOKE = ours(Feedback), Feedback.user_id == given("user"), Feedback.mentor != "", Feedback.score.is_not(None)
 _BY_MENTOR = select(Feedback.mentor, Feedback.score).where(*_SPOKE).order_by(Feedback.at.desc()).limit(500)
+
+
+class Scored(NamedTuple):
+    """What became of an answer: see the columns of `Feedback`; the question where it is asked for."""
+
+    level: str
+    user_id: UUID
+    at: datetime
+    value: float | None
+    score: float
+    latency_ms: float
+    cost_usd: float
+    question: str = ""
 
 
 class Proposals(Repository):
@@ -113,6 +141,13 @@ class Feedbacks(Repository):
     async def change(self, user_id: UUID, message_id: UUID, **values: Any) -> bool:
         """Give a row these values; whether it was there."""
         return await self._changes(_CHANGE_OUTCOME, user=user_id, message=message_id, **values)
+
+    async def scored(self, task_type: str, *, limit: int, level: str | None = None) -> list[Scored]:
+        """The last answers at a task type of which it is known how good they were, newest first by their ids, which no wrong clock
+        disturbs, without what was withdrawn or had several models think; those of *level*, with their questions.
+        """
+        statement, more = (_SCORED, {}) if level is None else (_SCORED_AT_LEVEL, {"whose": level})
+        return [Scored(*row) for row in await self._execute(statement, sort=task_type, limit=limit, **more)]
 
     async def by_mentor(self, user_id: UUID) -> list[tuple[str, float]]:
         """Who spoke in the last of this person's answers that were scored, and the score."""
