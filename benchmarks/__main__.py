@@ -1,7 +1,7 @@
 """`python -m benchmarks [NAMES]`: measures what Robbie promises, one JSON line a figure. It never fails: whoever reads it judges.
 
 NAMES are parts (turn, sustained, events, refusing, doors_ack, chain, silence, probes, kill, mesh, help, hub, prompt, dates, long_brief,
-briefs, predictor, learned, bandit); all of them where none is named. `--data FILE` is what predictor and learned need.
+briefs, forecast, predictor, learned, bandit); all of them where none is named. `--data FILE` is what predictor and learned need.
 `--idle-seconds N` says how long the idle hub is watched (60 by default).
 """
 

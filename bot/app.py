@@ -172,7 +172,8 @@ def build(
     skipped = sum(gap.is_skipped for gap in gaps)
     reactive = Reactive(database=database, health=health, rungs=[rung.id for rung in rungs], clock=clock, skipped=skipped)
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
-    offline, router = OfflineRung(database=database), Router(database=database, levels=levels_of(rungs, thinking.prices))
+    offline = OfflineRung(database=database)
+    router = Router(database=database, levels=levels_of(rungs, thinking.prices), risk=chain.risk)
 
     parts: dict[str, Any] = {"reactive": reactive, "context": context, "offline": offline, "router": router}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from statistics import fmean
+from statistics import median
 from typing import NamedTuple
 
 HORIZON = timedelta(minutes=10)
@@ -20,8 +20,9 @@ def risk_of(outcomes: Sequence[bool], first_tokens_ms: Sequence[float], *, age: 
     It halves with each HORIZON since it was heard of (whom nobody asks cannot show that it is well), by a clock set back as by one set
     forward. Of fewer than LEAST outcomes nothing is said: an earlier run's pace may be long past.
     """
-    risk = 1 - (1 - _faltering(outcomes)) * (1 - _drifting(first_tokens_ms)) if len(outcomes) >= LEAST else 0.0
-    return risk * math.exp2(-min(abs(age / HORIZON), 64.0))
+    if len(outcomes) < LEAST or abs(age) > 6 * HORIZON:
+        return 0.0
+    return (1 - (1 - _faltering(outcomes)) * (1 - _drifting(first_tokens_ms))) * math.exp2(-abs(age / HORIZON))
 
 
 def _faltering(outcomes: Sequence[bool]) -> float:
@@ -36,16 +37,16 @@ def _faltering(outcomes: Sequence[bool]) -> float:
 def _drifting(first_tokens_ms: Sequence[float]) -> float:
     """Half where it became twice as slow, and that is SURE standard errors of its own noise; steeply more from there.
 
-    Delays multiply, so in logarithms: an exponential average (weight QUICK) of all against the mean of all but the newest FEWEST. Such an
-    average of independent samples has the standard error deviation * sqrt(QUICK / (2 - QUICK)). Of few samples nothing is said.
+    Delays multiply, so in logarithms: an exponential average (weight QUICK) of all against the median of all but the newest FEWEST. The
+    average's standard error is deviation * sqrt(QUICK / (2 - QUICK)), and 1.48 median distances are a deviation that no outlier moves.
     """
     logs = [math.log(each) for each in first_tokens_ms if 0 < each < math.inf]  # a NaN is neither
     if len(logs) < 2 * FEWEST:
         return 0.0
-    usual, recent = fmean(logs[:-FEWEST]), logs[0]
+    usual, recent = median(logs[:-FEWEST]), logs[0]
     for each in logs:
-        recent += QUICK * (each - recent)
-    error = math.sqrt(fmean([(each - usual) ** 2 for each in logs[:-FEWEST]]) * QUICK / (2 - QUICK))
+        recent += QUICK * (min(each, usual + 2) - recent)  # one slow answer alone is chance, however slow
+    error = 1.48 * median(abs(each - usual) for each in logs[:-FEWEST]) * math.sqrt(QUICK / (2 - QUICK))
     slower = max(min((recent - usual) / math.log(2), (recent - usual) / max(error, 0.01) / SURE), 0.0)
     return 1 / (1 + math.exp(STEEP * (1 - slower)))
 
