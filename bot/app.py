@@ -24,6 +24,7 @@ from bot.brain.analytical import Council
 from bot.brain.brain import Brain
 from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain
+from bot.brain.confidence import Confidence
 from bot.brain.context import ContextBuilder
 from bot.brain.drill import Drill
 from bot.brain.health import BreakerState, HealthBoard
@@ -174,8 +175,9 @@ def build(
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
     offline = OfflineRung(database=database)
     router = Router(database=database, levels=levels_of(rungs, thinking.prices), risk=chain.risk)
+    confidence = Confidence(database=database, clock=clock)
 
-    parts: dict[str, Any] = {"reactive": reactive, "context": context, "offline": offline, "router": router}
+    parts: dict[str, Any] = {"reactive": reactive, "context": context, "offline": offline, "router": router, "confidence": confidence}
 
     def brain_over(chain: FallbackChain, **more: Any) -> Brain:
         return Brain(chain=chain, **parts, **more)
@@ -206,6 +208,7 @@ def build(
         clock=clock,
         approvals=rooms.approvals,
         files=files,
+        learning=rooms.learning,
         experts=Experts(brain=brain, database=database, owner=config.robbie.owner, limits=limits, clock=clock),
         metrics=TurnMetrics(registry),
         tends=tends,

@@ -45,6 +45,7 @@ for command_name, group in _groups.items():
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 Text = Annotated[str, typer.Argument(metavar="TEXT", show_default=False)]
+Days = Annotated[int, typer.Option(min=1, max=3660, metavar="N", help="How many days back.")]
 Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 As = Annotated[str | None, typer.Option("--as", metavar="PERSON", help="Speak as this person; the owner by default.")]
 FaultName = Literal["refused", "rate_limited", "silent", "cut"]
@@ -159,6 +160,14 @@ def drill(
     from bot import commands
 
     _wait(commands.drill(_app(context, tends=False), fault, as_json=as_json))
+
+
+@cli.command()
+def report(context: typer.Context, days: Days = 30, as_json: Json = False) -> None:
+    """Tell what Robbie learned, what it cost, and how his answers were taken."""
+    from bot import commands
+
+    _wait(commands.report(_app(context, tends=False), days, as_json=as_json))
 
 
 @cli.command()

@@ -20,6 +20,7 @@ import structlog
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from bot.adapters.console import ConsoleChat, answer_lines
 from bot.adapters.markup import to_terminal
@@ -38,6 +39,7 @@ from bot.domain.errors import NotAllowed, RobbieError
 from bot.domain.finding import Status
 from bot.hub.home import RunningHub, find_hub, locked, make_folder
 from bot.hub.manner_commands import changes_of, told
+from bot.learning.report import report as report_of
 from bot.logs import configure_log
 from bot.services.manners import find_mistake, read_end
 from bot.services.notices import say
@@ -49,6 +51,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+NOTHING_YET = "Nothing yet: no answer was given in this time. What I learn of those that come will stand here."
 ASK_KEYS = ("reply", "tier", "level", "provider", "model", "task_type", "confidence", "why", "latency_ms", "cost_usd", "offline")
 
 
@@ -129,6 +132,21 @@ async def drill(app: App, fault: str, *, as_json: bool) -> None:
                 _show_rehearsal(console, rehearsal)
     if as_json:
         print(json.dumps({"fault": fault, "rungs": rehearsals}))
+
+
+async def report(app: App, days: int, *, as_json: bool) -> None:
+    """Print what there is to tell of the last days."""
+    async with _opened(app, None) as (_, owner), app.database.reading() as work:
+        told = await report_of(work, since=app.clock.now() - timedelta(days=days), timezone=owner.timezone)
+    if as_json or not any(told.values()):
+        print(json.dumps({"days": days, **told}) if as_json else NOTHING_YET)
+        return
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    for title, rows in ((title, rows) for title, rows in told.items() if rows):
+        table = Table(*rows[0], title=title.replace("_", " ").capitalize(), title_justify="left", box=None)
+        for row in rows:
+            table.add_row(*(escape("–" if value is None else str(value)) for value in row.values()))
+        console.print(table, "")
 
 
 async def signin(app: App, as_person: str | None) -> str:

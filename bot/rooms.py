@@ -8,6 +8,7 @@ from functools import cached_property
 
 from bot.brain.budget import Budget
 from bot.brain.call import Rung
+from bot.brain.cells import learn_cell
 from bot.brain.chain import FallbackChain
 from bot.brain.health import HealthBoard
 from bot.brain.mcp_tools import McpTools
@@ -34,6 +35,8 @@ from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
 from bot.hub.why_commands import WhyCommands
 from bot.learning.forecasts import Forecasts
+from bot.learning.realtime import Learning
+from bot.learning.signals import Aftermath
 from bot.services.affair_news import AffairNews
 from bot.services.affair_tools import affair_tools
 from bot.services.approvals import Approvals, Runner
@@ -110,6 +113,7 @@ class Rooms:
     toolbox: Toolbox
     gate: Gate
     mcp: McpTools
+    learning: Learning
     rounds: Sequence[Round]
 
 
@@ -145,7 +149,7 @@ def furnish(
     at_hand[WriteMail.name] = WriteMail(outreach)
     runners: dict[str, Runner] = {SUGGESTION: run_suggestion, SETTING: run_setting, OutgoingKind.OUTREACH: outreach.send_approved}
     approvals = Approvals(database=database, clock=clock, runners=runners, doers={TOOL: gate.carry_out})
-    journal = Journal(database=database, clock=clock)
+    journal, learning = Journal(database=database, clock=clock), Learning(learners=(learn_cell,))
     pairing = Pairing(database=database, owner=owner, timezone=config.robbie.timezone, clock=clock)
     manners = Manners(database=database, clock=clock)
     manner_commands = MannerCommands(manners=manners, clock=clock)
@@ -164,6 +168,7 @@ def furnish(
         pairing=pairing,
         journal=journal,
         clock=clock,
+        learning=learning,
         families=[*(each.table for each in families), follow.table, errands.table],
         plain=[*(each.plain for each in families if each is not brief_commands), plain, brief_commands.plain],
     )
@@ -178,6 +183,7 @@ def furnish(
         toolbox=Toolbox(tools=tuple(at_hand.values()), gate=gate, database=database, mcp=mcp),
         gate=gate,
         mcp=mcp,
+        learning=learning,
         rounds=(
             Reminders(database=database, off=off),
             approvals,
@@ -187,6 +193,7 @@ def furnish(
             Suggestions(database=database, clock=clock),
             Forecasts(database=database, chain=chain, warm=thinking.warm),
             thinking.mesh,
+            Aftermath(database=database, learning=learning),
         ),
     )
 

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from bot.brain.analytical import NO_COUNCIL, WISH, Council
 from bot.brain.chain import FallbackChain, explain
+from bot.brain.confidence import PRIOR, Confidence, guess
 from bot.brain.context import ContextBuilder, spoken_date
 from bot.brain.providers.offline import Makeshift, OfflineRung
 from bot.brain.reactive import Reactive, one_line
@@ -42,6 +43,7 @@ class Brain:
         router: Router | None = None,
         toolbox: Toolbox | None = None,
         council: Council | None = None,
+        confidence: Confidence | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reactive = reactive
@@ -51,6 +53,7 @@ class Brain:
         self._router = router
         self._toolbox = toolbox
         self._council = council
+        self._confidence = confidence
         self._monotonic = monotonic
 
     async def answer(self, question: Question, listener: Listener | None = None) -> Turn:
@@ -60,6 +63,7 @@ class Brain:
         is_plain = not (question.writer or question.quoted or question.attachments or WISH.fullmatch(question.text))
         said = await self._reactive.answer(question) if is_plain else None
         turn = reactive_turn(said, why="computed without a model") if said is not None else await self._think(question, listener)
+        turn = await self._confidence.weighed(turn) if self._confidence else turn
         return replace(turn, latency_ms=(self._monotonic() - began) * 1000)
 
     async def step(self, prompt: Prompt, *, question: Question, uses_tools: bool, seconds: float) -> Completion:
@@ -88,7 +92,7 @@ class Brain:
         except AllLevelsFailed as failure:
             return await self._make_do(question, failure, route.task_type, watch, kit.deeds)
         heard = " ".join(each for each in (*prompt.mentors, *(view.name for view in views)) if f"**{each.title()}" in completion.text)
-        turn = _turn_of(completion, question, route)
+        turn = _turn_of(completion, question, route, prompt)
         turn = replace(turn, text=f"{turn.text}\n\n{NO_COUNCIL}") if wish and not members and not question.writer else turn
         return replace(turn, personality=prompt.personality, mentor=heard, is_untrusted=kit.has_read)
 
@@ -136,11 +140,13 @@ def reactive_turn(text: str, *, why: str, kind: OutgoingKind = OutgoingKind.ANSW
         task_type=TaskType.QUICK,
         why=why,
         latency_ms=0.0,
+        confidence=PRIOR[Tier.REACTIVE] if kind is OutgoingKind.ANSWER else None,
         buttons=buttons,
     )
 
 
-def _turn_of(completion: Completion, question: Question, route: Route) -> Turn:
+def _turn_of(completion: Completion, question: Question, route: Route, prompt: Prompt) -> Turn:
+    confidence, doubt = guess(completion, route, question, prompt.lines)
     text = completion.text.strip() + (CUT_MARK if completion.is_cut else "")
     return Turn(
         text=f"{recalled(question)} Here is the answer I owed you:\n\n{text}" if question.is_late and not question.writer else text,
@@ -152,10 +158,11 @@ def _turn_of(completion: Completion, question: Question, route: Route) -> Turn:
         task_type=route.task_type,
         why="; ".join(filter(None, (route.why, completion.why))),
         latency_ms=0.0,
+        confidence=confidence,
+        doubt=doubt,
         cost_usd=completion.cost_usd,
         attempts=completion.attempts,
         over_budget=completion.over_budget,
-        confidence=completion.confidence,
         path=completion.path,
     )
 

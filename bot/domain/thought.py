@@ -342,7 +342,8 @@ class Turn:
 
     `over_budget` says that the day's allowance ruled out a level which would have been asked; `buttons` stand under the text, which
     `replaces` the message of the button that was pressed, where there is one; `personality` is how Robbie was set where a model said it.
-    `is_untrusted`: it was made of text from outside. `pattern` is the row of tier 1 that it came from, `mentor` who speaks in it, `path`
+    `is_untrusted`: it was made of text from outside. `confidence` is how likely it serves, `guess` the same before past outcomes corrected
+    it, `doubt` why it may not. `pattern` is the row of tier 1 that it came from, `mentor` who speaks in it, `path`
     who said what on the way to it, and what was kept: plain values, as they are shown and stored.
     """
 
@@ -356,6 +357,8 @@ class Turn:
     why: str
     latency_ms: float
     confidence: float | None = None
+    guess: float | None = None
+    doubt: str = ""
     cost_usd: float = 0.0
     attempts: tuple[Attempt, ...] = ()
     queued: bool = False

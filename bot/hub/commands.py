@@ -18,6 +18,7 @@ from bot.domain.ports import Card, Command
 from bot.domain.thought import Question, Turn
 from bot.domain.vocabulary import adjusts
 from bot.hub.pairing import Pairing
+from bot.learning.realtime import Learning
 from bot.services.approvals import Approvals
 from bot.services.journal import Journal
 from storage.database import Database
@@ -54,6 +55,7 @@ class Commands:
         pairing: Pairing,
         journal: Journal,
         clock: Clock,
+        learning: Learning,
         families: Sequence[Mapping[str, Command]] = (),
         plain: Sequence[Plain] = (),
     ) -> None:
@@ -63,6 +65,7 @@ class Commands:
         self._pairing = pairing
         self._journal = journal
         self._clock = clock
+        self._learning = learning
         self._plain = plain
         self._table: dict[str, Command] = {
             "start": self._says(Intent.HELP),
@@ -182,7 +185,7 @@ class Commands:
             return "How was the last answer? `/rate up`, `/rate down`, or a number from 1 to 10."
         source, now = "button" if which else "command", self._clock.now()
         async with self._database.unit_of_work() as work:
-            await work.feedback.give(user_id=question.person.id, message_id=message.id, value=value, source=source, detail=word, at=now)
+            await self._learning.rate(work, question.person.id, message, value=value, source=source, detail=word, now=now)
         return "" if which else "Thank you; I will remember that."
 
     async def _rated(self, question: Question, which: str) -> Message | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 from bot.brain.chain import FallbackChain
 from bot.brain.forecast import ALARM, HORIZON, Score, scored
+from bot.domain.thought import AttemptOutcome
 from storage.database import Database, UnitOfWork
+from storage.models.models import ModelUsage
 
 KIND = "failure"
+EXCUSED = ("BudgetExhausted", "ContextTooLong", "RequestRejected")
 
 
 class Forecasts:
@@ -48,12 +51,20 @@ class Forecasts:
 async def judge(work: UnitOfWork, now: datetime) -> None:
     """Say of each prediction whether it came true, a HORIZON after its time: a call is written down when its turn ends."""
     due = [each for each in await work.insights.unjudged(KIND) if each.due_at is None or each.due_at + HORIZON <= now]
-    failures = await work.usage.failures(min(each.at for each in due)) if due else ()
+    calls = await work.usage.since(min(each.at for each in due)) if due else ()
     for each in due:
-        await work.insights.judge(each.id, outcome=scored([(each.key, each.at)], failures).true, judged_at=now)
+        await work.insights.judge(each.id, outcome=scored([(each.key, each.at)], failures(calls)).true, judged_at=now)
 
 
-async def precision_recall(work: UnitOfWork, since: datetime) -> Score:
-    """How good the predictions since then were that are judged."""
-    told = [(each.key, each.at) for each in await work.insights.since(KIND, since) if each.judged_at]
-    return scored(told, await work.usage.failures(since))
+async def precision_recall(work: UnitOfWork, since: datetime, calls: Sequence[ModelUsage]) -> Score:
+    """How good the predictions since then were that are judged, by what became of these *calls*."""
+    told = [each for each in await work.insights.since(KIND, since) if each.outcome is not None]
+    score = scored([(each.key, each.at) for each in told], failures(calls))
+    return score._replace(true=sum(each.outcome == 1 for each in told))
+
+
+def failures(calls: Sequence[ModelUsage]) -> Sequence[tuple[str, datetime]]:
+    """Which levels failed at a question, by no fault of that and with no node of theirs to answer it; and when."""
+    failed = {(call.level, call.event_id or call.id): call.at for call in calls if call.error and call.error not in EXCUSED}
+    answered = {(call.level, call.event_id) for call in calls if call.outcome == AttemptOutcome.ANSWERED}
+    return [(asked[0], at) for asked, at in failed.items() if asked not in answered]

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam as given
-from sqlalchemy import case, func, insert, or_, select, update
+from sqlalchemy import func, insert, select, update
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_replace, lock_until_commit
@@ -24,16 +24,9 @@ _FIRST_TOKEN = (
     .order_by(ModelUsage.id.desc())
     .limit(given("limit"))
 )
+_SINCE = select(ModelUsage).where(ours(ModelUsage), ModelUsage.at >= given("since")).order_by(ModelUsage.at)
 _BREAKERS = select(ModelHealth).where(ours(ModelHealth))
 _SAVE_BREAKER = insert_or_replace(ModelHealth, "state", "outcomes", "openings", "retry_at", "updated_at")
-_ANSWERED = ModelUsage.outcome == "answered"
-_FAILURES = (
-    select(ModelUsage.level, func.min(ModelUsage.at))
-    .where(ours(ModelUsage), ModelUsage.at >= given("since"))
-    .where(or_(_ANSWERED, ModelUsage.error.not_in(("", "BudgetExhausted", "ContextTooLong", "RequestRejected"))))
-    .group_by(ModelUsage.level, func.coalesce(ModelUsage.event_id, ModelUsage.id))
-    .having(func.count(case((_ANSWERED, 1))) == 0)
-)
 _UNTOLD = {"detail": "", "error": "", "event_id": None, "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0, "first_token_ms": None}
 
 
@@ -65,9 +58,9 @@ class ModelUsages(Repository):
         """How long the last calls of a level took to their first token."""
         return [ms for ms in await self._values(_FIRST_TOKEN, of_level=level, limit=limit) if ms is not None]
 
-    async def failures(self, since: datetime) -> Sequence[tuple[str, datetime]]:
-        """Which levels failed since then, and when: of no fault of the question's, and with no node of theirs to answer it."""
-        return [(level, at) for level, at in await self._execute(_FAILURES, since=since)]
+    async def since(self, moment: datetime) -> Sequence[ModelUsage]:
+        """The calls since then, oldest first."""
+        return await self._all(ModelUsage, _SINCE, since=moment)
 
 
 class ModelHealths(Repository):

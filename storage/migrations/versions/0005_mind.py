@@ -56,7 +56,7 @@ def upgrade() -> None:
         feedback.add_column(sa.Column("signals", sa.JSON(), nullable=False, server_default="{}"))
         for name in ("latency_ms", "cost_usd"):
             feedback.add_column(sa.Column(name, sa.Double(), nullable=False, server_default="0"))
-        for name in ("confidence", "score"):
+        for name in ("confidence", "guess", "score"):
             feedback.add_column(sa.Column(name, sa.Double(), nullable=True))
         feedback.add_column(sa.Column("scored_at", UTCDateTime(), nullable=True))
     index("feedback", "task_type", "message_id")

@@ -12,6 +12,7 @@ from bot.brain.brain import REFUSED, Brain
 from bot.brain.budget import Budget
 from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain
+from bot.brain.confidence import MARK, UNSURE, Confidence
 from bot.brain.context import ContextBuilder
 from bot.brain.health import HealthBoard
 from bot.brain.providers.offline import OUT_OF_REACH, SPENT, OfflineRung, digest
@@ -38,6 +39,7 @@ def build(stage: Stage, clock: FakeClock) -> Build:
             context=ContextBuilder(database=database, owner="Allan", clock=clock),
             chain=chain,
             offline=OfflineRung(database=database),
+            confidence=Confidence(database=database, clock=clock),
             council=Council(chain=chain, mode="ask", usd=1000.0),
         )
 
@@ -59,6 +61,15 @@ async def test_a_model_answers_and_the_turn_says_which(build: Build, allan: Pers
 async def test_an_answer_that_ran_into_its_bound_does_not_look_whole(build: Build, allan: Person, reason: str, text: str):
     turn = await build(FakeProvider("Once upon a time", Finish(reason=reason))).answer(asked("Tell me a tale about rain", person=allan))
     assert turn.text == text
+
+
+async def test_a_low_confidence_stands_below_the_answer_when_all_of_it_was_shown(build: Build, allan: Person):
+    listener, model = FakeListener(), FakeProvider("Once upon", Finish(reason="length"))
+    turn = await build(model).answer(asked("Why is it that the sea is salty?", person=allan), listener)
+    assert listener.steps == [("token", "Once upon")]
+    assert turn.text == f"Once upon …\n\n{MARK}it broke off before its end.*"
+    assert turn.confidence is not None
+    assert turn.confidence < UNSURE
 
 
 @pytest.mark.parametrize("text", ["", " \n", "\x00", "what time is it?"])

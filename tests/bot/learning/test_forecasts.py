@@ -12,7 +12,7 @@ from bot.brain.chain import FallbackChain
 from bot.brain.forecast import HORIZON, Score
 from bot.brain.health import HealthBoard
 from bot.domain.clock import new_id
-from bot.learning.forecasts import KIND, Forecasts, precision_recall
+from bot.learning.forecasts import KIND, Forecasts, failures, precision_recall
 from storage.models.learning import Insight
 from tests.fakes import FakeProvider
 from tests.stage import Stage
@@ -53,7 +53,8 @@ class Levels:
 
     async def score(self) -> Score:
         async with self.stage.database.reading() as work:
-            return await precision_recall(work, self.stage.clock.now() - timedelta(days=1))
+            since = self.stage.clock.now() - timedelta(days=1)
+            return await precision_recall(work, since, await work.usage.since(since))
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ async def test_a_level_of_which_another_node_answered_has_not_failed(levels: Lev
     await levels.called("b", "overtaken", event_id=event)
     await levels.called("c", "failed", "StreamBroken")
     async with stage.database.reading() as work:
-        assert [level for level, _ in await work.usage.failures(stage.clock.now() - HORIZON)] == ["c"]
+        assert [level for level, _ in failures(await work.usage.since(stage.clock.now() - HORIZON))] == ["c"]
 
 
 async def test_an_outage_that_nobody_foretold_counts(levels: Levels, stage: Stage):
