@@ -98,9 +98,9 @@ class FallbackChain:
             await self._save_health()
 
     def ordered(self, levels: Sequence[str]) -> list[Rung]:
-        """The rungs, those of these levels first."""
+        """The rungs, those of these levels first, but for nodes that are known to be dead."""
         places = {level: place for place, level in enumerate(levels)}
-        return sorted(self.rungs, key=lambda rung: places.get(rung.level, len(places)))
+        return self.mesh.arrange(sorted(self.rungs, key=lambda rung: places.get(rung.level, len(places))))
 
     def risk(self, level: str) -> float:
         """How likely a level is to fail soon; on several nodes, the safest that may be asked."""

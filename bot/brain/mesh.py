@@ -75,7 +75,7 @@ class Mesh:
 
     def arrange(self, rungs: Sequence[Rung]) -> list[Rung]:
         """The rungs in the order in which they are to be asked now: see `order`."""
-        return order(self._states, rungs, now=self._health.monotonic())
+        return order(self._states, rungs, now=self._health.monotonic()) if self._nodes else list(rungs)
 
     def patience_seconds(self, rung: Rung, follower: Rung) -> float:
         """Seconds of silence after which a node that holds the same model is asked: twice what 95 of 100 first tokens took; else no end."""
