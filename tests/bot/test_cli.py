@@ -185,7 +185,8 @@ def test_sliders_are_shown_set_and_taken_back(robbie):
     told = robbie("mood", "set", "gandhi=8", "playful", "--in", "email", "--json")
     assert json.loads(told.stdout)["said"].startswith("**Gandhi–Genghis 8, Mood playful, in mail.**")
     shown = json.loads(robbie("mood", "show", "--json").stdout)
-    assert shown["contexts"]["email"]["personality"] == {"gandhi": 8, "cocktail": 5, "flirty": 1, "mood": "playful"}
+    told = shown["contexts"]["email"]["personality"]
+    assert told == {"gandhi": 8, "cocktail": 5, "flirty": 1, "mood": "playful", "mentor": ""}
     assert shown["contexts"]["private"]["personality"]["gandhi"] == 4
     assert "Taken back" in robbie("mood", "undo").stdout
     assert json.loads(robbie("mood", "show", "--json").stdout)["contexts"]["email"]["personality"]["gandhi"] == 4
