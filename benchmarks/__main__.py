@@ -16,7 +16,22 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks import affairs, briefs, chain, dates, doors, kill, mesh, processes, reflexes, routing, slack_ack, task_types, turns
+from benchmarks import (
+    affairs,
+    briefs,
+    chain,
+    dates,
+    doors,
+    forecast,
+    kill,
+    mesh,
+    processes,
+    reflexes,
+    routing,
+    slack_ack,
+    task_types,
+    turns,
+)
 from benchmarks.data import files
 from benchmarks.figure import Figure, progress
 
@@ -47,6 +62,7 @@ def parts(idle_seconds: float, data: Sequence[Path] = ()) -> dict[str, Part]:
         "tier1": reflexes.tier1,
         "intents": partial(reflexes.intents, data=data),
         "task_types": partial(task_types.told_right, data=data),
+        "forecast": forecast.foretold,
         "predictor": partial(routing.predictor, data=data),
         "learned": partial(routing.learned, data=data),
         "bandit": routing.bandit,

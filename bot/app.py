@@ -176,7 +176,8 @@ def build(
     ways, reflexes = [rung.id for rung in rungs], Reflexes(database=database)
     reactive = Reactive(database=database, health=health, rungs=ways, clock=clock, skipped=skipped, reflexes=reflexes)
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
-    offline, router = OfflineRung(database=database), Router(database=database, levels=levels_of(rungs, thinking.prices))
+    offline = OfflineRung(database=database)
+    router = Router(database=database, levels=levels_of(rungs, thinking.prices), risk=chain.risk)
     confidence = Confidence(database=database, clock=clock)
 
     parts: dict[str, Any] = {"reactive": reactive, "context": context, "offline": offline, "router": router, "confidence": confidence}

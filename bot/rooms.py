@@ -14,6 +14,7 @@ from bot.brain.health import HealthBoard
 from bot.brain.mcp_tools import McpTools
 from bot.brain.mesh import Mesh
 from bot.brain.pricing import Prices, Rate
+from bot.brain.providers.local import LocalProvider
 from bot.brain.reactive import Reactive
 from bot.brain.reflexes import Reflexes
 from bot.brain.tools import Toolbox
@@ -34,6 +35,7 @@ from bot.hub.manner_commands import MannerCommands
 from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
 from bot.hub.why_commands import WhyCommands
+from bot.learning.forecasts import Forecasts
 from bot.learning.realtime import Learning
 from bot.learning.reflexes import ReflexLearning
 from bot.learning.signals import Aftermath
@@ -89,6 +91,14 @@ class Thinking:
             stall_seconds=brain.stall_seconds,
             mesh=self.mesh,
         )
+
+    async def warm(self, level: str) -> None:
+        """Have a level's model in memory, where that is not a vendor's affair: on the node that would be asked."""
+        for rung in self.mesh.arrange([rung for rung in self.rungs if rung.level == level])[:1]:
+            if isinstance(rung.provider, LocalProvider):
+                await rung.provider.warm()
+            elif rung.node:
+                await self.mesh.preload(rung)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +199,7 @@ def furnish(
             FollowUps(database=database, outreach=outreach, clock=clock),
             Suggestions(database=database, clock=clock),
             reflex_learning,
+            Forecasts(database=database, chain=chain, warm=thinking.warm),
             thinking.mesh,
             Aftermath(database=database, learning=learning),
         ),

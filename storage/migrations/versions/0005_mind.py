@@ -47,6 +47,8 @@ def upgrade() -> None:
         key=["id"],
     )
     index("insights", "kind", "id")
+    with op.batch_alter_table("ai_model_usage") as usage:
+        usage.add_column(sa.Column("error", AnyText(), nullable=False, server_default=""))
     with op.batch_alter_table("feedback") as feedback:
         feedback.alter_column("value", existing_type=sa.Double(), nullable=True)
         for name in ("tier", "level", "task_type", "mentor", "pattern"):

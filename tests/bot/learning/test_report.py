@@ -71,7 +71,7 @@ async def test_what_was_learned_is_told(stage: Stage):
     found = await told(stage)
     assert found["patterns"] == [{"state": "on", "count": 2, "used": 1}, {"state": "proposed", "count": 1, "used": 0}]
     assert [(each["quality"], each["evidence"], each["change"]) for each in found["cells"]] == [(0.75, 4, None)]
-    assert found["predictions"] == [{"judged": 2, "precision": 0.5}]
+    assert found["predictions"] == [{"judged": 2, "precision": 0.5, "outages": 0, "recall": None}]
 
 
 def test_reliability_says_what_was_given_and_what_came_of_it():
