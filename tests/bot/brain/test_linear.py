@@ -36,6 +36,12 @@ def test_what_weighs_more_wins():
     assert model.probabilities(grams("same"))["b"] > 0.6
 
 
+def test_smoothed_labels_leave_it_less_sure():
+    examples, labels = [grams(text) for text, _ in SAID] * 8, [label for _, label in SAID] * 8
+    smoothed = fit(examples, labels, smoothing=0.4).probabilities(grams("my notes"))
+    assert 0.5 < smoothed["notes"] < MODEL.probabilities(grams("my notes"))["notes"]
+
+
 def test_what_is_cut_short_is_refused():
     with pytest.raises(ValueError, match="cut short"):
         Linear.load(MODEL.dump()[:-1])
