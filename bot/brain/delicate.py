@@ -12,7 +12,7 @@ _URGENT = re.compile(r"\b(urgent(ly)?|asap|now|immediately|emergency|quick(ly)?|
 _LIGHTNING = re.compile(r"\d+/([89]|10)/")
 _OWN = re.compile(r"\b(i|me|my|mine|myself|we|us|our|ours|robbie|confidential|private|secret|passwords?)\b|@|\d{5}", re.I)
 _GRAVE = re.compile(r"\b(salary|payroll|diagnos\w*|doctor|medical|lawyers?|bank|invoices?|clients?|deals?|contracts?|meetings?)\b", re.I)
-_ENGLISH = re.compile(r"\b(the|what|how|why|who|which|write|explain|does|list)\b", re.I)
+ENGLISH = re.compile(r"\b(the|what|how|why|who|which|write|explain|does|list)\b", re.I)
 
 
 def is_delicate(prompt: Prompt, question: Question) -> bool:
@@ -23,6 +23,6 @@ def is_delicate(prompt: Prompt, question: Question) -> bool:
     """
     text, told = question.text, prompt.personality
     has_more = question.attachments or question.quoted or question.writer or prompt.is_untrusted or len(text) > LONGEST
-    if has_more or question.is_late or _LIGHTNING.match(told) or is_intimate_tone(told or None) or not _ENGLISH.search(text):
+    if has_more or question.is_late or _LIGHTNING.match(told) or is_intimate_tone(told or None) or not ENGLISH.search(text):
         return True
     return any(pattern.search(text) for pattern in (_URGENT, _OWN, _GRAVE))

@@ -11,10 +11,11 @@ from zoneinfo import ZoneInfo
 from bot.brain.confidence import PRIOR
 from bot.brain.context import printable, spoken_date
 from bot.brain.health import BreakerState, CircuitBreaker, HealthBoard
-from bot.brain.personality import is_intimate_tone
+from bot.brain.mentors import choose
+from bot.brain.personality import personality_of
 from bot.brain.providers.offline import digest, stands_alone
 from bot.brain.reflexes import Reflexes
-from bot.brain.tone import is_intimate
+from bot.brain.tone import context_of
 from bot.domain.address import SessionType
 from bot.domain.clock import Clock
 from bot.domain.message import Button, OutgoingKind
@@ -135,10 +136,13 @@ class Reactive:
             if row is None or row.state != Habit.ON or row.fresh_until <= now:
                 return None
             answer = await work.messages.find_by_id(row.message_id)
+            asked = await work.messages.find_by_id(answer.reply_to) if answer and answer.reply_to else None
             before = await work.messages.latest(question.conversation_id, limit=LISTED, before=question.id)
+            context = context_of(question.channel, question.session_type)
+            set_so = await personality_of(work, question.person, context=context, now=now, is_private_chat=context == "private")
         is_again = any(each.digest == words and now - each.at < AGAIN for each in before)
-        is_gone = answer is None or answer.kind == DELETED or (is_intimate_tone(answer.personality) and not is_intimate(question))
-        if is_again or is_gone:
+        is_gone = answer is None or asked is None or DELETED in (answer.kind, asked.kind) or answer.personality != str(set_so)
+        if is_again or is_gone or choose(question.text, set_so.mentor):
             return None
         on = spoken_date(self._local(row.at, question))
         why = f"you asked the same on {on}, and my answers agreed {row.agreed + 1} times; ask again for a new one"

@@ -78,10 +78,12 @@ class Reflexes:
 
     async def prepare(self, now: datetime) -> None:
         """Every seed is a row, once, and the rows are known. Raises StorageUnavailable."""
-        common = {"user_id": None, "state": Habit.ON, "origin": "seed", "weight": 1.0, "created_at": now, "changed_at": now}
-        async with self._database.unit_of_work() as work:
-            await work.patterns.add_new([{**common, "key": key, "text": key, "intent": intent} for key, intent in SEEDS.items()])
         await self.refresh()
+        common = {"user_id": None, "state": Habit.ON, "origin": "seed", "weight": 1.0, "created_at": now, "changed_at": now}
+        if new := [{**common, "key": key, "text": key, "intent": intent} for key, intent in SEEDS.items() if key not in self._exact]:
+            async with self._database.unit_of_work() as work:
+                await work.patterns.add_new(new)
+            await self.refresh()
 
     async def refresh(self) -> None:
         """Know what the rows say now; nothing is read where none has changed. Raises StorageUnavailable."""
@@ -89,9 +91,11 @@ class Reflexes:
             if (standing := await work.patterns.standing()) == self._standing:
                 return
             rows = [row for row in await work.patterns.all() if row.intent in INTENTS]
-        on = [row for row in rows if row.state == Habit.ON]
-        shared = [row for row in on if row.user_id is None]
-        self._exact = {row.key: Recognised(row.intent, WORD_FOR_WORD, row.key) for row in on}
+        shared = [row for row in rows if row.state == Habit.ON and row.user_id is None]
+        self._exact = {row.key: Recognised(row.intent, WORD_FOR_WORD, row.key) for row in rows if row.state == Habit.ON}
+        for row in rows:
+            if row.state == Habit.OFF and row.user_id:  # these words of theirs were misread, or might be
+                self.veto(row.text, row.user_id)
         self._phrases = {each: [(frozenset(row.key.split()), row.key) for row in shared if row.intent == each] for each in INTENTS}
         self._examples = sorted(Example(row.key, row.intent, row.weight) for row in shared)
         self.proposed = {row.key: row.intent for row in rows if row.state == Habit.PROPOSED}
@@ -101,8 +105,10 @@ class Reflexes:
         """Fit the classifier anew where its examples changed: in a process of its own, since what fits it would stay in memory."""
         if self._examples == self._fitted:
             return
-        self._fitted, pipe, environ = self._examples, asyncio.subprocess.PIPE, {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-        process = await asyncio.create_subprocess_exec(*(sys.executable, "-m", "bot.brain.intents"), stdin=pipe, stdout=pipe, env=environ)
+        self._fitted, environ = self._examples, {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+        pipe, mute = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL  # stopped at a terminal, it would show where it stood
+        command = sys.executable, "-m", "bot.brain.intents"
+        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=mute, env=environ)
         try:
             async with asyncio.timeout(FIT_SECONDS):
                 told, _ = await process.communicate(json.dumps(self._fitted).encode())

@@ -34,7 +34,7 @@ _THANKED = re.compile(
 _AGAIN = re.compile(
     r"(?:please )?(?:(?:try|do (?:it|that)|say (?:it|that)) again|again|once more|redo(?: it| that)?)(?: please)?[\s.!]*", re.I
 )
-_FILLER = re.compile(
+FILLER = re.compile(
     r"an?|the|and|or|of|to|in|on|at|for|from|by|with|is|are|was|were|be|been|do|does|did|can|could|would|will|shall|should|may|what|which|who|when"
     r"|where|why|how|i|me|my|you|your|it|its|this|that|there|please|tell|give|show|explain|robbie|hey|just|so|then|about"
 )
@@ -59,7 +59,7 @@ def is_rephrased(before: str, after: str) -> bool:
     """Whether one question is the other in other words; the same with another filling ("of France?", "of Italy?") is another question."""
     old, new = (re.findall(r"\w+", text.casefold())[:LONGEST_WORDS] for text in (before, after))
     changes = [change[0] for change in SequenceMatcher(None, old, new, autojunk=False).get_opcodes() if change[0] != "equal"]
-    was, became = ({word[:6] for word in words if not _FILLER.fullmatch(word)} for words in (old, new))  # stems, roughly
+    was, became = ({word[:6] for word in words if not FILLER.fullmatch(word)} for words in (old, new))  # stems, roughly
     is_refilled = changes == ["replace"] and was - became and became - was
     return not is_refilled and len(was & became) >= 2 and 2 * len(was & became) >= SIMILAR * (len(was) + len(became))
 

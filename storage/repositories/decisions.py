@@ -79,6 +79,12 @@ _UNOPPOSED = _OF_MODELS.where(Feedback.at >= given("since"), Feedback.at < given
 _TASKS_DONE = select(Task.source_id).where(ours(Task), Task.done_at >= given("since"))
 _YESES = select(Proposal.event_id).where(ours(Proposal), Proposal.state.in_(("approved", "done")), Proposal.decided_at >= given("since"))
 _FOLLOWED = _OF_MODELS.where(Message.reply_to.in_(_TASKS_DONE.union(_YESES)))
+_SCORES = (
+    select(Feedback.score)
+    .where(ours(Feedback), Feedback.pattern == given("whose"), Feedback.score.is_not(None))
+    .order_by(Feedback.message_id.desc())
+    .limit(500)
+)
 _SPOKE = ours(Feedback), Feedback.user_id == given("user"), Feedback.mentor != "", Feedback.score.is_not(None)
 _BY_MENTOR = select(Feedback.mentor, Feedback.score).where(*_SPOKE).order_by(Feedback.at.desc()).limit(500)
 
@@ -170,6 +176,10 @@ class Feedbacks(Repository):
     async def by_mentor(self, user_id: UUID) -> list[tuple[str, float]]:
         """Who spoke in the last of this person's answers that were scored, and the score."""
         return [(who, score) for who, score in await self._execute(_BY_MENTOR, user=user_id)]
+
+    async def scores_of(self, pattern: str) -> Sequence[float]:
+        """How well the last answers served that came from a pattern."""
+        return [score for score in await self._values(_SCORES, whose=pattern) if score is not None]
 
     async def on(self, message_id: UUID) -> Sequence[Feedback]:
         """What was said of a message."""
