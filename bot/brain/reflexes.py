@@ -74,7 +74,6 @@ class Reflexes:
         self._phrases: dict[str, list[tuple[frozenset[str], str]]] = {}
         self._examples = self._fitted = SHIPPED
         self._linear = Linear.load(WEIGHTS.read_bytes())
-        self.proposed: dict[str, str] = {}
 
     async def prepare(self, now: datetime) -> None:
         """Every seed is a row, once, and the rows are known. Raises StorageUnavailable."""
@@ -98,7 +97,6 @@ class Reflexes:
                 self.veto(row.text, row.user_id)
         self._phrases = {each: [(frozenset(row.key.split()), row.key) for row in shared if row.intent == each] for each in INTENTS}
         self._examples = sorted(Example(row.key, row.intent, row.weight) for row in shared)
-        self.proposed = {row.key: row.intent for row in rows if row.state == Habit.PROPOSED}
         self._standing = standing
 
     async def fit(self) -> None:

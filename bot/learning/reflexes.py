@@ -125,8 +125,9 @@ class ReflexLearning:
         phrase = phrase_of(asked.text)
         guess = self._reflexes.guess(phrase)
         near = guess.intent if guess and NEAR <= guess.confidence < SURE else ""
-        intent = self._reflexes.proposed.get(key_of(phrase, asked.user_id), near)
         async with self._database.reading() as work:
+            row = await work.patterns.find(key_of(phrase, asked.user_id))
+            intent = row.intent if row is not None and row.state == Habit.PROPOSED else near
             user = await work.people.find_user_by_id(asked.user_id) if intent not in ("", OUT, *COSTLY) else None
         if user is None:
             return "", False

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy import bindparam as given
+from sqlalchemy import case, func, select, update
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_skip
@@ -16,16 +16,10 @@ from storage.models.learning import CachedAnswer, Habit, Pattern
 from storage.models.messaging import Message
 from storage.repositories.base import Repository, first_id_at, ours
 
-
-def _in_state(state: Habit) -> ColumnElement[int]:
-    return func.sum(case((Pattern.state == state, 1), else_=0))
-
-
 _ADD = insert_or_skip(Pattern)
 _ALL = select(Pattern).where(ours(Pattern)).order_by(Pattern.id)
-_STANDING = select(
-    func.max(Pattern.changed_at), func.sum(Pattern.weight), func.sum(Pattern.agreed), func.count(), *map(_in_state, Habit)
-).where(ours(Pattern))
+_STATES = [func.sum(case((Pattern.state == state, 1), else_=0)) for state in Habit]
+_STANDING = select(func.max(Pattern.changed_at), func.sum(Pattern.weight), func.sum(Pattern.agreed), *_STATES).where(ours(Pattern))
 _BY_KEY = select(Pattern).where(ours(Pattern), Pattern.key == given("the_key"))
 _CHANGE = update(Pattern).where(ours(Pattern), Pattern.id == given("which"))
 _CACHE = insert_or_skip(CachedAnswer)
