@@ -31,7 +31,7 @@ FEWEST_WORDS = 3
 _TIME_BOUND = re.compile(
     r"\b(now|today|tonight|tomorrow|yesterday|currently|current|latest|recent(ly)?|this (morning|afternoon|evening|week|month|year)"
     r"|next|last|weather|forecast|news|price|stock|score|traffic|time|date|day|age|old|when|still|already|yet|just|so far|remaining|left"
-    r"|due|soon|minutes?|hours?|schedule|calendar|open|status|(mon|tues|wednes|thurs|fri|satur|sun)days?|weekend|temperature|rain(ing)?"
+    r"|due|soon|minutes?|hours?|schedule|calendar|open|status|(mon|tues|wednes|thurs|fri|satur|sun)days?|weekend|temperature|raining"
     r"|(exchange|interest) rates?|president|(prime )?minister|ceo|champions?|version|winner|winning)\b",
     re.I,
 )
