@@ -26,8 +26,8 @@ log = structlog.get_logger(__name__)
 
 LONGEST, FIT_SECONDS = 100, 300.0
 """Characters: what is longer is no phrase, and need not be looked at."""
-LAST = 19
-"""The priority of what fits: whoever is answered meanwhile goes first."""
+MODEST = 5
+"""The niceness of what fits: whoever is answered meanwhile goes first, and it still ends in time."""
 WORD_FOR_WORD = 0.995
 """How likely a phrase means what it was kept for."""
 _ASKING = r"(?:(?:hey|hi|ok|okay|please|just|robbie|(?:can|could|would|will) (?:you|i))\b[ ,]*)*"
@@ -110,7 +110,7 @@ class Reflexes:
         command = sys.executable, "-m", "bot.brain.intents"
         process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=mute, env=environ)
         try:
-            os.setpriority(os.PRIO_PROCESS, process.pid, LAST)
+            os.setpriority(os.PRIO_PROCESS, process.pid, MODEST)
             async with asyncio.timeout(FIT_SECONDS):
                 told, _ = await process.communicate(json.dumps(self._fitted).encode())
             self._linear = Linear.load(told)
