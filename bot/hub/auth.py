@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from aiohttp import web
@@ -154,8 +155,7 @@ class Auth:
             return None
         async with self._database.reading() as work:
             credential = await work.credentials.find_valid(kind, _hash(secret), self._clock.now())
-        person = None if credential is None else await self._directory.by_id(credential.user_id)
-        if credential is None or person is None:
+        if credential is None or (person := await self._directory.by_id(credential.user_id)) is None:
             return None
         return Visitor(person=person, shown=kind, credential_id=credential.id)
 
@@ -182,21 +182,17 @@ class Auth:
             return await work.credentials.redeem(Pass.LINK, _hash(code), now)
 
     async def _sign_out(self, request: web.Request) -> web.StreamResponse:
-        credential_id = visitor_of(request).credential_id
-        if credential_id is not None:
+        if (credential_id := visitor_of(request).credential_id) is not None:
             await self.revoke(credential_id)
         response = web.Response(status=303, headers={"Location": "/"})
         response.del_cookie(COOKIE, httponly=True, samesite="Lax", secure=self._secure)
         return response
 
     async def _create(self, kind: Pass, person_id: UUID, *, label: str, life: timedelta | None, prefix: str = "") -> tuple[Credential, str]:
-        secret = prefix + secrets.token_urlsafe(SECRET_BYTES)
-        now = self._clock.now()
+        secret, now = prefix + secrets.token_urlsafe(SECRET_BYTES), self._clock.now()
         async with self._database.unit_of_work() as work:
-            credential = await work.credentials.add(
-                kind=kind, secret_hash=_hash(secret), user_id=person_id, label=label, now=now, expires_at=now + life if life else None
-            )
-        return credential, secret
+            row: dict[str, Any] = {"kind": kind, "label": label, "expires_at": now + life if life else None}
+            return await work.credentials.add(secret_hash=_hash(secret), user_id=person_id, now=now, **row), secret
 
 
 def _hash(secret: str) -> str:

@@ -117,11 +117,9 @@ class Front:
         if known is not None or found is None:
             return known, inbound
         person_id = await self._pairing.redeem(inbound, found.group(1))
-        return (
-            (None, inbound)
-            if person_id is None
-            else (await self._directory.by_id(person_id), replace(inbound, text=f"/link {found.group(1)}"))
-        )
+        if person_id is None:
+            return None, inbound
+        return await self._directory.by_id(person_id), replace(inbound, text=f"/link {found.group(1)}")
 
     async def _receive_mail(self, inbound: Inbound, person: Person | None) -> None:
         """A person's mail is theirs; anybody else's is read for the owner, by someone without hands, and answered if the owner wants."""

@@ -117,9 +117,8 @@ async def event_stream(request: web.Request) -> AsyncIterator[EventStream]:
     """
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"})
     await response.prepare(request)
-    task = asyncio.current_task()
+    task, streams = asyncio.current_task(), request.app[_STREAMS]
     assert task is not None
-    streams: set[asyncio.Task[Any]] = request.app[_STREAMS]
     streams.add(task)
     try:
         yield EventStream(request, response)
@@ -158,14 +157,7 @@ class Server:
         app = web.Application(client_max_size=LARGEST_BODY, middlewares=[self._watch, self._explain, self._guard, *middlewares])
         app[_STREAMS] = set()
         self._open.set_function(lambda: len(app[_STREAMS]))
-        app.add_routes(
-            [
-                web.get("/healthz", _alive),
-                web.get("/readyz", self._ready),
-                web.get("/metrics", self._metrics),
-                *routes,
-            ]
-        )
+        app.add_routes([web.get("/healthz", _alive), web.get("/readyz", self._ready), web.get("/metrics", self._metrics), *routes])
         app.on_response_prepare.append(_add_headers)
         app.on_shutdown.append(_end_streams)
         complaints = logging.Logger("aiohttp.server", logging.WARNING)  # noqa: LOG001  of this server, and no other
@@ -236,8 +228,7 @@ class Server:
 
     @open_to_all
     async def _ready(self, _: web.Request) -> web.Response:
-        parts = await self._readiness()
-        is_ready = all(parts.values())
+        is_ready = all((parts := await self._readiness()).values())
         return json_response({"ready": is_ready, **parts}, status=200 if is_ready else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:

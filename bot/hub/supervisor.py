@@ -42,6 +42,8 @@ SPOKEN = {
     ChannelState.DOWN: "{channel} is out of reach since {at}. I try again all the time; what I owe there is kept.",
     ChannelState.REFUSED: "{channel} is closed to me since {at}: my token or password is not accepted. `robbie doctor` tells more.",
 }
+SHUT_OUT = """I am shut out of **{channel}**: it does not accept my token or password any more. Until that is mended I neither hear nor \
+answer there; what I owe there is kept. `robbie doctor` tells more, `robbie init` takes a new one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,10 +79,10 @@ class Supervisor:
 
     def troubles(self, zone: str) -> Sequence[str]:
         """What is to be said of channels that are not heard, with the time in *zone*."""
-        silent = {channel: health for channel, health in self._health.items() if health.state in (ChannelState.DOWN, ChannelState.REFUSED)}
         return [
             SPOKEN[health.state].format(channel=channel.capitalize(), at=f"{health.since.astimezone(ZoneInfo(zone)):%H:%M}")
-            for channel, health in silent.items()
+            for channel, health in self._health.items()
+            if health.state in SPOKEN
         ]
 
     async def __aenter__(self) -> Self:
@@ -116,7 +118,9 @@ class Supervisor:
         def told() -> None:
             nonlocal latest
             latest = loop.time()
-            self._rose(door)
+            if self._health[door.channel].state is not ChannelState.UP:
+                log.info("channel.rose", channel=door.channel)
+                self._set(door, ChannelState.UP)
 
         listening = asyncio.create_task(door.listen(self._reception, told), name=f"listen {door.channel}")
         try:
@@ -129,11 +133,6 @@ class Supervisor:
         finally:
             listening.cancel()
             await asyncio.wait([listening], timeout=CLOSE_SECONDS)
-
-    def _rose(self, door: Door) -> None:
-        if self._health[door.channel].state is not ChannelState.UP:
-            log.info("channel.rose", channel=door.channel)
-            self._set(door, ChannelState.UP)
 
     def _fell(self, door: Door, error: Exception) -> None:
         if self._health[door.channel].state is not ChannelState.DOWN:
@@ -151,7 +150,7 @@ class Supervisor:
             async with self._database.unit_of_work() as work:
                 if await work.incidents.add_once(kind="channel", key=key, detail=str(error), now=now):
                     owner = await work.people.owner()
-                    await tell(work, owner.id, _shut_out(door), now=now, except_on=(door.channel,))
+                    await tell(work, owner.id, SHUT_OUT.format(channel=door.channel), now=now, except_on=(door.channel,))
         except StorageError as trouble:
             log.warning("channel.not_told", channel=door.channel, error=str(trouble))
 
@@ -160,10 +159,3 @@ class Supervisor:
 
     def _is_up(self, channel: str) -> Callable[[], float]:
         return lambda: float(self._health[channel].state is ChannelState.UP)
-
-
-def _shut_out(door: Door) -> str:
-    return (
-        f"I am shut out of **{door.channel}**: it does not accept my token or password any more. Until that is mended I neither hear nor "
-        "answer there; what I owe there is kept. `robbie doctor` tells more, `robbie init` takes a new one."
-    )
