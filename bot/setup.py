@@ -150,14 +150,37 @@ class Setup:
         local = self._file.absolute().with_name(LOCAL_FILE)
         if self._settings or self._models:
             owner = self._settings.get("robbie", {}).get("owner", config.robbie.owner)
-            _write(local, _merged(local, self._settings, self._models, owner, self._own_ids), mode=0o644)
+            _write(local, self._merged(local, owner), mode=0o644)
             self._console.print(f"settings are in {local}")
         if self._secrets:
-            secrets = config.robbie.data_dir / SECRETS_FILE
-            _write(secrets, _with_secrets(secrets, self._secrets), mode=0o600)
-            self._console.print(f"secrets are in {secrets}, which only you can read")
+            file = config.robbie.data_dir / SECRETS_FILE
+            lines = file.read_text("utf-8").splitlines() if file.exists() else ["# Written by `robbie init`. Keep this file to yourself."]
+            kept = [line for line in lines if line.partition("=")[0].strip() not in self._secrets]
+            _write(file, "\n".join([*kept, *(f"{name}={value}" for name, value in self._secrets.items())]) + "\n", mode=0o600)
+            self._console.print(f"secrets are in {file}, which only you can read")
         load_config(self._file, self._environ)  # what was written must be what can be read
         self._console.print("Done. `robbie doctor` looks at everything, `robbie run` starts; a hub that runs already must be started anew.")
+
+    def _merged(self, file: Path, owner: str) -> str:
+        """The local file with what was answered in it; what a person wrote there stays, comments included."""
+        document = tomlkit.parse(file.read_text("utf-8")) if file.exists() else tomlkit.document()
+        for section, values in self._settings.items():
+            table = document.setdefault(section, tomlkit.table())
+            for key, value in values.items():
+                table[key] = value
+        if self._models:
+            levels = document.setdefault("brain", tomlkit.table()).setdefault("levels", tomlkit.aot())
+            for name, model in self._models.items():
+                _entry(levels, name)["model"] = model
+        if self._own_ids:
+            people = document.setdefault("people", tomlkit.aot())
+            me = _entry(people, owner)
+            me["role"] = "owner"
+            identities = me.setdefault("identities", tomlkit.array())
+            for channel, own_id in self._own_ids.items():
+                if {"platform": channel, "id": own_id} not in identities.unwrap():
+                    identities.append(tomlkit.inline_table().append("platform", channel).append("id", own_id))
+        return tomlkit.dumps(document)
 
 
 def key_variables(file: Path) -> dict[str, str]:
@@ -189,30 +212,6 @@ async def _try(level: LevelConfig, key: str) -> Verdict:
         await rung.provider.close()
 
 
-def _merged(
-    file: Path, settings: Mapping[str, Mapping[str, Any]], models: Mapping[str, str], owner: str, own_ids: Mapping[str, str]
-) -> str:
-    """The local file with these settings in it; what a person wrote there stays, comments included."""
-    document = tomlkit.parse(file.read_text("utf-8")) if file.exists() else tomlkit.document()
-    for section, values in settings.items():
-        table = document.setdefault(section, tomlkit.table())
-        for key, value in values.items():
-            table[key] = value
-    if models:
-        levels = document.setdefault("brain", tomlkit.table()).setdefault("levels", tomlkit.aot())
-        for name, model in models.items():
-            _entry(levels, name)["model"] = model
-    if own_ids:
-        people = document.setdefault("people", tomlkit.aot())
-        me = _entry(people, owner)
-        me["role"] = "owner"
-        identities = me.setdefault("identities", tomlkit.array())
-        for channel, own_id in own_ids.items():
-            if {"platform": channel, "id": own_id} not in identities.unwrap():
-                identities.append(tomlkit.inline_table().append("platform", channel).append("id", own_id))
-    return tomlkit.dumps(document)
-
-
 def _entry(entries: Any, name: str) -> Any:
     """The table of this name among *entries*, made if it is new."""
     entry = next((entry for entry in entries if entry.get("name") == name), None)
@@ -220,13 +219,6 @@ def _entry(entries: Any, name: str) -> Any:
         entry = tomlkit.table().append("name", name)
         entries.append(entry)
     return entry
-
-
-def _with_secrets(file: Path, secrets: Mapping[str, str]) -> str:
-    """The secrets file with these in it, a KEY=value a line."""
-    lines = file.read_text("utf-8").splitlines() if file.exists() else ["# Written by `robbie init`. Keep this file to yourself."]
-    kept = [line for line in lines if line.partition("=")[0].strip() not in secrets]
-    return "\n".join([*kept, *(f"{name}={value}" for name, value in secrets.items())]) + "\n"
 
 
 def _write(file: Path, text: str, *, mode: int) -> None:

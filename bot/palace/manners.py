@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 from uuid import uuid5
 
@@ -15,6 +14,7 @@ from bot.domain.clock import Clock, new_id
 from bot.domain.errand import Errand
 from bot.hub.auth import visitor_of
 from bot.hub.server import Problem, json_response
+from bot.palace.api import json_object
 from bot.palace.transcript import LONGEST_ID
 from bot.services.journal import Journal
 from bot.services.manners import PLACES, Manners, Standing, find_mistake, read_end, spoken_end
@@ -119,11 +119,7 @@ def _entry(row: PersonalitySetting, person: Person) -> dict[str, Any]:
 
 def _parse(body: bytes) -> dict[str, Any]:
     """What is to be set. Raises Problem for anything but a JSON object of the right fields."""
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Problem(400, "not_json", "the body is not JSON") from None
-    asked: dict[str, Any] = found if isinstance(found, dict) else {}
+    asked = json_object(body)
     changes = asked.get("changes") if isinstance(asked.get("changes"), dict) else {}
     if not changes or not all(isinstance(value, str) and 0 < len(value) < 33 for value in changes.values()):
         raise Problem(400, "bad_request", '"changes" must be an object of what is to be set, such as {"gandhi": "3", "mood": "calm"}')

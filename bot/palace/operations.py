@@ -43,16 +43,12 @@ class Operations:
         person = visitor_of(request).person
         if not person.is_owner:
             raise NotAllowed("only the owner holds drills")
-        fault = _fault(request.query.get("fault", Fault.REFUSED))
+        try:
+            fault = Fault(request.query.get("fault", Fault.REFUSED))
+        except ValueError:
+            raise Problem(400, "bad_fault", f"a fault is one of {', '.join(Fault)}") from None
         async with self._one_drill, event_stream(request) as stream:
             async for rehearsal in self._drill.rehearse(drill_question(person, self._clock), fault):
                 await stream.send(json.dumps(asdict(rehearsal)), event="rehearsal")
             await stream.send("{}", event="done")
         return stream.response
-
-
-def _fault(name: str) -> Fault:
-    try:
-        return Fault(name)
-    except ValueError:
-        raise Problem(400, "bad_fault", f"a fault is one of {', '.join(Fault)}") from None

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bot.domain.address import Person
-from bot.domain.clock import Clock
+from bot.domain.clock import Clock, new_id
 from bot.domain.message import Button
 from bot.domain.ports import Card
 from bot.domain.vocabulary import in_rows
@@ -87,14 +87,7 @@ class View:
         self._message, self._progress = pieces.message, pieces.progress  # type: ignore[attr-defined]
 
     def chat(
-        self,
-        person: Person,
-        *,
-        conversation: str,
-        messages: Sequence[Message],
-        progress: Mapping[UUID, str],
-        has_earlier: bool,
-        request_id: str,
+        self, person: Person, *, conversation: str, messages: Sequence[Message], progress: Mapping[UUID, str], has_earlier: bool
     ) -> str:
         """The whole page."""
         now = self._clock.now().astimezone(ZoneInfo(person.timezone))
@@ -106,7 +99,7 @@ class View:
             last=messages[-1].id if messages else None,
             progress={event_id: self._growing(self._progress_to(Progress(event_id=event_id), text)) for event_id, text in progress.items()},
             has_earlier=has_earlier,
-            request_id=request_id,
+            request_id=str(new_id()),
             greeting=_greeting(now.hour),
         )
 
