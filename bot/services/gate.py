@@ -77,20 +77,17 @@ class LadderGate:
         doubt = ["*A text from outside may have asked for this.*"] if errand.is_untrusted else []
         about = "\n\n".join(["\n".join(lines), *doubt, f"Why: {errand.why}. Shall I?"])
         details = {"tool": tool.name, "arguments": arguments.model_dump(mode="json")}
-        title = _spoken(tool).capitalize()
+        what: dict[str, Any] = {"kind": TOOL, "action": tool.kind, "risk": tool.risk, "title": _spoken(tool).capitalize()}
         async with self._database.unit_of_work() as work:
-            proposal = await propose(
-                work, errand, kind=TOOL, action=tool.kind, risk=tool.risk, title=title, about=about, details=details, now=now
-            )
+            proposal = await propose(work, errand, **what, about=about, details=details, now=now)
         return _answer(proposal, errand)
 
 
 def _answer(proposal: Proposal, errand: Errand) -> str:
     """What a model is told about what was not done."""
     if proposal.state == ProposalState.WAITING:
-        return (
-            f"Not done yet: it waits for {errand.person.name}'s yes, who was asked under {proposal.code}. Say so; do not ask for it again."
-        )
+        name = errand.person.name
+        return f"Not done yet: it waits for {name}'s yes, who was asked under {proposal.code}. Say so; do not ask for it again."
     if proposal.state == ProposalState.APPROVED:
         return "That was approved, and is being done."
     return f"That was proposed before, and is {proposal.state}. It was not done again."

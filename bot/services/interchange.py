@@ -36,15 +36,8 @@ LONGEST_RECORD = 50
 """Lines of one record; a quotation mark that is never closed must not swallow the rest of a file."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _CARD = {
-    "FN": "name",
-    "N": "n",
-    "EMAIL": "email",
-    "TEL": "phone",
-    "ORG": "company",
-    "TITLE": "role",
-    "NOTE": "detail",
-    "CATEGORIES": "tags",
-}
+    "FN": "name", "N": "n", "EMAIL": "email", "TEL": "phone", "ORG": "company", "TITLE": "role", "NOTE": "detail", "CATEGORIES": "tags",
+}  # fmt: skip
 _LISTS = ("N", "ORG")
 
 Record = tuple[int, dict[str, str] | str]
@@ -84,10 +77,8 @@ def read_csv(text: str, noun: str) -> Iterator[Record]:
         elif any(cell.strip() for cell in cells[len(columns) :]):
             yield place + 1, f"it has {len(cells)} values under {len(columns)} columns"
         elif any(cells):  # the first of several columns of a kind counts
-            yield (
-                place + 1,
-                {name: _bare(cell) for name, cell in reversed(list(zip(columns, cells, strict=False))) if name and cell.strip()},
-            )
+            values = [(name, _bare(cell)) for name, cell in zip(columns, cells, strict=False) if name and cell.strip()]
+            yield place + 1, dict(reversed(values))
 
 
 def _cells(lines: Sequence[str], place: int, delimiter: str) -> tuple[int, list[str] | None]:
@@ -163,13 +154,10 @@ def write_vcards(rows: Iterable[Mapping[str, str]]) -> str:
         lines += ["BEGIN:VCARD", "VERSION:3.0", f"N:{_escaped(family)};{_escaped(' '.join(given))};;;"]
         lines += [f"{name}:{_escaped(row[column])}" for name, column in _CARD.items() if row.get(column)]
         lines += ["END:VCARD"]
-    return "".join(f"{_folded(line)}\r\n" for line in lines)
+    # in pieces of 60 characters, where 75 octets are allowed and most characters take one
+    folded = ("\r\n ".join(line[at : at + 60] for at in range(0, len(line), 60)) for line in lines)
+    return "".join(f"{line}\r\n" for line in folded)
 
 
 def _escaped(text: str) -> str:
     return re.sub(r"([\\,;])", r"\\\1", text).replace("\r", "").replace("\n", "\\n")
-
-
-def _folded(line: str) -> str:
-    """In pieces of 60 characters, where 75 octets are allowed and most characters take one."""
-    return "\r\n ".join(line[at : at + 60] for at in range(0, len(line), 60))
