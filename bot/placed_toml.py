@@ -103,9 +103,8 @@ def _syntax_error(error: ValueError | RecursionError, file: Path, text: str) -> 
     message, _, place = str(error).partition(" (at ")
     named = re.match(r"line (\d+)", place)
     line = int(named[1]) if named else len(text.rstrip().split("\n"))
-    return ConfigError(
-        f"is no valid TOML: {message}", file=file, line=line, repair='texts stand in "quotes", a table\'s name in [brackets]'
-    )
+    repair = 'texts stand in "quotes", a table\'s name in [brackets]'
+    return ConfigError(f"is no valid TOML: {message}", file=file, line=line, repair=repair)
 
 
 def _assembled(file: Path, text: str) -> Table:

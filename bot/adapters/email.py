@@ -255,7 +255,6 @@ class EmailAdapter:
         return write(outgoing, address=self._config.address, at=self._clock.now(), files=files)
 
     def _examine_box(self, box: Mailbox) -> list[Finding]:
-        """What the mailbox itself tells."""
         folder, hears = box.sent_folder(), "told of new mail at once" if box.has_idle else f"looks every {POLL_SECONDS:g} s"
         newest = box.uids(after=max(box.next_uid - NEWEST_MAILS, 0))[-1:]
         source = b"".join(piece for uid in newest for piece in box.pieces(uid, most_bytes=1))

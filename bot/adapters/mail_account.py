@@ -258,15 +258,9 @@ class Submission:
     async def line(self, sign_in: SignIn) -> AsyncIterator[Any]:
         """A connection that is signed in."""
         server = self._server
-        line = self._library.SMTP(
-            hostname=server.host,
-            port=server.port,
-            use_tls=server.tls == "tls",
-            start_tls=server.tls == "starttls",
-            tls_context=ssl.create_default_context(),
-            timeout=PATIENCE_SECONDS,
-            local_hostname=self._address.rpartition("@")[2],
-        )
+        tls: dict[str, Any] = {"use_tls": server.tls == "tls", "start_tls": server.tls == "starttls"}
+        where: dict[str, Any] = {"hostname": server.host, "port": server.port, "local_hostname": self._address.rpartition("@")[2]}
+        line = self._library.SMTP(**where, **tls, tls_context=ssl.create_default_context(), timeout=PATIENCE_SECONDS)
         try:
             await line.connect()
             if sign_in.token:

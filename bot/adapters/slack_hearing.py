@@ -157,9 +157,8 @@ class Hearing:
         """Keep it first, acknowledge it then; what could not be kept comes again."""
         answer = await self._dispatch(mode="socket_mode", body=envelope.get("payload"))
         if answer.status == 200:
-            payload = (
-                {"payload": json.loads(answer.body)} if answer.body.startswith("{") else {}
-            )  # Bolt has words of its own for what it drops
+            # Bolt has words of its own for what it drops
+            payload = {"payload": json.loads(answer.body)} if answer.body.startswith("{") else {}
             with suppress(aiohttp.ClientError, OSError):
                 await line.send_json({"envelope_id": envelope["envelope_id"], **payload})
 

@@ -36,9 +36,9 @@ def manners_modal(values: Mapping[str, str], *, zone: str, conversation: str) ->
         "type": "modal",
         "callback_id": MANNERS_VIEW,
         "private_metadata": json.dumps(kept),
-        "title": _plain("Manners"),
-        "submit": _plain("Save"),
-        "close": _plain("Cancel"),
+        "title": plain("Manners"),
+        "submit": plain("Save"),
+        "close": plain("Cancel"),
         "blocks": [*selects, mood, where, _input("until", "Until (empty: for good)", until) | {"optional": True}],
     }
 
@@ -79,14 +79,15 @@ def _changed(view: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _select(name: str, label: str, options: Mapping[str, str], chosen: str) -> View:
-    made = {value: {"text": _plain(text), "value": value} for value, text in options.items()}
+    made = {value: {"text": plain(text), "value": value} for value, text in options.items()}
     element = {"type": "static_select", "action_id": name, "options": [*made.values()], "initial_option": made[chosen]}
     return _input(name, label, element)
 
 
 def _input(name: str, label: str, element: View) -> View:
-    return {"type": "input", "block_id": name, "label": _plain(label), "element": element}
+    return {"type": "input", "block_id": name, "label": plain(label), "element": element}
 
 
-def _plain(text: str) -> View:
+def plain(text: str) -> View:
+    """*text* as Slack wants it where it knows no signs."""
     return {"type": "plain_text", "text": text, "emoji": True}

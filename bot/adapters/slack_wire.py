@@ -135,7 +135,6 @@ def faults(*, writes: bool = False) -> Iterator[None]:
 
 
 def _meaning(error: SlackApiError, lost: type[AdapterError]) -> AdapterError:
-    """What a refusal means, by the code that Slack gives it and by its HTTP status."""
     response: Any = error.response
     data = response.data if hasattr(response, "data") and isinstance(response.data, dict) else {}
     code, status = str(data.get("error") or "")[:80], int(getattr(response, "status_code", 0) or getattr(response, "status", 0))

@@ -223,6 +223,5 @@ def _size_of_wheels(folder: Path) -> int:
 
 
 def _hash(path: Path) -> str:
-    """The SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

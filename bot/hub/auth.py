@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 from aiohttp import web
@@ -74,14 +73,8 @@ class Auth:
         self._clock = clock
         self._secure = secure
         self._hub_hash = _hash(hub_token) if hub_token else None
-
-    @property
-    def routes(self) -> tuple[web.RouteDef, ...]:
-        """Signing in and out."""
-        return (
-            web.get("/signin/{code}", self._sign_in, allow_head=False),  # a HEAD, as link previews send it, must not use the link up
-            web.post("/signout", self._sign_out),
-        )
+        # a HEAD, as link previews send it, must not use the link up
+        self.routes = (web.get("/signin/{code}", self._sign_in, allow_head=False), web.post("/signout", self._sign_out))
 
     async def create_link(self, person_id: UUID) -> str:
         """The path of a new sign-in link, good for one visit within the hour."""
@@ -123,7 +116,6 @@ class Auth:
         return await handler(request)
 
     async def _is_welcome(self, visitor: Visitor) -> bool:
-        """Whether what the visitor showed still opens the door."""
         if visitor.credential_id is None:
             return True
         async with self._database.reading() as work:
@@ -191,8 +183,8 @@ class Auth:
     async def _create(self, kind: Pass, person_id: UUID, *, label: str, life: timedelta | None, prefix: str = "") -> tuple[Credential, str]:
         secret, now = prefix + secrets.token_urlsafe(SECRET_BYTES), self._clock.now()
         async with self._database.unit_of_work() as work:
-            row: dict[str, Any] = {"kind": kind, "label": label, "expires_at": now + life if life else None}
-            return await work.credentials.add(secret_hash=_hash(secret), user_id=person_id, now=now, **row), secret
+            row = {"kind": kind, "secret_hash": _hash(secret), "user_id": person_id, "label": label}
+            return await work.credentials.add(now=now, **row, expires_at=now + life if life else None), secret
 
 
 def _hash(secret: str) -> str:

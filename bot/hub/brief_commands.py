@@ -142,7 +142,6 @@ class BriefCommands:
             return f"{line}{more or await self._following(work, question, now)}."
 
     async def _following(self, work: UnitOfWork, question: Question, now: datetime) -> str:
-        """When the next brief comes."""
         user = await work.people.find_user_by_id(question.person.id)
         standing = await self._delivery.standing(work, user, now) if user else None
         due = next_after(standing.habits, now) if standing else None
@@ -165,7 +164,6 @@ class BriefCommands:
 
 
 def _parted(words: str) -> tuple[str, str]:
-    """A place, and until when."""
     words = " ".join(words.split())
     found = _UNTIL.fullmatch(words)
     return (found.group(1).strip(), found.group(2).strip()) if found else (words, "")

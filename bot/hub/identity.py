@@ -48,7 +48,6 @@ class Directory:
         return {**named, self._robbie.owner: ("owner", named.get(self._robbie.owner, ("", zone))[1])}
 
     def _agrees(self, users: Sequence[User], identities: Sequence[Identity]) -> bool:
-        """Whether the database says the same as config."""
         names = {user.id: user.name for user in users}
         linked = {(row.channel, row.account, names.get(row.user_id)) for row in identities}
         wanted = {(identity.platform, identity.id, person.name) for person in self._people for identity in person.identities}
@@ -62,7 +61,7 @@ class Directory:
         users = await work.people.users()
         owners = [user for user in users if user.role == "owner"]
         if len(owners) == 1 and all(user.name != self._robbie.owner for user in users):  # else that name is somebody else's
-            await work.people.rename(owners[0].id, self._robbie.owner)
+            await work.people.change(owners[0].id, name=self._robbie.owner)
         for name, (role, zone) in wanted.items():
             user = await work.people.ensure_user(name=name, role=role, timezone=zone, now=now)
             for identity in (each for person in self._people if person.name == name for each in person.identities):
@@ -77,7 +76,7 @@ class Directory:
             accounts = [(row.channel, row.account) for row in identities if row.user_id == user.id]
             is_namesake = user.name.casefold() in {name.casefold() for name in wanted}
             if user.origin == PAIRING and is_namesake and all(named.get(each) != user.name.casefold() for each in accounts):
-                await work.people.rename(user.id, f"{user.name} ({user.id})")
+                await work.people.change(user.id, name=f"{user.name} ({user.id})")
 
     async def owner(self) -> Person:
         """The one Robbie works for."""

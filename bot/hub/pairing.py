@@ -64,7 +64,7 @@ class Pairing:
         user = await work.people.find_user(name)
         if user is None or user.origin != PAIRING or user.role not in OUTSIDE:
             return None
-        await work.people.set_role(user.id, STRANGER)
+        await work.people.change(user.id, role=STRANGER)
         return user
 
     async def _begin(self, work: UnitOfWork, inbound: Inbound, stranger: User) -> None:
@@ -105,10 +105,10 @@ class Pairing:
             event_id, stranger = await self._use(work, code)
             if stranger is None:
                 return None
-            await work.people.set_role(stranger.id, "member")
+            await work.people.change(stranger.id, role="member")
             name, short = stranger.name, stranger.name.rpartition(" (")[0]
             if short != "Somebody" and all(user.name.casefold() != short.casefold() for user in await work.people.users()):
-                await work.people.rename(stranger.id, short)
+                await work.people.change(stranger.id, name=short)
                 name = short
             if event_id is not None:
                 await self._welcome(work, event_id, stranger)
@@ -136,7 +136,7 @@ class Pairing:
             if user is None or not await work.people.end_identity(channel, account):
                 return False
             if user.origin == PAIRING and all(row.user_id != user.id for row in await work.people.identities()):
-                await work.people.set_role(user.id, "former")
+                await work.people.change(user.id, role="former")
             return True
 
     async def link_code(self, person: Person) -> str:

@@ -53,17 +53,10 @@ class Front:
         replies: Replies,
         clock: Clock,
     ) -> None:
-        self._hub = hub
-        self._database = database
-        self._directory = directory
-        self._pairing = pairing
-        self._approvals = approvals
-        self._reactive = reactive
-        self._manners = manners
-        self._manner_commands = manner_commands
-        self._adapters = adapters
-        self._replies = replies
-        self._clock = clock
+        self._hub, self._database, self._clock, self._reactive = hub, database, clock, reactive
+        self._directory, self._pairing, self._approvals = directory, pairing, approvals
+        self._manners, self._manner_commands = manners, manner_commands
+        self._adapters, self._replies = adapters, replies
 
     async def receive(self, inbound: Inbound) -> None:
         """Keep it, once, however often it is repeated: when this returns, the channel may be told. Raises StorageUnavailable."""

@@ -42,11 +42,7 @@ class Api:
         self._transcripts = transcripts
         self._clock = clock
         self._patience_seconds = patience_seconds
-
-    @property
-    def routes(self) -> tuple[web.RouteDef, ...]:
-        """Asking, and reading transcripts."""
-        return (web.post("/api/chat", self._chat), web.get("/api/conversations/{conversation}/messages", self._messages))
+        self.routes = (web.post("/api/chat", self._chat), web.get("/api/conversations/{conversation}/messages", self._messages))
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         """Answer once, however often the same person sends the same id."""
@@ -182,7 +178,6 @@ def _answer(ask: Ask, reply: Message) -> dict[str, Any]:
 
 
 def _entry(message: Message) -> dict[str, Any]:
-    """One line of a transcript."""
     return {
         "id": str(message.id),
         "external_id": message.external_id if message.direction == IN else None,

@@ -31,11 +31,7 @@ class Assets:
         self._assets = dict(_read(Path(__file__).with_name("static")))
         digest = hashlib.sha256(b"".join(name.encode() + asset.content for name, asset in sorted(self._assets.items())))
         self._version = digest.hexdigest()[:12]
-
-    @property
-    def routes(self) -> tuple[web.RouteDef, ...]:
-        """Serving them."""
-        return (web.get("/static/{version}/{name:.+}", self._serve), web.get("/favicon.ico", self._icon))
+        self.routes = (web.get("/static/{version}/{name:.+}", self._serve), web.get("/favicon.ico", self._icon))
 
     def url(self, name: str) -> str:
         """The address of the file *name*. Raises KeyError."""

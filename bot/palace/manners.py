@@ -33,16 +33,8 @@ class MannersApi:
         self._manners = manners
         self._journal = journal
         self._clock = clock
-
-    @property
-    def routes(self) -> tuple[web.RouteDef, ...]:
-        """Looking, hearing, setting, taking back."""
-        return (
-            web.get("/api/manners", self._look),
-            web.get("/api/manners/preview", self._preview),
-            web.post("/api/manners", self._set),
-            web.post("/api/manners/undo", self._undo),
-        )
+        looks = (web.get("/api/manners", self._look), web.get("/api/manners/preview", self._preview))
+        self.routes = (*looks, web.post("/api/manners", self._set), web.post("/api/manners/undo", self._undo))
 
     async def _look(self, request: web.Request) -> web.Response:
         """What holds in each context, what may be set there, what a step means, and what was changed lately."""
@@ -91,7 +83,6 @@ class MannersApi:
 
 
 def _settable(person: Person, context: str) -> list[str]:
-    """What this person may set there."""
     some = {name: str(LEFT + 1) for name in SLIDERS} | {"mood": MOODS[0]}
     return [name for name in NAMES if not find_mistake(person, {name: some[name]}, context)]
 

@@ -25,14 +25,9 @@ class Operations:
         self._drill = drill
         self._clock = clock
         self._one_drill = asyncio.Lock()
-
-    @property
-    def routes(self) -> tuple[web.RouteDef, ...]:
-        """The channels' health and the fire drill."""
-        return (web.get("/api/channels", self._channels), web.post("/api/drill", self._rehearse))
+        self.routes = (web.get("/api/channels", self._channels), web.post("/api/drill", self._rehearse))
 
     async def _channels(self, request: web.Request) -> web.Response:
-        """How each channel that Robbie listens on is doing."""
         if not visitor_of(request).person.is_owner:
             raise NotAllowed("only the owner sees how the channels are")
         told = {channel: asdict(health) | {"since": health.since.isoformat()} for channel, health in self._health.items()}

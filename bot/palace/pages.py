@@ -85,7 +85,6 @@ class Pages:
         return _html(message) if message else web.Response(status=204)
 
     async def _earlier(self, request: web.Request) -> web.Response:
-        """The messages before the first one that the page shows."""
         person, name = visitor_of(request).person, _conversation(request)
         address = self.transcripts.address(person, name)
         messages = await self.transcripts.latest(address, limit=PAGE + 1, before=_id(request, "before"))

@@ -177,7 +177,6 @@ def _due(text: str, now: datetime) -> dict[str, Any]:
 
 
 def _worth(made: dict[str, str]) -> dict[str, Any]:
-    """Stage, value, currency and probability of a deal."""
     stage, currency = made.get("stage", "").casefold() or Stage.LEAD, made.get("currency", "").upper()
     if stage not in tuple(Stage):
         raise ValueError(f"“{stage}” is no stage; one is {', '.join(Stage)}")

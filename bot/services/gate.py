@@ -66,7 +66,6 @@ class LadderGate:
         return await tool.run(arguments, errand)
 
     async def _tell(self, errand: Errand, done: str) -> None:
-        """Say what was done unasked, once."""
         now = self._clock.now()
         async with self._database.unit_of_work() as work:
             if await work.job_runs.mark("told", errand.key, now):

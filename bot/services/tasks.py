@@ -168,7 +168,6 @@ def _due(task: Task, now: datetime) -> datetime:
 
 
 def _spoken(values: Mapping[str, Any], now: datetime) -> str:
-    """When that is, as it is said to its person."""
     local, kept, odd = values["due_at"].astimezone(now.tzinfo) if values["due_at"] else None, values.get("rule", ""), ""
     day, at = (local.date(), local.time()) if local else (values["due_on"], None)
     if local and kept and "HOURLY" not in kept:  # a journey, or a beginning later today, may move the next time away from the rule's
