@@ -6,32 +6,17 @@ import csv
 import io
 import quopri
 import re
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from bot.domain.errors import ToolFailed
 
-_ALIASES = {
-    "task": "title: task, name, subject, summary, content, todo | due: due date, due on, date, deadline, when"
-    " | state: status, done, completed | detail: details, notes, note, description",
-    "contact": "name: full name, display name, contact, contact name | given: first name, given name, first, firstname"
-    " | family: last name, family name, surname, last, lastname | email: e mail, email address, e mail address, mail, e mail 1 value"
-    " | phone: mobile, telephone, phone number, mobile phone, phone 1 value, tel | company: organization, organisation, organization name,"
-    " employer, org | role: title, job title, position | detail: notes, note, comments"
-    " | tags: labels, categories, groups | next step: next",
-    "deal": "title: deal, deal name, name, opportunity, opportunity name | company: account, account name, customer, organization"
-    " | stage: deal stage, status, phase | value: amount, worth, deal value, price | currency: | probability: likelihood"
-    " | next step: next | detail: notes, note, description",
-    "note": "text: note, content, body, notes",
-}
-"""The columns of each kind, and what other programs call them."""
 COLUMNS: Mapping[str, Mapping[str, str]] = {
-    noun: {
-        known.strip(): name.strip().replace(" ", "_")
-        for name, _, others in (column.partition(":") for column in text.split("|"))
-        for known in (name, *others.split(","))
-    }
-    for noun, text in _ALIASES.items()
+    noun: {known: name for name, others in columns.items() for known in (name.replace("_", " "), *others)}
+    for noun, columns in tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8")).items()
 }
+"""Of each kind, its columns by what they are called here and elsewhere."""
 LONGEST_RECORD = 50
 """Lines of one record; a quotation mark that is never closed must not swallow the rest of a file."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
