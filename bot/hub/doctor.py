@@ -1,7 +1,5 @@
 """Looks at everything Robbie needs and says of each part whether it is well and, if not, how to mend it."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import shutil
