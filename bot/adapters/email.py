@@ -121,8 +121,7 @@ class EmailAdapter:
     async def find(self, outgoing: Outgoing) -> Sent | None:
         """See `Adapter.find`: what was sent lies in its folder; what does not may have gone all the same, before its copy was filed."""
         message_id = message_id_of(outgoing, self._config.address)
-        has_it = await self._ask(lambda box: box.has_sent(message_id))
-        if not has_it:
+        if not await self._ask(lambda box: box.has_sent(message_id)):
             raise DeliveryUnknown("no copy of it was filed")
         return Sent(channel_message_id=message_id)
 
@@ -188,8 +187,7 @@ class EmailAdapter:
 
     async def _bring(self, box: Mailbox, uid: int, reception: Reception, told: Callable[[], None]) -> None:
         """Have one mail kept. One that cannot be read must not hold up those behind it. Raises StorageUnavailable."""
-        mail = await self._download(box, uid, told)
-        if mail is None:
+        if (mail := await self._download(box, uid, told)) is None:
             log.warning("email.not_to_be_had", uid=uid)
             return
         try:
@@ -218,8 +216,7 @@ class EmailAdapter:
 
     async def _download(self, box: Mailbox, uid: int, told: Callable[[], None]) -> Mail | None:
         """A mail with its source, or its beginning where it is too large; None where the server does not give it."""
-        seen = await asyncio.to_thread(box.look, uid)
-        if seen is None:
+        if (seen := await asyncio.to_thread(box.look, uid)) is None:
             return None
         at, size = seen
         is_whole, raw = size <= LARGEST_MAIL, bytearray()

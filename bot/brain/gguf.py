@@ -95,11 +95,10 @@ def check(path: Path) -> None:
 
 def is_present(path: Path) -> bool:
     """Whether `check` finds nothing wrong with *path*."""
-    try:
+    with suppress(ModelFileError):
         check(path)
-    except ModelFileError:
-        return False
-    return True
+        return True
+    return False
 
 
 def verify(path: Path) -> None:

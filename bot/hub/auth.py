@@ -124,8 +124,7 @@ class Auth:
         scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return await self._admit_script(request, secret.strip())
-        visitor = await self._recognize(Pass.SESSION, request.cookies.get(COOKIE, ""))
-        if visitor is None:
+        if (visitor := await self._recognize(Pass.SESSION, request.cookies.get(COOKIE, ""))) is None:
             challenge = {"WWW-Authenticate": "Bearer"}
             raise Problem(401, "sign_in", "sign in first: a session cookie or a bearer token is needed", headers=challenge)
         if request.method not in SAFE_METHODS and "Origin" not in request.headers:
@@ -135,8 +134,7 @@ class Auth:
     async def _admit_script(self, request: web.Request, secret: str) -> Visitor:
         if self._hub_hash is not None and hmac.compare_digest(_hash(secret), self._hub_hash):
             return Visitor(person=await self._directory.owner(), shown=Pass.HUB)
-        visitor = await self._recognize(Pass.TOKEN, secret)
-        if visitor is None:
+        if (visitor := await self._recognize(Pass.TOKEN, secret)) is None:
             raise Problem(401, "token_refused", "this token opens nothing", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
         return visitor
 

@@ -79,9 +79,8 @@ class Directory:
     async def owner(self) -> Person:
         """The one Robbie works for."""
         async with self._database.reading() as work:
-            found = await work.people.find_user(self._robbie.owner)
-        if found is None:
-            raise RobbieError(f"the owner {self._robbie.owner!r} is not in the database yet; start Robbie once")
+            if (found := await work.people.find_user(self._robbie.owner)) is None:
+                raise RobbieError(f"the owner {self._robbie.owner!r} is not in the database yet; start Robbie once")
         return found.person
 
     async def by_name(self, name: str) -> Person | None:
@@ -94,14 +93,12 @@ class Directory:
     async def by_id(self, person_id: UUID) -> Person | None:
         """The person of this id."""
         async with self._database.reading() as work:
-            user = await work.people.find_user_by_id(person_id)
-        return None if user is None or user.role in OUTSIDE else user.person
+            return _let_in(await work.people.find_user_by_id(person_id))
 
     async def by_account(self, channel: str, account: str) -> Person | None:
         """Whose account this is; None for a stranger's."""
         async with self._database.reading() as work:
-            user = await work.people.find_user_by_account(channel, account)
-        return None if user is None or user.role in OUTSIDE else user.person
+            return _let_in(await work.people.find_user_by_account(channel, account))
 
     def names(self, channel: str, account: str) -> bool:
         """Whether config says whose account this is."""
@@ -112,3 +109,7 @@ class Directory:
         async with self._database.reading() as work:
             users, identities = await work.people.users(), await work.people.identities()
         return [(user.person, [row for row in identities if row.user_id == user.id]) for user in users if user.role != STRANGER]
+
+
+def _let_in(user: User | None) -> Person | None:
+    return None if user is None or user.role in OUTSIDE else user.person

@@ -68,8 +68,7 @@ class Front:
 
     async def overview(self, sender: Sender) -> Sequence[Card]:
         """What somebody may know at a glance; nothing for a stranger."""
-        person = await self._directory.by_account(sender.channel, sender.account)
-        if person is None:
+        if (person := await self._directory.by_account(sender.channel, sender.account)) is None:
             return ()
         question = Question(id=new_id(), conversation_id=new_id(), person=person, text="", asked_at=self._clock.now())
         today, health = await self._reactive.say(Intent.DATE, question), await self._reactive.say(Intent.STATUS, question)
@@ -87,8 +86,7 @@ class Front:
 
     async def manners(self, sender: Sender) -> Mapping[str, str]:
         """How Robbie is set for somebody in private, by the names of what they may set, and their `zone`; nothing for a stranger."""
-        person = await self._directory.by_account(sender.channel, sender.account)
-        if person is None:
+        if (person := await self._directory.by_account(sender.channel, sender.account)) is None:
             return {}
         held = (await self._manners.look(person))[0].personality
         names = [name for name in (*SLIDERS, "mood") if name != "flirty" or person.is_owner]

@@ -209,8 +209,7 @@ class Server:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Serve only under our own names, and let no other site write (DNS rebinding, cross-site requests)."""
-        host = request.headers.get("Host", "")
-        if _hostname(host) not in self._names:
+        if _hostname(host := request.headers.get("Host", "")) not in self._names:
             raise Problem(421, "unknown_host", f"this server is not known as {host!r}; web.public_url can name one more address")
         origin = request.headers.get("Origin")
         if request.method not in SAFE_METHODS and origin is not None and not self._is_own(origin, host):
@@ -219,8 +218,7 @@ class Server:
 
     def _is_own(self, origin: str, host: str) -> bool:
         parts = urlsplit(origin.lower())
-        default = {"http": ":80", "https": ":443"}.get(parts.scheme)
-        if default is None:
+        if (default := {"http": ":80", "https": ":443"}.get(parts.scheme)) is None:
             return False
         return parts.netloc.removesuffix(default) == host.lower().removesuffix(default) or origin.lower() == self._public_url.lower()
 

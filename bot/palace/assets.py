@@ -45,8 +45,7 @@ class Assets:
         return self._respond(request, "robbie.svg", is_current=False)
 
     def _respond(self, request: web.Request, name: str, *, is_current: bool) -> web.Response:
-        asset = self._assets.get(name)
-        if asset is None:
+        if (asset := self._assets.get(name)) is None:
             raise Problem(404, "not_found", "there is no such file")
         headers = {"Cache-Control": "public, max-age=31536000, immutable" if is_current else "no-cache", "Vary": "Accept-Encoding"}
         takes_packed = "gzip" in request.headers.get("Accept-Encoding", "")

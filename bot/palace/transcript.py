@@ -44,8 +44,7 @@ class Transcripts:
 
     def address(self, person: Person, name: str) -> Address:
         """The address of *person*'s conversation *name*. Raises Problem."""
-        address = self._door.address(person, name)
-        if address is None:
+        if (address := self._door.address(person, name)) is None:
             raise Problem(400, "bad_conversation", "a conversation's name is up to 64 letters, digits, spaces, dots, dashes")
         return address
 
@@ -64,9 +63,7 @@ class Transcripts:
         """The last *limit* messages (before one of them, where given), oldest first."""
         async with self._database.reading() as work:
             conversation = await work.conversations.find(channel=address.channel, key=address.conversation)
-            if conversation is None:
-                return []
-            return await work.messages.latest(conversation.id, limit=limit, before=before)
+            return [] if conversation is None else await work.messages.latest(conversation.id, limit=limit, before=before)
 
     async def recent(self, conversation_id: UUID, *, limit: int) -> list[Message]:
         """The last *limit* messages of a conversation that is known, oldest first."""

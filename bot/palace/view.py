@@ -98,7 +98,7 @@ class View:
             progress={event_id: self._growing(self._progress_to(Progress(event_id=event_id), text)) for event_id, text in progress.items()},
             has_earlier=has_earlier,
             request_id=str(new_id()),
-            greeting=_greeting(now.hour),
+            greeting="Good morning" if 5 <= now.hour < 12 else "Good afternoon" if 12 <= now.hour < 18 else "Good evening",
         )
 
     def earlier(self, person: Person, *, conversation: str, messages: Sequence[Message], has_earlier: bool) -> str:
@@ -201,10 +201,6 @@ def _time(at: datetime, now: datetime) -> str:
     if at.date() == now.date():
         return f"{at:%H:%M}"
     return f"{at.day} {at:%b, %H:%M}" if at.year == now.year else f"{at.day} {at:%b %Y, %H:%M}"
-
-
-def _greeting(hour: int) -> str:
-    return "Good morning" if 5 <= hour < 12 else "Good afternoon" if 12 <= hour < 18 else "Good evening"
 
 
 def _facts(message: Message) -> dict[str, str]:
