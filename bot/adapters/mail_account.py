@@ -320,11 +320,8 @@ class Credentials:
             form = {"refresh_token": await work.housekeeping.installation("email", key) or given}
         form |= {"grant_type": "refresh_token", "client_id": oauth.client_id} | ({"client_secret": secret} if secret else {})
         try:
-            timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
-            async with (
-                aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
-                session.post(self._url, data=form, allow_redirects=False) as response,
-            ):
+            http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_SECONDS), trust_env=True)
+            async with http as session, session.post(self._url, data=form, allow_redirects=False) as response:
                 if response.status in {400, 401, 403}:
                     raise ChannelRefused(f"{self._place}: no access token: refused with {response.status}")
                 answer = await response.json(content_type=None) if response.status == 200 else {}

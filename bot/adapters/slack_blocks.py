@@ -1,6 +1,5 @@
 """Block Kit: what Robbie says, as Slack draws it. Pure."""
 
-import json
 from collections.abc import Sequence
 from itertools import count
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from bot.adapters.dialects import Slack
 from bot.adapters.markup import split
 from bot.adapters.slack_events import EDIT_VIEW
-from bot.adapters.slack_manners import OPENS, plain
+from bot.adapters.slack_manners import OPENS, asked, modal, plain
 from bot.domain.message import Button, Outgoing
 from bot.domain.ports import Card
 from bot.domain.vocabulary import in_rows
@@ -58,15 +57,8 @@ def home(cards: Sequence[Card], *, direct: str) -> dict[str, Any]:
 def draft_modal(*, code: str, text: str, conversation: str) -> dict[str, Any]:
     """Where the words of a proposal are changed; it remembers which, and in which conversation."""
     area = {"type": "plain_text_input", "action_id": EDIT_VIEW, "multiline": True, "initial_value": text, "max_length": LONGEST_DRAFT}
-    return {
-        "type": "modal",
-        "callback_id": EDIT_VIEW,
-        "private_metadata": json.dumps({"code": code, "conversation": conversation}),
-        "title": plain("Edit"),
-        "submit": plain("Use this"),
-        "close": plain("Cancel"),
-        "blocks": [{"type": "input", "block_id": EDIT_VIEW, "label": plain("What is to be sent"), "element": area}],
-    }
+    kept = {"code": code, "conversation": conversation}
+    return modal(EDIT_VIEW, "Edit", "Use this", kept, [asked(EDIT_VIEW, "What is to be sent", area)])
 
 
 def clipped(text: str, limit: int) -> str:

@@ -1,14 +1,12 @@
 """What Slack tells, as one `Inbound`: pure, and of everything that is malformed or not meant for Robbie it makes nothing."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from html import unescape
-from typing import Any
+from typing import Any, Self
 
 from bot.adapters.slack_manners import MANNERS_VIEW, command_of, mistakes
 from bot.domain.address import Address, Sender, SessionType
@@ -45,7 +43,7 @@ class Place:
     user: str = ""
 
     @classmethod
-    def of(cls, conversation: str) -> Place:
+    def of(cls, conversation: str) -> Self:
         """The place that the key of a *conversation* names."""
         team, _, rest = conversation.partition("/")
         channel, _, last = rest.partition("/")

@@ -178,4 +178,5 @@ def _time_of(word: str) -> str | None:
 
 
 def _spoken(moment: datetime, zone: str) -> str:
-    return f"{spoken_date(local := moment.astimezone(ZoneInfo(zone)))} at {local:%H:%M}"
+    local = moment.astimezone(ZoneInfo(zone))
+    return f"{spoken_date(local)} at {local:%H:%M}"

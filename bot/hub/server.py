@@ -224,7 +224,8 @@ class Server:
 
     @open_to_all
     async def _ready(self, _: web.Request) -> web.Response:
-        is_ready = all((parts := await self._readiness()).values())
+        parts = await self._readiness()
+        is_ready = all(parts.values())
         return json_response({"ready": is_ready, **parts}, status=200 if is_ready else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
@@ -258,8 +259,7 @@ async def _end_streams(app: web.Application) -> None:
 
 def _route(request: web.Request) -> str:
     """The kind of address, as counts and logs name it: the address itself may hold a sign-in code."""
-    resource = request.match_info.route.resource
-    return "none" if resource is None else resource.canonical
+    return "none" if (resource := request.match_info.route.resource) is None else resource.canonical
 
 
 def _problem_of(error: Exception, route: str) -> Problem:

@@ -170,9 +170,8 @@ def _still_thinking(ask: Ask) -> Problem:
 
 def _answer(ask: Ask, reply: Message) -> dict[str, Any]:
     """The object that `ask --json` prints, and where it came from."""
-    own: dict[str, Any] = {"id": ask.external_id, "message_id": str(reply.id), "reply": reply.text, "kind": reply.kind}
-    own |= {"at": reply.at.isoformat(), "recovered": reply.recovered}
-    return {**own, **{name: value for name, value in (reply.details or {}).items() if name not in own}}
+    own = {"id": ask.external_id, "message_id": str(reply.id), "reply": reply.text, "kind": reply.kind, "recovered": reply.recovered}
+    return {**(reply.details or {}), **own, "at": reply.at.isoformat()}
 
 
 def _entry(message: Message) -> dict[str, Any]:

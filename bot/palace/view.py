@@ -140,12 +140,12 @@ class View:
 
     def add(self, message: Message, person: Person) -> str:
         """A piece that shows a message (once, however often it is sent), in the place of the one that it replaces."""
-        return "" if is_adjusting(message) else self._put(self._message(self.line(message, person)))
+        return "" if is_adjusting(message) else _partial("#log", "beforeend", self._message(self.line(message, person)))
 
     def begin(self, event_id: UUID, text: str) -> tuple[Progress, str]:
         """A piece that shows that, and how far, a reply is being made; and what is shown then."""
         progress = self._progress_to(Progress(event_id=event_id), text)
-        return progress, self._put(self._progress(event_id, self._growing(progress)))
+        return progress, _partial("#log", "beforeend", self._progress(event_id, self._growing(progress)))
 
     def grow(self, shown: Progress, text: str) -> tuple[Progress, str]:
         """A piece that brings what is shown of a reply to *text*: blocks that are whole once, the last one anew; and what is shown then."""
@@ -182,9 +182,6 @@ class View:
         if not progress.is_long:
             return self._markdown(last)
         return f'<p class="verbatim" id="v-{progress.event_id}">{escape(showable(last))}</p>'
-
-    def _put(self, item: str) -> str:
-        return _partial("#log", "beforeend", item)
 
 
 def _partial(target: str, swap: str, html: str) -> str:

@@ -134,10 +134,10 @@ def _is_other(row: Any, known: Any) -> bool:
 
 def _row(noun: str, values: dict[str, str] | str, errand: Errand, now: datetime) -> Any:
     """What a record says, as a row. Raises ValueError with the reason where it cannot be one."""
-    made: dict[str, Any] = {} if isinstance(values, str) else dict(values)
     ids: dict[str, Any] = {"organization_id": "", "id": new_id(), "user_id": errand.person.id, "created_at": now}
     if isinstance(values, str):
         raise ValueError(values)  # noqa: TRY004  what it says is wrong, not its type
+    made: dict[str, Any] = dict(values)
     match noun:
         case "note":
             return StickyNote(**ids, text=_named(made, "text"))

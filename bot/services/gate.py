@@ -34,7 +34,9 @@ class LadderGate:
 
     async def run(self, tool: Tool, arguments: BaseModel, errand: Errand) -> str:
         """Have it done or proposed; what came of it, for whoever asked. Raises what the tool raises."""
-        verdict = await self._autonomy.verdict(tool.kind, _risk(tool, errand), errand)
+        # what looks elsewhere carries words out of the house: where a text from outside may have chosen them, that is more than looking
+        least = Risk.SHARED if errand.is_untrusted and not is_repeatable(tool) else Risk.LOOK
+        verdict = await self._autonomy.verdict(tool.kind, max(tool.risk, least), errand)
         if verdict is Verdict.ASK:
             return await self._propose(tool, arguments, errand)
         done = await self._perform(tool, arguments, errand)
@@ -88,11 +90,6 @@ def _answer(proposal: Proposal, errand: Errand) -> str:
     if proposal.state == ProposalState.APPROVED:
         return "That was approved, and is being done."
     return f"That was proposed before, and is {proposal.state}. It was not done again."
-
-
-def _risk(tool: Tool, errand: Errand) -> Risk:
-    """What looks elsewhere carries words out of the house: where a text from outside may have chosen them, that is more than looking."""
-    return tool.risk if is_repeatable(tool) or not errand.is_untrusted else max(tool.risk, Risk.SHARED)
 
 
 def _spoken(tool: Tool) -> str:

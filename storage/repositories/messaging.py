@@ -243,10 +243,9 @@ _CHANGE_ATTACHMENT = update(StoredAttachment).where(ours(StoredAttachment), Stor
 class Attachments(Repository):
     """Files that came with messages."""
 
-    async def add(self, *, message_id: UUID, name: str, media_type: str, size: int, source: str, path: str | None, trouble: str) -> None:
-        """Keep what is known of a file."""
-        about = {"name": name, "media_type": media_type, "size": size, "source": source, "path": path, "trouble": trouble}
-        await self._insert(_ADD_ATTACHMENT, id=new_id(), message_id=message_id, **about)
+    async def add(self, **values: Any) -> None:
+        """Keep what is known of a file. The values are the columns of `StoredAttachment`."""
+        await self._insert(_ADD_ATTACHMENT, id=new_id(), **values)
 
     async def of(self, message_id: UUID) -> list[StoredAttachment]:
         """The files of a message, in their order."""
