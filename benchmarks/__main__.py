@@ -1,7 +1,7 @@
 """`python -m benchmarks [NAMES]`: measures what Robbie promises, one JSON line a figure. It never fails: whoever reads it judges.
 
-NAMES are parts (turn, sustained, events, refusing, doors_ack, chain, silence, probes, kill, help, hub, prompt, dates, long_brief, briefs);
-all of them where none is named.
+NAMES are parts (turn, sustained, events, refusing, doors_ack, chain, silence, probes, kill, mesh, help, hub, prompt, dates, long_brief,
+briefs, predictor, learned, bandit); all of them where none is named. `--data FILE` is what predictor and learned need.
 `--idle-seconds N` says how long the idle hub is watched (60 by default).
 """
 
@@ -14,13 +14,13 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import affairs, briefs, chain, dates, doors, kill, processes, slack_ack, turns
+from benchmarks import affairs, briefs, chain, dates, doors, kill, mesh, processes, routing, slack_ack, turns
 from benchmarks.figure import Figure, progress
 
 Part = Callable[[Path], AsyncIterator[Figure]]
 
 
-def parts(idle_seconds: float) -> dict[str, Part]:
+def parts(idle_seconds: float, data: Path | None = None) -> dict[str, Part]:
     """Everything that can be measured, by name."""
     return {
         "turn": turns.durable_turn,
@@ -32,6 +32,7 @@ def parts(idle_seconds: float) -> dict[str, Part]:
         "silence": chain.silent_level,
         "probes": chain.half_open,
         "kill": kill.random_kills,
+        "mesh": mesh.nodes,
         "reminders": affairs.reminders,
         "affairs": affairs.commands,
         "help": processes.help_screen,
@@ -40,6 +41,9 @@ def parts(idle_seconds: float) -> dict[str, Part]:
         "dates": dates.plain_words,
         "long_brief": briefs.long_brief,
         "briefs": briefs.year,
+        "predictor": partial(routing.predictor, data=data),
+        "learned": partial(routing.learned, data=data),
+        "bandit": routing.bandit,
     }
 
 
@@ -48,8 +52,9 @@ async def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*parts(60), []], metavar="NAME")
     parser.add_argument("--idle-seconds", type=float, default=60.0)
+    parser.add_argument("--data", type=Path)
     asked = parser.parse_args()
-    for name, part in parts(asked.idle_seconds).items():
+    for name, part in parts(asked.idle_seconds, asked.data).items():
         if asked.names and name not in asked.names:
             continue
         with tempfile.TemporaryDirectory(prefix="robbie-bench-") as folder:

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import structlog
 from aiohttp import web
@@ -20,18 +20,21 @@ from bot.adapters.slack import SlackAdapter
 from bot.adapters.talk import Talk
 from bot.adapters.telegram import TelegramAdapter
 from bot.adapters.web import CONSOLE, WebAdapter
+from bot.brain.analytical import Council
 from bot.brain.brain import Brain
 from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain
+from bot.brain.confidence import Confidence
 from bot.brain.context import ContextBuilder
 from bot.brain.drill import Drill
 from bot.brain.health import BreakerState, HealthBoard
 from bot.brain.levels import Gap, find_gaps, make_rungs
 from bot.brain.mcp_tools import McpTools
+from bot.brain.mesh import Mesh
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
+from bot.brain.reputation import levels_of
 from bot.brain.router import Router
-from bot.brain.tools import Toolbox
 from bot.config import Config
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
@@ -119,7 +122,7 @@ class App:
                     log.info("hub.started", url=server.url)
                     base = self.config.web.public_url.rstrip("/") or server.url
                     try:
-                        async with self.supervisor, self.timekeeper:
+                        async with self.chain.mesh, self.supervisor, self.timekeeper:
                             yield base + await self.auth.create_link(owner.id)
                     finally:
                         await self.hub.finish()
@@ -164,15 +167,19 @@ def build(
     gaps = () if rungs is not None else find_gaps(config.brain.levels, config.mesh.nodes, environ)
     rungs = make_rungs(config.brain.levels, config.mesh.nodes, environ) if rungs is None else rungs
     health = HealthBoard(database=database, clock=clock)
-    thinking = Thinking(config=config, database=database, clock=clock, rungs=rungs, health=health)
+    mesh = Mesh(config=config.mesh, rungs=rungs, health=health, database=database, brief_at=lambda: rooms.briefs.coming_at)
+    thinking = Thinking(config=config, database=database, clock=clock, rungs=rungs, health=health, mesh=mesh)
     chain = thinking.chain()
     skipped = sum(gap.is_skipped for gap in gaps)
     reactive = Reactive(database=database, health=health, rungs=[rung.id for rung in rungs], clock=clock, skipped=skipped)
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
-    offline, router = OfflineRung(database=database), Router()
+    offline, router = OfflineRung(database=database), Router(database=database, levels=levels_of(rungs, thinking.prices))
+    confidence = Confidence(database=database, clock=clock)
 
-    def brain_over(chain: FallbackChain, toolbox: Toolbox | None = None) -> Brain:
-        return Brain(reactive=reactive, context=context, chain=chain, offline=offline, router=router, toolbox=toolbox)
+    parts: dict[str, Any] = {"reactive": reactive, "context": context, "offline": offline, "router": router, "confidence": confidence}
+
+    def brain_over(chain: FallbackChain, **more: Any) -> Brain:
+        return Brain(chain=chain, **parts, **more)
 
     door = WebAdapter()
     registry = CollectorRegistry()
@@ -187,7 +194,8 @@ def build(
         return supervisor.troubles(zone)
 
     rooms = furnish(thinking, chain=chain, reactive=reactive, tools=tools, mailbox=mailbox, off=off, troubles=troubles)
-    brain = brain_over(chain, rooms.toolbox)
+    council = Council(chain=chain, mode=config.brain.council, usd=config.brain.council_usd)
+    brain = brain_over(chain, toolbox=rooms.toolbox, council=council)
     limits = Limits(**config.experts.model_dump())
     hub = Hub(
         database=database,
@@ -199,6 +207,7 @@ def build(
         clock=clock,
         approvals=rooms.approvals,
         files=files,
+        learning=rooms.learning,
         experts=Experts(brain=brain, database=database, owner=config.robbie.owner, limits=limits, clock=clock),
         metrics=TurnMetrics(registry),
         tends=tends,
@@ -235,6 +244,7 @@ def build(
         more_routes=[*manners_api.routes, *(route for each in doors for route in each.routes)],
         front=front,
         supervisor=supervisor,
+        mesh=mesh,
     )
     doctor = Doctor(
         config=config, database=database, rungs=rungs, prices=thinking.prices, environ=environ, clock=clock, doors=doors, mcp=rooms.mcp
@@ -298,6 +308,7 @@ def _server(
     more_routes: Sequence[web.RouteDef],
     front: Front,
     supervisor: Supervisor,
+    mesh: Mesh,
 ) -> Server:
     """The web server, and every page and route that is reached through it."""
     assets = Assets()
@@ -310,7 +321,7 @@ def _server(
         return supervisor.troubles(person.timezone) if person.is_owner else (), await front.waiting(person)
 
     pages = Pages(hub=hub, door=door, transcripts=transcripts, view=view, clock=clock, attention=attention)
-    operations = Operations(drill=drill, clock=clock, health=supervisor.health)
+    operations = Operations(drill=drill, clock=clock, health=supervisor.health, mesh=mesh)
     return Server(
         host=config.web.host,
         port=config.web.port,

@@ -38,12 +38,14 @@ token = typer.Typer(help="Bearer tokens for the HTTP API.", no_args_is_help=True
 person = typer.Typer(help="The people Robbie knows.", no_args_is_help=True, rich_markup_mode=None)
 pair = typer.Typer(help="Strangers who wrote to Robbie, and linked accounts.", no_args_is_help=True, rich_markup_mode=None)
 mood = typer.Typer(help="How Robbie is set: three sliders and a mood.", invoke_without_command=True, rich_markup_mode=None)
-_groups = {"db": db, "model": model, "token": token, "person": person, "pair": pair, "mood": mood, "brief": brief}
+mesh = typer.Typer(help="The machines that run Ollama, and their models.", invoke_without_command=True, rich_markup_mode=None)
+_groups = {"mesh": mesh, "db": db, "model": model, "token": token, "person": person, "pair": pair, "mood": mood, "brief": brief}
 for command_name, group in _groups.items():
     cli.add_typer(group, name=command_name)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 Text = Annotated[str, typer.Argument(metavar="TEXT", show_default=False)]
+Days = Annotated[int, typer.Option(min=1, max=3660, metavar="N", help="How many days back.")]
 Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 As = Annotated[str | None, typer.Option("--as", metavar="PERSON", help="Speak as this person; the owner by default.")]
 FaultName = Literal["refused", "rate_limited", "silent", "cut"]
@@ -158,6 +160,14 @@ def drill(
     from bot import commands
 
     _wait(commands.drill(_app(context, tends=False), fault, as_json=as_json))
+
+
+@cli.command()
+def report(context: typer.Context, days: Days = 30, as_json: Json = False) -> None:
+    """Tell what Robbie learned, what it cost, and how his answers were taken."""
+    from bot import commands
+
+    _wait(commands.report(_app(context, tends=False), days, as_json=as_json))
 
 
 @cli.command()
@@ -342,6 +352,26 @@ def mood_undo(context: typer.Context, as_person: As = None, as_json: Json = Fals
 
     said = _wait(commands.mood_undo(_app(context, tends=False), as_person))
     _say({"said": said} if as_json else said)
+
+
+@mesh.callback()
+def mesh_any(context: typer.Context, as_json: Json = False) -> None:
+    """The machines that run Ollama: how each is, what it holds in memory, and how quick it is."""
+    if context.invoked_subcommand is None:
+        from bot import commands
+
+        nodes = _wait(commands.mesh_nodes(_app(context, tends=False)))
+        _say({"nodes": nodes} if as_json else "\n".join(map(commands.node_line, nodes)) or "config.toml names no [[mesh.nodes]]")
+
+
+def _drain(context: typer.Context, node: Annotated[str, typer.Argument(metavar="NODE", show_default=False)]) -> None:
+    from bot import commands
+
+    _say(_wait(commands.mesh_drain(_app(context, tends=False), node, is_drained=context.info_name == "drain")))
+
+
+mesh.command("drain", help="Begin nothing new on a node; what is under way there is finished.")(_drain)
+mesh.command("return", help="Give a drained node work again.")(_drain)
 
 
 _NO_MODEL = "none yet: `robbie model fetch`"

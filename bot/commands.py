@@ -20,6 +20,7 @@ import structlog
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from bot.adapters.console import ConsoleChat, answer_lines
 from bot.adapters.markup import to_terminal
@@ -38,6 +39,7 @@ from bot.domain.errors import NotAllowed, RobbieError
 from bot.domain.finding import Status
 from bot.hub.home import RunningHub, find_hub, locked, make_folder
 from bot.hub.manner_commands import changes_of, told
+from bot.learning.report import report as report_of
 from bot.logs import configure_log
 from bot.services.manners import find_mistake, read_end
 from bot.services.notices import say
@@ -49,6 +51,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+NOTHING_YET = "Nothing yet: no answer was given in this time. What I learn of those that come will stand here."
 ASK_KEYS = ("reply", "tier", "level", "provider", "model", "task_type", "confidence", "why", "latency_ms", "cost_usd", "offline")
 
 
@@ -129,6 +132,21 @@ async def drill(app: App, fault: str, *, as_json: bool) -> None:
                 _show_rehearsal(console, rehearsal)
     if as_json:
         print(json.dumps({"fault": fault, "rungs": rehearsals}))
+
+
+async def report(app: App, days: int, *, as_json: bool) -> None:
+    """Print what there is to tell of the last days."""
+    async with _opened(app, None) as (_, owner), app.database.reading() as work:
+        told = await report_of(work, since=app.clock.now() - timedelta(days=days), timezone=owner.timezone)
+    if as_json or not any(told.values()):
+        print(json.dumps({"days": days, **told}) if as_json else NOTHING_YET)
+        return
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    for title, rows in ((title, rows) for title, rows in told.items() if rows):
+        table = Table(*rows[0], title=title.replace("_", " ").capitalize(), title_justify="left", box=None)
+        for row in rows:
+            table.add_row(*(escape("–" if value is None else str(value)) for value in row.values()))
+        console.print(table, "")
 
 
 async def signin(app: App, as_person: str | None) -> str:
@@ -324,6 +342,33 @@ async def mood_undo(app: App, as_person: str | None) -> str:
     """Take the last thing back."""
     async with _opened(app, as_person) as (_, person):
         return await app.rooms.journal.undo(person)
+
+
+async def mesh_nodes(app: App) -> list[dict[str, Any]]:
+    """The nodes as the running hub knows them; where none runs, as they tell now."""
+    if (hub := await _running_hub(app)) is not None:
+        async with app, RemoteTalk(hub, person=None) as talker:
+            return list((await talker.get("/api/mesh"))["nodes"])
+    async with _opened(app, None):
+        await asyncio.gather(app.chain.mesh.read_drained(), *(app.chain.mesh.examine(state.name) for state in app.chain.mesh.states))
+        return [state.told() for state in app.chain.mesh.states]
+
+
+def node_line(node: Mapping[str, Any]) -> str:
+    """A node for the terminal."""
+    held = ", ".join(f"{each['model']} ({each['gb']} GB)" for each in node["resident"]) or "nothing in memory"
+    pace = (
+        f"{node['tokens_per_second']} tokens/s, first after {node['first_token_p50_ms'] or '?'} to {node['first_token_p95_ms'] or '?'} ms"
+    )
+    seen = f"seen {node['seen_at'] or 'never'}" + (f", {node['why']}" if node["why"] else "")
+    return f"{node['node']:12} {node['state']:8} {held}; {node['in_flight']} under way; {pace}; {seen}"
+
+
+async def mesh_drain(app: App, node: str, *, is_drained: bool) -> str:
+    """Take a node out of work, or back into it."""
+    async with _opened(app, None):
+        await app.chain.mesh.drain(node, is_drained=is_drained)
+    return f"{node} is given nothing new; `robbie mesh return {node}` takes it back" if is_drained else f"{node} is given work again"
 
 
 @asynccontextmanager

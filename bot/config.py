@@ -185,6 +185,8 @@ class BrainConfig(Section):
     hedge_seconds: NotNegative = 1.5
     stall_seconds: Seconds = 10.0
     daily_usd: NotNegative = 5.0
+    council: Literal["auto", "ask", "off"] = "auto"
+    council_usd: NotNegative = 0.3
     levels: tuple[LevelConfig, ...] = ()
 
 
@@ -196,8 +198,9 @@ class NodeConfig(Section):
 
 
 class MeshConfig(Section):
-    """[mesh]: the machines that models run on."""
+    """[mesh]: the machines that models run on, and how often they are looked at while Robbie is in use."""
 
+    watch_seconds: Seconds = 5.0
     nodes: tuple[NodeConfig, ...] = ()
 
 

@@ -8,9 +8,11 @@ from functools import cached_property
 
 from bot.brain.budget import Budget
 from bot.brain.call import Rung
+from bot.brain.cells import learn_cell
 from bot.brain.chain import FallbackChain
 from bot.brain.health import HealthBoard
 from bot.brain.mcp_tools import McpTools
+from bot.brain.mesh import Mesh
 from bot.brain.pricing import Prices, Rate
 from bot.brain.reactive import Reactive
 from bot.brain.tools import Toolbox
@@ -30,6 +32,9 @@ from bot.hub.follow_up_commands import FollowUpCommands
 from bot.hub.manner_commands import MannerCommands
 from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
+from bot.hub.why_commands import WhyCommands
+from bot.learning.realtime import Learning
+from bot.learning.signals import Aftermath
 from bot.services.affair_news import AffairNews
 from bot.services.affair_tools import affair_tools
 from bot.services.approvals import Approvals, Runner
@@ -55,6 +60,7 @@ class Thinking:
     clock: Clock
     rungs: Sequence[Rung]
     health: HealthBoard
+    mesh: Mesh
 
     @cached_property
     def prices(self) -> Prices:
@@ -79,6 +85,7 @@ class Thinking:
             turn_seconds=brain.turn_seconds,
             hedge_seconds=brain.hedge_seconds,
             stall_seconds=brain.stall_seconds,
+            mesh=self.mesh,
         )
 
 
@@ -96,6 +103,7 @@ class Rooms:
     toolbox: Toolbox
     gate: Gate
     mcp: McpTools
+    learning: Learning
     rounds: Sequence[Round]
 
 
@@ -131,7 +139,7 @@ def furnish(
     at_hand[WriteMail.name] = WriteMail(outreach)
     runners: dict[str, Runner] = {SUGGESTION: run_suggestion, SETTING: run_setting, OutgoingKind.OUTREACH: outreach.send_approved}
     approvals = Approvals(database=database, clock=clock, runners=runners, doers={TOOL: gate.carry_out})
-    journal = Journal(database=database, clock=clock)
+    journal, learning = Journal(database=database, clock=clock), Learning(learners=(learn_cell,))
     pairing = Pairing(database=database, owner=owner, timezone=config.robbie.timezone, clock=clock)
     manners = Manners(database=database, clock=clock)
     manner_commands = MannerCommands(manners=manners, clock=clock)
@@ -139,6 +147,7 @@ def furnish(
     families = (
         AutonomyCommands(autonomy=autonomy, journal=journal, database=database, clock=clock),
         manner_commands,
+        WhyCommands(database=database),
         brief_commands := BriefCommands(database=database, delivery=briefs, clock=clock),
     )
     follow, errands = FollowUpCommands(outreach=outreach, database=database, clock=clock), Errands(database=database, books=books)
@@ -149,6 +158,7 @@ def furnish(
         pairing=pairing,
         journal=journal,
         clock=clock,
+        learning=learning,
         families=[*(each.table for each in families), follow.table, errands.table],
         plain=[*(each.plain for each in families if each is not brief_commands), plain, brief_commands.plain],
     )
@@ -163,6 +173,7 @@ def furnish(
         toolbox=Toolbox(tools=tuple(at_hand.values()), gate=gate, database=database, mcp=mcp),
         gate=gate,
         mcp=mcp,
+        learning=learning,
         rounds=(
             Reminders(database=database, off=off),
             approvals,
@@ -170,6 +181,8 @@ def furnish(
             Lessons(database=database, autonomy=autonomy),
             FollowUps(database=database, outreach=outreach, clock=clock),
             Suggestions(database=database, clock=clock),
+            thinking.mesh,
+            Aftermath(database=database, learning=learning),
         ),
     )
 

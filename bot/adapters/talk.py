@@ -131,15 +131,18 @@ class RemoteTalk:
             return await self._replies(limit)
 
     async def _replies(self, limit: int) -> list[dict[str, Any]]:
-        query = {"limit": str(limit), **self._for_whom}
-        timeout = aiohttp.ClientTimeout(total=HEALTH_SECONDS)
+        told = await self.get(f"/api/conversations/{CONSOLE}/messages", limit=str(limit), **self._for_whom)
+        return [message for message in told["messages"] if message["direction"] == "out"]
+
+    async def get(self, path: str, **query: str) -> dict[str, Any]:
+        """What the hub tells there. Raises RobbieError."""
         try:
-            async with self._session.get(f"/api/conversations/{CONSOLE}/messages", params=query, timeout=timeout) as response:
+            async with self._session.get(path, params=query, timeout=aiohttp.ClientTimeout(total=HEALTH_SECONDS)) as response:
                 await _check(response)
-                told = await response.json()
+                told: dict[str, Any] = await response.json()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ChannelUnavailable(f"the hub at {self._hub.url} cannot be reached") from error
-        return [message for message in told["messages"] if message["direction"] == "out"]
+        return told
 
     async def _look_again(self) -> bool:
         """Go by the note that is there now, since each start of a hub writes its own; whether it is another one."""

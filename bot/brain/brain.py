@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
+from bot.brain.analytical import NO_COUNCIL, WISH, Council
 from bot.brain.chain import FallbackChain, explain
+from bot.brain.confidence import PRIOR, Confidence, guess
 from bot.brain.context import ContextBuilder, spoken_date
 from bot.brain.providers.offline import Makeshift, OfflineRung
 from bot.brain.reactive import Reactive, one_line
@@ -29,7 +31,7 @@ CUT_MARK = " …"
 
 
 class Brain:
-    """Tier 1 first; else one prompt, down the chain, with tools where there are any; else the honest last rung."""
+    """Tier 1 first; else one prompt, before the council or down the chain with tools; else the honest last rung."""
 
     def __init__(
         self,
@@ -40,6 +42,8 @@ class Brain:
         offline: OfflineRung,
         router: Router | None = None,
         toolbox: Toolbox | None = None,
+        council: Council | None = None,
+        confidence: Confidence | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reactive = reactive
@@ -48,14 +52,18 @@ class Brain:
         self._offline = offline
         self._router = router
         self._toolbox = toolbox
+        self._council = council
+        self._confidence = confidence
         self._monotonic = monotonic
 
     async def answer(self, question: Question, listener: Listener | None = None) -> Turn:
         """Answer *question*; text is told to *listener* while it grows. Raises StorageUnavailable, nothing of the models'."""
         began = self._monotonic()
-        is_plain = not (question.writer or question.quoted or question.attachments)
+        self._chain.mesh.wake()
+        is_plain = not (question.writer or question.quoted or question.attachments or WISH.fullmatch(question.text))
         said = await self._reactive.answer(question) if is_plain else None
         turn = reactive_turn(said, why="computed without a model") if said is not None else await self._think(question, listener)
+        turn = await self._confidence.weighed(turn) if self._confidence else turn
         return replace(turn, latency_ms=(self._monotonic() - began) * 1000)
 
     async def step(self, prompt: Prompt, *, question: Question, uses_tools: bool, seconds: float) -> Completion:
@@ -65,25 +73,27 @@ class Brain:
         return await answer_with(kit, prompt, chain=self._chain, watch=None, question=question, seconds=bound)
 
     async def _think(self, question: Question, listener: Listener | None) -> Turn:
+        if wish := WISH.fullmatch(question.text):
+            question = replace(question, text=wish[1])
         prompt = await self._context.build(question)
         route = await self._router.route(prompt, question) if self._router else Route(task_type=classify(prompt), levels=())
-        kit = await self._toolbox.open(question) if self._toolbox else Kit(question=question)
+        members = self._council.members(question, prompt, route, is_wished=bool(wish)) if self._council else []
+        kit = await self._toolbox.open(question) if self._toolbox and not members else Kit(question=question)
+        views = await self._context.views(question, route) if members else ()
         watch = Watch(listener)
         seconds = self._chain.turn_seconds * (LATE_PATIENCE if question.is_late else 1)
         try:
-            completion = await answer_with(
-                kit,
-                prompt,
-                chain=self._chain,
-                watch=watch if listener else None,
-                question=question,
-                seconds=seconds,
-                levels=route.levels,
-            )
+            if members and self._council:
+                completion = await self._council.answer(prompt, members, views, question, route, watch, seconds=seconds)
+            else:
+                completion = await answer_with(
+                    kit, prompt, chain=self._chain, watch=watch, question=question, seconds=seconds, levels=route.levels
+                )
         except AllLevelsFailed as failure:
             return await self._make_do(question, failure, route.task_type, watch, kit.deeds)
-        heard = " ".join(each for each in prompt.mentors if f"**{each.title()}" in completion.text)
-        turn = _turn_of(completion, question, route)
+        heard = " ".join(each for each in (*prompt.mentors, *(view.name for view in views)) if f"**{each.title()}" in completion.text)
+        turn = _turn_of(completion, question, route, prompt)
+        turn = replace(turn, text=f"{turn.text}\n\n{NO_COUNCIL}") if wish and not members and not question.writer else turn
         return replace(turn, personality=prompt.personality, mentor=heard, is_untrusted=kit.has_read)
 
     async def _make_do(self, question: Question, failure: AllLevelsFailed, task_type: TaskType, watch: Watch, deeds: Sequence[str]) -> Turn:
@@ -130,25 +140,30 @@ def reactive_turn(text: str, *, why: str, kind: OutgoingKind = OutgoingKind.ANSW
         task_type=TaskType.QUICK,
         why=why,
         latency_ms=0.0,
+        confidence=PRIOR[Tier.REACTIVE] if kind is OutgoingKind.ANSWER else None,
         buttons=buttons,
     )
 
 
-def _turn_of(completion: Completion, question: Question, route: Route) -> Turn:
+def _turn_of(completion: Completion, question: Question, route: Route, prompt: Prompt) -> Turn:
+    confidence, doubt = guess(completion, route, question, prompt.lines)
     text = completion.text.strip() + (CUT_MARK if completion.is_cut else "")
     return Turn(
         text=f"{recalled(question)} Here is the answer I owed you:\n\n{text}" if question.is_late and not question.writer else text,
         kind=OutgoingKind.LATE if question.is_late else OutgoingKind.ANSWER,
-        tier=Tier.DIRECT,
+        tier=completion.tier,
         level=completion.level,
         provider=completion.provider,
         model=completion.model,
         task_type=route.task_type,
         why="; ".join(filter(None, (route.why, completion.why))),
         latency_ms=0.0,
+        confidence=confidence,
+        doubt=doubt,
         cost_usd=completion.cost_usd,
         attempts=completion.attempts,
         over_budget=completion.over_budget,
+        path=completion.path,
     )
 
 

@@ -5,24 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
 
 from bot.brain.budget import Budget
 from bot.brain.call import Call, Rung
-from bot.brain.health import HealthBoard, Permit
+from bot.brain.health import BreakerState, HealthBoard, Permit
+from bot.brain.mesh import Mesh
 from bot.brain.poison import PoisonRegister
 from bot.brain.tool_text import ToolTalk
+from bot.config import MeshConfig
 from bot.domain.errors import (
     AllLevelsFailed,
     BudgetExhausted,
     ProviderError,
     ProviderUnavailable,
     StorageError,
+    StreamBroken,
 )
 from bot.domain.ports import Listener
-from bot.domain.thought import Attempt, AttemptOutcome, Completion, Delta, Finish, Prompt, ToolCall
+from bot.domain.thought import Attempt, AttemptOutcome, Completion, Delta, Finish, Line, Prompt, Role, ToolCall
 
 log = structlog.get_logger(__name__)
 
@@ -44,11 +48,13 @@ class FallbackChain:
         turn_seconds: float,
         hedge_seconds: float,
         stall_seconds: float,
+        mesh: Mesh | None = None,
     ) -> None:
         self.rungs = tuple(rungs)
         self.health = health
         self.turn_seconds = turn_seconds
         self.stall_seconds = stall_seconds
+        self.mesh = mesh or Mesh(config=MeshConfig(), rungs=(), health=health)
         self._budget = budget
         self._hedge_seconds = hedge_seconds
         self._reluctant: set[asyncio.Task[None]] = set()
@@ -63,14 +69,16 @@ class FallbackChain:
         event_id: UUID | None = None,
         seconds: float | None = None,
         levels: Sequence[str] = (),
+        alone: bool = False,
     ) -> Completion:
         """The first whole answer. Raises AllLevelsFailed when no level gave one within *seconds* (by default the turn's bound).
 
-        They are asked in the order of *levels*; those that it does not name come after them, as config has them.
+        They are asked in the order of *levels*; those that it does not name come after them, as config has them, or *alone* not at all.
 
         Also raises what *listener* raises, and StorageUnavailable where the allowance cannot be read.
         """
-        run = _Run(chain=self, prompt=prompt, rungs=self.ordered(levels), listener=listener, event_id=event_id)
+        rungs = [rung for rung in self.ordered(levels) if not alone or rung.level in levels]
+        run = _Run(chain=self, prompt=prompt, rungs=rungs, listener=listener, event_id=event_id)
         bound = asyncio.timeout(self.turn_seconds if seconds is None else seconds)
         try:
             async with bound:
@@ -90,9 +98,9 @@ class FallbackChain:
             await self._save_health()
 
     def ordered(self, levels: Sequence[str]) -> list[Rung]:
-        """The rungs, those of these levels first."""
+        """The rungs, those of these levels first, but for nodes that are known to be dead."""
         places = {level: place for place, level in enumerate(levels)}
-        return sorted(self.rungs, key=lambda rung: places.get(rung.level, len(places)))
+        return self.mesh.arrange(sorted(self.rungs, key=lambda rung: places.get(rung.level, len(places))))
 
     def rehearsing(self, rungs: Sequence[Rung]) -> FallbackChain:
         """The same chain over other rungs, with a copy of what is known of their health: what breaks in a drill stays in the drill.
@@ -107,6 +115,7 @@ class FallbackChain:
             turn_seconds=self.turn_seconds,
             hedge_seconds=self._hedge_seconds,
             stall_seconds=self.stall_seconds,
+            mesh=self.mesh,
         )
 
     @property
@@ -114,12 +123,14 @@ class FallbackChain:
         """Whether a silent level is asked alongside the next one, rather than given up."""
         return self._hedge_seconds > 0
 
-    def patience_seconds(self, rung: Rung) -> float:
-        """Seconds of silence after which the next level is asked as well; where nobody hedges, instead."""
+    def patience_seconds(self, rung: Rung, follower: Rung | None = None) -> float:
+        """Seconds of silence after which the next level is asked as well; where nobody hedges, instead. Another node is asked sooner."""
         if not self.hedges:
             return self.stall_seconds
         learned = self.health.first_token_p95_ms(rung.id) or 0.0
-        return max(self._hedge_seconds, min(learned / 1000, self.turn_seconds / 3))
+        usual = max(self._hedge_seconds, min(learned / 1000, self.turn_seconds / 3))
+        is_well = follower is not None and self.health.breaker(follower.id).state is BreakerState.CLOSED
+        return min(usual, self.mesh.patience_seconds(rung, follower)) if follower and is_well else usual
 
     async def reserve(self, rung: Rung, prompt: Prompt, event_id: UUID | None) -> UUID | None:
         """Set aside what the call can cost. Raises BudgetExhausted, StorageUnavailable."""
@@ -128,6 +139,10 @@ class FallbackChain:
         return await self._budget.reserve(
             level=rung.level, provider=rung.provider.provider, model=rung.provider.model, prompt=prompt, event_id=event_id
         )
+
+    def most_usd(self, rung: Rung, prompt: Prompt) -> float:
+        """The most that asking this rung can cost, in dollars."""
+        return self._budget.most_usd(rung.level, rung.provider.provider, rung.provider.model, rung.fitted(prompt)) if self._budget else 0.0
 
     def cost_usd(self, call: Call) -> float:
         """Dollars for a call that ended. Where its vendor could not tell any more what was used, that is all that was set aside."""
@@ -178,6 +193,7 @@ class _Run:
         self._resting: deque[Rung] = deque()  # passed over after failures
         self._is_last_resort = False
         self._active: list[Call] = []  # being asked, in order
+        self._broken: Call | None = None  # what was said last, and broke off
         self._news = asyncio.Event()
         self._shown = False
         self._ruled_out = False
@@ -246,7 +262,7 @@ class _Run:
     def _patience_seconds(self, newest: Call) -> float | None:
         """How much longer silence is borne; None where nobody else could be asked. Those that rest are not disturbed for mere slowness."""
         if self._ahead:
-            return max(self._chain.patience_seconds(newest.rung) - newest.age_seconds, 0.0)
+            return max(self._chain.patience_seconds(newest.rung, self._ahead[0]) - newest.age_seconds, 0.0)
         return max(self._chain.stall_seconds - newest.age_seconds, 0.0) if self._resting else None
 
     async def _hedge(self, newest: Call) -> None:
@@ -267,7 +283,8 @@ class _Run:
         return await self._ask_next()
 
     async def _ask_next(self) -> bool:
-        """Ask the next rung that may be asked; False where there is none."""
+        """Ask the next rung that may be asked; False where there is none. Nodes may have fallen since the last one was asked."""
+        self._ahead = deque(self._chain.mesh.arrange(self._ahead))
         while self._ahead:
             rung = self._ahead.popleft()
             if (spared := self._chain.poison.verdict(rung.id, self._event_id)) is not None:
@@ -284,8 +301,7 @@ class _Run:
 
     async def _ask(self, rung: Rung, permit: Permit) -> bool:
         """Ask this rung, if the allowance covers it."""
-        has_tools = rung.tools != "none"
-        prompt = self._prompt.fitted(context=rung.context, output=rung.max_output_tokens, brief=rung.is_brief, tools=has_tools)
+        prompt = rung.fitted(self._prompt)
         try:
             reservation = await self._chain.reserve(rung, prompt, self._event_id)
         except BaseException as error:  # a probe that never took place must not keep the next one out
@@ -295,8 +311,11 @@ class _Run:
             self._ruled_out = True
             self._note_skipped(rung, detail=str(error), error=BudgetExhausted.__name__)
             return False
+        if self._broken and self._chain.mesh.takes_over(rung, self._broken.rung):
+            prompt = replace(prompt, lines=(*prompt.lines, Line(role=Role.ASSISTANT, text=self._broken.text)))
         health, talk = self._health, self._chain.talk
         call = Call(rung, prompt, permit=permit, reservation=reservation, news=self._news, monotonic=health.monotonic, talk=talk)
+        self._chain.mesh.asked(rung)
         self._active.append(call)
         self.tasks.append(call.task)
         return True
@@ -309,7 +328,8 @@ class _Run:
         for other in self._active[:place]:
             if not other.is_waiting:
                 self._health.note_first_token(other.rung.id, other.age_seconds * 1000)
-                other.permit.failed(ProviderUnavailable(SILENT))
+                if other.age_seconds >= self._chain.patience_seconds(other.rung):  # else it was only slower than another node
+                    other.permit.failed(ProviderUnavailable(SILENT))
             self._resting.append(other.rung)
             self._let_off(other, "silent until another level spoke")
         for other in reversed(self._active[1:]):
@@ -349,6 +369,8 @@ class _Run:
     def _fail(self, call: Call, error: ProviderError) -> None:
         if not self._chain.poison.note_failure(call.rung.id, self._event_id, error) or call.is_waiting:
             call.permit.let_off()
+        if call.text or call.calls:
+            self._broken = call if isinstance(error, StreamBroken | ProviderUnavailable) and not call.calls else None
         call.permit.failed(error)
         call.hang_up()
         self._end(call, AttemptOutcome.FAILED, error=type(error).__name__, detail=str(error))
@@ -361,6 +383,7 @@ class _Run:
     def _end(self, call: Call, outcome: AttemptOutcome, *, error: str = "", detail: str = "") -> None:
         self._active.remove(call)
         self.attempts.append(call.attempt(outcome, error=error, detail=detail, cost_usd=self._chain.cost_usd(call)))
+        self._chain.mesh.ended(call.rung, self.attempts[-1])
 
     def _note_skipped(self, rung: Rung, *, detail: str, error: str = "") -> None:
         provider, outcome = rung.provider, AttemptOutcome.SKIPPED

@@ -155,7 +155,7 @@ def _described(attachment: Attachment) -> str:
 
 def inert(text: str) -> str:
     """*text* that cannot end the frame it is put into."""
-    return re.sub(r"<\s*/?\s*(mail|file)\b", lambda found: found.group().replace("<", "‹"), text, flags=re.I)
+    return re.sub(r"<\s*/?\s*(mail|file|draft)\b", lambda found: found.group().replace("<", "‹"), text, flags=re.I)
 
 
 def printable(text: str) -> str:

@@ -56,6 +56,7 @@ These always work, even when I cannot reach any model:
 - `/who Dana` tells about a contact, `/contact` keeps one; `/deal Acme, negotiation, 40k` keeps a deal, `/deals` shows them
 - `/note` and some words keeps a note, `/notes` shows them
 - `/research` and a question has it looked into, and says what could not be found
+- `/council` and a question asks several models at once, and says where they differ; `/why` tells how the last answer came to be
 - `/approve` shows what waits for your decision; `/autonomy` tells and sets what I may do without asking
 - `/follow Dana about the offer` drafts a mail, which is sent once you agree; `/follow stop Dana` has nobody write there
 - `/journal` shows what was done and why, `/undo` takes the last of it back; `/rate up` or `/rate down` tells me how the last answer was

@@ -67,6 +67,7 @@ class Delivery:
         self._clock = clock
         self._owner = owner
         self._off = off
+        self.coming_at: datetime | None = None  # when the next brief is due, as of the last look
 
     async def look(self, now: datetime) -> datetime | None:
         """Deliver what is due by *now* to everybody; when the next one is. Raises StorageUnavailable."""
@@ -83,6 +84,7 @@ class Delivery:
         for error in served:
             if isinstance(error, BaseException):  # one person's trouble was nobody else's
                 raise error
+        self.coming_at = min(coming, default=None)
         return min([*coming, *([now + timedelta(seconds=BUSY_SECONDS)] if to_serve else [])], default=None)
 
     async def standing(

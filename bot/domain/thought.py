@@ -267,7 +267,7 @@ class Finish:
 class Route:
     """Whom a question is for: its task type, the levels in the order to ask them, why in a line, and how likely the first is to do well.
 
-    `is_exploring` where the first is asked to learn how good it is.
+    `is_exploring` where the first is asked to learn how good it is; `expected` is None where only its reputation is known.
     """
 
     task_type: TaskType
@@ -314,7 +314,7 @@ class Attempt:
 class Completion:
     """A whole answer of one level, and what was tried on the way to it (`attempts`, in order); `is_cut` if it ran into its bound.
 
-    One with `calls` is a wish to use tools first.
+    One with `calls` is a wish to use tools first. `tier` and what follows is as in a turn.
     """
 
     text: str
@@ -326,6 +326,9 @@ class Completion:
     over_budget: bool = False
     is_cut: bool = False
     calls: tuple[ToolCall, ...] = ()
+    tier: Tier = Tier.DIRECT
+    confidence: float | None = None
+    path: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def cost_usd(self) -> float:
@@ -339,7 +342,8 @@ class Turn:
 
     `over_budget` says that the day's allowance ruled out a level which would have been asked; `buttons` stand under the text, which
     `replaces` the message of the button that was pressed, where there is one; `personality` is how Robbie was set where a model said it.
-    `is_untrusted`: it was made of text from outside. `pattern` is the row of tier 1 that it came from, `mentor` who speaks in it, `path`
+    `is_untrusted`: it was made of text from outside. `confidence` is how likely it serves, `guess` the same before past outcomes corrected
+    it, `doubt` why it may not. `pattern` is the row of tier 1 that it came from, `mentor` who speaks in it, `path`
     who said what on the way to it, and what was kept: plain values, as they are shown and stored.
     """
 
@@ -353,6 +357,8 @@ class Turn:
     why: str
     latency_ms: float
     confidence: float | None = None
+    guess: float | None = None
+    doubt: str = ""
     cost_usd: float = 0.0
     attempts: tuple[Attempt, ...] = ()
     queued: bool = False

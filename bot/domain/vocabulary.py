@@ -36,6 +36,8 @@ WORDS = {
     "deals": Word(says="your deals by stage"),
     "follow": Word(says="draft a follow-up to somebody", hint="Dana"),
     "research": Word(says="have something looked into", hint="a question"),
+    "council": Word(says="ask several models at once", hint="a question"),
+    "why": Word(says="how the last answer came to be"),
     "mood": Word(says="how I am set, and my mood", hint="playful until 6pm", adjusts=True),
     "gandhi": Word(says="from Gandhi (1) to Genghis (10)", hint="1-10", adjusts=True),
     "cocktail": Word(says="from Cocktail (1) to Lightning (10)", hint="1-10", adjusts=True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bot.brain.providers.offline import digest
 from bot.domain.clock import Clock
 from bot.domain.message import Inbound, InboundKind
+from bot.learning.realtime import Learning
 from storage.database import UnitOfWork
 from storage.models.messaging import InboxEvent, InboxState
 from storage.repositories.inbox import WAITING
@@ -21,20 +22,21 @@ def value_of(reaction: str) -> float:
     return HIGHEST if name in GOOD else LOWEST if name in BAD else 0.0
 
 
-async def apply(work: UnitOfWork, inbound: Inbound, *, clock: Clock) -> bool:
+async def apply(work: UnitOfWork, inbound: Inbound, *, clock: Clock, learning: Learning) -> bool:
     """Do what an edit, a deletion or a reaction asks for; whether its conversation has something to answer now."""
     now = clock.now()
     if inbound.kind is InboundKind.REACTION:
         said = await work.messages.find_on_channel(inbound.address.channel, inbound.target)
         person = await work.people.find_user_by_account(inbound.sender.channel, inbound.sender.account)
         if said is not None and person is not None and said.direction == "out":
-            value, words = value_of(inbound.text), inbound.text[:64]
-            await work.feedback.give(user_id=person.id, message_id=said.id, value=value, source="reaction", detail=words, at=now)
+            value, word, known = value_of(inbound.text), inbound.text[:64], await work.feedback.find(person.id, said.id)
+            if value or (known is not None and word == f"-{known.detail}"[:64]):  # what else is taken back, or tells nothing, is no word
+                await learning.rate(work, person.id, said, value=value, source="reaction", detail=word, now=now)
         return False
     event = await work.inbox.find_to_change(channel=inbound.sender.channel, account=inbound.sender.account, external_id=inbound.target)
     if event is None:
         return False
-    return await _edit(work, event, inbound.text) if inbound.kind is InboundKind.EDIT else await _delete(work, event)
+    return await _edit(work, event, inbound.text) if inbound.kind is InboundKind.EDIT else await _delete(work, event, learning, clock)
 
 
 async def _edit(work: UnitOfWork, event: InboxEvent, text: str) -> bool:
@@ -47,9 +49,10 @@ async def _edit(work: UnitOfWork, event: InboxEvent, text: str) -> bool:
     return True
 
 
-async def _delete(work: UnitOfWork, event: InboxEvent) -> bool:
-    """A message that was withdrawn is not answered any more, and not spoken of."""
+async def _delete(work: UnitOfWork, event: InboxEvent, learning: Learning, clock: Clock) -> bool:
+    """A message that was withdrawn is not answered any more, and neither spoken of nor learned from."""
     await work.messages.withdraw(event.id)
+    await learning.unlearn(work, event.id, clock.now())
     if await _take_back(work, event) or event.state == InboxState.QUEUED:
         await work.inbox.reopen(event.id, InboxState.NOTED)
     return True  # what came after it may go on

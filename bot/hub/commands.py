@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID
 
+from bot.brain.analytical import WISH
 from bot.brain.brain import reactive_turn
 from bot.brain.reactive import IN_PRIVATE, Intent, Reactive
 from bot.domain.address import Person, SessionType
@@ -17,6 +18,7 @@ from bot.domain.ports import Card, Command
 from bot.domain.thought import Question, Turn
 from bot.domain.vocabulary import adjusts
 from bot.hub.pairing import Pairing
+from bot.learning.realtime import Learning
 from bot.services.approvals import Approvals
 from bot.services.journal import Journal
 from storage.database import Database
@@ -25,7 +27,7 @@ from storage.models.messaging import Message
 _COMMAND = re.compile(r"\s*/([a-z]{1,32})(?:\s+(.*))?\s*", re.I | re.DOTALL)
 _CHOICE = re.compile(r"\s*(\d\d?|approve|edit|reject|let in|turn away)\s*(?:[.:)]\s*(.*)|\n\s*\n.*)?", re.I | re.DOTALL)
 """The choice, and the words that go with it; below an empty line, a mail's farewell."""
-CONTROL = ("approve", "edit", "reject", "pair", "link", "undo", "autonomy", "journal", "log")
+CONTROL = ("approve", "edit", "reject", "pair", "link", "undo", "autonomy", "journal", "log", "why")
 """What is decided, or told, in private alone."""
 DECISIONS = ("/approve", "/edit", "/reject", "/pair")
 LONGEST_PLAIN = 300
@@ -53,6 +55,7 @@ class Commands:
         pairing: Pairing,
         journal: Journal,
         clock: Clock,
+        learning: Learning,
         families: Sequence[Mapping[str, Command]] = (),
         plain: Sequence[Plain] = (),
     ) -> None:
@@ -62,6 +65,7 @@ class Commands:
         self._pairing = pairing
         self._journal = journal
         self._clock = clock
+        self._learning = learning
         self._plain = plain
         self._table: dict[str, Command] = {
             "start": self._says(Intent.HELP),
@@ -83,7 +87,7 @@ class Commands:
         """The turn of a command; None where the message is none. Raises StorageUnavailable."""
         written = _COMMAND.fullmatch(question.text) or _COMMAND.fullmatch(await self._chosen(question))
         found = written or _COMMAND.fullmatch(self._meant(question))
-        if found is None:
+        if found is None or WISH.fullmatch(question.text):  # what the council is asked is the brain's to answer
             return None
         if question.channel == "email" and found.group(1).lower() not in WHOLE_LETTERS:
             found = _COMMAND.fullmatch(found.string.strip().partition("\n\n")[0]) or found
@@ -181,7 +185,7 @@ class Commands:
             return "How was the last answer? `/rate up`, `/rate down`, or a number from 1 to 10."
         source, now = "button" if which else "command", self._clock.now()
         async with self._database.unit_of_work() as work:
-            await work.feedback.give(user_id=question.person.id, message_id=message.id, value=value, source=source, detail=word, at=now)
+            await self._learning.rate(work, question.person.id, message, value=value, source=source, detail=word, now=now)
         return "" if which else "Thank you; I will remember that."
 
     async def _rated(self, question: Question, which: str) -> Message | None:

@@ -31,6 +31,7 @@ from bot.hub.outbox import Outbox
 from bot.hub.owner import is_dead
 from bot.hub.thinking import Thinkers
 from bot.hub.workers import ConversationPool
+from bot.learning.realtime import Learning
 from bot.services.approvals import Approvals
 from bot.services.correspondence import heard
 from bot.services.experts import Experts
@@ -80,6 +81,7 @@ class Hub:
         clock: Clock,
         approvals: Approvals,
         files: Files,
+        learning: Learning,
         experts: Experts | None = None,
         metrics: TurnMetrics | None = None,
         tends: bool = True,
@@ -88,6 +90,7 @@ class Hub:
         self._database = database
         self._clock = clock
         self._metrics = metrics
+        self._learning = learning
         self._tends = tends
         self._owner = owner
         self._conversations: dict[Address, UUID] = {}
@@ -107,6 +110,7 @@ class Hub:
             approvals=approvals,
             files=files,
             experts=experts,
+            learning=learning,
             recorded=self._recorded,
         )
         self._pool = ConversationPool(name="think", step=self._think, width=THINKERS)
@@ -133,7 +137,7 @@ class Hub:
             elif is_new and is_message and inbound.sender.channel == "email" and inbound.wants_reply:
                 await work.contacts.spoke_with(inbound.sender.account, self._clock.now())
             if is_new and not is_message:
-                is_asked = await changes.apply(work, inbound, clock=self._clock)
+                is_asked = await changes.apply(work, inbound, clock=self._clock, learning=self._learning)
         if not is_new:
             return await self._known(inbound)
         if is_asked and not is_message:

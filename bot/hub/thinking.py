@@ -25,6 +25,8 @@ from bot.hub.files import Files
 from bot.hub.outbox import Outbox
 from bot.hub.patience import outlast
 from bot.hub.showing import Showing
+from bot.learning.realtime import Learning
+from bot.learning.signals import heard
 from bot.services.approvals import Approvals
 from bot.services.experts import Experts
 from storage.database import Database, UnitOfWork
@@ -78,6 +80,7 @@ class Thinkers:
         approvals: Approvals,
         files: Files,
         experts: Experts | None,
+        learning: Learning,
         recorded: Callable[[Message | None, Turn, InboxEvent], None],
     ) -> None:
         self._database = database
@@ -90,6 +93,7 @@ class Thinkers:
         self._approvals = approvals
         self._files = files
         self._experts = experts
+        self._learning = learning
         self._recorded = recorded
         self._held: set[UUID] = set()
 
@@ -186,6 +190,8 @@ class Thinkers:
             turn = await self._with_notice(work, turn, asked)
             await work.inbox.settle(event, state, now=now, deferred_at=now if turn.queued else event.deferred_at)
             await self._record_usage(work, event.id, turn)
+            if asked.message.kind == InboundKind.MESSAGE and not (asked.is_by_stranger or asked.is_held):
+                await heard(work, asked.message, asked.user.id, now, self._learning)
             if not await self._is_told(work, asked, turn):
                 if stream.is_promised or event.attempts > 1:  # what was shown of another answer stays as it is
                     await work.outbox.void(event.id)
@@ -402,6 +408,7 @@ async def _open_outcome(work: UnitOfWork, asked: Asked, turn: Turn, reply: Messa
         latency_ms=turn.latency_ms,
         cost_usd=turn.cost_usd,
         confidence=turn.confidence,
+        guess=turn.guess,
     )
 
 
@@ -445,7 +452,7 @@ def _reply(asked: Asked, turn: Turn, *, id: UUID, at: datetime) -> Message:
         }
         | ({"outside": True} if turn.is_untrusted else {})
         | ({"path": list(turn.path)} if turn.path else {})
-        | ({"mentor": turn.mentor} if turn.mentor else {})
+        | {name: told for name in ("mentor", "pattern") if (told := getattr(turn, name))}
         | ({"buttons": [[button.label, button.command] for button in turn.buttons]} if turn.buttons else {})
         | ({"replaces": pressed} if (pressed := _pressed(asked, turn)) else {}),
     )

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from bot.brain.brain import reactive_turn, recalled
 from bot.brain.budget import settle
+from bot.brain.confidence import PRIOR
 from bot.brain.context import PROMPTS, printable, spoken_date
 from bot.brain.reactive import IN_PRIVATE, one_line
 from bot.domain.address import SessionType
@@ -235,6 +236,7 @@ class Experts:
             task_type=TaskType.COMPLEX,
             why=f"a crew took {len(done)} steps ({', '.join(step.role for step in done)}) with {levels}",
             latency_ms=0.0,
+            confidence=PRIOR[Tier.ANALYTICAL],
             cost_usd=sum(step.usd for step in done),
             is_untrusted=True,  # its steps may have read anything
         )

@@ -56,7 +56,7 @@ def outcomes_of(said: Sequence[Said], timezone: str) -> list[Outcome]:
         then, next_in[each.conversation_id] = next_in.get(each.conversation_id), each
         if each.is_answer:
             writes_on = then is not None and not then.is_answer and then.at - each.at <= WRITES_ON
-            is_well = writes_on if each.rating is None else each.rating > 0
+            is_well = each.rating > 0 if each.rating else writes_on  # 0: taken back
             found.append(Outcome(part_of(each.at.astimezone(zone)), each.letters // LETTERS_PER_WORD, is_well))
     return found
 

@@ -66,14 +66,14 @@ class Feedback(Base):
     `value` is what they think of it, from -1 to 1, their last word counting (`source`: reaction, button or command; `detail`: the word);
     `signals` are what they did about it ("rephrased": -0.6), by name; `score`, from 0 to 1, is what both come to, None while nothing is
     known, set at `scored_at`. The rest says how the answer was made: `pattern` is the row of tier 1 that it came from, `mentor` who spoke
-    in it, `confidence` what Robbie gave for its being right.
+    in it, `confidence` what Robbie gave for its being right, and `guess` the same before past outcomes corrected it.
     """
 
     __tablename__ = "feedback"
     __table_args__ = (
         belongs_to("users", "user_id"),
         belongs_to("messages", "message_id"),
-        Index(None, "organization_id", "task_type", "level", "scored_at"),
+        Index(None, "organization_id", "task_type", "message_id"),
         Index(None, "organization_id", "at"),
     )
 
@@ -93,5 +93,6 @@ class Feedback(Base):
     latency_ms: Mapped[float] = mapped_column(default=0.0, server_default="0")
     cost_usd: Mapped[float] = mapped_column(default=0.0, server_default="0")
     confidence: Mapped[float | None] = mapped_column(default=None)
+    guess: Mapped[float | None] = mapped_column(default=None)
     score: Mapped[float | None] = mapped_column(default=None)
     scored_at: Mapped[datetime | None] = mapped_column(default=None)

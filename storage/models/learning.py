@@ -74,7 +74,7 @@ class CachedAnswer(Keyed, Base):
 
 class RoutingArm(Base):
     """What is known of a level at a task type: the evidence of scored answers, newer ones counting more (`good` and `bad` are sums of
-    weights), how many there were, and what an answer took.
+    weights), how many there were, and what an answer took. `leaning` is how its worth goes with what a question is like; see the predictor.
     """
 
     __tablename__ = "routing_arms"
@@ -88,6 +88,7 @@ class RoutingArm(Base):
     latency_ms: Mapped[float]
     cost_usd: Mapped[float]
     updated_at: Mapped[datetime]
+    leaning: Mapped[list[Any]] = mapped_column(default_factory=list, server_default="[]")
 
 
 class Insight(Keyed, Base):

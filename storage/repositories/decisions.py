@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from sqlalchemy import and_, select, update
 from sqlalchemy import bindparam as given
-from sqlalchemy import select, update
+from sqlalchemy.orm import aliased
 from sqlalchemy.sql.functions import count
 
 from bot.domain.clock import new_id
+from bot.domain.thought import Tier
 from storage.dialects import insert_or_replace, insert_or_skip
+from storage.models.affairs import Task
 from storage.models.decisions import Feedback, Proposal, ProposalState
-from storage.repositories.base import Repository, ours
+from storage.models.messaging import Message
+from storage.repositories.base import Repository, make, ours
+from storage.repositories.messaging import DELETED
 
 _ADD = insert_or_skip(Proposal)
 _BY_CODE = select(Proposal).where(ours(Proposal), Proposal.code == given("code")).with_for_update()
@@ -41,13 +46,54 @@ _LATEST = select(Proposal).where(ours(Proposal), Proposal.user_id == given("user
 _COUNT = (
     select(count()).select_from(Proposal).where(ours(Proposal), Proposal.user_id == given("user"), Proposal.created_at > given("since"))
 )
-_GIVE = insert_or_replace(Feedback, "value", "source", "detail", "at")
+_GIVE = insert_or_replace(Feedback, "value", "source", "detail")
 _OPEN = insert_or_skip(Feedback)
 _OUTCOME = select(Feedback).where(ours(Feedback), Feedback.message_id == given("message"), Feedback.user_id == given("user"))
 _CHANGE_OUTCOME = update(Feedback).where(ours(Feedback), Feedback.message_id == given("message"), Feedback.user_id == given("user"))
+_reply, _question = aliased(Message), aliased(Message)
+_SCORED = (
+    select(Feedback.level, Feedback.user_id, Feedback.at, Feedback.value, Feedback.score, Feedback.latency_ms, Feedback.cost_usd)
+    .where(ours(Feedback), Feedback.task_type == given("sort"), Feedback.tier == Tier.DIRECT, Feedback.score.is_not(None))
+    .join(_reply, (_reply.organization_id == Feedback.organization_id) & (_reply.id == Feedback.message_id))
+    .join(_question, (_question.organization_id == _reply.organization_id) & (_question.id == _reply.reply_to))
+    .where(_reply.kind != DELETED, _question.kind != DELETED)
+    .order_by(Feedback.message_id.desc())
+    .limit(given("limit"))
+)
+_SCORED_AT_LEVEL = _SCORED.add_columns(_question.text).where(Feedback.level == given("whose"))
 _GIVEN = select(Feedback).where(ours(Feedback), Feedback.message_id == given("message"))
+_ANSWERED = select(Feedback).join(Message).where(ours(Feedback), Message.kind.in_(("answer", "late")))
+_LAST_ANSWERED = (
+    _ANSWERED.add_columns(_question.text)
+    .join(_question, and_(_question.organization_id == Message.organization_id, _question.id == Message.reply_to))
+    .where(Message.conversation_id == given("conversation"), Message.id < given("before"))
+    .where(Message.user_id == given("user"), Feedback.user_id == given("user"))
+    .order_by(Message.id.desc())
+    .limit(1)
+)
+_SINCE = _ANSWERED.where(Feedback.at >= given("since")).order_by(Feedback.at)
+_IS_WEIGHED = ours(Feedback), Feedback.guess.is_not(None), Feedback.score.is_not(None)
+_GUESSED = select(Feedback.tier, Feedback.guess, Feedback.score).where(*_IS_WEIGHED).order_by(Feedback.at.desc()).limit(given("limit"))
+_OF_MODELS = _ANSWERED.where(Feedback.tier != "reactive", Feedback.user_id == Message.user_id)
+_UNOPPOSED = _OF_MODELS.where(Feedback.at >= given("since"), Feedback.at < given("until"), Feedback.score.is_(None)).limit(given("limit"))
+_TASKS_DONE = select(Task.source_id).where(ours(Task), Task.done_at >= given("since"))
+_YESES = select(Proposal.event_id).where(ours(Proposal), Proposal.state.in_(("approved", "done")), Proposal.decided_at >= given("since"))
+_FOLLOWED = _OF_MODELS.where(Message.reply_to.in_(_TASKS_DONE.union(_YESES)))
 _SPOKE = ours(Feedback), Feedback.user_id == given("user"), Feedback.mentor != "", Feedback.score.is_not(None)
 _BY_MENTOR = select(Feedback.mentor, Feedback.score).where(*_SPOKE).order_by(Feedback.at.desc()).limit(500)
+
+
+class Scored(NamedTuple):
+    """What became of an answer: see the columns of `Feedback`; the question where it is asked for."""
+
+    level: str
+    user_id: UUID
+    at: datetime
+    value: float | None
+    score: float
+    latency_ms: float
+    cost_usd: float
+    question: str = ""
 
 
 class Proposals(Repository):
@@ -98,7 +144,7 @@ class Feedbacks(Repository):
     """What people think of answers."""
 
     async def give(self, *, user_id: UUID, message_id: UUID, value: float, source: str, detail: str, at: datetime) -> None:
-        """Keep somebody's last word on a message."""
+        """Keep somebody's last word on a message; `at` is for a row that is not there yet."""
         row = {"user_id": user_id, "message_id": message_id, "value": value, "source": source, "detail": detail, "at": at}
         await self._insert(_GIVE, **row)
 
@@ -114,6 +160,13 @@ class Feedbacks(Repository):
         """Give a row these values; whether it was there."""
         return await self._changes(_CHANGE_OUTCOME, user=user_id, message=message_id, **values)
 
+    async def scored(self, task_type: str, *, limit: int, level: str | None = None) -> list[Scored]:
+        """The last answers at a task type of which it is known how good they were, newest first by their ids, which no wrong clock
+        disturbs, without what was withdrawn or had several models think; those of *level*, with their questions.
+        """
+        statement, more = (_SCORED, {}) if level is None else (_SCORED_AT_LEVEL, {"whose": level})
+        return [Scored(*row) for row in await self._execute(statement, sort=task_type, limit=limit, **more)]
+
     async def by_mentor(self, user_id: UUID) -> list[tuple[str, float]]:
         """Who spoke in the last of this person's answers that were scored, and the score."""
         return [(who, score) for who, score in await self._execute(_BY_MENTOR, user=user_id)]
@@ -121,3 +174,21 @@ class Feedbacks(Repository):
     async def on(self, message_id: UUID) -> Sequence[Feedback]:
         """What was said of a message."""
         return await self._all(Feedback, _GIVEN, message=message_id)
+
+    async def last_answered(self, user_id: UUID, conversation_id: UUID, *, before: UUID) -> tuple[Feedback, str] | None:
+        """What became of the last answer that this person was given in a conversation before a message, and what it answered."""
+        row = (await self._execute(_LAST_ANSWERED, user=user_id, conversation=conversation_id, before=before)).first()
+        return None if row is None else (make(Feedback, row), row[-1])
+
+    async def aftermath(self, since: datetime, until: datetime, *, limit: int) -> Mapping[str, Sequence[Feedback]]:
+        """The models' answers of this time of which nothing is known, and those since then that led to a task done, or to a yes."""
+        silent = await self._all(Feedback, _UNOPPOSED, since=since, until=until, limit=limit)
+        return {"unopposed": silent, "followed": await self._all(Feedback, _FOLLOWED, since=since)}
+
+    async def since(self, moment: datetime) -> Sequence[Feedback]:
+        """What became of each answer since then, oldest first; without those that were withdrawn."""
+        return await self._all(Feedback, _SINCE, since=moment)
+
+    async def guessed(self, *, limit: int) -> Sequence[tuple[str, float, float]]:
+        """Tier, raw confidence and score of the last answers that have both."""
+        return [(tier, guess, score) for tier, guess, score in await self._execute(_GUESSED, limit=limit)]

@@ -16,7 +16,8 @@ from storage.models.learning import Insight, RoutingArm
 from storage.repositories.base import Repository, ours
 
 _ARMS = select(RoutingArm).where(ours(RoutingArm))
-_SAVE_ARM = insert_or_replace(RoutingArm, "good", "bad", "answers", "latency_ms", "cost_usd", "updated_at")
+_ARMS_OF = _ARMS.where(RoutingArm.task_type == given("sort"))
+_SAVE_ARM = insert_or_replace(RoutingArm, "good", "bad", "answers", "latency_ms", "cost_usd", "updated_at", "leaning")
 _ADD = insert(Insight)
 _LATEST = select(Insight).where(ours(Insight), Insight.kind == given("of"), Insight.at >= given("since")).order_by(Insight.id)
 _UNJUDGED = select(Insight).where(ours(Insight), Insight.kind == given("of"), Insight.judged_at.is_(None)).order_by(Insight.id)
@@ -29,6 +30,10 @@ class RoutingArms(Repository):
     async def all(self) -> Sequence[RoutingArm]:
         """Every cell that has evidence."""
         return await self._all(RoutingArm, _ARMS)
+
+    async def at(self, task_type: str) -> Sequence[RoutingArm]:
+        """The cells of a task type."""
+        return await self._all(RoutingArm, _ARMS_OF, sort=task_type)
 
     async def save(self, **values: Any) -> None:
         """Keep a cell; the values are the columns of `RoutingArm`."""

@@ -24,6 +24,7 @@ _FIRST_TOKEN = (
     .order_by(ModelUsage.id.desc())
     .limit(given("limit"))
 )
+_SINCE = select(ModelUsage).where(ours(ModelUsage), ModelUsage.at >= given("since")).order_by(ModelUsage.at)
 _BREAKERS = select(ModelHealth).where(ours(ModelHealth))
 _SAVE_BREAKER = insert_or_replace(ModelHealth, "state", "outcomes", "openings", "retry_at", "updated_at")
 _UNTOLD = {"detail": "", "event_id": None, "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0, "first_token_ms": None}
@@ -56,6 +57,10 @@ class ModelUsages(Repository):
     async def first_token_ms(self, level: str, *, limit: int) -> Sequence[float]:
         """How long the last calls of a level took to their first token."""
         return [ms for ms in await self._values(_FIRST_TOKEN, of_level=level, limit=limit) if ms is not None]
+
+    async def since(self, moment: datetime) -> Sequence[ModelUsage]:
+        """The calls since then, oldest first."""
+        return await self._all(ModelUsage, _SINCE, since=moment)
 
 
 class ModelHealths(Repository):

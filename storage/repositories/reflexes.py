@@ -22,6 +22,7 @@ _CHANGED_AT = select(greatest(Pattern.changed_at)).where(ours(Pattern))
 _CHANGE = update(Pattern).where(ours(Pattern), Pattern.id == given("which"))
 _CACHE = insert_or_skip(CachedAnswer)
 _CACHED = select(CachedAnswer).where(ours(CachedAnswer), CachedAnswer.user_id == given("user"), CachedAnswer.digest == given("words"))
+_ALL_CACHED = select(CachedAnswer).where(ours(CachedAnswer)).order_by(CachedAnswer.id)
 _CHANGE_CACHED = update(CachedAnswer).where(ours(CachedAnswer), CachedAnswer.id == given("which"))
 
 
@@ -56,6 +57,10 @@ class CachedAnswers(Repository):
     async def find(self, user_id: UUID, digest: str) -> CachedAnswer | None:
         """A person's answer to these words, fresh or not."""
         return await self._first(CachedAnswer, _CACHED, user=user_id, words=digest)
+
+    async def all(self) -> Sequence[CachedAnswer]:
+        """Every one, fresh or not."""
+        return await self._all(CachedAnswer, _ALL_CACHED)
 
     async def change(self, which: UUID, **values: Any) -> bool:
         """Give one these values; whether it was there."""

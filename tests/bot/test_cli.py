@@ -39,7 +39,7 @@ def test_help_imports_nothing_heavy():
     assert "doctor" in result.stdout
 
 
-COMMANDS = ("run", "chat", "ask", "doctor", "drill", "init", "signin", "db", "model", "token", "person", "mood", "brief")
+COMMANDS = ("run", "chat", "ask", "doctor", "drill", "init", "signin", "db", "model", "token", "person", "mood", "brief", "mesh")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -274,3 +274,13 @@ def _meet(home: Path) -> None:
             await app.rooms.pairing.meet(inbound)
 
     asyncio.run(meet())
+
+
+def test_report_tells_of_an_empty_house_and_of_what_was_answered(robbie):
+    assert robbie("report").stdout.startswith("Nothing yet")
+    assert robbie("ask", "What is the capital of France?").returncode == 0
+    assert "direct" in robbie("report").stdout
+    told = json.loads(robbie("report", "--days", "2", "--json").stdout)
+    assert told["days"] == 2
+    assert [(each["level"], each["answers"]) for each in told["answers"]] == [("first", 1)]
+    assert robbie("report", "--days", "0").returncode == 2

@@ -51,6 +51,13 @@ TOOL_FIXTURES: list[dict[str, Any]] = [
     {"match": {"model": "calls-in-text", "userMessage": "tool_result"}, "response": {"content": TOOL_ANSWER}},
     {"match": {"model": "calls-in-text"}, "response": {"content": _IN_TEXT}},
 ]
+COUNCIL = {"openai": "Lease it: 42 months.", "anthropic": "Buy it, after 41 months of saving.", "ollama": "Lease it, over 42 months."}
+"""What the models called seat-WIRE say; one that reads their drafts says COUNCIL_ANSWER."""
+COUNCIL_ANSWER = "Most would lease it for 42 months; one would buy it after 41."
+COUNCIL_FIXTURES: list[dict[str, Any]] = [
+    {"match": {"userMessage": "<draft name=A>"}, "response": {"content": COUNCIL_ANSWER}},
+    *({"match": {"model": f"seat-{wire}"}, "response": {"content": said}} for wire, said in COUNCIL.items()),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +116,7 @@ class Aimock:
 def aimock() -> Iterator[Aimock]:
     """Start aimock on a free port; a model named by no fault gives ANSWER."""
     fixtures = [{"match": {"model": fault.name}, "response": {"content": ANSWER}, **fault.fixture} for fault in FAULTS]
-    fixtures += [*TOOL_FIXTURES, {"match": {}, "response": {"content": ANSWER}}]
+    fixtures += [*TOOL_FIXTURES, *COUNCIL_FIXTURES, {"match": {}, "response": {"content": ANSWER}}]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "fixtures.json")
         file.write_text(json.dumps({"fixtures": fixtures}))

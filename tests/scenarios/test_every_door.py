@@ -33,6 +33,8 @@ DAY = {
     "/autonomy": "semi",
     "/journal": "call Dana",
     "/undo": "back",
+    "/council": "What shall I put to the council?",
+    "/why": "the command /council",
     "/aprove": "/approve",
 }
 """What Allan writes, and what must be in the answer."""

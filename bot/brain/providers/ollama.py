@@ -1,20 +1,32 @@
-"""Models that an Ollama server runs."""
+"""Models that an Ollama server runs, and the server itself: what it has on disk and in memory, and having a model loaded."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+import aiohttp
+
 from bot.brain.providers.calls import as_functions, whole_call
-from bot.brain.providers.faults import MALFORMED, READ_SECONDS, cut_off, ending, from_event, from_status, quiet
-from bot.domain.errors import ProviderError, RequestRejected, StreamBroken
+from bot.brain.providers.faults import MALFORMED, READ_SECONDS, brief, cut_off, ending, from_event, from_status, quiet
+from bot.domain.errors import ProviderError, ProviderUnavailable, RequestRejected, StreamBroken
 from bot.domain.thought import Delta, Finish, Line, Prompt, ToolCall, Usage
 
 if TYPE_CHECKING:
     from ollama import ChatResponse
+
+LOOK_SECONDS = 3.0
+"""Bound on one question to a server about itself: one that takes longer to say how it is would be of no use either."""
+LOAD_SECONDS = 180.0
+"""Bound on loading a model in advance; 104 s were reported for a big one from a cold disk."""
+KEEP_ALIVE = "15m"
+"""How long a model that was loaded in advance stays if nobody asks it; then it leaves by itself."""
+OPEN_END = '(ne .Role "assistant") $last'
+MOST_BYTES, MOST_MODELS, LONGEST_NAME, LARGEST_MODEL = 2**20, 500, 200, 2**50
 
 
 class OllamaProvider:
@@ -22,7 +34,7 @@ class OllamaProvider:
 
     provider = "ollama"
 
-    def __init__(self, *, model: str, url: str, context: int = 0, connect_seconds: float = 5.0) -> None:
+    def __init__(self, *, model: str, url: str, context: int = 0, connect_seconds: float = 2.0) -> None:
         import httpx  # both are heavy: only for a level that names them
         import ollama
 
@@ -96,6 +108,55 @@ class OllamaProvider:
                 error = ConnectionError("nobody answers there")  # the SDK's own words are advice on installing Ollama
             return cut_off(self._who, error, begun=begun, secret=self._secret)
         return StreamBroken(f"{self._who}: a malformed answer: {type(error).__name__}")
+
+
+async def list_models(url: str, path: str) -> dict[str, int]:
+    """Models with their bytes (0: not told), on disk (*path* /api/tags) or in memory (/api/ps); whatever is no model is passed over.
+
+    Whatever the server answers, this ends within LOOK_SECONDS, or raises ProviderError.
+    """
+    if not isinstance(listed := (await _call("GET", url, path)).get("models"), list):
+        raise StreamBroken(f"{path} tells no models")
+    entries = [entry for entry in listed[:MOST_MODELS] if isinstance(entry, dict)]
+    named = [(entry.get("model") or entry.get("name"), entry.get("size")) for entry in entries]
+    usable = [(name, size) for name, size in named if isinstance(name, str) and 0 < len(name) <= LONGEST_NAME]
+    return {name: size if isinstance(size, int) and 0 < size < LARGEST_MODEL else 0 for name, size in usable}
+
+
+async def goes_on(url: str, model: str) -> bool:
+    """Whether a model goes on from its own last words: where its template leaves them open (GitHub: ollama/ollama, issue 6778)."""
+    with suppress(ProviderError):
+        return OPEN_END in str((await _call("POST", url, "/api/show", {"model": model})).get("template"))
+    return False
+
+
+async def load_model(url: str, model: str, *, context: int) -> None:
+    """Have a model loaded with the window it will be asked with: another one would have it loaded again. Raises ProviderError."""
+    wish = {"model": model, "stream": False, "keep_alive": KEEP_ALIVE, "options": {"num_ctx": context}}
+    await _call("POST", url, "/api/generate", wish, seconds=LOAD_SECONDS)
+
+
+async def _call(method: str, url: str, path: str, body: object = None, *, seconds: float = LOOK_SECONDS) -> dict[str, Any]:
+    bound = aiohttp.ClientTimeout(total=seconds, connect=LOOK_SECONDS)
+    try:
+        async with (
+            aiohttp.ClientSession(trust_env=True, timeout=bound) as session,
+            session.request(method, url.rstrip("/") + path, json=body, allow_redirects=False) as answer,
+        ):
+            text = b""
+            async for part in answer.content.iter_any():
+                if len(text := text + part) > MOST_BYTES:
+                    raise StreamBroken(f"its answer to {path} has no end")
+        told = json.loads(text)
+    except TimeoutError as error:
+        raise ProviderUnavailable(f"nothing came from {path} in {seconds:g} s") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise ProviderUnavailable(brief(f"{type(error).__name__}: {error}")) from error
+    except (ValueError, RecursionError) as error:
+        raise StreamBroken(f"its answer to {path} is no JSON") from error
+    if answer.status != HTTPStatus.OK or not isinstance(told, dict):
+        raise from_status(path, answer.status, text=str(told)[:LONGEST_NAME])
+    return told
 
 
 def _message(line: Line) -> dict[str, Any]:

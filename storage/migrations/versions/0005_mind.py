@@ -37,6 +37,7 @@ def upgrade() -> None:
         "routing_arms",
         *(*texts("task_type", "level"), *reals("good", "bad"), *numbers("answers"), *reals("latency_ms", "cost_usd")),
         *moments("updated_at"),
+        sa.Column("leaning", sa.JSON(), nullable=False, server_default="[]"),
         key=["task_type", "level"],
     )
     table(
@@ -53,10 +54,10 @@ def upgrade() -> None:
         feedback.add_column(sa.Column("signals", sa.JSON(), nullable=False, server_default="{}"))
         for name in ("latency_ms", "cost_usd"):
             feedback.add_column(sa.Column(name, sa.Double(), nullable=False, server_default="0"))
-        for name in ("confidence", "score"):
+        for name in ("confidence", "guess", "score"):
             feedback.add_column(sa.Column(name, sa.Double(), nullable=True))
         feedback.add_column(sa.Column("scored_at", UTCDateTime(), nullable=True))
-    index("feedback", "task_type", "level", "scored_at")
+    index("feedback", "task_type", "message_id")
     index("feedback", "at")
     secure_rows(NEW_TABLES)
 

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from bot.brain.analytical import NO_COUNCIL, Council
 from bot.brain.brain import REFUSED, Brain
 from bot.brain.budget import Budget
 from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain
+from bot.brain.confidence import MARK, UNSURE, Confidence
 from bot.brain.context import ContextBuilder
 from bot.brain.health import HealthBoard
 from bot.brain.providers.offline import OUT_OF_REACH, SPENT, OfflineRung, digest
@@ -31,11 +33,14 @@ def build(stage: Stage, clock: FakeClock) -> Build:
         database, health = stage.database, HealthBoard(database=stage.database, clock=clock)
         rungs = [Rung(level=name, provider=one, context=4096, max_output_tokens=10) for name, one in zip("abc", providers, strict=False)]
         budget = Budget(database=database, pricing=FakePrices(), daily_usd=daily_usd, timezone="UTC", clock=clock)
+        chain = FallbackChain(rungs=rungs, health=health, budget=budget, turn_seconds=turn, hedge_seconds=0.05, stall_seconds=0.1)
         return Brain(
             reactive=Reactive(database=database, health=health, rungs=[rung.id for rung in rungs], clock=clock),
             context=ContextBuilder(database=database, owner="Allan", clock=clock),
-            chain=FallbackChain(rungs=rungs, health=health, budget=budget, turn_seconds=turn, hedge_seconds=0.05, stall_seconds=0.1),
+            chain=chain,
             offline=OfflineRung(database=database),
+            confidence=Confidence(database=database, clock=clock),
+            council=Council(chain=chain, mode="ask", usd=1000.0),
         )
 
     return brain_of
@@ -56,6 +61,15 @@ async def test_a_model_answers_and_the_turn_says_which(build: Build, allan: Pers
 async def test_an_answer_that_ran_into_its_bound_does_not_look_whole(build: Build, allan: Person, reason: str, text: str):
     turn = await build(FakeProvider("Once upon a time", Finish(reason=reason))).answer(asked("Tell me a tale about rain", person=allan))
     assert turn.text == text
+
+
+async def test_a_low_confidence_stands_below_the_answer_when_all_of_it_was_shown(build: Build, allan: Person):
+    listener, model = FakeListener(), FakeProvider("Once upon", Finish(reason="length"))
+    turn = await build(model).answer(asked("Why is it that the sea is salty?", person=allan), listener)
+    assert listener.steps == [("token", "Once upon")]
+    assert turn.text == f"Once upon …\n\n{MARK}it broke off before its end.*"
+    assert turn.confidence is not None
+    assert turn.confidence < UNSURE
 
 
 @pytest.mark.parametrize("text", ["", " \n", "\x00", "what time is it?"])
@@ -184,3 +198,41 @@ async def test_odd_messages_are_answered(build: Build, allan: Person, text: str)
     assert (await build(model).answer(asked(text, person=allan))).text == "fine"
     model.asked[0].lines[-1].text.encode("utf-8")
     assert model.asked[0].tokens() < 4096
+
+
+def opinions(*said: str) -> list[FakeProvider]:
+    return [FakeProvider(each, provider="openai", model=each) for each in said]
+
+
+@pytest.mark.parametrize("text", ["/council lease or buy?", "Ask the council: lease or buy?", "/council   lease or buy?"])
+async def test_what_the_council_is_asked_is_put_to_several(build: Build, allan: Person, text: str):
+    first, second = opinions("Lease it today.", "Buy it, in spring.")
+    first.then("One leases, one buys.")
+    turn = await build(first, second, daily_usd=100.0).answer(asked(text, person=allan))
+    assert (turn.text, turn.tier, turn.level) == ("One leases, one buys.", Tier.ANALYTICAL, "a")
+    assert first.asked[0].lines[-1].text == "lease or buy?"
+    assert turn.confidence is not None
+    assert len(turn.attempts) == 3
+    assert all(attempt.reservation for attempt in turn.attempts)
+    assert turn.cost_usd == sum(attempt.cost_usd for attempt in turn.attempts) > 0
+    assert [step["said"] for step in turn.path[:2]] == ["Lease it today.", "Buy it, in spring."]
+
+
+async def test_a_council_that_today_s_allowance_does_not_cover_leaves_it_to_who_is_free(build: Build, allan: Person):
+    brain = build(*opinions("Lease.", "Buy."), FakeProvider("Neither."), daily_usd=0.0)
+    turn = await brain.answer(asked("/council lease or buy?", person=allan))
+    assert turn.text.startswith("Neither.")
+    assert turn.over_budget
+
+
+async def test_a_late_council_recalls_its_question(build: Build, allan: Person):
+    turn = await build(*opinions("42", "42.")).answer(asked("/council how many?", person=allan, is_late=True))
+    assert "you asked: “how many?”. Here is the answer I owed you:\n\n42" in turn.text
+
+
+async def test_a_wish_that_only_one_could_grant_is_answered_by_that_one(build: Build, allan: Person):
+    turn = await build(*opinions("Lease it.")).answer(asked("/council lease or buy?", person=allan))
+    assert turn.text == f"Lease it.\n\n{NO_COUNCIL}"
+    stranger = replace(asked("/council lease or buy?", person=allan), writer="Bob <bob@else>")
+    turn = await build(*opinions("Lease it.", "Buy it.")).answer(stranger)
+    assert (turn.text, turn.tier) == ("Lease it.", Tier.DIRECT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,9 @@ from structlog.testing import capture_logs
 from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain
 from bot.brain.health import BreakerState, HealthBoard
+from bot.brain.mesh import Mesh
 from bot.brain.poison import BREAKS_ALLOWED, QUESTIONS_KEPT
+from bot.config import MeshConfig, NodeConfig
 from bot.domain.clock import new_id
 from bot.domain.errors import (
     AllLevelsFailed,
@@ -25,7 +28,7 @@ from bot.domain.errors import (
     RequestRejected,
     StreamBroken,
 )
-from bot.domain.thought import Attempt, AttemptOutcome, Completion, Finish
+from bot.domain.thought import Attempt, AttemptOutcome, Completion, Finish, Role
 from tests.fakes import (
     CUT,
     SILENCE,
@@ -641,3 +644,83 @@ def test_attempts_say_what_happened():
     attempt = Attempt(level="gpt", provider="openai", model="m", outcome=AttemptOutcome.FAILED, detail="HTTP 500")
     assert str(attempt) == "gpt failed: HTTP 500"
     assert "gpt failed: HTTP 500" in str(AllLevelsFailed([attempt]))
+
+
+def nodes_of(*providers: FakeProvider) -> FallbackChain:
+    """A chain of one level on several nodes that hold its model; nobody looks at them here."""
+    rungs = [rung("a", provider, node=f"n{number}") for number, provider in enumerate(providers, 1)]
+    health = HealthBoard(database=None, clock=FakeClock(), monotonic=loop_time)
+    mesh = Mesh(
+        config=MeshConfig(nodes=tuple(NodeConfig(name=each.node, url="http://nobody") for each in rungs)), rungs=rungs, health=health
+    )
+    for each in rungs:
+        mesh._states[each.node] = replace(mesh._states[each.node], is_up=True, resident={each.provider.model: 0})
+    return FallbackChain(rungs=rungs, health=health, budget=None, turn_seconds=TURN, hedge_seconds=HEDGE, stall_seconds=STALL, mesh=mesh)
+
+
+async def test_a_node_that_is_silent_for_twice_its_usual_is_joined_by_another_without_being_called_broken():
+    first, second = FakeProvider(Pause(0.1), "one"), FakeProvider("two")
+    chain = nodes_of(first, second)
+    for _ in range(10):
+        assert (await chain.complete(prompting(), levels=["a"])).text == "one"
+    first.will(SILENCE)
+    began = loop_time()
+    done = await chain.complete(prompting())
+    assert (done.text, round(loop_time() - began, 3)) == ("two", 0.2)
+    assert chain.health.breaker(chain.rungs[0].id).outcomes == (True,) * 10
+    assert (await chain.complete(prompting())).attempts[0].outcome is AttemptOutcome.ANSWERED, "the silent one is asked last now"
+
+
+async def test_turns_that_lose_their_node_in_the_middle_go_on_where_there_is_least_to_do():
+    """Of three nodes the first breaks off while it answers four: they are spread over the others, and each is answered once, cleanly."""
+    broken = FakeProvider("half an ", Pause(1.0), StreamBroken("reset"))
+    others = [FakeProvider("whole", Pause(1.0)), FakeProvider("whole", Pause(1.0))]
+    chain = nodes_of(broken, *others)
+    chain.mesh._states["n1"] = replace(chain.mesh._states["n1"], speed=400.0)
+    listeners = [FakeListener() for _ in range(4)]
+    done = await asyncio.gather(*(chain.complete(prompting(), listener=listener) for listener in listeners))
+    assert [each.text for each in done] == ["whole"] * 4
+    assert [listener.shown for listener in listeners] == ["whole"] * 4
+    assert [len(other.asked) for other in (broken, *others)] == [4, 2, 2]
+    assert all(state.in_flight == 0 for state in chain.mesh.states)
+
+
+OPENING = "The first half of it, "
+
+
+@pytest.mark.parametrize(
+    ("error", "is_open", "shown", "begins_with"),
+    [
+        (StreamBroken("reset"), True, OPENING + "and the rest", OPENING),
+        (ProviderUnavailable("called off"), True, OPENING + "and the rest", OPENING),
+        (StreamBroken("reset"), False, "and the rest", ""),
+        (RequestRejected("filtered"), True, "and the rest", ""),
+    ],
+)
+async def test_a_node_goes_on_from_what_another_said_where_the_model_can(error: ProviderError, is_open: bool, shown: str, begins_with: str):
+    first, second, listener = FakeProvider(OPENING, error), FakeProvider("and the rest"), FakeListener()
+    chain = nodes_of(first, second)
+    for name, each in chain.mesh._states.items():
+        chain.mesh._states[name] = replace(each, open=["m-1"] if is_open else [])
+    done = await chain.complete(prompting(), listener=listener)
+    assert (done.text, listener.shown) == (shown, shown)
+    last = second.asked[0].lines[-1]
+    assert (last.text if last.role is Role.ASSISTANT else "") == begins_with
+    assert listener.steps[1][0] == ("token" if begins_with else "replace")
+
+
+async def test_what_lacked_nothing_but_its_end_is_whole():
+    first, second, listener = FakeProvider(OPENING, CUT), FakeProvider(Finish()), FakeListener()
+    chain = nodes_of(first, second)
+    chain.mesh._states["n2"] = replace(chain.mesh._states["n2"], open=["m-1"])
+    assert (await chain.complete(prompting(), listener=listener)).text == listener.shown == OPENING
+    assert not chain.health.breaker(chain.rungs[1].id).outcomes.count(False)
+
+
+async def test_nobody_goes_on_from_the_words_of_another_model():
+    other = rung("b", FakeProvider("quite another answer", model="m-2"))
+    chain = nodes_of(FakeProvider(OPENING, CUT), FakeProvider(DOWN))
+    for name, each in chain.mesh._states.items():
+        chain.mesh._states[name] = replace(each, open=["m-1", "m-2"])
+    chain.rungs = (*chain.rungs, other)
+    assert (await chain.complete(prompting())).text == "quite another answer"

@@ -31,6 +31,7 @@ from bot.hub.hub import Hub
 from bot.hub.identity import Directory
 from bot.hub.owner import name_myself
 from bot.hub.server import Server
+from bot.learning.realtime import Learning
 from bot.palace.api import Api
 from bot.palace.assets import Assets
 from bot.palace.manners import MannersApi
@@ -151,6 +152,7 @@ async def open_house(
                 clock=clock,
                 approvals=Approvals(database=database, clock=clock),
                 files=Files(database=database, doors={}, folder=file.parent),
+                learning=Learning(),
             )
         )
         auth = Auth(database=database, directory=directory, clock=clock, secure=public_url.startswith("https"), hub_token=HUB_TOKEN)

@@ -1,0 +1,104 @@
+"""What Robbie learned, what that cost and how it served: made of rows whenever it is asked for, so that it cannot grow stale."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from itertools import groupby
+from statistics import fmean
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from storage.database import UnitOfWork
+from storage.models.decisions import Feedback
+
+BINS, SURE, CLOSE = 5, 10, 0.05  # of confidence; fewer scored answers are too few to tell; so much off is still right
+ENDS = ("answered", "failed", "overtaken")
+Row = dict[str, Any]
+
+
+async def report(work: UnitOfWork, *, since: datetime, timezone: str) -> dict[str, list[Row]]:
+    """All there is to tell of the time since then, by section: rows, none where there is nothing. Raises StorageUnavailable."""
+    rows, calls = await work.feedback.since(since), await work.usage.since(since)
+    pairs = [(row.confidence, row.score) for row in rows if row.confidence is not None and row.score is not None]
+    taken = {"explicit": [row for row in rows if row.value], "implicit": [row for row in rows if not row.value and row.signals]}
+    foretold = [each.outcome for each in await work.insights.since("failure", since) if each.outcome is not None]
+    lost = {call.event_id for call in calls if call.event_id and call.outcome in ENDS[1:]}
+    saved = [call for call in calls if call.outcome == "answered" and call.event_id in lost]
+    mentors = sorted({name for row in rows for name in row.mentor.split()})
+    days = groupby(calls, key=lambda call: str(call.at.astimezone(ZoneInfo(timezone)).date()))
+    used = Counter(row.pattern for row in rows)
+    spent = sum(call.cost_usd for call in calls)
+    return {
+        "answers": grouped(rows, "tier level task_type", scored),
+        "satisfaction": [{"by": by, **scored(of)} for by, of in taken.items() if of],
+        "signals": [{"signal": name, "times": n} for name, n in Counter(name for row in rows for name in row.signals).most_common()],
+        "cells": [
+            {"task_type": arm.task_type, "level": arm.level, "quality": share(arm.good, arm.good + arm.bad), "evidence": arm.answers}
+            | {"change": change([row for row in rows if (row.task_type, row.level) == (arm.task_type, arm.level)])}
+            | {"latency_ms": round(arm.latency_ms), "cost_usd": round(arm.cost_usd, 6)}
+            for arm in await work.routing_arms.all()
+        ],
+        "patterns": grouped(await work.patterns.all(), "state", lambda of: {"count": len(of), "used": sum(used[one.key] for one in of)}),
+        "cached": grouped(await work.cached_answers.all(), "state", lambda of: {"count": len(of), "used": sum(used[a.digest] for a in of)}),
+        "cost": [{"day": day, "usd": round(sum(call.cost_usd for call in of), 6)} for day, of in days],
+        "spent": [{"usd": round(spent, 6), "usd_per_point": share(spent, sum(row.score or 0 for row in rows), 6)}] * bool(calls),
+        "latency": grouped(rows, "tier", lambda of: percentiles([row.latency_ms for row in of])),
+        "levels": grouped(calls, "level", lambda of: {end: sum(call.outcome == end for call in of) for end in ENDS}),
+        "fallbacks": grouped(saved, "level", lambda of: {"times": len(of)}),
+        "confidence": confidence(pairs),
+        "reliability": reliability(pairs),
+        "predictions": [{"judged": len(foretold), "precision": share(sum(foretold), len(foretold))}] * bool(foretold),
+        "mentors": [{"mentor": name, **scored([row for row in rows if name in row.mentor.split()])} for name in mentors],
+        "nodes": [{"node": each.rung, "state": each.state} for each in await work.health.all() if "@" in each.rung],
+    }
+
+
+def grouped(items: Iterable[Any], key: str, told: Callable[[list[Any]], Row]) -> list[Row]:
+    """What is *told* of the items that are alike in the attributes named in *key*, in their order."""
+    groups: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
+    for item in items:
+        groups[tuple(getattr(item, name) for name in key.split())].append(item)
+    return [{**dict(zip(key.split(), group, strict=True)), **told(groups[group])} for group in sorted(groups)]
+
+
+def scored(rows: Sequence[Feedback]) -> Row:
+    """How many, how many of them are scored, and their mean score."""
+    scores = [row.score for row in rows if row.score is not None]
+    return {"answers": len(rows), "scored": len(scores), "score": share(sum(scores), len(scores))}
+
+
+def change(rows: Sequence[Feedback]) -> float | None:
+    """By how much the later half of the scored rows (oldest first) is better than the earlier; None of fewer than four."""
+    scores = [row.score for row in rows if row.score is not None]
+    half = len(scores) // 2
+    return round(fmean(scores[half:]) - fmean(scores[:half]), 3) if half > 1 else None
+
+
+def percentiles(samples: Sequence[float]) -> Row:
+    """What 50, 95 and 99 of 100 stay below, in milliseconds."""
+    ordered = sorted(samples)
+    return {f"p{part}_ms": round(ordered[min(len(ordered) * part // 100, len(ordered) - 1)], 1) for part in (50, 95, 99)}
+
+
+def reliability(pairs: Sequence[tuple[float, float]]) -> list[Row]:
+    """Confidences and scores (pairs, each from 0 to 1) in five bins: what was said, what came of it on average, and of how many."""
+    bins = [[pair for pair in pairs if min(int(pair[0] * BINS), BINS - 1) == place] for place in range(BINS)]
+    means = [(len(of), *(round(fmean(each), 3) for each in zip(*of, strict=True))) for of in bins if of]
+    return [{"said": said, "came": came, "answers": count, "chart": "█" * round(came * 20)} for count, said, came in means]
+
+
+def confidence(pairs: Sequence[tuple[float, float]]) -> list[Row]:
+    """The Brier score (1950): the mean square by which confidence missed the score (0 is perfect); and what that means in words."""
+    if not pairs:
+        return []
+    said, came = (fmean(each) for each in zip(*pairs, strict=True))
+    verdict = "too sure" if said > came + CLOSE else "not sure enough" if said < came - CLOSE else "about as sure as I may be"
+    words = f"I gave {len(pairs)} answers {said:.2f}, and they came to {came:.2f}: {verdict if len(pairs) >= SURE else 'too few to tell'}."
+    return [{"answers": len(pairs), "brier": round(fmean((one - other) ** 2 for one, other in pairs), 4), "in_words": words}]
+
+
+def share(part: float, whole: float, digits: int = 3) -> float | None:
+    """One by the other; None of nothing."""
+    return round(part / whole, digits) if whole else None
