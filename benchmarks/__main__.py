@@ -1,7 +1,9 @@
 """`python -m benchmarks [NAMES]`: measures what Robbie promises, one JSON line a figure. It never fails: whoever reads it judges.
 
 NAMES are parts (turn, sustained, events, refusing, doors_ack, chain, silence, probes, kill, mesh, help, hub, prompt, dates, long_brief,
-briefs, predictor, learned, bandit); all of them where none is named. `--data FILE` is what predictor and learned need.
+briefs, tier1, intents, task_types, predictor, learned, bandit, forecast); all of them where none is named.
+`--data PATH` (again and again; or ROBBIE_BENCH_DATA) names the files, or folders, of what is judged on other people's data: CLINC150 as one
+JSON file (intents), prompts with their types as JSON lines (task_types), a CSV of which of two models was right (predictor, learned).
 `--idle-seconds N` says how long the idle hub is watched (60 by default).
 """
 
@@ -10,17 +12,33 @@ from __future__ import annotations
 import argparse
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks import affairs, briefs, chain, dates, doors, kill, mesh, processes, routing, slack_ack, turns
+from benchmarks import (
+    affairs,
+    briefs,
+    chain,
+    dates,
+    doors,
+    forecast,
+    kill,
+    mesh,
+    processes,
+    reflexes,
+    routing,
+    slack_ack,
+    task_types,
+    turns,
+)
+from benchmarks.data import files
 from benchmarks.figure import Figure, progress
 
 Part = Callable[[Path], AsyncIterator[Figure]]
 
 
-def parts(idle_seconds: float, data: Path | None = None) -> dict[str, Part]:
+def parts(idle_seconds: float, data: Sequence[Path] = ()) -> dict[str, Part]:
     """Everything that can be measured, by name."""
     return {
         "turn": turns.durable_turn,
@@ -41,6 +59,10 @@ def parts(idle_seconds: float, data: Path | None = None) -> dict[str, Part]:
         "dates": dates.plain_words,
         "long_brief": briefs.long_brief,
         "briefs": briefs.year,
+        "tier1": reflexes.tier1,
+        "intents": partial(reflexes.intents, data=data),
+        "task_types": partial(task_types.told_right, data=data),
+        "forecast": forecast.foretold,
         "predictor": partial(routing.predictor, data=data),
         "learned": partial(routing.learned, data=data),
         "bandit": routing.bandit,
@@ -52,9 +74,9 @@ async def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*parts(60), []], metavar="NAME")
     parser.add_argument("--idle-seconds", type=float, default=60.0)
-    parser.add_argument("--data", type=Path)
+    parser.add_argument("--data", type=Path, action="append", default=[])
     asked = parser.parse_args()
-    for name, part in parts(asked.idle_seconds, asked.data).items():
+    for name, part in parts(asked.idle_seconds, files(asked.data)).items():
         if asked.names and name not in asked.names:
             continue
         with tempfile.TemporaryDirectory(prefix="robbie-bench-") as folder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import random
 import statistics
 from collections import Counter
@@ -44,13 +43,12 @@ Row = tuple[str, float, float]
 Chooser = Callable[[Sequence[Scored]], str]
 
 
-async def predictor(_: Path, *, data: Path | None = None) -> AsyncIterator[Figure]:
+async def predictor(_: Path, *, data: Sequence[Path] = ()) -> AsyncIterator[Figure]:
     """APGR (RouteLLM, arXiv 2406.18665) on a table, by path, of prompts and whether a weak and a strong model did them right."""
-    data = data or Path(os.environ.get("ROBBIE_ROUTING_DATA", ""))
-    if not data.is_file():
-        progress("predictor: skipped; it needs --data FILE (or ROBBIE_ROUTING_DATA): a CSV of prompt, weak model, strong model")
+    if not (tables := [path for path in data if path.suffix == ".csv"]):
+        progress("predictor: skipped; it needs --data FILE: a CSV of prompt, weak model, strong model")
         return
-    rows = list(_read(data))
+    rows = [row for table in tables for row in _read(table)]
     gains = [strong - weak for _, weak, strong in rows]
     by_length = apgr([len(text) for text, *_ in rows], gains)
     learned = [apgr(out_of_fold(rows, seed), gains) for seed in range(SEEDS)]
@@ -74,18 +72,20 @@ async def predictor(_: Path, *, data: Path | None = None) -> AsyncIterator[Figur
     yield Figure(name="predictor_apgr", value=statistics.fmean(learned), unit="APGR", bar=bar, ok=low > 0, yardstick=yardstick)
 
 
-async def learned(folder: Path, *, data: Path | None = None) -> AsyncIterator[Figure]:
+async def learned(folder: Path, *, data: Sequence[Path] = ()) -> AsyncIterator[Figure]:
     """The same table as questions of a household of two, a dozen a day, each asked once of whom the router picks: what it then believes.
 
     All rows are real ones of a real database; the table tells neither seconds nor dollars, for which reputation and the price list stand.
     """
-    data = data or Path(os.environ.get("ROBBIE_ROUTING_DATA", ""))
-    if not data.is_file():
+    if not (tables := [path for path in data if path.suffix == ".csv"]):
         progress("learned: skipped; it needs the same --data FILE as predictor")
         return
     rungs = [_rung("mixtral", "ollama", "mixtral:8x7b"), _rung("gpt-4", "openai", "gpt-4-1106-preview")]
     levels, prices, right, asked_of, tried, spent = levels_of(rungs, Prices.load()), Prices.load(), 0.0, Counter[str](), 0, 0.0
-    router, rows = Router(database=cast("Database", None), levels=levels, chance=random.Random(0)), list(_read(data))
+    router, rows = (
+        Router(database=cast("Database", None), levels=levels, chance=random.Random(0)),
+        [row for table in tables for row in _read(table)],
+    )
     async with Database(f"sqlite+aiosqlite:///{folder / 'robbie.db'}", organization="default") as database:
         await upgrade(database)
         stage = await set_stage(database, FakeClock())

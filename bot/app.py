@@ -33,6 +33,7 @@ from bot.brain.mcp_tools import McpTools
 from bot.brain.mesh import Mesh
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
+from bot.brain.reflexes import Reflexes
 from bot.brain.reputation import levels_of
 from bot.brain.router import Router
 from bot.config import Config
@@ -107,6 +108,7 @@ class App:
         owner = await self.directory.prepare()
         async with self.database.reading() as work:
             begin_ids_after(await work.messages.latest_id())
+        await self.rooms.reflexes.prepare(self.clock.now())
         await self.health.load({rung.id: rung.level for rung in self.chain.rungs})
         return owner
 
@@ -171,9 +173,11 @@ def build(
     thinking = Thinking(config=config, database=database, clock=clock, rungs=rungs, health=health, mesh=mesh)
     chain = thinking.chain()
     skipped = sum(gap.is_skipped for gap in gaps)
-    reactive = Reactive(database=database, health=health, rungs=[rung.id for rung in rungs], clock=clock, skipped=skipped)
+    ways, reflexes = [rung.id for rung in rungs], Reflexes(database=database)
+    reactive = Reactive(database=database, health=health, rungs=ways, clock=clock, skipped=skipped, reflexes=reflexes)
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
-    offline, router = OfflineRung(database=database), Router(database=database, levels=levels_of(rungs, thinking.prices))
+    offline = OfflineRung(database=database)
+    router = Router(database=database, levels=levels_of(rungs, thinking.prices), risk=chain.risk)
     confidence = Confidence(database=database, clock=clock)
 
     parts: dict[str, Any] = {"reactive": reactive, "context": context, "offline": offline, "router": router, "confidence": confidence}
@@ -193,7 +197,7 @@ def build(
     def troubles(zone: str) -> Sequence[str]:
         return supervisor.troubles(zone)
 
-    rooms = furnish(thinking, chain=chain, reactive=reactive, tools=tools, mailbox=mailbox, off=off, troubles=troubles)
+    rooms = furnish(thinking, chain=chain, reactive=reactive, reflexes=reflexes, tools=tools, mailbox=mailbox, off=off, troubles=troubles)
     council = Council(chain=chain, mode=config.brain.council, usd=config.brain.council_usd)
     brain = brain_over(chain, toolbox=rooms.toolbox, council=council)
     limits = Limits(**config.experts.model_dump())

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import asdict, dataclass
 from io import TextIOWrapper
 from pathlib import Path
@@ -127,6 +127,19 @@ def ask(context: typer.Context, text: Text, as_person: As = None, as_json: Json 
 
     answer = _wait(commands.ask(_app(context, tends=False), text, as_person))
     _say(commands.ask_json(answer) if as_json else commands.readable(answer["reply"], colour=sys.stdout.isatty()))
+
+
+@cli.command()
+def classify(text: Annotated[str, typer.Argument(metavar="TEXT|-", show_default=False)] = "-", as_json: Json = False) -> None:
+    """Say what sort of work a text is: quick, complex, long_context, code or creative, and how sure that is.
+
+    Without TEXT, or with -, each line of stdin is told: plain, or a JSON string where a text has several lines.
+    """
+    from bot.brain.task_type import classify_text
+
+    for each in _lines(sys.stdin.buffer) if text == "-" else (text,):
+        task_type, confidence = classify_text(each)
+        _say({"task_type": task_type, "confidence": round(confidence, 4)} if as_json else f"{task_type} {confidence:.2f}")
 
 
 @cli.command()
@@ -402,6 +415,17 @@ T = TypeVar("T")
 
 def _wait(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
+
+
+def _lines(stream: Iterable[bytes]) -> Iterable[str]:
+    """The texts on the lines of *stream*, each as it comes: a JSON string is read, anything else is taken as it stands."""
+    for line in stream:
+        text = line.decode("utf-8", "replace").rstrip("\r\n")
+        try:
+            read = json.loads(text) if text.startswith('"') else text
+        except (ValueError, RecursionError):
+            read = text
+        yield read if isinstance(read, str) else text
 
 
 def _say(what: object) -> None:

@@ -14,7 +14,9 @@ from bot.brain.health import HealthBoard
 from bot.brain.mcp_tools import McpTools
 from bot.brain.mesh import Mesh
 from bot.brain.pricing import Prices, Rate
+from bot.brain.providers.local import LocalProvider
 from bot.brain.reactive import Reactive
+from bot.brain.reflexes import Reflexes
 from bot.brain.tools import Toolbox
 from bot.briefs.composer import Composer
 from bot.briefs.delivery import Delivery
@@ -33,7 +35,9 @@ from bot.hub.manner_commands import MannerCommands
 from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
 from bot.hub.why_commands import WhyCommands
+from bot.learning.forecasts import Forecasts
 from bot.learning.realtime import Learning
+from bot.learning.reflexes import ReflexLearning
 from bot.learning.signals import Aftermath
 from bot.services.affair_news import AffairNews
 from bot.services.affair_tools import affair_tools
@@ -88,6 +92,14 @@ class Thinking:
             mesh=self.mesh,
         )
 
+    async def warm(self, level: str) -> None:
+        """Have a level's model in memory, where that is not a vendor's affair: on the node that would be asked."""
+        for rung in self.mesh.arrange([rung for rung in self.rungs if rung.level == level])[:1]:
+            if isinstance(rung.provider, LocalProvider):
+                await rung.provider.warm()
+            elif rung.node:
+                await self.mesh.preload(rung)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rooms:
@@ -103,6 +115,7 @@ class Rooms:
     toolbox: Toolbox
     gate: Gate
     mcp: McpTools
+    reflexes: Reflexes
     learning: Learning
     rounds: Sequence[Round]
 
@@ -112,6 +125,7 @@ def furnish(
     *,
     chain: FallbackChain,
     reactive: Reactive,
+    reflexes: Reflexes,
     tools: Sequence[Tool],
     mailbox: str,
     off: Sequence[str],
@@ -139,7 +153,8 @@ def furnish(
     at_hand[WriteMail.name] = WriteMail(outreach)
     runners: dict[str, Runner] = {SUGGESTION: run_suggestion, SETTING: run_setting, OutgoingKind.OUTREACH: outreach.send_approved}
     approvals = Approvals(database=database, clock=clock, runners=runners, doers={TOOL: gate.carry_out})
-    journal, learning = Journal(database=database, clock=clock), Learning(learners=(learn_cell,))
+    reflex_learning = ReflexLearning(database=database, reflexes=reflexes, reactive=reactive)
+    journal, learning = Journal(database=database, clock=clock), Learning(learners=(learn_cell, reflex_learning.learn_from))
     pairing = Pairing(database=database, owner=owner, timezone=config.robbie.timezone, clock=clock)
     manners = Manners(database=database, clock=clock)
     manner_commands = MannerCommands(manners=manners, clock=clock)
@@ -162,6 +177,7 @@ def furnish(
         families=[*(each.table for each in families), follow.table, errands.table],
         plain=[*(each.plain for each in families if each is not brief_commands), plain, brief_commands.plain],
     )
+    reactive.obey(commands.run)
     return Rooms(
         pairing=pairing,
         approvals=approvals,
@@ -173,6 +189,7 @@ def furnish(
         toolbox=Toolbox(tools=tuple(at_hand.values()), gate=gate, database=database, mcp=mcp),
         gate=gate,
         mcp=mcp,
+        reflexes=reflexes,
         learning=learning,
         rounds=(
             Reminders(database=database, off=off),
@@ -181,6 +198,8 @@ def furnish(
             Lessons(database=database, autonomy=autonomy),
             FollowUps(database=database, outreach=outreach, clock=clock),
             Suggestions(database=database, clock=clock),
+            reflex_learning,
+            Forecasts(database=database, chain=chain, warm=thinking.warm),
             thinking.mesh,
             Aftermath(database=database, learning=learning),
         ),

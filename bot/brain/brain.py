@@ -9,14 +9,15 @@ from zoneinfo import ZoneInfo
 
 from bot.brain.analytical import NO_COUNCIL, WISH, Council
 from bot.brain.chain import FallbackChain, explain
-from bot.brain.confidence import PRIOR, Confidence, guess
+from bot.brain.confidence import Confidence, guess
 from bot.brain.context import ContextBuilder, spoken_date
 from bot.brain.providers.offline import Makeshift, OfflineRung
-from bot.brain.reactive import Reactive, one_line
-from bot.brain.router import Router, classify
+from bot.brain.reactive import Reactive, one_line, reactive_turn
+from bot.brain.router import Router
+from bot.brain.task_type import classify
 from bot.brain.tools import Kit, Toolbox, Watch, answer_with
 from bot.domain.errors import AllLevelsFailed, BudgetExhausted, ContextTooLong, RequestRejected
-from bot.domain.message import Button, OutgoingKind
+from bot.domain.message import OutgoingKind
 from bot.domain.ports import Listener
 from bot.domain.thought import Attempt, Completion, Prompt, Question, Route, TaskType, Tier, Turn
 
@@ -61,8 +62,8 @@ class Brain:
         began = self._monotonic()
         self._chain.mesh.wake()
         is_plain = not (question.writer or question.quoted or question.attachments or WISH.fullmatch(question.text))
-        said = await self._reactive.answer(question) if is_plain else None
-        turn = reactive_turn(said, why="computed without a model") if said is not None else await self._think(question, listener)
+        turn = await self._reactive.answer(question) if is_plain else None
+        turn = turn or await self._think(question, listener)
         turn = await self._confidence.weighed(turn) if self._confidence else turn
         return replace(turn, latency_ms=(self._monotonic() - began) * 1000)
 
@@ -76,7 +77,7 @@ class Brain:
         if wish := WISH.fullmatch(question.text):
             question = replace(question, text=wish[1])
         prompt = await self._context.build(question)
-        route = await self._router.route(prompt, question) if self._router else Route(task_type=classify(prompt), levels=())
+        route = await self._router.route(prompt, question) if self._router else Route(task_type=classify(prompt)[0], levels=())
         members = self._council.members(question, prompt, route, is_wished=bool(wish)) if self._council else []
         kit = await self._toolbox.open(question) if self._toolbox and not members else Kit(question=question)
         views = await self._context.views(question, route) if members else ()
@@ -94,7 +95,7 @@ class Brain:
         heard = " ".join(each for each in (*prompt.mentors, *(view.name for view in views)) if f"**{each.title()}" in completion.text)
         turn = _turn_of(completion, question, route, prompt)
         turn = replace(turn, text=f"{turn.text}\n\n{NO_COUNCIL}") if wish and not members and not question.writer else turn
-        return replace(turn, personality=prompt.personality, mentor=heard, is_untrusted=kit.has_read)
+        return replace(turn, personality=prompt.personality, mentor=heard, is_untrusted=kit.has_read, tools=tuple(kit.used))
 
     async def _make_do(self, question: Question, failure: AllLevelsFailed, task_type: TaskType, watch: Watch, deeds: Sequence[str]) -> Turn:
         """The last rung; what a broken stream showed is replaced by it. What was acted upon already is told, and not tried once more."""
@@ -126,23 +127,6 @@ class Brain:
             queued=not deeds,
             over_budget=is_spent,
         )
-
-
-def reactive_turn(text: str, *, why: str, kind: OutgoingKind = OutgoingKind.ANSWER, buttons: tuple[Button, ...] = ()) -> Turn:
-    """A turn that needed no model."""
-    return Turn(
-        text=text,
-        kind=kind,
-        tier=Tier.REACTIVE,
-        level="reactive",
-        provider="",
-        model="",
-        task_type=TaskType.QUICK,
-        why=why,
-        latency_ms=0.0,
-        confidence=PRIOR[Tier.REACTIVE] if kind is OutgoingKind.ANSWER else None,
-        buttons=buttons,
-    )
 
 
 def _turn_of(completion: Completion, question: Question, route: Route, prompt: Prompt) -> Turn:

@@ -105,7 +105,8 @@ async def settle(work: UnitOfWork, attempts: Sequence[Attempt], *, event_id: UUI
             continue
         values: dict[str, Any] = {
             "outcome": attempt.outcome,
-            "detail": " ".join(filter(None, (attempt.error, attempt.detail)))[:500],
+            "error": attempt.error,
+            "detail": attempt.detail[:500],
             "input_tokens": attempt.usage.input_tokens,
             "output_tokens": attempt.usage.output_tokens,
             "cost_usd": attempt.cost_usd,

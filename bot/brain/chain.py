@@ -102,6 +102,11 @@ class FallbackChain:
         places = {level: place for place, level in enumerate(levels)}
         return self.mesh.arrange(sorted(self.rungs, key=lambda rung: places.get(rung.level, len(places))))
 
+    def risk(self, level: str) -> float:
+        """How likely a level is to fail soon; on several nodes, the safest that may be asked."""
+        risks = [self.health.risk(rung.id) for rung in self.rungs if rung.level == level]
+        return min((risk for risk in risks if risk is not None), default=0.0)
+
     def rehearsing(self, rungs: Sequence[Rung]) -> FallbackChain:
         """The same chain over other rungs, with a copy of what is known of their health: what breaks in a drill stays in the drill.
 
@@ -326,12 +331,14 @@ class _Run:
         if call.first_token_ms is not None:
             self._health.note_first_token(call.rung.id, call.first_token_ms)
         for other in self._active[:place]:
+            error = ""
             if not other.is_waiting:
                 self._health.note_first_token(other.rung.id, other.age_seconds * 1000)
                 if other.age_seconds >= self._chain.patience_seconds(other.rung):  # else it was only slower than another node
                     other.permit.failed(ProviderUnavailable(SILENT))
+                    error = ProviderUnavailable.__name__
             self._resting.append(other.rung)
-            self._let_off(other, "silent until another level spoke")
+            self._let_off(other, "silent until another level spoke", error)
         for other in reversed(self._active[1:]):
             if isinstance(other.first, ProviderError):
                 self._fail(other, other.first)
@@ -375,10 +382,10 @@ class _Run:
         call.hang_up()
         self._end(call, AttemptOutcome.FAILED, error=type(error).__name__, detail=str(error))
 
-    def _let_off(self, call: Call, why: str) -> None:
+    def _let_off(self, call: Call, why: str, error: str = "") -> None:
         call.permit.let_off()
         call.hang_up()
-        self._end(call, AttemptOutcome.OVERTAKEN, detail=why)
+        self._end(call, AttemptOutcome.OVERTAKEN, detail=why, error=error)
 
     def _end(self, call: Call, outcome: AttemptOutcome, *, error: str = "", detail: str = "") -> None:
         self._active.remove(call)

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 import structlog
 
+from bot.brain.forecast import risk_of
 from bot.domain.clock import Clock
 from bot.domain.errors import (
     BudgetExhausted,
@@ -96,7 +97,7 @@ class CircuitBreaker:
         self._clock = clock
         self.state = BreakerState.CLOSED
         self.retry_at: datetime | None = None
-        self.rests_since = clock.now()
+        self.rests_since = self.heard_at = clock.now()
         self.openings = 0
         self._outcomes: deque[bool] = deque(maxlen=WINDOW)
         self._is_limited = False
@@ -119,7 +120,7 @@ class CircuitBreaker:
         self.state = BreakerState.CLOSED if state == BreakerState.CLOSED else BreakerState.OPEN
         self._is_limited = state == _LIMITED
         self._outcomes = deque(outcomes, maxlen=WINDOW)
-        self.openings, self.retry_at, self.rests_since = openings, retry_at, since
+        self.openings, self.retry_at, self.rests_since, self.heard_at = openings, retry_at, since, since
 
     def permit(self) -> Permit | None:
         """Leave to ask this rung now, if it may be. That of an open breaker whose rest is over makes the asker its one probe."""
@@ -145,10 +146,12 @@ class CircuitBreaker:
             self._outcomes.clear()
             self.state, self.retry_at, self.openings, self._is_limited = BreakerState.CLOSED, None, 0, False
         self._outcomes.append(True)
+        self.heard_at = self._clock.now()
 
     def note_failure(self, error: Exception, *, was_probe: bool) -> None:
         """No answer came. Turns that fail at the same moment open it once; the longest rest that a vendor asked for holds."""
         self._outcomes.append(False)
+        self.heard_at = self._clock.now()
         if was_probe or (self.state is BreakerState.CLOSED and (self._is_bad() or _is_certain(error))):
             self.openings += 1
             self.state = BreakerState.OPEN
@@ -259,6 +262,12 @@ class HealthBoard:
     def note_first_token(self, rung: str, milliseconds: float) -> None:
         """How long a rung took to its first token, or at least how long it had been silent when it was overtaken."""
         self._latencies(rung).append(milliseconds)
+
+    def risk(self, rung: str) -> float | None:
+        """How likely it is to fail soon, see `risk_of`. None where its breaker is open: it did fail, and is probed in its own time."""
+        breaker, pace = self.breaker(rung), self._latencies(rung)
+        age = self.clock.now() - breaker.heard_at
+        return risk_of(breaker.outcomes, tuple(pace), age=age) if breaker.state is BreakerState.CLOSED else None
 
     def first_token_p95_ms(self, rung: str) -> float | None:
         """The learned 95th percentile of the time to the first token, None before MINIMUM_SAMPLES."""

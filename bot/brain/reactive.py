@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from bot.brain.context import cleaned, printable, spoken_date
+from bot.brain.confidence import PRIOR
+from bot.brain.context import printable, spoken_date
 from bot.brain.health import BreakerState, CircuitBreaker, HealthBoard
+from bot.brain.personality import is_intimate_tone
+from bot.brain.providers.offline import digest, stands_alone
+from bot.brain.reflexes import Reflexes
+from bot.brain.tone import is_intimate
 from bot.domain.address import SessionType
 from bot.domain.clock import Clock
-from bot.domain.thought import Question
+from bot.domain.message import Button, OutgoingKind
+from bot.domain.thought import Question, TaskType, Tier, Turn
 from storage.database import Database
+from storage.models.learning import Habit
+from storage.repositories.messaging import DELETED
 
 LISTED = 10
 MOST_QUEUED = 1000
+COMPUTED = "computed without a model"
+AGAIN = timedelta(minutes=10)
+"""Who asks the same again so soon wants another answer."""
 
 
 class Intent(StrEnum):
-    """What tier 1 knows how to do."""
+    """What is answered here; what else is recognised is a command."""
 
-    EMPTY = "empty"
     TIME = "time"
     DATE = "date"
     HELP = "help"
@@ -31,20 +41,6 @@ class Intent(StrEnum):
     RECENT = "recent"
 
 
-PATTERNS: dict[Intent, re.Pattern[str]] = {
-    intent: re.compile(rf"(?:hey |hi |ok |please )?(?:robbie,? )?(?:{pattern})(?: please)?[ ?.!]*", re.I)
-    for intent, pattern in {
-        Intent.TIME: r"what(?:'s| is) the time(?: now)?|what time is it(?: now)?|time",
-        Intent.DATE: r"what(?:'s| is) (?:the date|today's date)(?: today)?|what day is (?:it|today)(?: today)?|date",
-        Intent.HELP: r"help|what can you do|how do you work|commands",
-        Intent.STATUS: r"status|are you (?:ok|okay|there|up|online|alive)",
-        Intent.NOTES: r"(?:show(?: me)? |list |what are )?my notes|notes",
-        Intent.RECENT: r"what did i (?:just )?(?:say|ask|write)(?: (?:you|lately|recently|last))?|my (?:last|recent) messages",
-    }.items()
-}
-"""Whole sentences only: a question that merely contains such words goes to a model."""
-LONGEST = 100
-"""Characters; no pattern is longer, so that a longer text need not be looked at."""
 PERSONAL = (Intent.NOTES, Intent.RECENT)
 """What is told to the person alone."""
 
@@ -74,16 +70,6 @@ NOTHING_SAID = "Your message reached me without a word in it. What can I do for 
 IN_PRIVATE = "That is between you and me. Ask me again in a private chat, and I will tell you."
 
 
-def recognise(text: str) -> Intent | None:
-    """The intent that the whole of *text* expresses; unsure is None."""
-    if is_empty(text):
-        return Intent.EMPTY
-    words = " ".join(cleaned(text[: 2 * LONGEST]).split())
-    if len(words) > LONGEST or len(text) > 2 * LONGEST:
-        return None
-    return next((intent for intent, pattern in PATTERNS.items() if pattern.fullmatch(words)), None)
-
-
 def is_empty(text: str) -> bool:
     """Whether nothing in *text* can be seen: blanks, NUL and other controls, invisible marks."""
     return not any(character.isprintable() and not character.isspace() for character in text)
@@ -92,14 +78,24 @@ def is_empty(text: str) -> bool:
 class Reactive:
     """Answers a few things at once and without a model; *skipped* levels of the config are none of its *rungs*."""
 
-    def __init__(self, *, database: Database, health: HealthBoard, rungs: Sequence[str], clock: Clock, skipped: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        health: HealthBoard,
+        rungs: Sequence[str],
+        clock: Clock,
+        skipped: int = 0,
+        reflexes: Reflexes | None = None,
+    ) -> None:
         self._database = database
+        self._reflexes = reflexes or Reflexes(database=database)
+        self._commands: Callable[[Question], Awaitable[Turn | None]] | None = None
         self._health = health
         self._rungs = rungs
         self._skipped = skipped
         self._clock = clock
         self._answers: dict[Intent, Callable[[Question], Awaitable[str]]] = {
-            Intent.EMPTY: self._empty,
             Intent.TIME: self._time,
             Intent.DATE: self._date,
             Intent.HELP: self._help,
@@ -108,19 +104,51 @@ class Reactive:
             Intent.RECENT: self._recent,
         }
 
-    async def answer(self, question: Question) -> str | None:
-        """The answer, if the question is one of the few; else None."""
-        intent = recognise(question.text)
-        return None if intent is None else await self.say(intent, question)
+    def obey(self, commands: Callable[[Question], Awaitable[Turn | None]]) -> None:
+        """What a recognised command shows is told by *commands*, which know who may see it where."""
+        self._commands = commands
+
+    async def answer(self, question: Question) -> Turn | None:
+        """The answer, if it is surely known what is asked, and it can be computed or was given before; else None."""
+        if is_empty(question.text):
+            return reactive_turn(NOTHING_SAID, why=COMPUTED)
+        found = self._reflexes.recognise(question.text, question.person.id)
+        if found is None:
+            return await self._said_before(question)
+        turn = await self.compute(found.intent, question)
+        return turn and replace(turn, confidence=found.confidence, pattern=found.pattern)
+
+    async def compute(self, intent: str, question: Question) -> Turn | None:
+        """What there is to say now; None where nothing here can. Raises StorageUnavailable."""
+        if not intent.startswith("/"):
+            return reactive_turn(await self.say(Intent(intent), question), why=COMPUTED)
+        turn = await self._commands(replace(question, text=intent)) if self._commands else None
+        return turn and replace(turn, why=f"read as {intent}")
+
+    async def _said_before(self, question: Question) -> Turn | None:
+        """A model's answer to exactly these words, which was the same every time; not where it is asked again at once."""
+        if question.session_type is not SessionType.PRIVATE or question.is_late or not stands_alone(question.text):
+            return None
+        words, now = digest(question.text), self._clock.now()
+        async with self._database.reading() as work:
+            row = await work.cached_answers.find(question.person.id, words)
+            if row is None or row.state != Habit.ON or row.fresh_until <= now:
+                return None
+            answer = await work.messages.find_by_id(row.message_id)
+            before = await work.messages.latest(question.conversation_id, limit=LISTED, before=question.id)
+        is_again = any(each.digest == words and now - each.at < AGAIN for each in before)
+        is_gone = answer is None or answer.kind == DELETED or (is_intimate_tone(answer.personality) and not is_intimate(question))
+        if is_again or is_gone:
+            return None
+        on = spoken_date(self._local(row.at, question))
+        why = f"you asked the same on {on}, and my answers agreed {row.agreed + 1} times; ask again for a new one"
+        return replace(reactive_turn(row.text, why=why), confidence=(row.agreed + 1) / (row.agreed + row.disagreed + 2), pattern=row.digest)
 
     async def say(self, intent: Intent, question: Question) -> str:
         """What an intent has to say to this person, where others may read along or not. Raises StorageUnavailable."""
         if intent in PERSONAL and question.session_type is not SessionType.PRIVATE:
             return IN_PRIVATE
         return await self._answers[intent](question)
-
-    async def _empty(self, question: Question) -> str:
-        return NOTHING_SAID
 
     async def _time(self, question: Question) -> str:
         now = self._local(self._clock.now(), question)
@@ -160,6 +188,23 @@ class Reactive:
     def _stamp(self, moment: datetime, question: Question) -> str:
         local = self._local(moment, question)
         return f"{local.day} {local:%b, %H:%M}"
+
+
+def reactive_turn(text: str, *, why: str, kind: OutgoingKind = OutgoingKind.ANSWER, buttons: tuple[Button, ...] = ()) -> Turn:
+    """A turn that needed no model."""
+    return Turn(
+        text=text,
+        kind=kind,
+        tier=Tier.REACTIVE,
+        level="reactive",
+        provider="",
+        model="",
+        task_type=TaskType.QUICK,
+        why=why,
+        latency_ms=0.0,
+        confidence=PRIOR[Tier.REACTIVE] if kind is OutgoingKind.ANSWER else None,
+        buttons=buttons,
+    )
 
 
 def _spoken_health(breakers: Sequence[CircuitBreaker]) -> str:

@@ -1,8 +1,7 @@
-"""Says what sort of work a question is, and whom to ask first: who is believed to do it best, now and then who may have become better."""
+"""Says whom to ask first: who is believed to do it best, now and then who may have become better."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,8 @@ from bot.brain.cells import Cell, cell_of
 from bot.brain.delicate import is_delicate
 from bot.brain.predictor import features, shift
 from bot.brain.reputation import STRENGTH, Level
-from bot.domain.thought import Prompt, Question, Route, TaskType, estimate_tokens
+from bot.brain.task_type import classify
+from bot.domain.thought import Prompt, Question, Route, TaskType
 from storage.database import Database
 
 FLOOR = 0.55
@@ -21,15 +21,6 @@ PER_SECOND, PER_USD, AT_MOST = 0.002, 2.0, 0.06
 """What pace and money weigh: ten seconds, or a cent, as much as two points of a hundred in worth; either at most six."""
 EXPLORES_EVERY = 3
 """One of so many questions of a task type may go to whom chance picks by what is not known of them yet (Thompson sampling)."""
-LONG_CONTEXT_TOKENS = 16_000
-COMPLEX_TOKENS = 120
-LOOKED_AT = 4_000
-"""Characters, at each end of a question, in which its sort is looked for: a megabyte must not hold up everyone else."""
-_CODE = re.compile(r"```|\b(?:def|class|import|function|const|SELECT .{1,80} FROM|Traceback|#include)\b.{0,80}[(:;{]", re.DOTALL)
-_CREATIVE = re.compile(
-    r"\b(write|compose|invent|imagine)\b.{0,40}\b(poem|story|song|lyrics|haiku|slogan|limerick|tale|sonnet)\b", re.I | re.DOTALL
-)
-_REASONING = re.compile(r"\b(why|explain|compare|prove|analy[sz]e|plan|strategy|trade-?offs?|step by step|pros and cons)\b", re.I)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +49,7 @@ class Router:
 
     async def route(self, prompt: Prompt, question: Question) -> Route:
         """Whom this is for. Raises StorageUnavailable."""
-        task_type = classify(prompt)
+        task_type, _ = classify(prompt)
         if len(self._levels) < 2:
             return Route(task_type=task_type, levels=())
         async with self._database.reading() as work:
@@ -113,18 +104,3 @@ def _why(task_type: TaskType, first: _Standing, other: _Standing, *, is_explorin
         if mine <= 0.7 * its and its > 0:
             return f"{told}, {how}{'no' if mine < 0.01 * its else 'half the' if mine > 0.4 * its else f'{mine / its:.0%} of the'} {word}"
     return told
-
-
-def classify(prompt: Prompt) -> TaskType:
-    """The task type of a prompt's last line: plain rules that err towards quick, until a trained classifier earns their place."""
-    text = prompt.lines[-1].text
-    seen = text if len(text) <= 2 * LOOKED_AT else f"{text[:LOOKED_AT]}\n{text[-LOOKED_AT:]}"
-    if prompt.tokens() > LONG_CONTEXT_TOKENS:
-        return TaskType.LONG_CONTEXT
-    if _CODE.search(seen):
-        return TaskType.CODE
-    if _CREATIVE.search(seen):
-        return TaskType.CREATIVE
-    if estimate_tokens(text) > COMPLEX_TOKENS or _REASONING.search(seen):
-        return TaskType.COMPLEX
-    return TaskType.QUICK

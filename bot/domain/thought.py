@@ -344,7 +344,7 @@ class Turn:
     `replaces` the message of the button that was pressed, where there is one; `personality` is how Robbie was set where a model said it.
     `is_untrusted`: it was made of text from outside. `confidence` is how likely it serves, `guess` the same before past outcomes corrected
     it, `doubt` why it may not. `pattern` is the row of tier 1 that it came from, `mentor` who speaks in it, `path`
-    who said what on the way to it, and what was kept: plain values, as they are shown and stored.
+    who said what on the way to it, and what was kept: plain values, as they are shown and stored. `tools` names those that were used.
     """
 
     text: str
@@ -370,6 +370,7 @@ class Turn:
     pattern: str = ""
     mentor: str = ""
     path: tuple[Mapping[str, Any], ...] = ()
+    tools: tuple[str, ...] = ()
 
     @property
     def offline(self) -> bool:

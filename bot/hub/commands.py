@@ -9,8 +9,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from bot.brain.analytical import WISH
-from bot.brain.brain import reactive_turn
-from bot.brain.reactive import IN_PRIVATE, Intent, Reactive
+from bot.brain.reactive import IN_PRIVATE, Intent, Reactive, reactive_turn
 from bot.domain.address import Person, SessionType
 from bot.domain.clock import Clock
 from bot.domain.errors import NotMeant

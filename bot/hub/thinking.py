@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from bot.brain.brain import Brain, reactive_turn, recalled
+from bot.brain.brain import Brain, recalled
 from bot.brain.budget import settle
-from bot.brain.reactive import one_line
+from bot.brain.reactive import one_line, reactive_turn
 from bot.domain.address import Person, SessionType
 from bot.domain.clock import Clock, new_id
 from bot.domain.errors import Conflict, StorageUnavailable
@@ -452,6 +452,7 @@ def _reply(asked: Asked, turn: Turn, *, id: UUID, at: datetime) -> Message:
         }
         | ({"outside": True} if turn.is_untrusted else {})
         | ({"path": list(turn.path)} if turn.path else {})
+        | ({"tools": list(turn.tools)} if turn.tools else {})
         | {name: told for name in ("mentor", "pattern") if (told := getattr(turn, name))}
         | ({"buttons": [[button.label, button.command] for button in turn.buttons]} if turn.buttons else {})
         | ({"replaces": pressed} if (pressed := _pressed(asked, turn)) else {}),

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from bot.learning.forecasts import precision_recall
 from storage.database import UnitOfWork
 from storage.models.decisions import Feedback
 
@@ -23,7 +24,7 @@ async def report(work: UnitOfWork, *, since: datetime, timezone: str) -> dict[st
     rows, calls = await work.feedback.since(since), await work.usage.since(since)
     pairs = [(row.confidence, row.score) for row in rows if row.confidence is not None and row.score is not None]
     taken = {"explicit": [row for row in rows if row.value], "implicit": [row for row in rows if not row.value and row.signals]}
-    foretold = [each.outcome for each in await work.insights.since("failure", since) if each.outcome is not None]
+    foretold = await precision_recall(work, since, calls)
     lost = {call.event_id for call in calls if call.event_id and call.outcome in ENDS[1:]}
     saved = [call for call in calls if call.outcome == "answered" and call.event_id in lost]
     mentors = sorted({name for row in rows for name in row.mentor.split()})
@@ -49,7 +50,11 @@ async def report(work: UnitOfWork, *, since: datetime, timezone: str) -> dict[st
         "fallbacks": grouped(saved, "level", lambda of: {"times": len(of)}),
         "confidence": confidence(pairs),
         "reliability": reliability(pairs),
-        "predictions": [{"judged": len(foretold), "precision": share(sum(foretold), len(foretold))}] * bool(foretold),
+        "predictions": [
+            {"judged": foretold.made, "precision": share(foretold.true, foretold.made)}
+            | {"outages": foretold.outages, "recall": share(foretold.foreseen, foretold.outages)}
+        ]
+        * bool(foretold.made or foretold.outages),
         "mentors": [{"mentor": name, **scored([row for row in rows if name in row.mentor.split()])} for name in mentors],
         "nodes": [{"node": each.rung, "state": each.state} for each in await work.health.all() if "@" in each.rung],
     }

@@ -11,11 +11,11 @@ from datetime import timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from bot.brain.brain import reactive_turn, recalled
+from bot.brain.brain import recalled
 from bot.brain.budget import settle
 from bot.brain.confidence import PRIOR
 from bot.brain.context import PROMPTS, printable, spoken_date
-from bot.brain.reactive import IN_PRIVATE, one_line
+from bot.brain.reactive import IN_PRIVATE, one_line, reactive_turn
 from bot.domain.address import SessionType
 from bot.domain.clock import Clock, new_id
 from bot.domain.errors import AllLevelsFailed, Conflict

@@ -40,7 +40,6 @@ class Pattern(Keyed, Base):
     weight: Mapped[float]
     agreed: Mapped[int]
     disagreed: Mapped[int]
-    used: Mapped[int]
     created_at: Mapped[datetime]
     changed_at: Mapped[datetime]
 
@@ -67,7 +66,6 @@ class CachedAnswer(Keyed, Base):
     weight: Mapped[float]
     agreed: Mapped[int]
     disagreed: Mapped[int]
-    used: Mapped[int]
     at: Mapped[datetime]
     fresh_until: Mapped[datetime]
 

@@ -15,7 +15,8 @@ from storage.models.base import Base, Keyed
 class ModelUsage(Keyed, Base):
     """One call of one level. A `reserved` row holds the most the call can cost until it is settled.
 
-    `level` is the owner's name for it; milliseconds count from the call's start; `event_id` is the message it was for.
+    `level` is the owner's name for it; milliseconds count from the call's start; `event_id` is the message it was for,
+    `error` the class of what went wrong.
     """
 
     __tablename__ = "ai_model_usage"
@@ -27,6 +28,7 @@ class ModelUsage(Keyed, Base):
     model: Mapped[str]
     outcome: Mapped[str]
     detail: Mapped[str] = mapped_column(default="")
+    error: Mapped[str] = mapped_column(default="")
     event_id: Mapped[UUID | None] = mapped_column(default=None)
     input_tokens: Mapped[int] = mapped_column(default=0)
     output_tokens: Mapped[int] = mapped_column(default=0)

@@ -27,7 +27,7 @@ _FIRST_TOKEN = (
 _SINCE = select(ModelUsage).where(ours(ModelUsage), ModelUsage.at >= given("since")).order_by(ModelUsage.at)
 _BREAKERS = select(ModelHealth).where(ours(ModelHealth))
 _SAVE_BREAKER = insert_or_replace(ModelHealth, "state", "outcomes", "openings", "retry_at", "updated_at")
-_UNTOLD = {"detail": "", "event_id": None, "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0, "first_token_ms": None}
+_UNTOLD = {"detail": "", "error": "", "event_id": None, "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0, "first_token_ms": None}
 
 
 class ModelUsages(Repository):

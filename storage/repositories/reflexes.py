@@ -8,38 +8,51 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam as given
-from sqlalchemy import select, update
-from sqlalchemy.sql.functions import max as greatest
+from sqlalchemy import func, select, update
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_skip
 from storage.models.learning import CachedAnswer, Habit, Pattern
-from storage.repositories.base import Repository, ours
+from storage.models.messaging import Message
+from storage.repositories.base import Repository, first_id_at, ours
 
 _ADD = insert_or_skip(Pattern)
 _ALL = select(Pattern).where(ours(Pattern)).order_by(Pattern.id)
-_CHANGED_AT = select(greatest(Pattern.changed_at)).where(ours(Pattern))
+_STANDING = select(func.max(Pattern.changed_at), func.count(), func.sum(Pattern.weight), func.sum(Pattern.agreed)).where(ours(Pattern))
+_BY_KEY = select(Pattern).where(ours(Pattern), Pattern.key == given("the_key"))
 _CHANGE = update(Pattern).where(ours(Pattern), Pattern.id == given("which"))
 _CACHE = insert_or_skip(CachedAnswer)
 _CACHED = select(CachedAnswer).where(ours(CachedAnswer), CachedAnswer.user_id == given("user"), CachedAnswer.digest == given("words"))
 _ALL_CACHED = select(CachedAnswer).where(ours(CachedAnswer)).order_by(CachedAnswer.id)
 _CHANGE_CACHED = update(CachedAnswer).where(ours(CachedAnswer), CachedAnswer.id == given("which"))
 
+_ANSWERS = (
+    select(Message)
+    .where(ours(Message), Message.id >= given("first"), Message.at >= given("since"), Message.at < given("before"))
+    .where(Message.kind == "answer", Message.session_type == "private")
+    .order_by(Message.id)
+    .limit(given("limit"))
+)
+
 
 class Patterns(Repository):
     """Phrases and what they mean."""
 
-    async def add_once(self, **values: Any) -> bool:
-        """Keep a pattern; False where its key is there. The values are the columns of `Pattern`."""
-        return await self._insert(_ADD, **{"id": new_id(), "agreed": 0, "disagreed": 0, "used": 0, **values})
+    async def add_new(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Keep patterns; those whose key is there stay as they are. The values are the columns of `Pattern`."""
+        await self._insert_all(_ADD, [{"id": new_id(), "agreed": 0, "disagreed": 0, **row} for row in rows])
 
-    async def all(self) -> Sequence[Pattern]:
+    async def all(self) -> list[Pattern]:
         """Every pattern, in whatever state."""
         return await self._all(Pattern, _ALL)
 
-    async def changed_at(self) -> datetime | None:
-        """When a pattern changed last."""
-        return await self._value(_CHANGED_AT)
+    async def standing(self) -> tuple[Any, ...]:
+        """A few figures, other ones whenever a pattern was added or changed, by whatever clock."""
+        return tuple((await self._execute(_STANDING)).one())
+
+    async def find(self, key: str) -> Pattern | None:
+        """The pattern of this key."""
+        return await self._first(Pattern, _BY_KEY, the_key=key)
 
     async def change(self, which: UUID, **values: Any) -> bool:
         """Give one these values; whether it was there."""
@@ -51,8 +64,12 @@ class CachedAnswers(Repository):
 
     async def add_once(self, **values: Any) -> bool:
         """Keep an answer; False where these words have one. The values are the columns of `CachedAnswer`."""
-        row = {"id": new_id(), "state": Habit.PROPOSED, "weight": 1.0, "agreed": 0, "disagreed": 0, "used": 0, **values}
+        row = {"id": new_id(), "state": Habit.PROPOSED, "weight": 1.0, "agreed": 0, "disagreed": 0, **values}
         return await self._insert(_CACHE, **row)
+
+    async def candidates(self, since: datetime, before: datetime, *, limit: int) -> list[Message]:
+        """What was answered to anybody in private between these moments, oldest first."""
+        return await self._all(Message, _ANSWERS, first=first_id_at(since), since=since, before=before, limit=limit)
 
     async def find(self, user_id: UUID, digest: str) -> CachedAnswer | None:
         """A person's answer to these words, fresh or not."""

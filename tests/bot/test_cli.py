@@ -39,7 +39,10 @@ def test_help_imports_nothing_heavy():
     assert "doctor" in result.stdout
 
 
-COMMANDS = ("run", "chat", "ask", "doctor", "drill", "init", "signin", "db", "model", "token", "person", "mood", "brief", "mesh")
+COMMANDS = (
+    *("run", "chat", "ask", "doctor", "drill", "init", "signin", "db", "model", "token", "person", "mood", "brief", "mesh"),
+    *("classify", "report"),
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -66,6 +69,30 @@ def test_ask_with_every_model_dead_is_honest_and_done(robbie):
     assert answer["offline"] is True
     assert answer["level"] == "offline"
     assert not any(word in answer["reply"].lower() for word in ("401", "openai", "key", "error"))
+
+
+def test_classify_tells_each_line_without_a_config(tmp_path: Path):
+    """A JSON string is one text however many lines it has; what is none is taken as it stands."""
+    lines = b'write a poem about rain\n"def f(x):\\n    return x + 1"\n"no JSON\n\n\xff\n'
+    result = subprocess.run(
+        [sys.executable, "-m", "bot", "classify", "-", "--json"],
+        input=lines,
+        capture_output=True,
+        check=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    told = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [each["task_type"] for each in told] == ["creative", "code", "quick", "quick", "quick"]
+    assert all(set(each) == {"task_type", "confidence"} and 0 < each["confidence"] <= 1 for each in told)
+
+
+def test_classify_imports_nothing_heavy():
+    program = (
+        "import sys\nfrom bot.brain.task_type import classify_text\nclassify_text('')\nprint([n for n in sys.argv[1:] if n in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", program, "numpy", *HEAVY], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
 
 
 def test_chat_answers_each_line(robbie):
@@ -185,7 +212,8 @@ def test_sliders_are_shown_set_and_taken_back(robbie):
     told = robbie("mood", "set", "gandhi=8", "playful", "--in", "email", "--json")
     assert json.loads(told.stdout)["said"].startswith("**Gandhi–Genghis 8, Mood playful, in mail.**")
     shown = json.loads(robbie("mood", "show", "--json").stdout)
-    assert shown["contexts"]["email"]["personality"] == {"gandhi": 8, "cocktail": 5, "flirty": 1, "mood": "playful"}
+    told = shown["contexts"]["email"]["personality"]
+    assert told == {"gandhi": 8, "cocktail": 5, "flirty": 1, "mood": "playful", "mentor": ""}
     assert shown["contexts"]["private"]["personality"]["gandhi"] == 4
     assert "Taken back" in robbie("mood", "undo").stdout
     assert json.loads(robbie("mood", "show", "--json").stdout)["contexts"]["email"]["personality"]["gandhi"] == 4

@@ -69,15 +69,19 @@ class Hub:
 
     async def command(self, *words: str, status: int = 0) -> str:
         """What a command beside it prints, which is to end with this status."""
-        command = [sys.executable, "-m", "bot", "--config", str(self.config), *words]
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self._environ
-        )
-        said, complaints = await process.communicate()
-        assert process.returncode == status, complaints.decode()
-        return said.decode()
+        return await beside(self.config, *words, status=status, environ=self._environ)
 
     @property
     def log(self) -> str:
         """Everything it logged."""
         return self.config.with_name("log").read_text(encoding="utf-8")
+
+
+async def beside(config: Path, *words: str, status: int = 0, environ: Mapping[str, str] | None = None) -> str:
+    """What a command prints beside the hub of this config; it is to end with this status."""
+    command = [sys.executable, "-m", "bot", "--config", str(config), *words]
+    pipe = subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=environ)
+    said, complaints = await process.communicate()
+    assert process.returncode == status, complaints.decode()
+    return said.decode()

@@ -101,6 +101,11 @@ class LocalProvider:
             self._wait_for_idleness()
         yield ending(self._who, reason=reason, usage=usage)
 
+    async def warm(self) -> None:
+        """Have the model loaded before it is asked, if it can be."""
+        with suppress(ProviderUnavailable):
+            await self._running()
+
     @property
     def is_busy(self) -> bool:
         """Whether the model is being loaded, or has spoken to somebody a moment ago while others wait."""

@@ -21,14 +21,14 @@ def upgrade() -> None:
     table(
         "patterns",
         *(*ids("id"), *ids("user_id", nullable=True), *texts("key", "intent", "text", "state", "origin"), *reals("weight")),
-        *(*numbers("agreed", "disagreed", "used"), *moments("created_at", "changed_at")),
+        *(*numbers("agreed", "disagreed"), *moments("created_at", "changed_at")),
         *(belongs_to("patterns", "users", "user_id"), unique("patterns", "key")),
         key=["id"],
     )
     table(
         "cached_answers",
         *(*ids("id", "user_id"), *texts("digest", "question", "text"), *ids("message_id"), *texts("state"), *reals("weight")),
-        *(*numbers("agreed", "disagreed", "used"), *moments("at", "fresh_until")),
+        *(*numbers("agreed", "disagreed"), *moments("at", "fresh_until")),
         *(belongs_to("cached_answers", "users", "user_id"), belongs_to("cached_answers", "messages", "message_id")),
         unique("cached_answers", "user_id", "digest"),
         key=["id"],
@@ -47,6 +47,8 @@ def upgrade() -> None:
         key=["id"],
     )
     index("insights", "kind", "id")
+    with op.batch_alter_table("ai_model_usage") as usage:
+        usage.add_column(sa.Column("error", AnyText(), nullable=False, server_default=""))
     with op.batch_alter_table("feedback") as feedback:
         feedback.alter_column("value", existing_type=sa.Double(), nullable=True)
         for name in ("tier", "level", "task_type", "mentor", "pattern"):

@@ -60,7 +60,7 @@ async def test_a_model_answers_and_the_turn_says_which(build: Build, allan: Pers
 )
 async def test_an_answer_that_ran_into_its_bound_does_not_look_whole(build: Build, allan: Person, reason: str, text: str):
     turn = await build(FakeProvider("Once upon a time", Finish(reason=reason))).answer(asked("Tell me a tale about rain", person=allan))
-    assert turn.text == text
+    assert turn.text.partition("\n\n")[0] == text  # below it may stand how sure that is
 
 
 async def test_a_low_confidence_stands_below_the_answer_when_all_of_it_was_shown(build: Build, allan: Person):

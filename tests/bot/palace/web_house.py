@@ -17,7 +17,7 @@ from yarl import URL
 
 from bot.adapters.markup import last_block, to_html
 from bot.adapters.web import WebAdapter
-from bot.brain.brain import reactive_turn
+from bot.brain.reactive import reactive_turn
 from bot.config import PersonConfig, RobbieConfig
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.brain.brain import reactive_turn
+from bot.brain.reactive import reactive_turn
 from bot.domain.address import Person, SessionType
 from bot.domain.clock import new_id
 from bot.domain.errors import AllLevelsFailed

@@ -1,0 +1,47 @@
+"""The linear classifier: it learns, is the same when read back, doubts what is strange to it, and takes whatever is written."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.brain.linear import Linear, fit, grams
+
+SAID = [("what time is it", "time"), ("tell me the time", "time"), ("show my notes", "notes"), ("list my notes", "notes")]
+MODEL = fit([grams(text) for text, _ in SAID] * 8, [label for _, label in SAID] * 8)
+
+
+def test_it_tells_apart_what_it_was_shown_and_what_is_alike():
+    for text, label in (*SAID, ("the time please", "time"), ("any notes of mine", "notes")):
+        odds = MODEL.probabilities(grams(text))
+        assert max(odds, key=odds.__getitem__) == label
+
+
+def test_strange_words_make_it_doubt():
+    sure, doubtful = (MODEL.probabilities(grams(text))["time"] for text in ("what time is it", "what time does the Lisbon ferry leave"))
+    assert sure > doubtful
+
+
+def test_it_is_the_same_when_read_back():
+    assert Linear.load(MODEL.dump()) == MODEL
+
+
+def test_the_same_examples_give_the_same_classifier():
+    assert fit([grams(text) for text, _ in SAID] * 8, [label for _, label in SAID] * 8) == MODEL
+
+
+def test_what_weighs_more_wins():
+    model = fit([grams("same")] * 2, ["a", "b"], [1.0, 3.0])
+    assert model.probabilities(grams("same"))["b"] > 0.6
+
+
+def test_what_is_cut_short_is_refused():
+    with pytest.raises(ValueError, match="cut short"):
+        Linear.load(MODEL.dump()[:-1])
+
+
+@given(st.text())
+@settings(max_examples=50)
+def test_any_text_gets_odds_that_add_up(text: str):
+    assert sum(MODEL.probabilities(grams(text)).values()) == pytest.approx(1)
