@@ -1,7 +1,5 @@
 """The dialects of channels that show lines: how each writes runs of text and the marks they stand in, and how it counts length."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -189,7 +187,6 @@ def _stands_in(run: Run, *names: str) -> bool:
 
 
 def _shared(some: tuple[Mark, ...], others: tuple[Mark, ...]) -> tuple[Mark, ...]:
-    """What both begin with."""
     return tuple(one for one, _ in takewhile(lambda pair: pair[0] is pair[1], zip(some, others, strict=False)))
 
 

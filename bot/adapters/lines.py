@@ -1,7 +1,5 @@
 """Lays a Markdown tree out in lines of text, for channels that show lines; what a run of text stands in is kept beside it, as marks."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -200,7 +198,6 @@ class Layout:
         return runs
 
     def _image(self, token: Token, links: tuple[str, ...]) -> Run:
-        """A picture, as a link to it."""
         mark = _link(str(token.attrs["src"]), links)
         if mark.name == "addressed":
             return self._run(f"{token.content or 'picture'} ({mark.detail})")

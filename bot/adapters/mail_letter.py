@@ -1,7 +1,5 @@
 """Writes an `Outgoing` as a mail: in its place in the thread, to one reader, with a word to every robot not to answer. Pure."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -90,7 +88,6 @@ def _ancestors(outgoing: Outgoing) -> tuple[str, str]:
 
 
 def _bodies(outgoing: Outgoing) -> tuple[str, str]:
-    """Plain text and HTML, each with the mail that is answered below it."""
     said = outgoing.text + _choices(outgoing) + HOW_TO_STOP * (outgoing.kind is OutgoingKind.OUTREACH)
     plain, page = to_plain(said), to_html(said)
     thread = outgoing.thread

