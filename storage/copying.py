@@ -1,5 +1,7 @@
 """Copies everything from one database into another, for moving from SQLite to PostgreSQL."""
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator
 from typing import Any
 

@@ -5,6 +5,8 @@ the units do. So whoever stands in line when a unit is through joins its transac
 commit, and where one fails only its own changes are undone. A unit that is alone commits alone.
 """
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

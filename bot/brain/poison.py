@@ -1,5 +1,7 @@
 """What single questions do to single rungs: who refused which, and over which one breaks off again and again."""
 
+from __future__ import annotations
+
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta

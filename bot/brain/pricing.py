@@ -1,5 +1,7 @@
 """What a call costs, from the one dated price file beside this module."""
 
+from __future__ import annotations
+
 import re
 import tomllib
 from collections.abc import Mapping

@@ -1,5 +1,7 @@
 """Tools for models that have none of their own: a protocol in plain text, and the memory of who needs it."""
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import AsyncGenerator

@@ -1,5 +1,7 @@
 """Composes a brief: asks every source at once, within a bound, orders what they tell; a model words the opening if one is well."""
 
+from __future__ import annotations
+
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence

@@ -1,5 +1,7 @@
 """Which time zone a place has: IANA names, the cities and countries in them, and some that people name more often."""
 
+from __future__ import annotations
+
 import difflib
 import tomllib
 from collections.abc import Mapping, Sequence

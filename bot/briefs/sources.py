@@ -1,5 +1,7 @@
 """What Robbie himself has to tell in a brief: decisions that wait, answers owed, what he did, what was done, how he is, what he cost."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

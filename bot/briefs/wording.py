@@ -1,5 +1,7 @@
 """The opening of a brief: by code in any case, by a model where its words hold nothing that is not in the brief. Pure."""
 
+from __future__ import annotations
+
 import re
 import tomllib
 from collections.abc import Collection, Iterable, Sequence

@@ -4,6 +4,8 @@ Nobody is ever shut out for wrong secrets: a right one is 256 random bits, which
 from one address, so that whoever counts failures lets one of them lock out the others. A wrong secret costs one read and writes nothing.
 """
 
+from __future__ import annotations
+
 import hashlib
 import hmac
 import secrets

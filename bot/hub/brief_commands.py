@@ -1,5 +1,7 @@
 """Commands and plain words about briefs: one now, on and off, at what times; quiet for a while; where the person is."""
 
+from __future__ import annotations
+
 import difflib
 import re
 from collections.abc import Mapping

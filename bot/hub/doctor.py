@@ -1,5 +1,7 @@
 """Looks at everything Robbie needs and says of each part whether it is well and, if not, how to mend it."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import shutil

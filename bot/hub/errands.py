@@ -1,5 +1,7 @@
 """What people write about their tasks, people, deals and notes: slash commands, and a few sentences that mean them surely."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,5 +1,7 @@
 """Files that come and go with messages: fetched from their channel after the message was stored, kept in the data folder."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,5 +1,7 @@
 """Who is writing: accounts on channels lead to people; an account that leads to nobody is a stranger."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID

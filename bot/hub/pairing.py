@@ -1,5 +1,7 @@
 """How an account comes to somebody: the owner lets a stranger in by a code, or a person joins another account of their own by one."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta

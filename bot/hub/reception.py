@@ -1,5 +1,7 @@
 """Where channels bring what they hear: who is it, may they, and on which terms are they answered."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,5 +1,7 @@
 """One aiohttp server over the routes that doors and pages offer: who may call it, what an error looks like, how it starts and ends."""
 
+from __future__ import annotations
+
 import asyncio
 import errno
 import json

@@ -1,5 +1,7 @@
 """Lets a growing reply be seen on its own channel, no more often than the channel allows, and without the thinking waiting for it."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress

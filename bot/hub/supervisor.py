@@ -1,5 +1,7 @@
 """Keeps each channel listening: one that falls is begun anew, one that is deaf is woken, one that is shut out is told of elsewhere."""
 
+from __future__ import annotations
+
 import asyncio
 import random
 from collections.abc import Callable, Sequence

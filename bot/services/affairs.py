@@ -1,5 +1,7 @@
 """What tasks, contacts, deals and notes share: an act and its line in the journal are one, done once; and which of them words mean."""
 
+from __future__ import annotations
+
 import difflib
 import re
 from abc import ABC, abstractmethod

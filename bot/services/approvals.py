@@ -1,5 +1,7 @@
 """What waits for a person's yes: proposed once, changed at will, and done exactly once when it is approved."""
 
+from __future__ import annotations
+
 import asyncio
 import difflib
 import secrets

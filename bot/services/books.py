@@ -1,5 +1,7 @@
 """All the books of a household's affairs, by what stands in them."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any, Self
 

@@ -1,5 +1,7 @@
 """Contacts: the people somebody has to do with, when they were last in touch, and what comes next with them."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime

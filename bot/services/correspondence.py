@@ -1,5 +1,7 @@
 """What mail itself knows of contacts: who was heard, whose address has gone, and who wants no more of it."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
 from datetime import datetime

@@ -1,5 +1,7 @@
 """What the patterns of dates mean: each takes its words into a reading. What is doubtful is raised as Doubt, never guessed."""
 
+from __future__ import annotations
+
 import re
 import tomllib
 from calendar import day_name, month_name, monthrange

@@ -1,5 +1,7 @@
 """Deals: what may be sold, where it stands, what it is worth, and what comes next."""
 
+from __future__ import annotations
+
 import difflib
 import re
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,7 @@
 """Brings a person's tasks, contacts, deals and notes in from a file, without doubling any, and gives them out as one."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime

@@ -1,5 +1,7 @@
 """Who deserves a word: once a working day, mails are drafted to those who are silent or whose day has come."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from contextlib import suppress

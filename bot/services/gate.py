@@ -1,5 +1,7 @@
 """The gate through which every action passes: it is done, done and told, or proposed, as the ladder says; each once for its errand."""
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable
 from typing import Any
 

@@ -1,5 +1,7 @@
 """CSV and vCard as other programs write them: a broken line spoils no other, and nothing that is written becomes a formula."""
 
+from __future__ import annotations
+
 import csv
 import io
 import quopri

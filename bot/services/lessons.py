@@ -1,5 +1,7 @@
 """What decisions teach: whether a kind of action should be left to Robbie more, or less. It is asked about, never changed by itself."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta

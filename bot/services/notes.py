@@ -1,5 +1,7 @@
 """Sticky notes: a person's own words, kept until they are wanted."""
 
+from __future__ import annotations
+
 from datetime import datetime
 from uuid import UUID
 

@@ -1,5 +1,7 @@
 """Mail that nobody asked for: its draft, and the one place from which it leaves, within the day's measure."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,5 +1,7 @@
 """Reminders: each is said once when its time comes, by whichever process looks first; what recurs is set to its next time."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta

@@ -1,5 +1,7 @@
 """When what recurs comes next: an RRULE on the wall clock of a person's zone, so that nine stays nine when the clocks change."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime, timedelta
 
 WIDEST_GAP = timedelta(hours=3)

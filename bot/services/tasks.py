@@ -1,5 +1,7 @@
 """Tasks: what somebody has to do, wants to be reminded of, or promised; one that recurs moves on when it is done."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping
 from dataclasses import replace

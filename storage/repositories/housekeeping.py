@@ -1,5 +1,7 @@
 """Questions about sign-in links, sessions and tokens; leases; how far channels were read; what workspaces granted."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any

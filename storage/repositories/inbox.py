@@ -1,5 +1,7 @@
 """The ledger's beginning: questions about events to be answered, and the claims by which they change hands."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,5 +1,7 @@
 """Questions about what was said."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter

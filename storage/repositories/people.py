@@ -1,5 +1,7 @@
 """Questions about who uses Robbie, and by which accounts."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
