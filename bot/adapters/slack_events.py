@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Iterator, Mapping
