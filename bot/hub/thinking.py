@@ -191,7 +191,7 @@ class Thinkers:
             await work.inbox.settle(event, state, now=now, deferred_at=now if turn.queued else event.deferred_at)
             await self._record_usage(work, event.id, turn)
             if asked.message.kind == InboundKind.MESSAGE and not (asked.is_by_stranger or asked.is_held):
-                await heard(work, asked.message, asked.user.id, now, self._learning)
+                await heard(work, asked.message, asked.user.id, event.received_at, self._learning)
             if not await self._is_told(work, asked, turn):
                 if stream.is_promised or event.attempts > 1:  # what was shown of another answer stays as it is
                     await work.outbox.void(event.id)
@@ -206,7 +206,7 @@ class Thinkers:
                 now=now,
             )
             await work.messages.add(reply)
-            if turn.kind in (OutgoingKind.ANSWER, OutgoingKind.LATE):
+            if turn.kind in (OutgoingKind.ANSWER, OutgoingKind.LATE) and not asked.is_by_stranger:
                 await _open_outcome(work, asked, turn, reply)
             if asked.is_by_stranger:
                 await work.contacts.wrote_to(asked.user.id, asked.event.account, now)

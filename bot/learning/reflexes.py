@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from bot.brain.confidence import plain
 from bot.brain.intents import OUT, SURE
 from bot.brain.providers.offline import stands_alone
 from bot.brain.reactive import Reactive
@@ -160,7 +161,7 @@ async def _count_answer(work: UnitOfWork, asked: Message, answer: Message) -> No
         return
     is_same = agree(before.text, answer.text)
     agreed = (row.agreed if row else 0) + 1 if is_same else 0
-    values = {"text": answer.text, "message_id": answer.id, "at": answer.at, "fresh_until": answer.at + FRESH, "agreed": agreed}
+    values = {"text": plain(answer.text), "message_id": answer.id, "at": answer.at, "fresh_until": answer.at + FRESH, "agreed": agreed}
     values["state"] = Habit.ON if agreed >= ENOUGH_ANSWER else Habit.PROPOSED
     values["disagreed"] = (row.disagreed if row else 0) + (not is_same)
     if row is None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import and_, func, select, update
 from sqlalchemy import bindparam as given
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.functions import count
@@ -60,16 +60,22 @@ _SCORED = (
     .order_by(Feedback.message_id.desc())
     .limit(given("limit"))
 )
-_SCORED_AT_LEVEL = _SCORED.add_columns(_question.text).where(Feedback.level == given("whose"))
+_SCORED_AT_LEVEL = _SCORED.add_columns(func.substr(_question.text, 1, given("letters"))).where(Feedback.level == given("whose"))
 _GIVEN = select(Feedback).where(ours(Feedback), Feedback.message_id == given("message"))
 _ANSWERED = select(Feedback).join(Message).where(ours(Feedback), Message.kind.in_(("answer", "late")))
+_said = aliased(Message)
+_LAST_BEFORE = (
+    select(_said.id)
+    .where(ours(_said), _said.conversation_id == given("conversation"), _said.id < given("before"), _said.user_id == given("user"))
+    .where(_said.kind.not_in((DELETED, "action")))
+    .order_by(_said.id.desc())
+    .limit(1)
+    .scalar_subquery()
+)
 _LAST_ANSWERED = (
     _ANSWERED.add_columns(_question.text)
     .join(_question, and_(_question.organization_id == Message.organization_id, _question.id == Message.reply_to))
-    .where(Message.conversation_id == given("conversation"), Message.id < given("before"))
-    .where(Message.user_id == given("user"), Feedback.user_id == given("user"))
-    .order_by(Message.id.desc())
-    .limit(1)
+    .where(Message.id == _LAST_BEFORE, Feedback.user_id == given("user"))
 )
 _SINCE = _ANSWERED.where(Feedback.at >= given("since")).order_by(Feedback.at)
 _IS_WEIGHED = ours(Feedback), Feedback.guess.is_not(None), Feedback.score.is_not(None)
@@ -160,11 +166,11 @@ class Feedbacks(Repository):
         """Give a row these values; whether it was there."""
         return await self._changes(_CHANGE_OUTCOME, user=user_id, message=message_id, **values)
 
-    async def scored(self, task_type: str, *, limit: int, level: str | None = None) -> list[Scored]:
+    async def scored(self, task_type: str, *, limit: int, level: str | None = None, letters: int = 0) -> list[Scored]:
         """The last answers at a task type of which it is known how good they were, newest first by their ids, which no wrong clock
-        disturbs, without what was withdrawn or had several models think; those of *level*, with their questions.
+        disturbs, without what was withdrawn or had several models think; those of *level*, with the first *letters* of their questions.
         """
-        statement, more = (_SCORED, {}) if level is None else (_SCORED_AT_LEVEL, {"whose": level})
+        statement, more = (_SCORED, {}) if level is None else (_SCORED_AT_LEVEL, {"whose": level, "letters": letters})
         return [Scored(*row) for row in await self._execute(statement, sort=task_type, limit=limit, **more)]
 
     async def by_mentor(self, user_id: UUID) -> list[tuple[str, float]]:
@@ -176,7 +182,9 @@ class Feedbacks(Repository):
         return await self._all(Feedback, _GIVEN, message=message_id)
 
     async def last_answered(self, user_id: UUID, conversation_id: UUID, *, before: UUID) -> tuple[Feedback, str] | None:
-        """What became of the last answer that this person was given in a conversation before a message, and what it answered."""
+        """What became of the answer, and what it answered, that was the last said by or to this person in a conversation before a message;
+        None where that was none: they wrote on before it came, or were told something else. Presses are not counted.
+        """
         row = (await self._execute(_LAST_ANSWERED, user=user_id, conversation=conversation_id, before=before)).first()
         return None if row is None else (make(Feedback, row), row[-1])
 
