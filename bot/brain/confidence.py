@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from bot.brain.budget import ALLOWANCE_SPENT
 from bot.domain.clock import Clock
 from bot.domain.errors import StorageError
 from bot.domain.message import OutgoingKind
@@ -86,8 +87,8 @@ class Confidence:
 
 
 def plain(text: str) -> str:
-    """What was said without the doubt below it, which was of its time: nobody is to learn to say it, or to say it again."""
-    return text.partition(f"\n\n{MARK}")[0]
+    """What was said, without the words on doubt or allowance below it: they were of their time, and no model is to learn to say such."""
+    return text.partition(f"\n\n{MARK}")[0].partition(ALLOWANCE_SPENT)[0]
 
 
 def _log_odds(p: float) -> float:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from bot.brain.brain import Brain, recalled
-from bot.brain.budget import settle
+from bot.brain.budget import ALLOWANCE_SPENT, settle
 from bot.brain.reactive import one_line, reactive_turn
 from bot.domain.address import Person, SessionType
 from bot.domain.clock import Clock, new_id
@@ -50,7 +50,6 @@ SET_ASIDE = (
     "Something about this message keeps tripping me up, so I have set it aside and made a note for whoever looks after me. "
     "Could you try it in other words?"
 )
-ALLOWANCE_SPENT = "\n\n*Today's allowance did not cover a better model for this; until midnight I may think with those at home.*"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

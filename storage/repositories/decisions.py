@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import and_, exists, func, select, update
 from sqlalchemy import bindparam as given
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.functions import count
@@ -17,7 +17,7 @@ from bot.domain.thought import Tier
 from storage.dialects import insert_or_replace, insert_or_skip
 from storage.models.affairs import Task
 from storage.models.decisions import Feedback, Proposal, ProposalState
-from storage.models.messaging import Message
+from storage.models.messaging import Message, OutboxItem, OutboxState
 from storage.repositories.base import Repository, make, ours
 from storage.repositories.messaging import DELETED
 
@@ -81,7 +81,14 @@ _SINCE = _ANSWERED.where(Feedback.at >= given("since")).order_by(Feedback.at)
 _IS_WEIGHED = ours(Feedback), Feedback.guess.is_not(None), Feedback.score.is_not(None)
 _GUESSED = select(Feedback.tier, Feedback.guess, Feedback.score).where(*_IS_WEIGHED).order_by(Feedback.at.desc()).limit(given("limit"))
 _OF_MODELS = _ANSWERED.where(Feedback.tier != "reactive", Feedback.user_id == Message.user_id)
-_UNOPPOSED = _OF_MODELS.where(Feedback.at >= given("since"), Feedback.at < given("until"), Feedback.score.is_(None)).limit(given("limit"))
+_is_unseen = exists().where(
+    OutboxItem.organization_id == Message.organization_id, OutboxItem.event_id == Message.reply_to, OutboxItem.state != OutboxState.SENT
+)
+_UNOPPOSED = (
+    _OF_MODELS.where(Feedback.at >= given("since"), Feedback.at < given("until"), Feedback.score.is_(None), ~_is_unseen)
+    .order_by(Feedback.message_id.desc())
+    .limit(given("limit"))
+)
 _TASKS_DONE = select(Task.source_id).where(ours(Task), Task.done_at >= given("since"))
 _YESES = select(Proposal.event_id).where(ours(Proposal), Proposal.state.in_(("approved", "done")), Proposal.decided_at >= given("since"))
 _FOLLOWED = _OF_MODELS.where(Message.reply_to.in_(_TASKS_DONE.union(_YESES)))
@@ -189,7 +196,7 @@ class Feedbacks(Repository):
         return None if row is None else (make(Feedback, row), row[-1])
 
     async def aftermath(self, since: datetime, until: datetime, *, limit: int) -> Mapping[str, Sequence[Feedback]]:
-        """The models' answers of this time of which nothing is known, and those since then that led to a task done, or to a yes."""
+        """The models' answers of this time that arrived, of which nothing is known; those since then that led to a task done or a yes."""
         silent = await self._all(Feedback, _UNOPPOSED, since=since, until=until, limit=limit)
         return {"unopposed": silent, "followed": await self._all(Feedback, _FOLLOWED, since=since)}
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.brain.brain import reactive_turn
-from bot.brain.confidence import ENOUGH, MARK, UNSURE, Confidence, _chance, _log_odds, fit, guess
+from bot.brain.budget import ALLOWANCE_SPENT
+from bot.brain.confidence import ENOUGH, MARK, UNSURE, Confidence, _chance, _log_odds, fit, guess, plain
 from bot.domain.address import Person
 from bot.domain.clock import new_id
 from bot.domain.message import OutgoingKind
@@ -103,6 +104,11 @@ async def test_a_low_confidence_is_said_in_one_closing_line(stage: Stage):
     assert (await weighs(_turn(UNSURE - 0.1))).text == "It fell.\n\n*I am not sure of this: it broke off.*"
     assert (await weighs(_turn(UNSURE + 0.1))).text == "It fell."
     assert (await weighs(replace(_turn(0.1), doubt=""))).text == "It fell."
+
+
+def test_what_is_said_again_is_said_without_what_was_of_its_time():
+    assert plain(f"It fell.\n\n*The End*\n\n{MARK}it broke off.*{ALLOWANCE_SPENT}") == "It fell.\n\n*The End*"
+    assert plain(f"It fell.{ALLOWANCE_SPENT}") == "It fell."
 
 
 async def test_what_is_no_answer_has_no_confidence(stage: Stage):
