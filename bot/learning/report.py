@@ -27,7 +27,7 @@ async def report(work: UnitOfWork, *, since: datetime, timezone: str) -> dict[st
     taken = {"explicit": [row for row in rows if row.value], "implicit": [row for row in rows if not row.value and row.signals]}
     foretold = await precision_recall(work, since, calls)
     lost = {call.event_id for call in calls if call.event_id and call.outcome in ENDS[1:]}
-    saved = [call for call in calls if call.outcome == "answered" and call.event_id in lost]
+    saved = {call.event_id: call for call in calls if call.outcome == "answered" and call.event_id in lost}.values()  # the last of each
     direct = [row for row in rows if row.tier == Tier.DIRECT]
     mentors = sorted({name for row in rows for name in row.mentor.split()})
     days = groupby(calls, key=lambda call: str(call.at.astimezone(ZoneInfo(timezone)).date()))

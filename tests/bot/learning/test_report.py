@@ -48,11 +48,12 @@ async def test_what_was_spent_is_told_by_local_day_and_by_what_it_bought(stage: 
     async with stage.database.unit_of_work() as work:
         await Learning().rate(work, stage.allan.id, said, value=1.0, source="reaction", detail="x", now=stage.clock.now())
         await work.usage.add(level="a", outcome="failed", cost_usd=0.25, **call)
-        await work.usage.add(level="b", outcome="answered", cost_usd=0.5, **call)
+        for usd in (0.2, 0.3):  # two rounds of one answer
+            await work.usage.add(level="b", outcome="answered", cost_usd=usd, **call)
     found = await told(stage)
     assert found["cost"] == [{"day": "2026-11-21", "usd": 0.75}]
     assert found["spent"] == [{"usd": 0.75, "usd_per_point": 0.75}]
-    assert [(each["level"], each["answered"], each["failed"]) for each in found["levels"]] == [("a", 0, 1), ("b", 1, 0)]
+    assert [(each["level"], each["answered"], each["failed"]) for each in found["levels"]] == [("a", 0, 1), ("b", 2, 0)]
     assert found["fallbacks"] == [{"level": "b", "times": 1}]
 
 
