@@ -11,10 +11,8 @@ LONGEST = 4_000
 _URGENT = re.compile(r"\b(urgent(ly)?|asap|now|immediately|emergency|quick(ly)?|hurry|at once|deadline|today|tonight)\b|!!", re.I)
 _LIGHTNING = re.compile(r"\d+/([89]|10)/")
 _OWN = re.compile(r"\b(i|me|my|mine|myself|we|us|our|ours|robbie|confidential|private|secret|passwords?)\b|@|\d{5}", re.I)
-_GRAVE = re.compile(
-    r"\b(salary|payroll|diagnos\w*|doctor|medical|cancer|pregnan\w*|divorce|lawyers?|layoffs?|employees?|boss|customers?|colleagues?|wife|husband|bank|invoices?|clients?|deals?|contracts?|meetings?)\b",
-    re.I,
-)
+_TROUBLES = r"salary|payroll|diagnos\w*|doctor|medical|cancer|pregnan\w*|divorce|wife|husband|lawyers?|layoffs?|employees?|boss|colleagues?"
+_GRAVE = re.compile(rf"\b({_TROUBLES}|customers?|bank|invoices?|clients?|deals?|contracts?|meetings?)\b", re.I)
 _ENGLISH = re.compile(r"\b(the|what|how|why|who|which|write|explain|does|list)\b", re.I)
 
 

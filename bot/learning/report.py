@@ -32,7 +32,7 @@ async def report(work: UnitOfWork, *, since: datetime, timezone: str) -> dict[st
     mentors = sorted({name for row in rows for name in row.mentor.split()})
     days = groupby(calls, key=lambda call: str(call.at.astimezone(ZoneInfo(timezone)).date()))
     used = Counter(pattern for _, pattern in {(row.message_id, row.pattern) for row in rows})
-    again = Counter((row.user_id, row.pattern) for row in rows)
+    own = Counter((row.user_id, row.pattern) for row in rows)
     spent = sum(call.cost_usd for call in calls)
     return {
         "answers": grouped(rows, "tier level task_type", scored),
@@ -46,7 +46,7 @@ async def report(work: UnitOfWork, *, since: datetime, timezone: str) -> dict[st
         ],
         "patterns": grouped(await work.patterns.all(), "state", lambda of: {"count": len(of), "used": sum(used[one.key] for one in of)}),
         "cached": grouped(
-            await work.cached_answers.all(), "state", lambda of: {"count": len(of), "used": sum(again[a.user_id, a.digest] for a in of)}
+            await work.cached_answers.all(), "state", lambda of: {"count": len(of), "used": sum(own[a.user_id, a.digest] for a in of)}
         ),
         "cost": [{"day": day, "usd": round(sum(call.cost_usd for call in of), 6)} for day, of in days],
         "spent": [{"usd": round(spent, 6), "usd_per_point": share(spent, sum(row.score or 0 for row in rows), 6)}] * bool(calls),

@@ -74,10 +74,7 @@ async def heard(work: UnitOfWork, message: Message, user_id: UUID, now: datetime
 
 
 class Aftermath:
-    """A round: an answer that nobody minded for a while is a little better for it, one that was acted upon much. Idle, it reads twice.
-
-    Once a day it finds anew which questions each level does better than others.
-    """
+    """A round: an answer that nobody minded for a while is a little better for it, one acted upon much. Daily it finds how levels lean."""
 
     name = "aftermath"
 

@@ -84,10 +84,8 @@ _OF_MODELS = _ANSWERED.where(Feedback.tier != "reactive", Feedback.user_id == Me
 _is_unseen = exists().where(
     OutboxItem.organization_id == Message.organization_id, OutboxItem.event_id == Message.reply_to, OutboxItem.state != OutboxState.SENT
 )
-_UNOPPOSED = (
-    _OF_MODELS.where(Feedback.at >= given("since"), Feedback.at < given("until"), Feedback.score.is_(None), ~_is_unseen)
-    .order_by(Feedback.message_id.desc())
-    .limit(given("limit"))
+_UNOPPOSED = _OF_MODELS.where(Feedback.at >= given("since"), Feedback.at < given("until"), Feedback.score.is_(None), ~_is_unseen).limit(
+    given("limit")
 )
 _TASKS_DONE = select(Task.source_id).where(ours(Task), Task.done_at >= given("since"))
 _YESES = select(Proposal.event_id).where(ours(Proposal), Proposal.state.in_(("approved", "done")), Proposal.decided_at >= given("since"))
@@ -189,9 +187,7 @@ class Feedbacks(Repository):
         return await self._all(Feedback, _GIVEN, message=message_id)
 
     async def last_answered(self, user_id: UUID, conversation_id: UUID, *, before: UUID) -> tuple[Feedback, str] | None:
-        """What became of the answer, and what it answered, that was the last said by or to this person in a conversation before a message;
-        None where that was none: they wrote on before it came, or were told something else. Presses are not counted.
-        """
+        """Of the last thing, but presses, said by or to this person in a conversation before a message: its row, and what it answered."""
         row = (await self._execute(_LAST_ANSWERED, user=user_id, conversation=conversation_id, before=before)).first()
         return None if row is None else (make(Feedback, row), row[-1])
 
