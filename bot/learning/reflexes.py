@@ -6,6 +6,7 @@ import re
 from datetime import datetime, timedelta
 
 from bot.brain.agreement import words_of
+from bot.brain.confidence import plain
 from bot.brain.delicate import ENGLISH
 from bot.brain.intents import OUT, SURE
 from bot.brain.providers.offline import stands_alone
@@ -165,7 +166,7 @@ async def _count_answer(work: UnitOfWork, asked: Message, answer: Message) -> No
         return
     is_same = agree(before.text, answer.text)
     agreed = (row.agreed if row else 0) + 1 if is_same else 0
-    values = {"text": answer.text, "message_id": answer.id, "at": answer.at, "fresh_until": answer.at + FRESH, "agreed": agreed}
+    values = {"text": plain(answer.text), "message_id": answer.id, "at": answer.at, "fresh_until": answer.at + FRESH, "agreed": agreed}
     values |= {"state": _state(agreed, 0, ENOUGH_ANSWER), "disagreed": (row.disagreed if row else 0) + (not is_same)}
     if row is None:
         await work.cached_answers.add_once(user_id=asked.user_id, digest=words, question=asked.text, **values)
