@@ -38,7 +38,7 @@ def guess(completion: Completion, route: Route, question: Question, lines: Seque
     found = [(factor, words) for holds, factor, words in flaws if holds]
     is_small_talk = route.task_type is TaskType.QUICK and ("?" not in question.text or len(question.text.split()) < FEWEST_WORDS)
     is_idle = is_small_talk or question.writer or question.is_late or any(MARK in line.text for line in lines[-RECENT_LINES:-1])
-    return math.prod((route.expected or PRIOR[Tier.DIRECT], *(factor for factor, _ in found))), "" if is_idle else found[0][1]
+    return math.prod((route.expected or PRIOR[completion.tier], *(factor for factor, _ in found))), "" if is_idle else found[0][1]
 
 
 def fit(pairs: Iterable[tuple[float, float]]) -> tuple[float, float]:
