@@ -24,7 +24,7 @@ _CLAIMS = (
     re.compile(r"\b(?i:answer is|choose|pick|go with|recommend):?\s+(?i:option )?\(?([A-E])(?![\w'’/&+#-])|\A\W*(?i:option )?([A-E])\W*\Z"),
     re.compile(
         rf"(?:\banswer(?:[^\w.]|\b(?:is|was|would|be|about|exactly)\b){{0,20}}?|(?:=|####|boxed)[^\w.]{{0,3}}?"
-        rf"|\b(?:total|result|therefore)\b(?=[^\n]*\s*\Z)[^.\n\d]{{0,60}}?)({_NUMBER})",
+        rf"|\b(?:total|result|therefore)\b(?=[^\n]*\Z)[^.\n\d]{{0,60}}?)({_NUMBER})",
         re.I,
     ),
 )
@@ -57,14 +57,9 @@ def _agreement(one: _Read, other: _Read) -> float:
 def are_same(answers: Sequence[str]) -> bool:
     """Whether short answers say one thing: all deny something or none, and the words of the shortest stand in the others in their order."""
     brief, *others = (_content(answer) for answer in sorted(answers, key=len))
-    is_short = all(len(answer.split()) <= SHORT_WORDS for answer in answers)
-    return is_short and all(("not" in brief) == ("not" in other) and _stand_in(brief, other) for other in others)
-
-
-def are_compared(answers: Sequence[str]) -> bool:
-    """Whether any two of them claim the same kind of thing; else there were only their words to go by."""
-    kinds = [kind for answer in answers for kind in claims_of(answer)]
-    return len(kinds) > len({*kinds})
+    pairs = [(other.count("not"), iter(other)) for other in others]
+    are_alike = all(brief.count("not") == nots and all(word in ahead for word in brief) for nots, ahead in pairs)
+    return are_alike and all(len(answer.split()) <= SHORT_WORDS for answer in answers)
 
 
 def difference(answers: Sequence[str], names: Sequence[str]) -> tuple[str, set[str]]:
@@ -86,7 +81,7 @@ def kept(answer: str, whole: str) -> float:
 
 def claims_of(answer: str) -> dict[int, str]:
     """What an answer comes to, by the place of its kind in _CLAIMS; nothing where nothing stands out."""
-    text = re.sub(r"```.*?(?:```|\Z)|[*_`]", "", answer, flags=re.DOTALL)
+    text = re.sub(r"```.*?(?:```|\Z)|[*_`]", "", answer, flags=re.DOTALL).strip()
     found = [[next(filter(None, match.groups())) for match in pattern.finditer(text)] for pattern in _CLAIMS]
     numbers, is_short = set(filter(_is_number, words_of(text))), len(text.split()) <= SHORT_WORDS // 2
     if not found[-1] and len(numbers) == 1 and is_short and ("not", *numbers) not in [*pairwise(_content(text))]:
@@ -107,11 +102,6 @@ def _content(text: str) -> list[str]:
         for before, word in zip(["", *words], words, strict=False)
         if word not in _COMMON and (len(word) > 3 or word == "not" or _is_number(before) or not (word.isascii() and word.isalpha()))
     ]
-
-
-def _stand_in(words: Sequence[str], others: Sequence[str]) -> bool:
-    ahead = iter(others)
-    return all(word in ahead for word in words)
 
 
 def _counted(number: str) -> str:

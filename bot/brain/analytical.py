@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from bot.brain.agreement import SAME, are_compared, are_same, difference, kept, supports, words_of
+from bot.brain.agreement import SAME, are_same, difference, kept, supports, words_of
 from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain, explain
 from bot.brain.confidence import PRIOR
@@ -95,9 +95,9 @@ class Council:
             raise
         if done is None:
             raise AllLevelsFailed(sitting.attempts)
-        attempts, why = tuple(sitting.attempts), explain(sitting.attempts) + (f"; {done.why}" if drafts else "")
-        is_spent = any(attempt.error == BudgetExhausted.__name__ for attempt in attempts)
-        return replace(done, attempts=attempts, over_budget=is_spent, why=why)
+        is_spent = any(attempt.error == BudgetExhausted.__name__ for attempt in sitting.attempts)
+        why = explain(sitting.attempts) + (f"; {done.why}" if drafts else "")
+        return replace(done, attempts=tuple(sitting.attempts), over_budget=is_spent, why=why)
 
 
 class _Sitting:
@@ -106,8 +106,7 @@ class _Sitting:
     def __init__(
         self, chain: FallbackChain, prompt: Prompt, seats: list[Rung], question: Question, watch: Watch, *, usd: float, seconds: float
     ) -> None:
-        self.attempts: list[Attempt] = []
-        self.names = [rung.level for rung in seats]
+        self.attempts, self.names = list[Attempt](), [rung.level for rung in seats]
         self._chain, self._prompt, self._seats, self._question, self._watch = chain, prompt, seats, question, watch
         self._usd, self._seconds, self._now = usd, seconds, asyncio.get_running_loop().time
         self._began, self._answered, self._waiting = self._now(), 0, list[asyncio.Timeout]()  # for drafts
@@ -145,21 +144,19 @@ class _Sitting:
             said = await self.ask(_adding(self._prompt, view.words) if view else self._prompt, [rung.level], bound=bound)
         finally:
             self._waiting.remove(bound)
-        if said is None:
-            return None
-        self._answered += 1
-        if self._answered == 2:
+        self._answered += said is not None
+        if said and self._answered == 2:
             end = self._now() + max(self._now() - self._began, LEAST_SECONDS)
             for other in self._waiting:
                 with suppress(RuntimeError):  # it ends by itself at this moment
                     other.reschedule(min(end, other.when() or end))
         step = {"who": rung.level, "mentor": view.name if view else ""}
-        return replace(said, text=said.text + " …" * said.is_cut, path=(step,))
+        return said and replace(said, text=said.text + " …" * said.is_cut, path=(step,))
 
     async def sum_up(self, drafts: list[Completion]) -> Completion:
         """The drafts in one: the shortest where all say the same, else put together by the best level, else by code."""
         texts, names, whole = [draft.text[:LONGEST_DRAFT] for draft in drafts], [draft.level for draft in drafts], None
-        agreed, (differ, values) = supports(texts, self._question.text), difference(texts, names)
+        agreed, (differ, values) = supports(texts, self._question.text[:LONGEST_DRAFT]), difference(texts, names)
         best, mean = drafts[agreed.index(max(agreed))], sum(agreed) / len(agreed)
         if len(drafts) == 1:
             text, how = f"{best.text}\n\n*Of the council only {best.level} answered.*", "nobody else answered"
@@ -177,14 +174,13 @@ class _Sitting:
         ]
         tried = {name: explain([each for each in self.attempts if each.level == name]) for name in self.names if name not in names}
         steps += [{"who": name, "what": f"no draft: {what}"} for name, what in tried.items()]
-        confidence = None if len(drafts) == 1 else mean if are_compared(texts) else (mean + PRIOR[Tier.ANALYTICAL]) / 2
         return replace(
             whole or best,
             text=text,
             is_cut=False,
             tier=Tier.ANALYTICAL,
             why=how if len(drafts) == 1 else f"agreement {mean:.2f}, {how}",
-            confidence=confidence,
+            confidence=None if len(drafts) == 1 else (mean + PRIOR[Tier.ANALYTICAL]) / 2,  # agreement tells half of it
             path=(*steps, {"what": "; ".join(filter(None, (how, differ)))}),
         )
 

@@ -99,32 +99,25 @@ class Brain:
     async def _make_do(self, question: Question, failure: AllLevelsFailed, task_type: TaskType, watch: Watch, deeds: Sequence[str]) -> Turn:
         """The last rung; what a broken stream showed is replaced by it. What was acted upon already is told, and not tried once more."""
         attempts = tuple(attempt for attempt in failure.attempts if isinstance(attempt, Attempt))
-        if _is_refused(attempts) and not deeds:
-            text = f"{recalled(question)} {REFUSED}" if question.is_late else REFUSED
-            await watch.correct(text)
-            turn = reactive_turn(text, why=explain(attempts), kind=OutgoingKind.NOTICE)
-            return replace(turn, attempts=attempts, cost_usd=_cost(attempts))
         is_spent = any(attempt.error == BudgetExhausted.__name__ for attempt in attempts)
-        if deeds:
-            text = ACTED.format(done="\n".join(f"- {deed}" for deed in deeds))
-            makeshift = Makeshift(text=f"{recalled(question)} {text}" if question.is_late else text, why="its tools had acted by then")
+        about, why = f"{recalled(question)} " if question.is_late else "", explain(attempts)
+        if is_refusal := _is_refused(attempts) and not deeds:
+            makeshift = Makeshift(text=about + REFUSED, why=why)
+        elif deeds:
+            text = about + ACTED.format(done="\n".join(f"- {deed}" for deed in deeds))
+            makeshift = Makeshift(text=text, why=f"its tools had acted by then ({why})")
         else:
             makeshift = await self._offline.answer(question, is_spent=is_spent)
+            makeshift = replace(makeshift, why=f"{makeshift.why} ({why})")
         await watch.correct(makeshift.text)
-        return Turn(
-            text=makeshift.text,
-            kind=OutgoingKind.OFFLINE,
-            tier=Tier.DIRECT,
-            level="offline",
-            provider="offline",
-            model="",
-            task_type=task_type,
-            why=f"{makeshift.why} ({explain(attempts)})",
-            latency_ms=0.0,
-            cost_usd=_cost(attempts),
-            attempts=attempts,
-            queued=not deeds,
-            over_budget=is_spent,
+        kind = OutgoingKind.NOTICE if is_refusal else OutgoingKind.OFFLINE
+        turn = replace(
+            reactive_turn(makeshift.text, why=makeshift.why, kind=kind), attempts=attempts, cost_usd=sum(each.cost_usd for each in attempts)
+        )
+        if is_refusal:
+            return turn
+        return replace(
+            turn, level="offline", provider="offline", tier=Tier.DIRECT, task_type=task_type, queued=not deeds, over_budget=is_spent
         )
 
 
@@ -163,7 +156,3 @@ def _is_refused(attempts: Sequence[Attempt]) -> bool:
     levels = {attempt.level for attempt in attempts}
     refusing = {attempt.level for attempt in attempts if attempt.error in (RequestRejected.__name__, ContextTooLong.__name__)}
     return bool(levels) and refusing == levels
-
-
-def _cost(attempts: Sequence[Attempt]) -> float:
-    return sum(attempt.cost_usd for attempt in attempts)
