@@ -21,15 +21,17 @@ _TIMES = {"k": 1e3, "thousand": 1e3, "million": 1e6, "bn": 1e9, "billion": 1e9, 
 _NUMBER = rf"[-−]?[$€£]?\d+(?:,\d{{3}})*(?:\.\d+)?(?:\s?(?i:{'|'.join(_TIMES)})\b)?"
 _CLAIMS = (
     re.compile(r"\A\W*(yes|no|true|false)\s*(?:[,:;!–—\n]|\.(?!\s?\d)|-(?!\w)|\Z)", re.I),
-    re.compile(r"\b(?i:answer is|choose|pick|go with|recommend):?\s+(?i:option )?\(?([A-E])(?![\w'’/&+#-])|\A\W*(?i:option )?([A-E])\W*\Z"),
+    re.compile(
+        r"\b(?i:answer is|choose|pick|go with|recommend):?\s+(?i:option )?\(?([B-E]|A(?! \w))(?![\w'’/&+#-])|\A\W*(?i:option )?([A-E])\W*\Z"
+    ),
     re.compile(
         rf"(?:\banswer(?:[^\w.]|\b(?:is|was|would|be|about|exactly)\b){{0,20}}?|(?:=|####|boxed)[^\w.]{{0,3}}?"
-        rf"|\b(?:total|result|therefore)\b(?=[^\n]*\Z)[^.\n\d]{{0,60}}?)({_NUMBER})",
+        rf"|\b(?:total|result|therefore)\b(?=[^\n]{{0,300}}\Z)[^.\n\d]{{0,60}}?)({_NUMBER})",
         re.I,
     ),
 )
-"""What an answer comes to: yes or no, an option's letter, a number; of several the last, of words that are
-common in prose only those of the last line. A short one's only number is its claim as well."""
+"""What an answer comes to: yes or no, an option's letter, a number; of several the last (after words that are
+common in prose only on the last line). A short one's only number is its claim as well."""
 _WORD = re.compile(rf"(?<![\w.]){_NUMBER}|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\d_]+(?:['’]t|\+\+|#)?")
 _NOT = re.compile(r"not?|never|cannot|without|avoid|\w+['’]t")
 _Read = tuple[dict[int, str], set[str], list[str]]

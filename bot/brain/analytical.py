@@ -24,8 +24,7 @@ from bot.domain.thought import Attempt, Completion, Line, Prompt, Question, Role
 MEMBERS = 3
 DRAFTS_SHARE = 0.6
 """Of the turn's seconds; the rest is for putting the drafts together."""
-LEAST_SECONDS = 5
-"""Once two have answered, whoever is late has as long again as they took, or this where they were quick."""
+LEAST_SECONDS = 5  # for whoever is late once two have answered, where these were quick
 LONGEST_DRAFT, LONGEST_SAID = 12_000, 1_000
 """Characters of a draft that are compared and put together, and that the reasoning path keeps."""
 HARD_TOKENS = 80
@@ -70,7 +69,7 @@ class Council:
         if not is_due or _is_barred(question):
             return []
         seats, left = dict[tuple[str, str], Rung](), self._usd
-        for rung in self._chain.ordered(route.levels):
+        for rung in self._chain.ordered(route.levels[route.is_exploring :]):  # nothing is learned of a level here
             model, most = (rung.provider.provider, rung.provider.model), self._chain.most_usd(rung, prompt)
             is_well = self._chain.health.rung(rung.id).state is BreakerState.CLOSED and not rung.is_brief
             if is_well and most <= left and model not in seats and len(seats) < MEMBERS:

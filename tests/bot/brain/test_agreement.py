@@ -33,6 +33,7 @@ def agreement(one: str, other: str, question: str = "") -> float:
         ("No-one can say.", {}),
         ("No. 1 is cheap.", {}),
         ("I recommend A/B testing.", {}),
+        ("I recommend A phased plan.", {}),
         ("Choose C++.", {}),
         ("\\boxed{18}", {2: "18"}),
         ("It is 1.5 million.", {2: "1500000"}),

@@ -202,6 +202,12 @@ async def test_money_bounds_who_is_asked_and_whether_it_is_put_together():
     assert done.cost_usd == pytest.approx(1.2)
 
 
+def test_a_level_that_is_tried_out_is_not_who_puts_it_together():
+    council = Council(chain=chain_of(models("x", "y", "z")), mode="ask", usd=9.0)
+    route = replace(ROUTE, levels=("c", "a", "b"), is_exploring=True)
+    assert [rung.level for rung in council.members(asked("?"), prompting(), route, is_wished=True)] == ["a", "b", "c"]
+
+
 async def test_one_that_is_called_off_settles_everything_and_leaves_no_task():
     budget, providers = FakeBudget(), models(LEASE, (SILENCE,))
     sitting = asyncio.create_task(hold(chain_of(providers, budget)))
