@@ -59,9 +59,7 @@ class Council:
     """Asks several levels at once, without tools, within the turn's bound and `usd`; `mode`: auto, ask (only when asked for) or off."""
 
     def __init__(self, *, chain: FallbackChain, mode: str, usd: float) -> None:
-        self._chain = chain
-        self._mode = mode
-        self._usd = usd
+        self._chain, self._mode, self._usd = chain, mode, usd
 
     def members(self, question: Question, prompt: Prompt, route: Route, *, is_wished: bool) -> list[Rung]:
         """Whom to ask: the best different models that are well, large enough and together affordable; nobody where no council is due."""
@@ -130,9 +128,9 @@ class _Sitting:
     async def drafts(self, views: Sequence[MentorView]) -> list[Completion]:
         """What the members say, in their order, each for itself; the last of them for these *views*, the first always for none."""
         voices = [*[None] * len(self._seats), *views[: len(self._seats) - 1]][-len(self._seats) :]
-        found = await asyncio.gather(*map(self._draft, self._seats, voices), return_exceptions=True)  # where one breaks, all have ended
-        for broken in (each for each in found if isinstance(each, BaseException)):
-            raise broken
+        found = await asyncio.gather(*map(self._draft, self._seats, voices), return_exceptions=True)
+        if broken := [each for each in found if isinstance(each, BaseException)]:  # all have ended by now
+            raise broken[0]
         return [each for each in found if isinstance(each, Completion)]
 
     async def _draft(self, rung: Rung, view: MentorView | None) -> Completion | None:

@@ -110,15 +110,12 @@ class Brain:
             makeshift = await self._offline.answer(question, is_spent=is_spent)
             makeshift = replace(makeshift, why=f"{makeshift.why} ({why})")
         await watch.correct(makeshift.text)
-        kind = OutgoingKind.NOTICE if is_refusal else OutgoingKind.OFFLINE
-        turn = replace(
-            reactive_turn(makeshift.text, why=makeshift.why, kind=kind), attempts=attempts, cost_usd=sum(each.cost_usd for each in attempts)
-        )
+        kind, cost_usd = OutgoingKind.NOTICE if is_refusal else OutgoingKind.OFFLINE, sum(attempt.cost_usd for attempt in attempts)
+        turn = replace(reactive_turn(makeshift.text, why=makeshift.why, kind=kind), attempts=attempts, cost_usd=cost_usd)
         if is_refusal:
             return turn
-        return replace(
-            turn, level="offline", provider="offline", tier=Tier.DIRECT, task_type=task_type, queued=not deeds, over_budget=is_spent
-        )
+        turn = replace(turn, level="offline", provider="offline", tier=Tier.DIRECT, task_type=task_type)
+        return replace(turn, queued=not deeds, over_budget=is_spent)
 
 
 def _turn_of(completion: Completion, question: Question, route: Route, prompt: Prompt, *, note: str) -> Turn:
