@@ -39,7 +39,7 @@ def guess(completion: Completion, route: Route, question: Question, *, is_doubte
     found = [(factor, words) for holds, factor, words in flaws if holds]
     is_small_talk = route.task_type is TaskType.QUICK and ("?" not in question.text or len(question.text.split()) < FEWEST_WORDS)
     is_idle = is_small_talk or question.writer or question.is_late or is_doubted
-    expected = PRIOR[Tier.DIRECT] if route.expected is None else route.expected
+    expected = PRIOR[completion.tier] if route.expected is None else route.expected
     return math.prod((expected, *(factor for factor, _ in found))), "" if is_idle else found[0][1]
 
 

@@ -16,7 +16,7 @@ from bot.brain.tone import brief_words, context_of, is_intimate, standing_words
 from bot.domain.address import SessionType
 from bot.domain.clock import Clock
 from bot.domain.message import Attachment
-from bot.domain.thought import Line, Prompt, Question, Role, Route, steady
+from bot.domain.thought import Line, Prompt, Question, Role, steady
 from storage.database import Database
 from storage.repositories.messaging import Exchange
 
@@ -98,7 +98,7 @@ class ContextBuilder:
             is_doubted=any(MARK in exchange.answer for exchange in (*elsewhere, *exchanges)[-RECENT_ANSWERS:]),
         )
 
-    async def views(self, question: Question, route: Route) -> Sequence[MentorView]:
+    async def views(self, question: Question) -> Sequence[MentorView]:
         """Who has a view on *question* in a council, where nobody speaks in its prompt: by situation, in private, if nothing is set."""
         if context_of(question.channel, question.session_type) != "private" or question.writer or choose(question.text):
             return ()
