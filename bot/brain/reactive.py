@@ -87,7 +87,9 @@ class Reactive:
         clock: Clock,
         skipped: int = 0,
         reflexes: Reflexes | None = None,
+        troubles: Callable[[str], Sequence[str]] = lambda zone: (),
     ) -> None:
+        self._troubles = troubles
         self._database = database
         self._reflexes = reflexes or Reflexes(database=database)
         self._commands: Callable[[Question], Awaitable[Turn | None]] | None = None
@@ -164,7 +166,9 @@ class Reactive:
         health = _spoken_health([self._health.breaker(rung) for rung in self._rungs])
         async with self._database.reading() as work:
             queued = len(await work.inbox.queued(limit=MOST_QUEUED))
-        return f"I am here. {health}{_spoken_skipped(self._skipped)}{_spoken_queue(queued)}"
+        is_told = question.person.is_owner and question.session_type is SessionType.PRIVATE
+        troubles = "".join(f" {trouble}" for trouble in self._troubles(question.person.timezone)) if is_told else ""
+        return f"I am here. {health}{_spoken_skipped(self._skipped)}{_spoken_queue(queued)}{troubles}"
 
     async def _notes(self, question: Question) -> str:
         async with self._database.reading() as work:

@@ -17,6 +17,7 @@ from bot.brain.gguf import KNOWN, SMOLLM2, cache_folder, is_present, resolve
 from bot.brain.health import BreakerState
 from bot.brain.levels import find_gaps
 from bot.brain.mcp_tools import McpTools
+from bot.brain.mesh import DRAINED
 from bot.brain.pricing import Prices
 from bot.config import Config
 from bot.domain.clock import Clock
@@ -114,7 +115,8 @@ class Doctor:
         """Every level and node, all asked at once. One that is out is a warning while another one answers."""
         for gap in find_gaps(self._config.brain.levels, self._config.mesh.nodes):
             yield Finding(part=f"level {gap.level}", status=Status.WARN, detail=gap.reason, repair=gap.repair)
-        findings, failed = await asyncio.gather(*(self._level(rung) for rung in self._rungs)), await self._failed_lately()
+        looked, (failed, drained) = await asyncio.gather(*(self._level(rung) for rung in self._rungs)), await self._passed_over()
+        findings = [_drained(each) if rung.node in drained else each for rung, each in zip(self._rungs, looked, strict=True)]
         for finding in (_doubted(finding) if rung.id in failed else finding for rung, finding in zip(self._rungs, findings, strict=True)):
             yield finding
         well = sum(finding.status is Status.OK for finding in findings)
@@ -188,15 +190,16 @@ class Doctor:
         local = now.astimezone(ZoneInfo(self._config.robbie.timezone))
         return Finding(part="clock", status=Status.OK, detail=f"{local:%Y-%m-%d %H:%M} in {self._config.robbie.timezone}")
 
-    async def _failed_lately(self) -> set[str]:
-        """The rungs that no question is sent to at present, since the last ones failed; none where that cannot be known."""
+    async def _passed_over(self) -> tuple[set[str], Sequence[str]]:
+        """The rungs that no question is sent to, since the last ones failed, and the nodes that are drained, as far as is known."""
         if self._database.file is not None and not self._database.file.exists():
-            return set()
+            return set(), ()
         try:
             async with asyncio.timeout(LOOK_SECONDS), self._database.reading() as work:
-                return {row.rung for row in await work.health.all() if row.state != BreakerState.CLOSED}
+                failed = {row.rung for row in await work.health.all() if row.state != BreakerState.CLOSED}
+                return failed, (await work.housekeeping.cursor(DRAINED) or "").splitlines()
         except (StorageError, TimeoutError):
-            return set()
+            return set(), ()
 
     async def _latest_message_at(self) -> datetime | None:
         """When the last message was said, where that can be known; a database that does not exist is not made by asking."""
@@ -216,6 +219,12 @@ def _part(rung: Rung) -> str:
 def _out(rung: Rung, reason: str, repair: str) -> Finding:
     """A level that cannot be asked: a warning, since another one may answer."""
     return Finding(part=_part(rung), status=Status.WARN, detail=f"does not answer: {reason}", repair=repair, can_answer=False)
+
+
+def _drained(finding: Finding) -> Finding:
+    """A level on a node that the owner took out of work."""
+    detail = f"its node is drained, so that it is not asked; {finding.detail}"
+    return replace(finding, status=Status.WARN, detail=detail, repair="`robbie mesh return` and its name", can_answer=False)
 
 
 def _doubted(finding: Finding) -> Finding:
