@@ -130,7 +130,7 @@ class Brain:
 
 
 def _turn_of(completion: Completion, question: Question, route: Route, prompt: Prompt) -> Turn:
-    confidence, doubt = guess(completion, route, question, prompt.lines)
+    confidence, doubt = guess(completion, route, question, is_doubted=prompt.is_doubted)
     text = completion.text.strip() + (CUT_MARK if completion.is_cut else "")
     return Turn(
         text=f"{recalled(question)} Here is the answer I owed you:\n\n{text}" if question.is_late and not question.writer else text,

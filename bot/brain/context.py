@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from bot.brain.confidence import MARK, RECENT_ANSWERS, plain
 from bot.brain.mentors import MentorView, choose, mentor_words, ranked
 from bot.brain.personality import Personality, is_intimate_tone, personality_of
 from bot.brain.tone import brief_words, context_of, is_intimate, standing_words
@@ -94,6 +95,7 @@ class ContextBuilder:
             personality=str(personality),
             mentors=tuple(view.name for view in views),
             is_untrusted=any((exchange.details or {}).get("outside") for exchange in (*elsewhere, *exchanges)),
+            is_doubted=any(MARK in exchange.answer for exchange in (*elsewhere, *exchanges)[-RECENT_ANSWERS:]),
         )
 
     async def views(self, question: Question, route: Route) -> Sequence[MentorView]:
@@ -126,7 +128,7 @@ def to_lines(exchanges: Iterable[Exchange]) -> tuple[Line, ...]:
     for _, same in groupby(exchanges, key=lambda exchange: exchange.question_id):
         answered = list(same)
         lines.append(Line(role=Role.USER, text=printable(answered[0].question)))
-        lines.append(Line(role=Role.ASSISTANT, text="\n\n".join(printable(exchange.answer) for exchange in answered)))
+        lines.append(Line(role=Role.ASSISTANT, text="\n\n".join(printable(plain(exchange.answer)) for exchange in answered)))
     return tuple(lines)
 
 
