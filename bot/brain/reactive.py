@@ -155,10 +155,10 @@ class Reactive:
             case Intent.HELP:
                 return HELP
             case Intent.STATUS:
-                return await self._status()
+                return await self._status(question)
         return await (self._notes(question) if intent is Intent.NOTES else self._recent(question))
 
-    async def _status(self) -> str:
+    async def _status(self, question: Question) -> str:
         health, skipped = _spoken_health([self._health.breaker(rung) for rung in self._rungs]), self._skipped
         async with self._database.reading() as work:
             queued = len(await work.inbox.queued(limit=MOST_QUEUED))
