@@ -1,4 +1,4 @@
-"""`python -m training.fit_patterns`: fits the classifier of tier 1 on the shipped phrases, our own words; run it when they change."""
+"""`OPENBLAS_NUM_THREADS=1 python -m training.fit_patterns`: fits tier 1 on the shipped phrases, our own words; run it when they change."""
 
 from __future__ import annotations
 
