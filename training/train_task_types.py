@@ -33,7 +33,10 @@ from bot.brain.task_type import WEIGHTS, features
 PROMPTS = Path(__file__).with_name("prompts")
 SOURCES = tomllib.loads(Path(__file__).with_name("sources.toml").read_text())
 FILLINGS, OPENERS = 8, ("please ", "can you ", "could you please ", "hey robbie, ", "hi! ", "robbie, ", "i'd like you to ", "ok, ", "now ")
-CLOSERS = (" please", " thanks", " Thank you!", " Keep it short.", " Be as detailed as possible.", " Please answer in English.")
+CLOSERS = (
+    *(" please", " thanks", " Thank you!", " Keep it short.", " Be as detailed as possible."),
+    *(" Please answer in English.", " No comments.", " Explain your answer."),
+)
 TEMPERATURE = 1.15
 """As `--score` fitted it."""
 FRAMES = (
@@ -44,6 +47,13 @@ FRAMES = (
     "{}\n\n",
     "Q: {}",
     '"{}"',
+    "You are a helpful assistant. {}",
+    "You are an expert. Answer the following.\n{}",
+    "TASK: {}",
+    "Read this carefully.\n{}",
+    "I have a question for you. {}",
+    "{} Give only the answer.",
+    "{}\nReturn nothing but the result, as short as possible.",
 )
 LABELS = ("quick", "complex", "code", "creative")
 ANALYSES = {"Investment Analysis", "Market Analysis", "Risk Management", "Strategic Planning", "Case Study", "Regulatory Analysis"}
@@ -52,22 +62,22 @@ REVIEWS = {"Book Review", "Film/TV Review", "Reading Reflection"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """Prompts of one sort from one place, with its licence; `weight` is how much of its label's sum it is given, beside the others."""
+    """Prompts of one sort from one place, with its licence; `weight` is how much of its label's sum it is given, beside the others.
+
+    `held` are those of its prompts which are left out of training when it is judged.
+    """
 
     name: str
     licence: str
     label: str
     prompts: tuple[str, ...]
+    held: tuple[str, ...]
     weight: float = 1.0
 
     @property
     def place(self) -> str:
         """Whence it comes: sources of one place are left out together."""
         return self.name.partition(",")[0]
-
-    def held(self) -> Source:
-        """What of it is kept from training, so that it may be judged by it."""
-        return replace(self, prompts=self.prompts[::5]) if self.place == "our own" else self
 
 
 def main() -> None:
@@ -156,22 +166,28 @@ def gather(clinc: Path, gsm8k: Path, packages: Packages) -> list[Source]:
         "WritingBench, advertising": written(lambda row: row["domain1"].startswith("Adv")),
         "OpenAI Evals, code": _evals(evals, "code", 40),
         "ChatterBot corpus, coding": _chat(chat, ("coding",)),
-        "Python's standard library": (stub for _, stub in _functions()),
+        "Python's standard library": (function["stub"] for function in _functions()),
     }
     sources = [_source(found[about["name"]], **about) for about in SOURCES["source"]]
     passages = sorted({row["passage"] for row in tests["BoolQ/dev"]})[::15]
-    ours = (
-        Source(name=f"our own, {label}", licence="MIT, passages of BoolQ", label=label, prompts=tuple(own(label, passages)), weight=4.0)
-        for label in LABELS
+    return [*sources, *(_ours(label, passages) for label in LABELS)]
+
+
+def _ours(label: str, passages: list[str]) -> Source:
+    """Our own prompts of a sort; judged by those of every fifth template, none of whose fillings are trained on then."""
+    filled = list(own(label, passages))
+    held = {prompt for prompts in filled[::5] for prompt in prompts}
+    prompts = tuple(prompt for prompts in filled for prompt in prompts)
+    return Source(
+        name=f"our own, {label}", licence="MIT, passages of BoolQ", label=label, prompts=prompts, held=tuple(sorted(held)), weight=4.0
     )
-    return [*sources, *ours]
 
 
 def _source(prompts: Iterable[str], *, name: str, licence: str, label: str, most: int, weight: float) -> Source:
     """At most so many of these prompts, by chance and once each."""
     found = sorted({prompt.strip() for prompt in prompts if prompt.strip()})
     random.Random(name).shuffle(found)
-    return Source(name=name, licence=licence, label=label, prompts=tuple(found[:most]), weight=weight)
+    return Source(name=name, licence=licence, label=label, prompts=tuple(found[:most]), held=tuple(found[:most]), weight=weight)
 
 
 def _lines(wheel: zipfile.ZipFile, path: str) -> Iterator[dict[str, Any]]:
@@ -198,35 +214,41 @@ def _chat(wheel: zipfile.ZipFile, names: Iterable[str]) -> Iterator[str]:
                 yield line[4:].strip("\"'|")
 
 
-def _functions() -> list[tuple[str, str]]:
-    """Short functions of Python's standard library with a docstring: whole, and their head with the docstring alone."""
+def _functions() -> list[dict[str, str]]:
+    """Short functions of Python's standard library with a docstring: whole, their head, what they say they do, their names."""
     found = []
     for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
         text = path.read_text(encoding="utf-8", errors="replace")
         for node in ast.walk(ast.parse(text)):
             if (
                 isinstance(node, ast.FunctionDef)
-                and ast.get_docstring(node)
+                and (said := ast.get_docstring(node))
                 and 4 < len(node.body) + (node.end_lineno or 0) - node.lineno < 30
             ):
                 lines = text.splitlines()[node.lineno - 1 : node.end_lineno]
                 margin = len(lines[0]) - len(lines[0].lstrip())
                 head = (node.body[0].end_lineno or 0) - node.lineno + 1
-                found.append(("\n".join(line[margin:] for line in lines), "\n".join(line[margin:] for line in lines[:head]) + "\n"))
+                whole = [line[margin:] for line in lines]
+                does = said.splitlines()[0].rstrip(".:")
+                found.append(
+                    {"python": "\n".join(whole), "stub": "\n".join(whole[:head]) + "\n"}
+                    | {"doc": does[:1].lower() + does[1:], "api": f"{path.stem}.{node.name}"}
+                )
     return found
 
 
-def own(label: str, passages: list[str]) -> Iterator[str]:
-    """Our own prompts of a sort: each template filled in several ways, some with other manners; *passages* are texts to be worked on."""
+def own(label: str, passages: list[str]) -> Iterator[list[str]]:
+    """Our own prompts of a sort by template: each is filled in several ways, some with other manners; *passages* are to be worked on."""
     chance = random.Random(label)
     book = tomllib.loads((PROMPTS / f"{label}.toml").read_text())
     fillers = tomllib.loads((PROMPTS / "fillers.toml").read_text()) | {name: listed for name, listed in book.items() if name != "templates"}
     fillers["passage"] = fillers["passage"] * 8 + passages
     if label == "code":
-        fillers |= {"python": [whole for whole, _ in _functions()], "stub": [stub for _, stub in _functions()]}
+        functions = _functions()
+        fillers |= {name: [function[name] for function in functions] for name in functions[0]}
     for template in book["templates"]:
         ways = FILLINGS if "{" in template else 2
-        yield from sorted({_mannered(_filled(template, fillers, chance), chance) for _ in range(ways)})
+        yield sorted({_mannered(_filled(template, fillers, chance), chance) for _ in range(ways)})
 
 
 def _filled(template: str, fillers: Mapping[str, list[str]], chance: random.Random) -> str:
@@ -242,7 +264,7 @@ def _filled(template: str, fillers: Mapping[str, list[str]], chance: random.Rand
 def _mannered(text: str, chance: random.Random) -> str:
     """The same as others might write it: with an opening or a closing word, in small letters, without the last stop."""
     way = chance.random()
-    if way < 0.04:
+    if way < 0.08:
         return chance.choice(FRAMES).format(text)
     if "\n" in text or way < 0.6:
         return text
@@ -279,10 +301,10 @@ def cooled(model: Linear, temperature: float) -> Linear:
 
 
 def scored(sources: list[Source]) -> float:
-    """Leave out in turn all that comes from one place (of our own, every fifth prompt), print how it fares, and return the temperature."""
+    """Leave out in turn all that comes from one place (of our own, every fifth template), print how it fares, return the temperature."""
     seen: list[tuple[str, dict[str, float]]] = []
     for place in dict.fromkeys(source.place for source in sources):
-        held = [source.held() if source.place == place else replace(source, prompts=()) for source in sources]
+        held = [replace(source, prompts=source.held if source.place == place else ()) for source in sources]
         model = trained(
             [replace(one, prompts=tuple(sorted({*one.prompts} - {*out.prompts}))) for one, out in zip(sources, held, strict=True)]
         )
