@@ -1,7 +1,8 @@
-"""How often the sort of a question is told right, on prompts by path which nothing was trained on, and how long that takes.
+"""How often the sort of a question is told right, on prompts which nothing was trained on, and how long that takes.
 
 The data are files of JSON lines (.jsonl). A line has `text` and `label` (quick, complex, code, creative), or is a
-question of MT-bench, `category` and `turns`, whose categories are taken as CATEGORIES says and whose first turn is asked.
+question of MT-bench, `category` and `turns`, whose categories are taken as CATEGORIES says and whose first turn is asked. Beside this
+file lie two sets of our own: `prompts_seen.jsonl`, by which the classifier was mended, and `prompts_blind.jsonl`, by which it was not.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ async def told_right(_: Path, *, data: Sequence[Path] = ()) -> AsyncIterator[Fig
     if not (paths := [path for path in data if path.suffix == ".jsonl"]):
         progress("task_types: how often it is right was skipped; it needs --data FILE: JSON lines of prompts with their types")
         return
-    asked = [pair for path in paths for pair in _read(path)]
+    asked = [pair for path in paths for pair in prompts(path)]
     texts, truth = [text for text, _ in asked], [label for _, label in asked]
     scores, plain = f1(truth, [classify_text(text)[0].value for text in texts]), f1(truth, [_plain(text) for text in texts])
     mean, before = (sum(each.values()) / len(each) for each in (scores, plain))
@@ -73,7 +74,8 @@ def f1(truth: Sequence[str], told: Sequence[str]) -> dict[str, float]:
     return scores
 
 
-def _read(path: Path) -> Iterator[tuple[str, str]]:
+def prompts(path: Path) -> Iterator[tuple[str, str]]:
+    """The prompts of a file with their types."""
     for line in path.read_text().splitlines():
         row = json.loads(line)
         if "label" in row:

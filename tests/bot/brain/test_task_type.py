@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from benchmarks import task_types
 from bot.brain.task_type import WEIGHTS, classify, classify_text, features
 from bot.domain.thought import TaskType
 from tests.fakes import prompting
 
 HANGING_SECONDS = 60
-TRAINED = "7437c23e18456be931f8bfd34c5d3c614586eaf83438a9275a14cc657837fc76"
+TRAINED = "51d4f61cb181c6351d33f26554d13adf73632bc4561979aad25f3511fb394fc0"
 """The SHA-256 that training/train_task_types.py said of the weights which it wrote."""
 
 
@@ -33,6 +35,10 @@ TRAINED = "7437c23e18456be931f8bfd34c5d3c614586eaf83438a9275a14cc657837fc76"
         ("Write a function that returns the longest word of a text", TaskType.CODE),
         ("Write me a haiku about rain", TaskType.CREATIVE),
         ("I want you to act as a pirate. My first sentence is: where is the rum?", TaskType.CREATIVE),
+        ("need sql that gives me running total per account, mysql 5.7 so no window functions", TaskType.CODE),
+        ("Kubernetes pod stuck in Pending, events say 0/3 nodes are available: insufficient memory. What now?", TaskType.CODE),
+        ("An ode to the office printer, heroic couplets", TaskType.CREATIVE),
+        ("Assume that you are a city planner. How would you reduce traffic congestion downtown?", TaskType.COMPLEX),
         ("Schreibe ein Gedicht über den Mond", TaskType.CREATIVE),
         ("x" * 100_000, TaskType.LONG_CONTEXT),
     ],
@@ -68,3 +74,13 @@ def test_a_megabyte_of_anything_does_not_hang(word: str):
 
 def test_the_weights_are_those_that_were_trained():
     assert hashlib.sha256(WEIGHTS.read_bytes()).hexdigest() == TRAINED
+
+
+@pytest.mark.parametrize("name", ["seen", "blind"])
+def test_our_own_sets_are_told_as_well_as_is_promised(name: str):
+    """No prompt of the blind set has mended a template; those of the other have. Both are in `benchmarks`."""
+    path = Path(task_types.__file__).with_name(f"prompts_{name}.jsonl")
+    texts, truth = zip(*task_types.prompts(path), strict=True)
+    scores = task_types.f1(truth, [classify_text(text)[0].value for text in texts])
+    assert sum(scores.values()) / len(scores) >= task_types.MACRO_BAR
+    assert all(scores[label] >= bar for label, bar in task_types.BARS.items()), scores
