@@ -135,10 +135,11 @@ class Reactive:
             if row is None or row.state != Habit.ON or row.fresh_until <= now:
                 return None
             answer = await work.messages.find_by_id(row.message_id)
+            judged = await work.feedback.find(question.person.id, row.message_id)
             before = await work.messages.latest(question.conversation_id, limit=LISTED, before=question.id)
         is_again = any(each.digest == words and now - each.at < AGAIN for each in before)
         is_gone = answer is None or answer.kind == DELETED or (is_intimate_tone(answer.personality) and not is_intimate(question))
-        if is_again or is_gone:
+        if is_again or is_gone or (judged and (judged.value or 0) < 0):
             return None
         on = spoken_date(self._local(row.at, question))
         why = f"you asked the same on {on}, and my answers agreed {row.agreed + 1} times; ask again for a new one"

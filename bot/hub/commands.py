@@ -17,7 +17,7 @@ from bot.domain.ports import Card, Command
 from bot.domain.thought import Question, Turn
 from bot.domain.vocabulary import adjusts
 from bot.hub.pairing import Pairing
-from bot.learning.realtime import Learning
+from bot.learning.realtime import ANSWERS, Learning
 from bot.services.approvals import Approvals
 from bot.services.journal import Journal
 from storage.database import Database
@@ -33,6 +33,8 @@ LONGEST_PLAIN = 300
 """Characters; what is longer is no order in plain words."""
 WHOLE_LETTERS = ("edit", "note", "research")
 """Of a mail, what comes below an empty line is a farewell; these take all of it."""
+COMMANDED = "the command /"
+"""How `why` begins of what a command said, which nobody rates without naming it."""
 ONLY_OWNER = "Only the owner can do that."
 
 Plain = Callable[[str], str]
@@ -102,7 +104,7 @@ class Commands:
                     return None
                 said = str(error)
         card = Card(text=said) if isinstance(said, str) else said
-        turn = reactive_turn(card.text, why=f"the command /{name}", buttons=card.buttons)
+        turn = reactive_turn(card.text, why=f"{COMMANDED}{name}", buttons=card.buttons)
         return replace(turn, replaces=bool(card.buttons) and adjusts(f"/{name}"))
 
     def _meant(self, question: Question) -> str:
@@ -179,20 +181,23 @@ class Commands:
         """up, down or 1 to 10, of the answer whose id follows, or else of the last one here."""
         word, _, which = words.partition(" ")
         value = _value_of(word)
-        message = await self._rated(question, which)
-        if value is None or message is None:
+        if value is None:
             return "How was the last answer? `/rate up`, `/rate down`, or a number from 1 to 10."
+        if (message := await self._rated(question, which)) is None:
+            return "There is no answer of mine here that I could take that for."
         source, now = "button" if which else "command", self._clock.now()
         async with self._database.unit_of_work() as work:
             await self._learning.rate(work, question.person.id, message, value=value, source=source, detail=word, now=now)
-        return "" if which else "Thank you; I will remember that."
+        return "" if question.is_pressed else "Thank you; I will remember that."
 
     async def _rated(self, question: Question, which: str) -> Message | None:
         """What is rated: a thing said to this person, or where they take part."""
         async with self._database.reading() as work:
             if not which:
                 said = await work.messages.latest(question.conversation_id, limit=20, before=question.id)
-                return next((message for message in reversed(said) if (message.details or {}).get("model")), None)
+                whys = [(each.details or {}).get("why", "") for each in said]
+                answers = [each for each, why in zip(said, whys, strict=True) if each.kind in ANSWERS and not why.startswith(COMMANDED)]
+                return answers[-1] if answers else None
             found = await work.messages.find_by_id(UUID(which)) if _is_uuid(which) else None
         is_theirs = found is not None and (found.user_id == question.person.id or found.conversation_id == question.conversation_id)
         return found if is_theirs and found is not None and found.direction == "out" else None

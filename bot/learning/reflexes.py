@@ -158,7 +158,8 @@ async def _count_answer(work: UnitOfWork, asked: Message, answer: Message) -> No
     before = await work.messages.find_earlier_answer(asked.user_id, words, before=asked.id)
     if before is None or (row is not None and row.state == Habit.OFF):
         return
-    is_same = agree(before.text, answer.text)
+    judged = await work.feedback.find(asked.user_id, answer.id)
+    is_same = agree(before.text, answer.text) and not (judged and (judged.value or 0) < 0)  # what was disliked is not said again
     agreed = (row.agreed if row else 0) + 1 if is_same else 0
     values = {"text": answer.text, "message_id": answer.id, "at": answer.at, "fresh_until": answer.at + FRESH, "agreed": agreed}
     values["state"] = Habit.ON if agreed >= ENOUGH_ANSWER else Habit.PROPOSED

@@ -132,6 +132,14 @@ async def test_an_answer_grows_old_and_a_disliked_one_is_never_said_again(house:
     assert tier(await house.asks("Who painted the Mona Lisa?")) == "direct"
 
 
+async def test_a_models_answer_that_was_disliked_is_not_said_again(house: House):
+    await likes(house, await asks(house, STABLE, times=3), -1.0)
+    assert tier(await house.asks(STABLE)) == "direct", "the one that would be said is disliked"
+    for _ in range(3):
+        await likes(house, await asks(house, "Who painted the Mona Lisa?", times=1), -1.0)
+    assert tier(await house.asks("Who painted the Mona Lisa?")) == "direct", "so were all that agree"
+
+
 async def test_a_phrase_is_learned_once_what_it_says_agreed_with_the_model_three_times(house: House):
     house.model.says = "Good news: nothing is overdue."  # type: ignore[attr-defined]
     assert tier(await asks(house, NEARLY, times=3)) == "direct"

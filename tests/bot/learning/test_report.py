@@ -58,8 +58,9 @@ async def test_what_was_learned_is_told(stage: Stage):
     now = stage.clock.now()
     pattern = {"user_id": None, "intent": "time", "text": "t", "origin": "seed", "weight": 1.0, "created_at": now, "changed_at": now}
     async with stage.database.unit_of_work() as work:
-        for key, state in (("a", "on"), ("b", "on"), ("c", "proposed")):
-            await work.patterns.add_once(key=key, state=state, **pattern)
+        await work.patterns.add_new(
+            [{**pattern, "key": key, "state": state} for key, state in (("a", "on"), ("b", "on"), ("c", "proposed"))]
+        )
         arm = {"task_type": "code", "level": "a", "good": 3.0, "bad": 1.0, "answers": 4, "latency_ms": 9.0, "cost_usd": 0.1}
         await work.routing_arms.save(**arm, updated_at=now)
         for outcome in (1.0, 0.0):
