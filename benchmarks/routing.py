@@ -14,7 +14,7 @@ from uuid import UUID
 
 from benchmarks.figure import Figure, progress
 from bot.brain.call import Rung
-from bot.brain.cells import REMEMBERED, Cell, cell_of, cells_from, learn_cell
+from bot.brain.cells import REMEMBERED, Cell, cell_of, cells_from, lean, learn_cell
 from bot.brain.delicate import is_delicate
 from bot.brain.predictor import features, fit, shift
 from bot.brain.pricing import Prices
@@ -100,6 +100,8 @@ async def learned(folder: Path, *, data: Sequence[Path] = ()) -> AsyncIterator[F
             right, spent, tried = right + scores[place], spent + usd, tried + route.is_exploring
             asked_of[levels[place].name] += 1
             stage.clock.advance(seconds=86_400 / 12)
+            if number % 12 == 11:
+                await lean(database)
         async with database.reading() as work:
             for arm in await work.routing_arms.at(TaskType.COMPLEX):
                 progress(f"| {arm.level} | {asked_of[arm.level]} | {arm.answers} | {arm.good:.1f} | {arm.bad:.1f} | {arm.cost_usd:.4f} |")

@@ -81,7 +81,6 @@ def _database_url(value: str, info: ValidationInfo[Surroundings | None]) -> str:
 
 
 def _http_url(value: str) -> str:
-    """An http or https URL with a host."""
     try:
         parts = urlsplit(value)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", value)
@@ -93,7 +92,6 @@ def _http_url(value: str) -> str:
 
 
 def _timezone(value: str) -> str:
-    """The IANA name of a timezone."""
     try:
         return ZoneInfo(value).key
     except (ValueError, KeyError, OSError):
@@ -102,7 +100,6 @@ def _timezone(value: str) -> str:
 
 
 def _time_of_day(value: str) -> str:
-    """Hours and minutes, as on a clock of 24 hours."""
     if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
         raise Refused("is no time of day", 'write it as "07:30"')
     return value

@@ -3,14 +3,12 @@
 tomllib tells no lines, but it can be asked piece by piece: a file that parses as a whole is a row of statements, and each parses alone.
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bot.domain.errors import ConfigError
 
@@ -46,7 +44,7 @@ class Table(dict[str, Any]):
         for key, value in values.items():
             self.put(key, value, place)
 
-    def lay_over(self, top: Table) -> None:
+    def lay_over(self, top: Self) -> None:
         """Let *top* win: tables are merged key by key, arrays of tables by their entries' `name`, and all else is replaced."""
         for key, value in top.items():
             mine = self.get(key)
@@ -103,9 +101,8 @@ def _syntax_error(error: ValueError | RecursionError, file: Path, text: str) -> 
     message, _, place = str(error).partition(" (at ")
     named = re.match(r"line (\d+)", place)
     line = int(named[1]) if named else len(text.rstrip().split("\n"))
-    return ConfigError(
-        f"is no valid TOML: {message}", file=file, line=line, repair='texts stand in "quotes", a table\'s name in [brackets]'
-    )
+    repair = 'texts stand in "quotes", a table\'s name in [brackets]'
+    return ConfigError(f"is no valid TOML: {message}", file=file, line=line, repair=repair)
 
 
 def _assembled(file: Path, text: str) -> Table:

@@ -6,8 +6,7 @@ import asyncio
 import os
 import sys
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
@@ -29,14 +28,6 @@ KEYS = {
     "anthropic": "console.anthropic.com → Settings → API keys → Create key",
 }
 OFFERED = 12
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
-    """What a key is good for: the models its vendor serves to it, or why it was not accepted."""
-
-    models: tuple[str, ...] = ()
-    trouble: str = ""
 
 
 class Setup:
@@ -89,10 +80,10 @@ class Setup:
             if not key:
                 self._console.print(f"{level.name}: no key; the level is skipped until there is one")
                 return
-            verdict = await _try(level, key)
-            if not verdict.trouble:
+            models, trouble = await _try(level, key)
+            if not trouble:
                 break
-            self._console.print(f"{level.name}: {verdict.trouble}; nothing is saved for it")
+            self._console.print(f"{level.name}: {trouble}; nothing is saved for it")
             if not self._asks or not Confirm.ask("Try another key?", default=True, console=self._console):
                 return
         in_environment = self._environ.get(variable, "").strip()
@@ -101,7 +92,7 @@ class Setup:
         self._console.print(f"{level.name}: the key works")
         if self._asks and in_environment not in ("", key):
             self._console.print(f"{level.name}: but the environment holds another {variable}, and wins: unset it there")
-        self._offer_models(level, verdict)
+        self._offer_models(level, models)
 
     def _read_key(self, level: LevelConfig, variable: str, where: str) -> str:
         present = level.api_key.get_secret_value() if level.api_key else ""
@@ -112,17 +103,15 @@ class Setup:
         typed = Prompt.ask(f"{variable} ({hint})", password=sys.stdin.isatty(), default="", show_default=False, console=self._console)
         return typed.strip() or present
 
-    def _offer_models(self, level: LevelConfig, verdict: Verdict) -> None:
+    def _offer_models(self, level: LevelConfig, models: Sequence[str]) -> None:
         """A model that the vendor does not serve is never kept without a word."""
-        if not verdict.models or level.model in verdict.models:
+        if not models or level.model in models:
             return
-        current = [model for model in known_models(level.provider) if model in verdict.models] or list(verdict.models)
+        current = [model for model in known_models(level.provider) if model in models] or list(models)
         self._console.print(f"{level.name}: {level.model} is not served to this key. Served now: {', '.join(current[:OFFERED])}")
         if self._asks:
-            chosen = Prompt.ask(
-                "Which one shall it be?", choices=[*current, level.model], default=current[0], show_choices=False, console=self._console
-            )
-            self._models[level.name] = chosen
+            how: dict[str, Any] = {"choices": [*current, level.model], "default": current[0], "show_choices": False}
+            self._models[level.name] = Prompt.ask("Which one shall it be?", **how, console=self._console)
 
     async def _look_at_nodes(self, level: LevelConfig, config: Config) -> None:
         for rung in make_rungs([level], config.mesh.nodes, self._environ):
@@ -150,7 +139,7 @@ class Setup:
         local = self._file.absolute().with_name(LOCAL_FILE)
         if self._settings or self._models:
             owner = self._settings.get("robbie", {}).get("owner", config.robbie.owner)
-            _write(local, _merged(local, self._settings, self._models, owner, self._own_ids), mode=0o644)
+            _write(local, self._merged(local, owner), mode=0o644)
             self._console.print(f"settings are in {local}")
         if self._secrets:
             secrets = config.robbie.data_dir / SECRETS_FILE
@@ -158,6 +147,27 @@ class Setup:
             self._console.print(f"secrets are in {secrets}, which only you can read")
         load_config(self._file, self._environ)  # what was written must be what can be read
         self._console.print("Done. `robbie doctor` looks at everything, `robbie run` starts; a hub that runs already must be started anew.")
+
+    def _merged(self, file: Path, owner: str) -> str:
+        """The local file with what was answered in it; what a person wrote there stays, comments included."""
+        document = tomlkit.parse(file.read_text("utf-8")) if file.exists() else tomlkit.document()
+        for section, values in self._settings.items():
+            table = document.setdefault(section, tomlkit.table())
+            for key, value in values.items():
+                table[key] = value
+        if self._models:
+            levels = document.setdefault("brain", tomlkit.table()).setdefault("levels", tomlkit.aot())
+            for name, model in self._models.items():
+                _entry(levels, name)["model"] = model
+        if self._own_ids:
+            people = document.setdefault("people", tomlkit.aot())
+            me = _entry(people, owner)
+            me["role"] = "owner"
+            identities = me.setdefault("identities", tomlkit.array())
+            for channel, own_id in self._own_ids.items():
+                if {"platform": channel, "id": own_id} not in identities.unwrap():
+                    identities.append(tomlkit.inline_table().append("platform", channel).append("id", own_id))
+        return tomlkit.dumps(document)
 
 
 def key_variables(file: Path) -> dict[str, str]:
@@ -174,43 +184,19 @@ def key_variables(file: Path) -> dict[str, str]:
     return variables
 
 
-async def _try(level: LevelConfig, key: str) -> Verdict:
-    """Ask the vendor which models it serves to this key; that costs no tokens."""
+async def _try(level: LevelConfig, key: str) -> tuple[Sequence[str], str]:
+    """Which models the vendor serves to this key, or why it was not accepted; to ask costs no tokens."""
     tested = level.model_copy(update={"api_key": SecretStr(key)})
     (rung,) = make_rungs([tested], (), {})
     try:
         async with asyncio.timeout(TEST_SECONDS):
-            return Verdict(models=await rung.provider.models())
+            return await rung.provider.models(), ""
     except CredentialsRejected:
-        return Verdict(trouble="the vendor does not accept this key")
+        return (), "the vendor does not accept this key"
     except (ProviderError, TimeoutError):
-        return Verdict(trouble="the vendor cannot be reached to test it")
+        return (), "the vendor cannot be reached to test it"
     finally:
         await rung.provider.close()
-
-
-def _merged(
-    file: Path, settings: Mapping[str, Mapping[str, Any]], models: Mapping[str, str], owner: str, own_ids: Mapping[str, str]
-) -> str:
-    """The local file with these settings in it; what a person wrote there stays, comments included."""
-    document = tomlkit.parse(file.read_text("utf-8")) if file.exists() else tomlkit.document()
-    for section, values in settings.items():
-        table = document.setdefault(section, tomlkit.table())
-        for key, value in values.items():
-            table[key] = value
-    if models:
-        levels = document.setdefault("brain", tomlkit.table()).setdefault("levels", tomlkit.aot())
-        for name, model in models.items():
-            _entry(levels, name)["model"] = model
-    if own_ids:
-        people = document.setdefault("people", tomlkit.aot())
-        me = _entry(people, owner)
-        me["role"] = "owner"
-        identities = me.setdefault("identities", tomlkit.array())
-        for channel, own_id in own_ids.items():
-            if {"platform": channel, "id": own_id} not in identities.unwrap():
-                identities.append(tomlkit.inline_table().append("platform", channel).append("id", own_id))
-    return tomlkit.dumps(document)
 
 
 def _entry(entries: Any, name: str) -> Any:

@@ -37,19 +37,13 @@ class OneHopCursor(aiosqlite.Cursor):
         return self
 
     async def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> Self:
-        """Run one statement and keep its rows; inside of a transaction without a trip."""
-        if self._connection.is_inside:
-            self._cursor, self._rows = self._run(sql, parameters)
-            return self
-        self._cursor, self._rows = await self._connection._execute(self._run, sql, parameters)  # type: ignore[no-untyped-call]
+        """Run one statement and keep its rows."""
+        self._cursor, self._rows = await self._hop(self._run, sql, parameters)
         return self
 
     async def executemany(self, sql: str, parameters: Iterable[Any]) -> Self:
-        """Run one statement with each of these parameters; inside of a transaction without a trip."""
-        if self._connection.is_inside:
-            self._cursor = self._run_many(sql, parameters)
-            return self
-        self._cursor = await self._connection._execute(self._run_many, sql, parameters)  # type: ignore[no-untyped-call]
+        """Run one statement with each of these parameters."""
+        self._cursor = await self._hop(self._run_many, sql, parameters)
         return self
 
     async def fetchall(self) -> Iterable[sqlite3.Row]:
@@ -67,6 +61,10 @@ class OneHopCursor(aiosqlite.Cursor):
 
     async def close(self) -> None:
         """Nothing is left open: the statement was read to its end."""
+
+    async def _hop(self, run: Callable[..., Any], *what: Any) -> Any:
+        """Inside of a transaction without a trip."""
+        return run(*what) if self._connection.is_inside else await self._connection._execute(run, *what)  # type: ignore[no-untyped-call]
 
     def _run(self, sql: str, parameters: Iterable[Any] | None) -> tuple[sqlite3.Cursor, list[Any]]:
         cursor = self._connection.begun().execute(sql, tuple(parameters or ()))

@@ -87,7 +87,9 @@ class ConsoleChat:
             finally:
                 news.cancel()
                 await asyncio.wait([news])
-                self._leave()
+                self._break_off()
+                if self._is_away and self._unanswered:
+                    self._write(UNSENT)
 
     async def _read(self) -> str | None:
         try:
@@ -97,7 +99,6 @@ class ConsoleChat:
             return None
 
     async def _say(self, text: str) -> None:
-        """Have it answered, or keep it."""
         async with self._turn:
             was_away = self._is_away
             self._unanswered.append(_Question(id=str(new_id()), text=text, reply=_Growing(self._write)))
@@ -137,7 +138,9 @@ class ConsoleChat:
         except _UNREACHED:
             self._miss()
             return False
-        self._meet()
+        if self._is_away:
+            self._write(BACK)
+        self._misses = 0
         while self._unanswered:
             if not await self._settle(self._unanswered[0], grows=grows):
                 return False
@@ -185,16 +188,6 @@ class ConsoleChat:
         if self._misses == QUIET_MISSES:
             self._break_off()
             self._write(AWAY)
-
-    def _meet(self) -> None:
-        if self._is_away:
-            self._write(BACK)
-        self._misses = 0
-
-    def _leave(self) -> None:
-        self._break_off()
-        if self._is_away and self._unanswered:
-            self._write(UNSENT)
 
     def _break_off(self) -> None:
         """Something else is to be written, whatever is growing."""
@@ -264,10 +257,7 @@ class _Growing:
 
     def _missing(self, text: str) -> str | None:
         """What of *text* is not on the screen; None where something else is. A recorded text has no blanks at its end."""
-        for shown in (self._shown, self._shown.rstrip()):
-            if text.startswith(shown):
-                return text[len(shown) :]
-        return None
+        return next((text[len(shown) :] for shown in (self._shown, self._shown.rstrip()) if text.startswith(shown)), None)
 
 
 async def answer_lines(talker: Talker, lines: Iterable[str]) -> None:

@@ -189,7 +189,6 @@ def _stands_in(run: Run, *names: str) -> bool:
 
 
 def _shared(some: tuple[Mark, ...], others: tuple[Mark, ...]) -> tuple[Mark, ...]:
-    """What both begin with."""
     return tuple(one for one, _ in takewhile(lambda pair: pair[0] is pair[1], zip(some, others, strict=False)))
 
 

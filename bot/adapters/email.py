@@ -123,8 +123,7 @@ class EmailAdapter:
     async def find(self, outgoing: Outgoing) -> Sent | None:
         """See `Adapter.find`: what was sent lies in its folder; what does not may have gone all the same, before its copy was filed."""
         message_id = message_id_of(outgoing, self._config.address)
-        has_it = await self._ask(lambda box: box.has_sent(message_id))
-        if not has_it:
+        if not await self._ask(lambda box: box.has_sent(message_id)):
             raise DeliveryUnknown("no copy of it was filed")
         return Sent(channel_message_id=message_id)
 
@@ -190,8 +189,7 @@ class EmailAdapter:
 
     async def _bring(self, box: Mailbox, uid: int, reception: Reception, told: Callable[[], None]) -> None:
         """Have one mail kept. One that cannot be read must not hold up those behind it. Raises StorageUnavailable."""
-        mail = await self._download(box, uid, told)
-        if mail is None:
+        if (mail := await self._download(box, uid, told)) is None:
             log.warning("email.not_to_be_had", uid=uid)
             return
         try:
@@ -220,8 +218,7 @@ class EmailAdapter:
 
     async def _download(self, box: Mailbox, uid: int, told: Callable[[], None]) -> Mail | None:
         """A mail with its source, or its beginning where it is too large; None where the server does not give it."""
-        seen = await asyncio.to_thread(box.look, uid)
-        if seen is None:
+        if (seen := await asyncio.to_thread(box.look, uid)) is None:
             return None
         at, size = seen
         is_whole, raw = size <= LARGEST_MAIL, bytearray()
@@ -255,7 +252,6 @@ class EmailAdapter:
         return write(outgoing, address=self._config.address, at=self._clock.now(), files=files)
 
     def _examine_box(self, box: Mailbox) -> list[Finding]:
-        """What the mailbox itself tells."""
         folder, hears = box.sent_folder(), "told of new mail at once" if box.has_idle else f"looks every {POLL_SECONDS:g} s"
         newest = box.uids(after=max(box.next_uid - NEWEST_MAILS, 0))[-1:]
         source = b"".join(piece for uid in newest for piece in box.pieces(uid, most_bytes=1))

@@ -200,7 +200,6 @@ class Layout:
         return runs
 
     def _image(self, token: Token, links: tuple[str, ...]) -> Run:
-        """A picture, as a link to it."""
         mark = _link(str(token.attrs["src"]), links)
         if mark.name == "addressed":
             return self._run(f"{token.content or 'picture'} ({mark.detail})")

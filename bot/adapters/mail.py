@@ -115,8 +115,7 @@ class MailReader:
 
 def sender_of(values: list[str]) -> tuple[str, str]:
     """Address and name of the writer, by the mail's From headers: UNKNOWN unless that is one header with one plain address."""
-    found = _FROM.fullmatch(values[0]) if len(values) == 1 else None
-    if found is None:
+    if len(values) != 1 or (found := _FROM.fullmatch(values[0])) is None:
         return UNKNOWN, ""
     name, bracketed, bare = found.groups()
     return (bracketed or bare).lower(), decoded((name or "").strip().strip('"'))[:100]

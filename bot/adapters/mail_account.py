@@ -258,15 +258,9 @@ class Submission:
     async def line(self, sign_in: SignIn) -> AsyncIterator[Any]:
         """A connection that is signed in."""
         server = self._server
-        line = self._library.SMTP(
-            hostname=server.host,
-            port=server.port,
-            use_tls=server.tls == "tls",
-            start_tls=server.tls == "starttls",
-            tls_context=ssl.create_default_context(),
-            timeout=PATIENCE_SECONDS,
-            local_hostname=self._address.rpartition("@")[2],
-        )
+        tls: dict[str, Any] = {"use_tls": server.tls == "tls", "start_tls": server.tls == "starttls"}
+        where: dict[str, Any] = {"hostname": server.host, "port": server.port, "local_hostname": self._address.rpartition("@")[2]}
+        line = self._library.SMTP(**where, **tls, tls_context=ssl.create_default_context(), timeout=PATIENCE_SECONDS)
         try:
             await line.connect()
             if sign_in.token:
@@ -328,11 +322,8 @@ class Credentials:
             form = {"refresh_token": await work.housekeeping.installation("email", key) or given}
         form |= {"grant_type": "refresh_token", "client_id": oauth.client_id} | ({"client_secret": secret} if secret else {})
         try:
-            timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
-            async with (
-                aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
-                session.post(self._url, data=form, allow_redirects=False) as response,
-            ):
+            http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_SECONDS), trust_env=True)
+            async with http as session, session.post(self._url, data=form, allow_redirects=False) as response:
                 if response.status in {400, 401, 403}:
                     raise ChannelRefused(f"{self._place}: no access token: refused with {response.status}")
                 answer = await response.json(content_type=None) if response.status == 200 else {}

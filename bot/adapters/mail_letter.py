@@ -90,7 +90,6 @@ def _ancestors(outgoing: Outgoing) -> tuple[str, str]:
 
 
 def _bodies(outgoing: Outgoing) -> tuple[str, str]:
-    """Plain text and HTML, each with the mail that is answered below it."""
     said = outgoing.text + _choices(outgoing) + HOW_TO_STOP * (outgoing.kind is OutgoingKind.OUTREACH)
     plain, page = to_plain(said), to_html(said)
     thread = outgoing.thread

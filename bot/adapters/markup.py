@@ -41,10 +41,7 @@ def to_html(text: str) -> str:
 
 def to_terminal(text: str, *, colour: bool) -> str:
     """*text* for a terminal, with ANSI styles where *colour* is wanted; nothing in it can steer the terminal."""
-    text = _without_controls(text)
-    tokens = _read(text)
-    dialect = Ansi(quote="│ ") if colour else Plain(quote="│ ")
-    return text if tokens is None else dialect.write(Layout(fenced=dialect.FENCED, links=dialect.LINKS).lines(tokens))
+    return write(text, Ansi(quote="│ ") if colour else Plain(quote="│ "))
 
 
 def write(text: str, dialect: Plain) -> str:
@@ -107,6 +104,7 @@ class _Html:
     TAGS: ClassVar = {"paragraph": "p", "bullet_list": "ul", "list_item": "li"} | {
         tag: tag for tag in ("em", "strong", "s", "blockquote", "thead", "tbody", "tr")
     }
+    BREAKS: ClassVar = {"softbreak": "<br>", "hardbreak": "<br>", "hr": "<hr>"}
 
     def __init__(self) -> None:
         self._links = 0
@@ -124,16 +122,13 @@ class _Html:
         if name in self.TAGS:
             return f"<{self.TAGS[name]}>" if token.nesting > 0 else f"</{self.TAGS[name]}>"
         writer: Callable[[Token], str] | None = getattr(self, f"_{name}", None)
-        return writer(token) if writer else escape(token.content)
+        return writer(token) if writer else self.BREAKS.get(name) or escape(token.content)
 
     def _text(self, token: Token) -> str:
         if self._links:
             return escape(token.content)
-        pieces, end = [], 0
-        for found in WEB_ADDRESS.finditer(token.content):
-            pieces += [escape(token.content[end : found.start()]), self._anchor(found.group()), escape(found.group()), "</a>"]
-            end = found.end()
-        return "".join([*pieces, escape(token.content[end:])])
+        pieces = re.split(f"({WEB_ADDRESS.pattern})", token.content)
+        return "".join(f"{self._anchor(each)}{escape(each)}</a>" if odd % 2 else escape(each) for odd, each in enumerate(pieces))
 
     def _anchor(self, address: str) -> str:
         return f'<a href="{escape(address)}" target="_blank" rel="noopener noreferrer nofollow">'
@@ -170,11 +165,3 @@ class _Html:
         return f'<pre tabindex="0"><code>{escape(token.content)}</code></pre>'
 
     _fence = _code_block
-
-    def _softbreak(self, _: Token) -> str:
-        return "<br>"
-
-    _hardbreak = _softbreak
-
-    def _hr(self, _: Token) -> str:
-        return "<hr>"

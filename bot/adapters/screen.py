@@ -51,7 +51,7 @@ class WordWrap:
         *whole, last = _PIECE.findall(self._word + text) or [""]
         self._word = ""
         out = "".join(self._place(piece) for piece in whole)
-        if last.isspace() or _is_long(last):
+        if last.isspace() or _width(last) > min(len(last), LONGEST_HELD):  # wide characters are broken anywhere
             out += self._place(last)
             self._is_within = not last.isspace()
         else:
@@ -84,11 +84,6 @@ def _column_after(text: str, column: int, columns: int) -> int:
 
 def _width(text: str) -> int:
     return get_cwidth(_STYLE.sub("", text))
-
-
-def _is_long(word: str) -> bool:
-    """Whether a word that may go on is written all the same; wide characters are broken anywhere."""
-    return _width(word) > min(len(word), LONGEST_HELD)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from itertools import count
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from bot.adapters.dialects import Slack
 from bot.adapters.markup import split
 from bot.adapters.slack_events import EDIT_VIEW
-from bot.adapters.slack_manners import OPENS
+from bot.adapters.slack_manners import OPENS, asked, modal, plain
 from bot.domain.message import Button, Outgoing
 from bot.domain.ports import Card
 from bot.domain.vocabulary import in_rows
@@ -37,19 +36,13 @@ def buttons(choices: Sequence[Button], *, name: str = "choice") -> list[Block]:
     """*choices* in rows; Slack wants a name of its own for each. Where there are sliders, one more opens the modal."""
     numbers, has_sliders = count(), any(choice.command.split()[:1] == ["/cocktail"] for choice in choices)
     choices = [*choices, Button(label="Sliders…", command=OPENS)] if has_sliders else choices
-    rows = [
-        [
-            {"type": "button", "action_id": f"{name}-{next(numbers)}", "text": _plain(clipped(choice.label, 75)), "value": choice.command}
-            for choice in row
-        ]
-        for row in in_rows(choices, _ROW)
-    ]
+    rows = [[_button(each, f"{name}-{next(numbers)}") for each in row] for row in in_rows(choices, _ROW)]
     return [{"type": "actions", "block_id": f"{name}-row-{number}", "elements": row} for number, row in enumerate(rows)]
 
 
 def pressed(blocks: Sequence[Block], *, row: str, chosen: str) -> list[Block]:
     """What stands there once a button was pressed: what was *chosen*, in the place of its *row*."""
-    said = {"type": "context", "elements": [_plain(f"✓ {clipped(chosen, 200)}")]}
+    said = {"type": "context", "elements": [plain(f"✓ {clipped(chosen, 200)}")]}
     return [said if block.get("block_id") == row else block for block in blocks]
 
 
@@ -66,15 +59,8 @@ def home(cards: Sequence[Card], *, direct: str) -> dict[str, Any]:
 def draft_modal(*, code: str, text: str, conversation: str) -> dict[str, Any]:
     """Where the words of a proposal are changed; it remembers which, and in which conversation."""
     area = {"type": "plain_text_input", "action_id": EDIT_VIEW, "multiline": True, "initial_value": text, "max_length": LONGEST_DRAFT}
-    return {
-        "type": "modal",
-        "callback_id": EDIT_VIEW,
-        "private_metadata": json.dumps({"code": code, "conversation": conversation}),
-        "title": _plain("Edit"),
-        "submit": _plain("Use this"),
-        "close": _plain("Cancel"),
-        "blocks": [{"type": "input", "block_id": EDIT_VIEW, "label": _plain("What is to be sent"), "element": area}],
-    }
+    kept = {"code": code, "conversation": conversation}
+    return modal(EDIT_VIEW, "Edit", "Use this", kept, [asked(EDIT_VIEW, "What is to be sent", area)])
 
 
 def clipped(text: str, limit: int) -> str:
@@ -82,9 +68,9 @@ def clipped(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
+def _button(choice: Button, name: str) -> Block:
+    return {"type": "button", "action_id": name, "text": plain(clipped(choice.label, 75)), "value": choice.command}
+
+
 def _section(text: str) -> Block:
     return {"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}, "expand": True}
-
-
-def _plain(text: str) -> Block:
-    return {"type": "plain_text", "text": text, "emoji": True}

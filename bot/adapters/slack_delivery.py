@@ -95,10 +95,7 @@ class Delivery:
             if (there.scheme, there.netloc) not in (("https", "files.slack.com"), (own.scheme, own.netloc)):
                 raise DeliveryRejected("Slack: this file lies elsewhere")
             headers = {"Authorization": f"Bearer {workspace.client.token}"}
-            async with (
-                aiohttp.ClientSession(trust_env=True) as session,
-                session.get(url, headers=headers, allow_redirects=False) as answer,
-            ):
+            async with aiohttp.ClientSession(trust_env=True) as session, session.get(url, headers=headers, allow_redirects=False) as answer:
                 if answer.status != 200 or (answer.content_type == "text/html" and "html" not in attachment.media_type):
                     raise DeliveryRejected(f"Slack: HTTP {answer.status} for a file, which needs the scope files:read")
                 await _save(answer, into)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from html import unescape
-from typing import Any
+from typing import Any, Self
 
 from bot.adapters.slack_manners import MANNERS_VIEW, command_of, mistakes
 from bot.domain.address import Address, Sender, SessionType
@@ -45,7 +45,7 @@ class Place:
     user: str = ""
 
     @classmethod
-    def of(cls, conversation: str) -> Place:
+    def of(cls, conversation: str) -> Self:
         """The place that the key of a *conversation* names."""
         team, _, rest = conversation.partition("/")
         channel, _, last = rest.partition("/")
@@ -105,10 +105,8 @@ def from_slack(text: str, bot: str = "") -> str:
 def _spoken(inside: str) -> str:
     """What stands for <*inside*>: a person, a channel, a group, a date or an address."""
     target, _, label = inside.partition("|")
-    if target.startswith("@"):
-        return f"@{label or target[1:]}"
-    if target.startswith("#"):
-        return f"#{label or target[1:]}"
+    if target.startswith(("@", "#")):
+        return f"{target[0]}{label or target[1:]}"
     if target.startswith("!"):
         return label or f"@{target[1:]}"
     address = target.removeprefix("mailto:").removeprefix("tel:")
@@ -170,19 +168,10 @@ def _message(scene: Scene, event: Body) -> Inbound | None:
     place = scene.place(channel, event)
     if place is None or not ts or not scene.is_persons(event) or not (place.is_direct or is_called or _ts(event, "thread_ts")):
         return None
-    text, quoted = (
-        from_slack(_text(event, "text"), scene.bot),
-        (each for each in _list(event, "attachments") if _dig(each, "is_msg_unfurl")),
-    )
-    return scene.inbound(
-        place,
-        _text(event, "user"),
-        external_id=f"{channel}:{ts}",
-        ts=ts,
-        text=text,
-        quoted="\n".join(from_slack(_text(shared, "text")) for shared in quoted),
-        attachments=tuple(_attachments(event, scene.team)),
-    )
+    shared = [from_slack(_text(each, "text")) for each in _list(event, "attachments") if _dig(each, "is_msg_unfurl")]
+    what = {"text": from_slack(_text(event, "text"), scene.bot), "quoted": "\n".join(shared)}
+    files = tuple(_attachments(event, scene.team))
+    return scene.inbound(place, _text(event, "user"), external_id=f"{channel}:{ts}", ts=ts, **what, attachments=files)
 
 
 def _change(scene: Scene, event: Body) -> Inbound | None:
@@ -194,15 +183,10 @@ def _change(scene: Scene, event: Body) -> Inbound | None:
     message = before if is_gone else after
     if not _ts(message, "ts") or not scene.is_persons(message) or (not is_gone and _text(before, "text") == _text(after, "text")):
         return None
-    return scene.inbound(
-        scene.place(channel, message),
-        _text(message, "user"),
-        external_id=_text(scene.body, "event_id"),
-        ts=_ts(event, "event_ts") or _ts(event, "ts"),
-        text="" if is_gone else from_slack(_text(after, "text"), scene.bot),
-        kind=InboundKind.DELETE if is_gone else InboundKind.EDIT,
-        target=f"{channel}:{_ts(message, 'ts')}",
-    )
+    text, kind = ("", InboundKind.DELETE) if is_gone else (from_slack(_text(after, "text"), scene.bot), InboundKind.EDIT)
+    when = {"external_id": _text(scene.body, "event_id"), "ts": _ts(event, "event_ts") or _ts(event, "ts")}
+    place, target = scene.place(channel, message), f"{channel}:{_ts(message, 'ts')}"
+    return scene.inbound(place, _text(message, "user"), **when, text=text, kind=kind, target=target)
 
 
 def _reaction(scene: Scene, event: Body) -> Inbound | None:

@@ -157,9 +157,8 @@ class Hearing:
         """Keep it first, acknowledge it then; what could not be kept comes again."""
         answer = await self._dispatch(mode="socket_mode", body=envelope.get("payload"))
         if answer.status == 200:
-            payload = (
-                {"payload": json.loads(answer.body)} if answer.body.startswith("{") else {}
-            )  # Bolt has words of its own for what it drops
+            # Bolt has words of its own for what it drops
+            payload = {"payload": json.loads(answer.body)} if answer.body.startswith("{") else {}
             with suppress(aiohttp.ClientError, OSError):
                 await line.send_json({"envelope_id": envelope["envelope_id"], **payload})
 
@@ -199,8 +198,7 @@ class Hearing:
     async def _bring(self, ear: _Ear, workspace: Workspace, inbound: Inbound, body: dict[str, Any]) -> None:
         """Store *inbound*, if it is Robbie's business; those of one channel in the order in which they came."""
         async with self._turns.setdefault(Place.of(inbound.address.conversation).channel, asyncio.Lock()):
-            placed = await self._placed(inbound, is_called=mentions(body, workspace.bot_user))
-            if placed is None:
+            if (placed := await self._placed(inbound, is_called=mentions(body, workspace.bot_user))) is None:
                 return
             view = await self._modal(ear, placed, body) if body.get("type") == "block_actions" else None
             if view is not None:
@@ -265,7 +263,7 @@ class Hearing:
             log.warning("slack.no_modal", error=str(error))
             await ear.reception.receive(inbound)
 
-    async def _show_anew(self, ear: _Ear, workspace: Workspace, sender: Sender, body: dict[str, Any]) -> None:
+    async def _show_anew(self, ear: _Ear, workspace: Workspace, _: Sender, body: dict[str, Any]) -> None:
         """The home tab as it is once the command of its button is done; under a message, the answer comes in its place by itself."""
         view = body.get("view") or {}
         if view.get("type") == "home":

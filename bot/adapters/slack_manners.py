@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -32,15 +32,8 @@ def manners_modal(values: Mapping[str, str], *, zone: str, conversation: str) ->
     mood, where = _select("mood", "Mood", {each: each for each in MOODS}, values["mood"]), _select("context", "Where", places, EVERYWHERE)
     until = {"type": "datetimepicker", "action_id": "until"}
     kept = {"conversation": conversation, "zone": zone, "values": dict(values)}
-    return {
-        "type": "modal",
-        "callback_id": MANNERS_VIEW,
-        "private_metadata": json.dumps(kept),
-        "title": _plain("Manners"),
-        "submit": _plain("Save"),
-        "close": _plain("Cancel"),
-        "blocks": [*selects, mood, where, _input("until", "Until (empty: for good)", until) | {"optional": True}],
-    }
+    end = asked("until", "Until (empty: for good)", until) | {"optional": True}
+    return modal(MANNERS_VIEW, "Manners", "Save", kept, [*selects, mood, where, end])
 
 
 def mistakes(view: Mapping[str, Any], now: datetime) -> dict[str, str]:
@@ -79,14 +72,22 @@ def _changed(view: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _select(name: str, label: str, options: Mapping[str, str], chosen: str) -> View:
-    made = {value: {"text": _plain(text), "value": value} for value, text in options.items()}
+    made = {value: {"text": plain(text), "value": value} for value, text in options.items()}
     element = {"type": "static_select", "action_id": name, "options": [*made.values()], "initial_option": made[chosen]}
-    return _input(name, label, element)
+    return asked(name, label, element)
 
 
-def _input(name: str, label: str, element: View) -> View:
-    return {"type": "input", "block_id": name, "label": _plain(label), "element": element}
+def modal(name: str, title: str, submit: str, kept: Mapping[str, Any], blocks: Sequence[View]) -> View:
+    """A window with these blocks; what comes back is known by its *name*, and brings what was *kept*."""
+    words = {"title": plain(title), "submit": plain(submit), "close": plain("Cancel")}
+    return {"type": "modal", "callback_id": name, "private_metadata": json.dumps(kept), **words, "blocks": blocks}
 
 
-def _plain(text: str) -> View:
+def asked(name: str, label: str, element: View) -> View:
+    """A field of a modal."""
+    return {"type": "input", "block_id": name, "label": plain(label), "element": element}
+
+
+def plain(text: str) -> View:
+    """*text* as Slack wants it where it knows no signs."""
     return {"type": "plain_text", "text": text, "emoji": True}

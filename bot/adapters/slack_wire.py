@@ -78,8 +78,7 @@ class Wire:
 
     async def own(self) -> Workspace | None:
         """The workspace of the configured token, as Slack tells now; None where only installations count. Raises AdapterError."""
-        token = self._config.bot_token.get_secret_value() if self._config.bot_token else ""
-        if not token:
+        if not (token := self._config.bot_token.get_secret_value() if self._config.bot_token else ""):
             return None
         client = self.client(token)
         with faults():
@@ -95,11 +94,10 @@ class Wire:
         if own is not None and own.team == team:
             return own
         try:
-            granted = await self._grants.find(team)
+            if (granted := await self._grants.find(team)) is None:
+                raise DeliveryRejected(f"Slack: Robbie is not, or no longer, in the workspace {team}")
         except StorageUnavailable as error:
             raise ChannelUnavailable("Slack: the tokens of workspaces cannot be read") from error
-        if granted is None:
-            raise DeliveryRejected(f"Slack: Robbie is not, or no longer, in the workspace {team}")
         bot_user, bot_id, client = granted.bot_user_id or "", granted.bot_id or "", self.client(granted.bot_token or "")
         return Workspace(team=team, name=granted.team_name or team, bot_user=bot_user, bot_id=bot_id, client=client)
 
@@ -135,7 +133,6 @@ def faults(*, writes: bool = False) -> Iterator[None]:
 
 
 def _meaning(error: SlackApiError, lost: type[AdapterError]) -> AdapterError:
-    """What a refusal means, by the code that Slack gives it and by its HTTP status."""
     response: Any = error.response
     data = response.data if hasattr(response, "data") and isinstance(response.data, dict) else {}
     code, status = str(data.get("error") or "")[:80], int(getattr(response, "status_code", 0) or getattr(response, "status", 0))

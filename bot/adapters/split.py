@@ -20,7 +20,7 @@ _PAUSE = re.compile(r"(?P<sentence>(?<=[.!?…]\s)(?=\S)|(?<=[。！？]))|(?<=\
 def pieces(lines: list[Line], *, dialect: Plain, limit: int) -> Iterator[str]:
     """*lines* as written pieces of at most *limit* by the dialect's count, each whole in itself; blank ones are left out."""
     lines = [trimmed(line) for line in lines]
-    while lines := [*dropwhile(_is_blank, lines)]:
+    while lines := [*dropwhile(lambda line: _is_bare(line) and not line.text, lines)]:
         window, rest = cut(lines, limit + 2)  # nothing is written shorter than it is, but for an empty line between blocks
         most = _most_that_fits(window, dialect, limit)
         if not most and lines[0].text and not _is_bare(lines[0]):  # its marks are longer than the limit: an address
@@ -52,10 +52,7 @@ def _halves(line: Line, at: int) -> tuple[Line, Line]:
         heads.append(replace(run, text=run.text[: max(at, 0)]))
         tails.append(replace(run, text=run.text[max(at, 0) :]))
         at -= len(run.text)
-    return (
-        replace(line, runs=tuple(run for run in heads if run.text)),
-        Line(runs=tuple(run for run in tails if run.text)),
-    )
+    return replace(line, runs=tuple(run for run in heads if run.text)), Line(runs=tuple(run for run in tails if run.text))
 
 
 def _most_that_fits(lines: list[Line], dialect: Plain, limit: int) -> int:
@@ -90,10 +87,6 @@ def _borders(lines: list[Line]) -> Iterator[tuple[int, int]]:
 
 def _is_bare(line: Line) -> bool:
     return not any(run.marks for run in line.runs)
-
-
-def _is_blank(line: Line) -> bool:
-    return _is_bare(line) and not line.text
 
 
 def _text(lines: list[Line]) -> str:

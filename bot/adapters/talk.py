@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 import aiohttp
 
 from bot.adapters.web import CONSOLE, WebAdapter
-from bot.domain.address import Person
+from bot.domain.address import Address, Person
 from bot.domain.clock import Clock, new_id
 from bot.domain.errors import ChannelUnavailable, RobbieError
 from bot.domain.ports import Listener
@@ -54,7 +54,7 @@ class Talk:
         self._database = database
         self._person = person
         self._clock = clock
-        self._door = WebAdapter()
+        self._door, self._address = WebAdapter(), Address(channel=CONSOLE, conversation=str(person.id))
 
     async def ask(self, text: str) -> dict[str, Any]:
         """See `Talker.ask`."""
@@ -62,9 +62,7 @@ class Talk:
 
     async def ask_once(self, text: str, *, external_id: str, listener: Listener | None = None) -> dict[str, Any]:
         """See `Talker.ask_once`."""
-        address = self._door.address(self._person, CONSOLE)
-        assert address is not None
-        inbound = self._door.to_inbound(self._person, address, text=text, external_id=external_id, at=self._clock.now())
+        inbound = self._door.to_inbound(self._person, self._address, text=text, external_id=external_id, at=self._clock.now())
         receipt = await self._hub.receive(inbound, self._person)
         if listener is None:
             return _told(await self._wait(receipt))
@@ -77,10 +75,8 @@ class Talk:
 
     async def latest_replies(self, limit: int = LATEST) -> list[dict[str, Any]]:
         """See `Talker.latest_replies`."""
-        address = self._door.address(self._person, CONSOLE)
-        assert address is not None
         async with self._database.reading() as work:
-            conversation = await work.conversations.find(channel=address.channel, key=address.conversation)
+            conversation = await work.conversations.find(channel=CONSOLE, key=self._address.conversation)
             messages = [] if conversation is None else await work.messages.latest(conversation.id, limit=limit)
         return [_unasked(message) for message in messages if message.direction == "out"]
 
@@ -178,10 +174,8 @@ class RemoteTalk:
         await self._session.close()
 
     def _open(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=LONGEST_WAIT_SECONDS, connect=5)
-        self._session = aiohttp.ClientSession(
-            self._hub.url, headers={"Authorization": f"Bearer {self._hub.token}"}, timeout=timeout, read_bufsize=2**22
-        )
+        timeout, headers = aiohttp.ClientTimeout(total=LONGEST_WAIT_SECONDS, connect=5), {"Authorization": f"Bearer {self._hub.token}"}
+        self._session = aiohttp.ClientSession(self._hub.url, headers=headers, timeout=timeout, read_bufsize=2**22)
 
 
 async def is_up(hub: RunningHub) -> bool:
@@ -198,7 +192,6 @@ _EVENTS = {"Accept": "text/event-stream", "Content-Type": "application/json"}
 
 
 async def _show(feed: Feed, receipt: Receipt, listener: Listener) -> None:
-    """Tell *listener* what is shown of the reply."""
     with feed.subscribe(receipt.conversation_id) as news:
         if text := feed.growing(receipt.conversation_id).get(receipt.event_id):
             await listener.replace(text)
@@ -227,26 +220,17 @@ def _unasked(message: Message) -> dict[str, Any]:
 
 
 def _told(reply: Message) -> dict[str, Any]:
-    return {
-        "reply": reply.text,
-        "kind": reply.kind,
-        "message_id": str(reply.id),
-        "recovered": reply.recovered,
-        **(reply.details or {}),
-    }
+    own = {"reply": reply.text, "kind": reply.kind, "message_id": str(reply.id), "recovered": reply.recovered}
+    return own | (reply.details or {})
 
 
 async def _check(response: aiohttp.ClientResponse) -> None:
     """Go on if it was granted. Raises ChannelUnavailable where that may yet come: 401 is a hub that was restarted; else RobbieError."""
     if response.status != 200:
-        said = _refusal(await response.text())
+        try:
+            said = str(json.loads(await response.text())["error"]["message"])
+        except (ValueError, KeyError, TypeError):
+            said = "the hub refused"
         if response.status in (401, 429) or response.status >= 500:
             raise ChannelUnavailable(said, retry_after=0.0 if response.status >= 500 else None)
         raise RobbieError(said)
-
-
-def _refusal(body: str) -> str:
-    try:
-        return str(json.loads(body)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return "the hub refused"

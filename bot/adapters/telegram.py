@@ -276,7 +276,6 @@ class TelegramAdapter:
 
 
 def _groups(me: Fields) -> Finding:
-    """What the bot is shown in groups."""
     mode = "off: it is shown all" if me.get("can_read_all_group_messages") else "on: it is shown only what is said to it"
     detail = f"privacy mode is {mode}, and answers what is said to it (@BotFather, /setprivacy)"
     if me.get("can_join_groups") is False:

@@ -163,7 +163,6 @@ def _attachments(message: Fields) -> Iterator[Attachment]:
 
 
 def _in_words(message: Fields) -> str:
-    """What is neither text nor a file."""
     for kind in _IN_WORDS:
         if content := part(message, kind):
             told = ", ".join(str(content[name]) for name in _TOLD if isinstance(content.get(name), str | int | float))

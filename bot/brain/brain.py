@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
-from bot.brain.analytical import NO_COUNCIL, WISH, Council
+from bot.brain.analytical import NO_COUNCIL, WISH, Council, read_wish
 from bot.brain.chain import FallbackChain, explain
 from bot.brain.confidence import Confidence, guess
 from bot.brain.context import ContextBuilder, spoken_date
+from bot.brain.mentors import heard_in
 from bot.brain.providers.offline import Makeshift, OfflineRung
 from bot.brain.reactive import Reactive, one_line, reactive_turn
 from bot.brain.router import Router
@@ -74,64 +75,52 @@ class Brain:
         return await answer_with(kit, prompt, chain=self._chain, watch=None, question=question, seconds=bound)
 
     async def _think(self, question: Question, listener: Listener | None) -> Turn:
-        if wish := WISH.fullmatch(question.text):
-            question = replace(question, text=wish[1])
+        """The answer of the council where one is due, else of the chain with tools; where neither has one, what is made do with."""
+        question, is_wished = read_wish(question)
         prompt = await self._context.build(question)
         route = await self._router.route(prompt, question) if self._router else Route(task_type=classify(prompt)[0], levels=())
-        members = self._council.members(question, prompt, route, is_wished=bool(wish)) if self._council else []
-        kit = await self._toolbox.open(question) if self._toolbox and not members else Kit(question=question)
-        views = await self._context.views(question, route) if members else ()
+        seats = self._council.members(question, prompt, route, is_wished=is_wished) if self._council else []
+        kit = await self._toolbox.open(question) if self._toolbox and not seats else Kit(question=question)
         watch = Watch(listener)
         seconds = self._chain.turn_seconds * (LATE_PATIENCE if question.is_late else 1)
         try:
-            if members and self._council:
-                completion = await self._council.answer(prompt, members, views, question, route, watch, seconds=seconds)
+            if self._council and seats:
+                views = await self._context.views(question)
+                said = await self._council.answer(prompt, seats, views, question, route, watch, seconds)
             else:
-                completion = await answer_with(
+                said = await answer_with(
                     kit, prompt, chain=self._chain, watch=watch, question=question, seconds=seconds, levels=route.levels
                 )
         except AllLevelsFailed as failure:
             return await self._make_do(question, failure, route.task_type, watch, kit.deeds)
-        heard = " ".join(each for each in (*prompt.mentors, *(view.name for view in views)) if f"**{each.title()}" in completion.text)
-        turn = _turn_of(completion, question, route, prompt)
-        turn = replace(turn, text=f"{turn.text}\n\n{NO_COUNCIL}") if wish and not members and not question.writer else turn
-        return replace(turn, personality=prompt.personality, mentor=heard, is_untrusted=kit.has_read, tools=tuple(kit.used))
+        turn = _turn_of(said, question, route, prompt, note=NO_COUNCIL if is_wished and not seats else "")
+        return replace(turn, is_untrusted=kit.has_read, tools=tuple(kit.used))
 
     async def _make_do(self, question: Question, failure: AllLevelsFailed, task_type: TaskType, watch: Watch, deeds: Sequence[str]) -> Turn:
         """The last rung; what a broken stream showed is replaced by it. What was acted upon already is told, and not tried once more."""
         attempts = tuple(attempt for attempt in failure.attempts if isinstance(attempt, Attempt))
-        if _is_refused(attempts) and not deeds:
-            text = f"{recalled(question)} {REFUSED}" if question.is_late else REFUSED
-            await watch.correct(text)
-            turn = reactive_turn(text, why=explain(attempts), kind=OutgoingKind.NOTICE)
-            return replace(turn, attempts=attempts, cost_usd=_cost(attempts))
         is_spent = any(attempt.error == BudgetExhausted.__name__ for attempt in attempts)
-        if deeds:
-            text = ACTED.format(done="\n".join(f"- {deed}" for deed in deeds))
-            makeshift = Makeshift(text=f"{recalled(question)} {text}" if question.is_late else text, why="its tools had acted by then")
+        about, why = f"{recalled(question)} " if question.is_late else "", explain(attempts)
+        if is_refusal := _is_refused(attempts) and not deeds:
+            makeshift = Makeshift(text=about + REFUSED, why=why)
+        elif deeds:
+            text = about + ACTED.format(done="\n".join(f"- {deed}" for deed in deeds))
+            makeshift = Makeshift(text=text, why=f"its tools had acted by then ({why})")
         else:
             makeshift = await self._offline.answer(question, is_spent=is_spent)
+            makeshift = replace(makeshift, why=f"{makeshift.why} ({why})")
         await watch.correct(makeshift.text)
-        return Turn(
-            text=makeshift.text,
-            kind=OutgoingKind.OFFLINE,
-            tier=Tier.DIRECT,
-            level="offline",
-            provider="offline",
-            model="",
-            task_type=task_type,
-            why=f"{makeshift.why} ({explain(attempts)})",
-            latency_ms=0.0,
-            cost_usd=_cost(attempts),
-            attempts=attempts,
-            queued=not deeds,
-            over_budget=is_spent,
-        )
+        kind, cost_usd = OutgoingKind.NOTICE if is_refusal else OutgoingKind.OFFLINE, sum(attempt.cost_usd for attempt in attempts)
+        turn = replace(reactive_turn(makeshift.text, why=makeshift.why, kind=kind), attempts=attempts, cost_usd=cost_usd)
+        if is_refusal:
+            return turn
+        turn = replace(turn, level="offline", provider="offline", tier=Tier.DIRECT, task_type=task_type)
+        return replace(turn, queued=not deeds, over_budget=is_spent)
 
 
-def _turn_of(completion: Completion, question: Question, route: Route, prompt: Prompt) -> Turn:
-    confidence, doubt = guess(completion, route, question, prompt.lines)
-    text = completion.text.strip() + (CUT_MARK if completion.is_cut else "")
+def _turn_of(completion: Completion, question: Question, route: Route, prompt: Prompt, *, note: str) -> Turn:
+    confidence, doubt = guess(completion, route, question, is_doubted=prompt.is_doubted)
+    text = completion.text.strip() + CUT_MARK * completion.is_cut + f"\n\n{note}" * bool(note)
     return Turn(
         text=f"{recalled(question)} Here is the answer I owed you:\n\n{text}" if question.is_late and not question.writer else text,
         kind=OutgoingKind.LATE if question.is_late else OutgoingKind.ANSWER,
@@ -147,6 +136,8 @@ def _turn_of(completion: Completion, question: Question, route: Route, prompt: P
         cost_usd=completion.cost_usd,
         attempts=completion.attempts,
         over_budget=completion.over_budget,
+        personality=prompt.personality,
+        mentor=heard_in(completion.text, (*prompt.mentors, *(step.get("mentor", "") for step in completion.path))),
         path=completion.path,
     )
 
@@ -162,7 +153,3 @@ def _is_refused(attempts: Sequence[Attempt]) -> bool:
     levels = {attempt.level for attempt in attempts}
     refusing = {attempt.level for attempt in attempts if attempt.error in (RequestRejected.__name__, ContextTooLong.__name__)}
     return bool(levels) and refusing == levels
-
-
-def _cost(attempts: Sequence[Attempt]) -> float:
-    return sum(attempt.cost_usd for attempt in attempts)

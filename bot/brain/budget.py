@@ -17,6 +17,8 @@ from storage.database import Database, UnitOfWork
 TOOL_BYTES = 2_000
 """What a vendor, or the text protocol, adds to a prompt with tools."""
 
+ALLOWANCE_SPENT = "\n\n*Today's allowance did not cover a better model for this; until midnight I may think with those at home.*"
+
 
 class Pricing(Protocol):
     """What a call costs."""

@@ -8,24 +8,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 # The SDKs' source is read, not imported: importing either takes two seconds and 60 MB, to look up a word.
-_OPENAI_MODELS = "types/shared/chat_model.py"
-_ANTHROPIC_MODELS = "types/model.py"
+_MODELS = {"openai": "types/shared/chat_model.py", "anthropic": "types/model.py"}
 _ANTHROPIC_DEPRECATED = "resources/messages/messages.py"
 
 
 def known_models(provider: str) -> tuple[str, ...]:
     """The models that *provider*'s SDK names and does not call deprecated; () where there is no such list."""
-    if provider not in ("openai", "anthropic"):
-        return ()
     return tuple(model for model in _named(provider) if model not in _deprecated(provider))
 
 
 def deprecation(provider: str, model: str) -> str | None:
     """What is wrong with *model* by the SDK's list, as half a sentence for the operator; None where nothing is known against it."""
-    if provider not in ("openai", "anthropic"):
-        return None
-    end = _deprecated(provider).get(model)
-    if end:
+    if end := _deprecated(provider).get(model):
         return f"{provider} announced the end of {model} for {end}"
     if _named(provider) and model not in _named(provider) and not model.startswith("ft:"):
         return f"{model} is not among the models that the installed {provider} SDK names"
@@ -35,8 +29,7 @@ def deprecation(provider: str, model: str) -> str | None:
 @cache
 def _named(provider: str) -> tuple[str, ...]:
     """Every model the SDK names, deprecated ones included, in the vendor's order."""
-    file = _OPENAI_MODELS if provider == "openai" else _ANTHROPIC_MODELS
-    literals = re.findall(r"\bLiteral\[(.*?)\]", _source(provider, file), re.DOTALL)
+    literals = re.findall(r"\bLiteral\[(.*?)\]", _source(provider, _MODELS[provider]), re.DOTALL) if provider in _MODELS else []
     return tuple(name for literal in literals for name in re.findall(r'"([^"]+)"', literal))
 
 
@@ -44,8 +37,9 @@ def _named(provider: str) -> tuple[str, ...]:
 def _deprecated(provider: str) -> dict[str, str]:
     """Deprecated models and the announced day of their end, in the vendor's own writing."""
     if provider == "openai":
-        return _openai_deprecated(_source(provider, _OPENAI_MODELS))
-    table = re.search(r"^DEPRECATED_MODELS = (\{.*?^\})", _source(provider, _ANTHROPIC_DEPRECATED), re.MULTILINE | re.DOTALL)
+        return _openai_deprecated(_source(provider, _MODELS[provider]))
+    told = _source(provider, _ANTHROPIC_DEPRECATED) if provider in _MODELS else ""
+    table = re.search(r"^DEPRECATED_MODELS = (\{.*?^\})", told, re.MULTILINE | re.DOTALL)
     return dict(re.findall(r'"([^"]+)": "([^"]+)"', table.group(1))) if table else {}
 
 

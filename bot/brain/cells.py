@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from math import isfinite
 
-from bot.brain.predictor import fit
-from storage.database import UnitOfWork
+from bot.brain.predictor import LOOKED_AT, fit
+from bot.domain.thought import Tier
+from storage.database import Database, UnitOfWork
 from storage.models.decisions import Feedback
 from storage.models.learning import RoutingArm
 from storage.repositories.decisions import Scored
@@ -63,16 +65,25 @@ def cell_of(arm: RoutingArm) -> Cell:
 
 
 async def learn_cell(work: UnitOfWork, row: Feedback, now: datetime) -> None:
-    """Make the cells of a task type anew, since the score of an answer changed; how each leans, once a day. Raises StorageUnavailable."""
-    arms = {arm.level: arm for arm in await work.routing_arms.at(row.task_type)}
+    """Make the cells of a task type anew, since the score of a single model's answer changed. Raises StorageUnavailable."""
+    if row.tier != Tier.DIRECT:
+        return
     cells = cells_from(await work.feedback.scored(row.task_type, limit=REMEMBERED))
-    for level in sorted(arms.keys() | cells.keys()):
-        leaning = arms[level].leaning if level in arms else []
-        if level not in arms or arms[level].updated_at.date() != now.date():
-            answers = await work.feedback.scored(row.task_type, limit=4 * REMEMBERED, level=level)
-            leaning = fit([(each.question, _within(each.score, 1.0)) for each in answers])
-        cell = asdict(replace(cells.get(level, Cell()), leaning=leaning))
-        await work.routing_arms.save(task_type=row.task_type, level=level, updated_at=now, **cell)
+    for level in sorted({arm.level for arm in await work.routing_arms.at(row.task_type)} | cells.keys()):
+        await work.routing_arms.save(task_type=row.task_type, level=level, updated_at=now, **asdict(cells.get(level, Cell())))
+
+
+async def lean(database: Database) -> None:
+    """Find anew how each cell leans, beside all acts and off the road: it may take seconds. Raises StorageUnavailable."""
+    async with database.reading() as work:
+        arms = await work.routing_arms.all()
+    for arm in arms:
+        async with database.reading() as work:
+            answers = await work.feedback.scored(arm.task_type, limit=4 * REMEMBERED, level=arm.level, letters=LOOKED_AT)
+        leaning = await asyncio.to_thread(fit, [(each.question, _within(each.score, 1.0)) for each in answers])
+        if leaning != arm.leaning:
+            async with database.unit_of_work() as work:
+                await work.routing_arms.lean(arm.task_type, arm.level, leaning)
 
 
 def _within(value: float, most: float = MOST) -> float:

@@ -68,10 +68,12 @@ class FallbackChain:
         listener: Listener | None = None,
         event_id: UUID | None = None,
         seconds: float | None = None,
+        bound: asyncio.Timeout | None = None,
         levels: Sequence[str] = (),
         alone: bool = False,
     ) -> Completion:
-        """The first whole answer. Raises AllLevelsFailed when no level gave one within *seconds* (by default the turn's bound).
+        """The first whole answer. Raises AllLevelsFailed when no level gave one within *seconds* (by default the turn's bound), or a
+        *bound* that may yet be moved.
 
         They are asked in the order of *levels*; those that it does not name come after them, as config has them, or *alone* not at all.
 
@@ -79,7 +81,7 @@ class FallbackChain:
         """
         rungs = [rung for rung in self.ordered(levels) if not alone or rung.level in levels]
         run = _Run(chain=self, prompt=prompt, rungs=rungs, listener=listener, event_id=event_id)
-        bound = asyncio.timeout(self.turn_seconds if seconds is None else seconds)
+        bound = bound if bound is not None else asyncio.timeout(self.turn_seconds if seconds is None else seconds)
         try:
             async with bound:
                 return await run.answer()

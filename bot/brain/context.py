@@ -9,13 +9,14 @@ from itertools import groupby
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from bot.brain.confidence import MARK, RECENT_ANSWERS, plain
 from bot.brain.mentors import MentorView, choose, mentor_words, ranked
 from bot.brain.personality import Personality, is_intimate_tone, personality_of
 from bot.brain.tone import brief_words, context_of, is_intimate, standing_words
 from bot.domain.address import SessionType
 from bot.domain.clock import Clock
 from bot.domain.message import Attachment
-from bot.domain.thought import Line, Prompt, Question, Role, Route, steady
+from bot.domain.thought import Line, Prompt, Question, Role, steady
 from storage.database import Database
 from storage.repositories.messaging import Exchange
 
@@ -94,9 +95,10 @@ class ContextBuilder:
             personality=str(personality),
             mentors=tuple(view.name for view in views),
             is_untrusted=any((exchange.details or {}).get("outside") for exchange in (*elsewhere, *exchanges)),
+            is_doubted=any(MARK in exchange.answer for exchange in (*elsewhere, *exchanges)[-RECENT_ANSWERS:]),
         )
 
-    async def views(self, question: Question, route: Route) -> Sequence[MentorView]:
+    async def views(self, question: Question) -> Sequence[MentorView]:
         """Who has a view on *question* in a council, where nobody speaks in its prompt: by situation, in private, if nothing is set."""
         if context_of(question.channel, question.session_type) != "private" or question.writer or choose(question.text):
             return ()
@@ -126,7 +128,7 @@ def to_lines(exchanges: Iterable[Exchange]) -> tuple[Line, ...]:
     for _, same in groupby(exchanges, key=lambda exchange: exchange.question_id):
         answered = list(same)
         lines.append(Line(role=Role.USER, text=printable(answered[0].question)))
-        lines.append(Line(role=Role.ASSISTANT, text="\n\n".join(printable(exchange.answer) for exchange in answered)))
+        lines.append(Line(role=Role.ASSISTANT, text="\n\n".join(printable(plain(exchange.answer)) for exchange in answered)))
     return tuple(lines)
 
 

@@ -94,14 +94,9 @@ class Drill:
             last = (time.monotonic() - watch.began) * 1000
             async with self._database.unit_of_work() as work:
                 await settle(work, rehearsed(turn.attempts, failed), event_id=None, now=self._clock.now())
-            yield Rehearsal(
-                failed=failed,
-                level=turn.level,
-                seen=turn.text,
-                why=turn.why,
-                first_token_ms=round(last if watch.first_ms is None else watch.first_ms, 1),
-                latency_ms=round(last, 1),
-            )
+            first = last if watch.first_ms is None else watch.first_ms
+            seen = {"level": turn.level, "seen": turn.text, "why": turn.why}
+            yield Rehearsal(failed=failed, **seen, first_token_ms=round(first, 1), latency_ms=round(last, 1))
 
 
 class _Watch:

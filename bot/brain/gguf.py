@@ -97,11 +97,10 @@ def check(path: Path) -> None:
 
 def is_present(path: Path) -> bool:
     """Whether `check` finds nothing wrong with *path*."""
-    try:
+    with suppress(ModelFileError):
         check(path)
-    except ModelFileError:
-        return False
-    return True
+        return True
+    return False
 
 
 def verify(path: Path) -> None:
@@ -223,6 +222,5 @@ def _size_of_wheels(folder: Path) -> int:
 
 
 def _hash(path: Path) -> str:
-    """The SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

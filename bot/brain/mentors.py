@@ -76,6 +76,12 @@ def _signed(text: str, kind: str) -> Any:
     return max(count, key=lambda name: count[name]) if any(count.values()) else ""
 
 
+def heard_in(answer: str, invited: Iterable[str]) -> str:
+    """Who of those *invited* did speak in an answer: whose mark stands in it, with a mood or before a colon."""
+    mark = r"\*\*{}(?:\*\*)?(?: \((?:{})\)|:)"
+    return " ".join(key for key in dict.fromkeys(invited) if key and re.search(mark.format(key.title(), "|".join(MOODS)), answer))
+
+
 def effectiveness(rows: Iterable[tuple[str, float]]) -> Mapping[str, tuple[float, int]]:
     """The mean score of each mentor's answers, from 0 to 1, and how many there are, by rows of (who spoke, score)."""
     spoke = [(key, score) for who, score in rows for key in who.split()]

@@ -10,7 +10,7 @@ ENOUGH = 200
 """Scored answers of a level at a task type from which on its questions are told apart."""
 RIDGE = 1000.0
 """As if so many further answers had shown no difference: a few hundred say little about any one feature."""
-MOST, OUTLYING, LOOKED_AT = 0.2, 3.0, 20_000
+MOST, OUTLYING, LOOKED_AT = 0.2, 3.0, 4_000
 """How far a question may move what is believed of a level; standard deviations, and characters, beyond which nothing more counts."""
 _WORD, _NUMBER, _SENTENCE = re.compile(r"[^\W\d_']+"), re.compile(r"[0-9][0-9,]*(?:\.[0-9]+)?"), re.compile(r"[.!?]+(?:\s|$)")
 _RELATION = re.compile(r"\b(if|than|as|times|more|less|half|twice|each|every|per|total|remaining|left|rest)\b", re.I)

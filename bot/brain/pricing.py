@@ -40,8 +40,7 @@ class Price:
 
     def cost(self, usage: Usage) -> float:
         """What *usage* costs, in US dollars."""
-        rate = self.long if self.long and usage.input_tokens > self.above else self.rate
-        return rate.cost(usage)
+        return (self.long if self.long and usage.input_tokens > self.above else self.rate).cost(usage)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,8 +73,7 @@ class Prices:
             return self.own[level].cost(usage)
         if provider in self.free:
             return 0.0
-        price = self._find(provider, model)
-        return price.cost(usage) if price else self._dearest(provider).cost(usage)
+        return (self._find(provider, model) or self._dearest(provider)).cost(usage)
 
     def _find(self, provider: str, model: str) -> Price | None:
         """The price of *model* itself, else of the longest listed name that it is a dated form of."""
@@ -83,8 +81,7 @@ class Prices:
         if model in table:
             return table[model]
         names = (name for name in table if model.startswith(name) and _SAME_MODEL.match(model[len(name) :]))
-        longest = max(names, key=len, default=None)
-        return table[longest] if longest else None
+        return table.get(max(names, key=len, default=""))
 
     def _dearest(self, provider: str) -> Rate:
         """The highest input and the highest output rate of *provider*'s table, or of all tables."""
@@ -94,9 +91,5 @@ class Prices:
 
 
 def _price(entry: Mapping[str, Any]) -> Price:
-    """One entry of the file."""
-    rate = Rate(input=entry["input"], output=entry["output"])
-    long = entry.get("long")
-    if not long:
-        return Price(rate=rate)
-    return Price(rate=rate, long=Rate(input=long["input"], output=long["output"]), above=long["above"])
+    rate, long = Rate(input=entry["input"], output=entry["output"]), entry.get("long")
+    return Price(rate=rate, long=long and Rate(input=long["input"], output=long["output"]), above=long["above"] if long else 0)

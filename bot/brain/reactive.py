@@ -11,10 +11,11 @@ from zoneinfo import ZoneInfo
 from bot.brain.confidence import PRIOR
 from bot.brain.context import printable, spoken_date
 from bot.brain.health import BreakerState, CircuitBreaker, HealthBoard
-from bot.brain.personality import is_intimate_tone
+from bot.brain.mentors import choose
+from bot.brain.personality import personality_of
 from bot.brain.providers.offline import digest, stands_alone
 from bot.brain.reflexes import Reflexes
-from bot.brain.tone import is_intimate
+from bot.brain.tone import context_of
 from bot.domain.address import SessionType
 from bot.domain.clock import Clock
 from bot.domain.message import Button, OutgoingKind
@@ -95,14 +96,6 @@ class Reactive:
         self._rungs = rungs
         self._skipped = skipped
         self._clock = clock
-        self._answers: dict[Intent, Callable[[Question], Awaitable[str]]] = {
-            Intent.TIME: self._time,
-            Intent.DATE: self._date,
-            Intent.HELP: self._help,
-            Intent.STATUS: self._status,
-            Intent.NOTES: self._notes,
-            Intent.RECENT: self._recent,
-        }
 
     def obey(self, commands: Callable[[Question], Awaitable[Turn | None]]) -> None:
         """What a recognised command shows is told by *commands*, which know who may see it where."""
@@ -135,11 +128,13 @@ class Reactive:
             if row is None or row.state != Habit.ON or row.fresh_until <= now:
                 return None
             answer = await work.messages.find_by_id(row.message_id)
-            judged = await work.feedback.find(question.person.id, row.message_id)
+            asked = await work.messages.find_by_id(answer.reply_to) if answer and answer.reply_to else None
             before = await work.messages.latest(question.conversation_id, limit=LISTED, before=question.id)
+            context = context_of(question.channel, question.session_type)
+            set_so = await personality_of(work, question.person, context=context, now=now, is_private_chat=context == "private")
         is_again = any(each.digest == words and now - each.at < AGAIN for each in before)
-        is_gone = answer is None or answer.kind == DELETED or (is_intimate_tone(answer.personality) and not is_intimate(question))
-        if is_again or is_gone or (judged and (judged.value or 0) < 0):
+        is_gone = answer is None or asked is None or DELETED in (answer.kind, asked.kind) or answer.personality != str(set_so)
+        if is_again or is_gone or choose(question.text, set_so.mentor):
             return None
         on = spoken_date(self._local(row.at, question))
         why = f"you asked the same on {on}, and my answers agreed {row.agreed + 1} times; ask again for a new one"
@@ -149,23 +144,25 @@ class Reactive:
         """What an intent has to say to this person, where others may read along or not. Raises StorageUnavailable."""
         if intent in PERSONAL and question.session_type is not SessionType.PRIVATE:
             return IN_PRIVATE
-        return await self._answers[intent](question)
-
-    async def _time(self, question: Question) -> str:
         now = self._local(self._clock.now(), question)
-        return f"It is {now:%H:%M} on {spoken_date(now)} ({question.person.timezone})."
+        match intent:
+            case Intent.TIME:
+                return f"It is {now:%H:%M} on {spoken_date(now)} ({question.person.timezone})."
+            case Intent.DATE:
+                return f"Today is {spoken_date(now)}."
+            case Intent.HELP:
+                return HELP
+            case Intent.STATUS:
+                return await self._status()
+        return await (self._notes(question) if intent is Intent.NOTES else self._recent(question))
 
-    async def _date(self, question: Question) -> str:
-        return f"Today is {spoken_date(self._local(self._clock.now(), question))}."
-
-    async def _help(self, question: Question) -> str:
-        return HELP
-
-    async def _status(self, question: Question) -> str:
-        health = _spoken_health([self._health.breaker(rung) for rung in self._rungs])
+    async def _status(self) -> str:
+        health, skipped = _spoken_health([self._health.breaker(rung) for rung in self._rungs]), self._skipped
         async with self._database.reading() as work:
             queued = len(await work.inbox.queued(limit=MOST_QUEUED))
-        return f"I am here. {health}{_spoken_skipped(self._skipped)}{_spoken_queue(queued)}"
+        rest = f" {skipped} more {'is' if skipped == 1 else 'are'} not set up yet: `robbie doctor` tells how." if skipped else ""
+        owed = f" {queued} question{' still waits' if queued == 1 else 's still wait'} for a real answer." if queued else ""
+        return f"I am here. {health}{rest}{owed}"
 
     async def _notes(self, question: Question) -> str:
         async with self._database.reading() as work:
@@ -232,18 +229,6 @@ def _spoken_health(breakers: Sequence[CircuitBreaker]) -> str:
         if count
     ]
     return f"Of my {ways} ways to think, {', '.join(told[:-1])} and {told[-1]}."
-
-
-def _spoken_skipped(skipped: int) -> str:
-    if not skipped:
-        return ""
-    return f" {skipped} more {'is' if skipped == 1 else 'are'} not set up yet: `robbie doctor` tells how."
-
-
-def _spoken_queue(queued: int) -> str:
-    if not queued:
-        return ""
-    return " 1 question still waits for a real answer." if queued == 1 else f" {queued} questions still wait for a real answer."
 
 
 def one_line(text: str, length: int = 200) -> str:

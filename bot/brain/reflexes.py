@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 
 LONGEST, FIT_SECONDS = 100, 300.0
 """Characters: what is longer is no phrase, and need not be looked at."""
+MODEST = 5
+"""The niceness of what fits: whoever is answered meanwhile goes first, and it still ends in time."""
 WORD_FOR_WORD = 0.995
 """How likely a phrase means what it was kept for."""
 _ASKING = r"(?:(?:hey|hi|ok|okay|please|just|robbie|(?:can|could|would|will) (?:you|i))\b[ ,]*)*"
@@ -74,14 +76,15 @@ class Reflexes:
         self._phrases: dict[str, list[tuple[frozenset[str], str]]] = {}
         self._examples = self._fitted = SHIPPED
         self._linear = Linear.load(WEIGHTS.read_bytes())
-        self.proposed: dict[str, str] = {}
 
     async def prepare(self, now: datetime) -> None:
         """Every seed is a row, once, and the rows are known. Raises StorageUnavailable."""
-        common = {"user_id": None, "state": Habit.ON, "origin": "seed", "weight": 1.0, "created_at": now, "changed_at": now}
-        async with self._database.unit_of_work() as work:
-            await work.patterns.add_new([{**common, "key": key, "text": key, "intent": intent} for key, intent in SEEDS.items()])
         await self.refresh()
+        common = {"user_id": None, "state": Habit.ON, "origin": "seed", "weight": 1.0, "created_at": now, "changed_at": now}
+        if new := [{**common, "key": key, "text": key, "intent": intent} for key, intent in SEEDS.items() if key not in self._exact]:
+            async with self._database.unit_of_work() as work:
+                await work.patterns.add_new(new)
+            await self.refresh()
 
     async def refresh(self) -> None:
         """Know what the rows say now; nothing is read where none has changed. Raises StorageUnavailable."""
@@ -89,25 +92,29 @@ class Reflexes:
             if (standing := await work.patterns.standing()) == self._standing:
                 return
             rows = [row for row in await work.patterns.all() if row.intent in INTENTS]
-        on = [row for row in rows if row.state == Habit.ON]
-        shared = [row for row in on if row.user_id is None]
-        self._exact = {row.key: Recognised(row.intent, WORD_FOR_WORD, row.key) for row in on}
+        shared = [row for row in rows if row.state == Habit.ON and row.user_id is None]
+        self._exact = {row.key: Recognised(row.intent, WORD_FOR_WORD, row.key) for row in rows if row.state == Habit.ON}
+        for row in rows:
+            if row.state == Habit.OFF and row.user_id:  # these words of theirs were misread, or might be
+                self.veto(row.text, row.user_id)
         self._phrases = {each: [(frozenset(row.key.split()), row.key) for row in shared if row.intent == each] for each in INTENTS}
         self._examples = sorted(Example(row.key, row.intent, row.weight) for row in shared)
-        self.proposed = {row.key: row.intent for row in rows if row.state == Habit.PROPOSED}
         self._standing = standing
 
     async def fit(self) -> None:
         """Fit the classifier anew where its examples changed: in a process of its own, since what fits it would stay in memory."""
         if self._examples == self._fitted:
             return
-        self._fitted, pipe, environ = self._examples, asyncio.subprocess.PIPE, {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-        process = await asyncio.create_subprocess_exec(*(sys.executable, "-m", "bot.brain.intents"), stdin=pipe, stdout=pipe, env=environ)
+        self._fitted, environ = self._examples, {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+        pipe, mute = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL  # stopped at a terminal, it would show where it stood
+        command = sys.executable, "-m", "bot.brain.intents"
+        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=mute, env=environ)
         try:
+            os.setpriority(os.PRIO_PROCESS, process.pid, MODEST)
             async with asyncio.timeout(FIT_SECONDS):
                 told, _ = await process.communicate(json.dumps(self._fitted).encode())
             self._linear = Linear.load(told)
-        except (TimeoutError, ValueError) as error:
+        except (TimeoutError, OSError, ValueError) as error:
             log.warning("reflexes.not_fitted", error=repr(error))
         finally:
             with suppress(ProcessLookupError):

@@ -104,7 +104,6 @@ def _beginning(text: str) -> int:
 
 
 def _call(text: str) -> ToolCall:
-    """What a block says."""
     said = ToolCall(name="", arguments=re.sub(r"^\s*```\w*|```\s*$", "", text)).values
     name, arguments = said.get("name"), said.get("arguments", {})
     if not isinstance(name, str) or not re.fullmatch(r"[\w.-]{1,64}", name):

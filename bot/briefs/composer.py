@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
@@ -24,7 +24,7 @@ from bot.domain.errors import AllLevelsFailed, StorageError
 from bot.domain.message import Button
 from bot.domain.thought import Attempt, Line, Prompt, Role
 from bot.services.notices import bare_line
-from storage.database import Database
+from storage.database import Database, UnitOfWork
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +69,8 @@ class Brief:
         pressed = _with_buttons(self.sections)
         parts = [f"# {self.title}", *(f"*{note}*" for note in self.notes), self.opening]
         for section in self.sections:
-            lines = [f"- {item.text}" + _by_words(item, pressed) for item in section.items]
+            by_words = [f" (`{item.buttons[0].command}`)" if item.buttons and item not in pressed else "" for item in section.items]
+            lines = [f"- {item.text}{words}" for item, words in zip(section.items, by_words, strict=True)]
             more = [f"- … and {section.more} more"] if section.more else []
             parts.append("\n".join([f"**{section.title}**", "", *lines, *more]))
         return "\n\n".join(parts)
@@ -127,7 +128,8 @@ class Composer:
             is_fit = not completion.is_cut and is_borne_out(opening, f"{brief.text} {person.name}")
         except AllLevelsFailed as error:
             attempts, opening, is_fit = error.attempts, "", False
-        await self._pay([each for each in attempts if isinstance(each, Attempt)], now)
+        made = [each for each in attempts if isinstance(each, Attempt)]
+        await self._keep(lambda work: settle(work, made, event_id=None, now=now))  # else what was set aside stays spent: the safe side
         return replace(brief, opening=opening) if is_fit else brief
 
     async def _ask(self, source: BriefSource, person: Person, day: Day, longest: int) -> Sequence[Section]:
@@ -138,23 +140,18 @@ class Composer:
         except Exception as error:  # an edge that must survive: the other parts are worth having
             name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(source).__name__).lower()
             log.exception("brief.part_missing", source=name)
-            await self._note(f"{name}/{day.date}", f"{type(error).__name__}: {error}")
+            what = {"kind": "brief_part", "key": f"{name}/{day.date}", "detail": one_line(f"{type(error).__name__}: {error}")}
+            await self._keep(lambda work: work.incidents.add_once(**what, now=self._clock.now()))
             item = Item(text=f"I could not look at one part just now ({name}); it is noted, and the rest is complete.")
             return [Section(key=f"missing {name}", title="Missing here", items=[item], weight=PRESSING - 1)]
 
-    async def _note(self, key: str, detail: str) -> None:
+    async def _keep(self, act: Callable[[UnitOfWork], Awaitable[object]]) -> None:
+        """Do it in a transaction of its own, if the database can be had."""
         try:
             async with self._database.unit_of_work() as work:
-                await work.incidents.add_once(kind="brief_part", key=key, detail=one_line(detail), now=self._clock.now())
+                await act(work)
         except StorageError as error:
-            log.warning("brief.not_noted", error=str(error))
-
-    async def _pay(self, attempts: Sequence[Attempt], now: datetime) -> None:
-        try:
-            async with self._database.unit_of_work() as work:
-                await settle(work, attempts, event_id=None, now=now)
-        except StorageError as error:  # what was set aside stays spent, which is the safe side
-            log.warning("allowance.not_settled", error=str(error))
+            log.warning("brief.not_kept", error=str(error))
 
     def _words(self, brief: Brief, person: Person) -> Prompt:
         system = self._prompt.format(person=person.name, tone=tone_of(brief.personality))
@@ -172,7 +169,3 @@ def _with_buttons(sections: Sequence[Section]) -> list[Item]:
             break
         found.append(item)
     return found
-
-
-def _by_words(item: Item, pressed: Sequence[Item]) -> str:
-    return f" (`{item.buttons[0].command}`)" if item.buttons and item not in pressed else ""

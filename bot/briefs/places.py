@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from zoneinfo import available_timezones
 
-_MORE = """
-America/New_York: nyc, new york city, boston, miami, atlanta, philadelphia, washington, washington dc, orlando; America/Chicago: dallas,
-houston, austin, new orleans, nashville; America/Los_Angeles: la, san francisco, sf, seattle, san diego, las vegas, portland, palo alto,
-california; America/Denver: salt lake city, santa fe; America/Toronto: ottawa; America/Sao_Paulo: rio, rio de janeiro; Asia/Kolkata: delhi,
-new delhi, mumbai, bangalore, bengaluru, chennai, hyderabad, pune, india; Asia/Shanghai: beijing, shenzhen, guangzhou, china; Asia/Tokyo:
-osaka, kyoto, sapporo; Asia/Jerusalem: tel aviv; Asia/Dubai: abu dhabi; Asia/Makassar: bali; Asia/Bangkok: phuket, thailand, hanoi;
-Africa/Johannesburg: cape town, durban; Europe/Berlin: munich, münchen, hamburg, frankfurt, cologne, köln, stuttgart, leipzig, düsseldorf,
-germany; Europe/Paris: lyon, marseille, bordeaux, toulouse, cannes, france; Europe/Madrid: barcelona, valencia, seville, malaga, mallorca,
-spain; Europe/Rome: milan, milano, florence, venice, naples, turin, italy; Europe/Zurich: geneva, basel, bern, davos, switzerland;
-Europe/London: manchester, edinburgh, glasgow, oxford, cambridge, bristol, uk, england, scotland; Europe/Amsterdam: rotterdam, the hague,
-netherlands; Europe/Lisbon: porto; Europe/Vienna: salzburg, graz, austria; Europe/Warsaw: krakow, gdansk; Europe/Moscow: st petersburg;
-Europe/Athens: greece; Europe/Kyiv: kiev, lviv; Australia/Sydney: canberra; Pacific/Honolulu: hawaii, maui
-"""
+_MORE: Mapping[str, Sequence[str]] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 _UNCLEAR = {"center", "central", "east", "eastern", "general", "act", "north", "south", "west", "mountain", "pacific", "easter", "navajo"}
 """Last parts of names that people mean otherwise."""
 
@@ -29,9 +20,7 @@ def places() -> dict[str, str]:
     names = sorted((name for name in available_timezones() if not name.startswith(("Etc/", "US/"))), reverse=True)
     lasts = {name.rpartition("/")[2].replace("_", " ").casefold(): name for name in names}
     found = {place: zone for place, zone in lasts.items() if place not in _UNCLEAR}
-    for entry in " ".join(_MORE.split()).split("; "):
-        zone, _, cities = entry.partition(": ")
-        found |= dict.fromkeys(cities.split(", "), zone)
+    found |= {city: zone for zone, cities in _MORE.items() for city in cities}
     return found | {name.casefold(): name for name in available_timezones()}
 
 

@@ -43,11 +43,8 @@ class AnswersOwed:
         """See `BriefSource`."""
         async with self.database.reading() as work:
             owed = await work.inbox.queued_of(person.id)
-        return [
-            _section(
-                "owed", "I still owe you an answer to", [Item(text=f"“{bare_line(text, LONGEST_LINE)}”") for text in owed], 40, longest
-            )
-        ]
+        items = [Item(text=f"“{bare_line(text, LONGEST_LINE)}”") for text in owed]
+        return [_section("owed", "I still owe you an answer to", items, 40, longest)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

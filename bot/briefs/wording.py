@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 
 from bot.brain.personality import Personality
 from bot.domain.brief import Section, Slot
@@ -16,25 +18,9 @@ PRESSING, OVERDUE, NICE = 50.0, 100.0, 10.0
 _WORD = re.compile(r"\w+(?:[.,:'’]\w+)*")
 _ODD = re.compile(r"[\[\]<>`#|*_@/\\]|--|[^\W\d]\.[^\W\d]{2}")
 """Signs of Markdown, of commands, addresses and links."""
-_FREE = frozenset(
-    _WORD.findall(
-        "a all an and at before begin but clear do don't enjoy everything first focus for from good hello here hi i i'd if it it's just"
-        " keep let's look most no not nothing now on only otherwise please so some start still take that the then there these this to"
-        " today we what when with you you're you've your morning afternoon evening"
-    )
-)
-"""What may have a capital, though the brief does not hold it."""
-_SMALL = _WORD.findall("zero one two three four five six seven eight nine ten eleven twelve")
-_NUMBERS = {word: str(number) for number, word in enumerate(_SMALL)}
-_BOUND = frozenset(
-    _WORD.findall(
-        "thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred"
-        " thousand million billion dozen half twice double second third tomorrow yesterday tonight noon midnight weekend week month year"
-        " monday tuesday wednesday thursday friday saturday sunday january february april june july august september october november"
-        " december couple pair"
-    )
-)
-"""Numbers and dates in words: each must stand in the brief."""
+_TOLD = {name: _WORD.findall(words) for name, words in tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8")).items()}
+_FREE, _BOUND = frozenset(_TOLD["free"]), frozenset(_TOLD["bound"])
+_NUMBERS = {word: str(number) for number, word in enumerate(_TOLD["small"])}
 _GREETINGS = ("Good {}.", "Good {}, and good to see you.", "Good {}, you. I saved the best for you.")
 """Professional, warm, flirty."""
 

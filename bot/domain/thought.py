@@ -135,7 +135,8 @@ class Prompt:
 
     `brief_system` says the same in fewer words, for a small model for which every token of prompt is a wait; `tool_system` stands in for
     `system` where `tools` may be used. Calls and their results come after the question that they are for. `personality` is how Robbie is
-    set in it, `mentors` who may speak in the answer; `is_untrusted`: an earlier answer in it was made of text from outside.
+    set in it, `mentors` who may speak in the answer; `is_untrusted`: an earlier answer in it was made of text from outside;
+    `is_doubted`: one of the last was said to be unsure.
     """
 
     system: str
@@ -146,6 +147,7 @@ class Prompt:
     tool_system: str = ""
     tools: tuple[ToolSpec, ...] = ()
     is_untrusted: bool = False
+    is_doubted: bool = False
     mentors: tuple[str, ...] = ()
 
     def tokens(self) -> int:

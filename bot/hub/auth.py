@@ -73,14 +73,8 @@ class Auth:
         self._clock = clock
         self._secure = secure
         self._hub_hash = _hash(hub_token) if hub_token else None
-
-    @property
-    def routes(self) -> tuple[web.RouteDef, ...]:
-        """Signing in and out."""
-        return (
-            web.get("/signin/{code}", self._sign_in, allow_head=False),  # a HEAD, as link previews send it, must not use the link up
-            web.post("/signout", self._sign_out),
-        )
+        # a HEAD, as link previews send it, must not use the link up
+        self.routes = (web.get("/signin/{code}", self._sign_in, allow_head=False), web.post("/signout", self._sign_out))
 
     async def create_link(self, person_id: UUID) -> str:
         """The path of a new sign-in link, good for one visit within the hour."""
@@ -122,7 +116,6 @@ class Auth:
         return await handler(request)
 
     async def _is_welcome(self, visitor: Visitor) -> bool:
-        """Whether what the visitor showed still opens the door."""
         if visitor.credential_id is None:
             return True
         async with self._database.reading() as work:
@@ -133,8 +126,7 @@ class Auth:
         scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return await self._admit_script(request, secret.strip())
-        visitor = await self._recognize(Pass.SESSION, request.cookies.get(COOKIE, ""))
-        if visitor is None:
+        if (visitor := await self._recognize(Pass.SESSION, request.cookies.get(COOKIE, ""))) is None:
             challenge = {"WWW-Authenticate": "Bearer"}
             raise Problem(401, "sign_in", "sign in first: a session cookie or a bearer token is needed", headers=challenge)
         if request.method not in SAFE_METHODS and "Origin" not in request.headers:
@@ -144,8 +136,7 @@ class Auth:
     async def _admit_script(self, request: web.Request, secret: str) -> Visitor:
         if self._hub_hash is not None and hmac.compare_digest(_hash(secret), self._hub_hash):
             return Visitor(person=await self._directory.owner(), shown=Pass.HUB)
-        visitor = await self._recognize(Pass.TOKEN, secret)
-        if visitor is None:
+        if (visitor := await self._recognize(Pass.TOKEN, secret)) is None:
             raise Problem(401, "token_refused", "this token opens nothing", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
         return visitor
 
@@ -154,8 +145,7 @@ class Auth:
             return None
         async with self._database.reading() as work:
             credential = await work.credentials.find_valid(kind, _hash(secret), self._clock.now())
-        person = None if credential is None else await self._directory.by_id(credential.user_id)
-        if credential is None or person is None:
+        if credential is None or (person := await self._directory.by_id(credential.user_id)) is None:
             return None
         return Visitor(person=person, shown=kind, credential_id=credential.id)
 
@@ -182,21 +172,17 @@ class Auth:
             return await work.credentials.redeem(Pass.LINK, _hash(code), now)
 
     async def _sign_out(self, request: web.Request) -> web.StreamResponse:
-        credential_id = visitor_of(request).credential_id
-        if credential_id is not None:
+        if (credential_id := visitor_of(request).credential_id) is not None:
             await self.revoke(credential_id)
         response = web.Response(status=303, headers={"Location": "/"})
         response.del_cookie(COOKIE, httponly=True, samesite="Lax", secure=self._secure)
         return response
 
     async def _create(self, kind: Pass, person_id: UUID, *, label: str, life: timedelta | None, prefix: str = "") -> tuple[Credential, str]:
-        secret = prefix + secrets.token_urlsafe(SECRET_BYTES)
-        now = self._clock.now()
+        secret, now = prefix + secrets.token_urlsafe(SECRET_BYTES), self._clock.now()
         async with self._database.unit_of_work() as work:
-            credential = await work.credentials.add(
-                kind=kind, secret_hash=_hash(secret), user_id=person_id, label=label, now=now, expires_at=now + life if life else None
-            )
-        return credential, secret
+            row = {"kind": kind, "secret_hash": _hash(secret), "user_id": person_id, "label": label}
+            return await work.credentials.add(now=now, **row, expires_at=now + life if life else None), secret
 
 
 def _hash(secret: str) -> str:

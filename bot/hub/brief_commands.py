@@ -10,16 +10,15 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from bot.brain.context import spoken_date
-from bot.brain.reactive import IN_PRIVATE
 from bot.briefs.delivery import BRIEFS, QUIET, ZONE, Delivery, home_of
 from bot.briefs.places import nearest_place, zone_of
 from bot.briefs.schedule import OFF, next_after
-from bot.domain.address import SessionType
 from bot.domain.brief import Slot
 from bot.domain.clock import Clock
 from bot.domain.errand import Errand
 from bot.domain.ports import Card, Command
 from bot.domain.thought import Question
+from bot.hub.errands import in_private
 from bot.services.dates import DAY_ENDS, Unclear, When, find_end, without
 from bot.services.journal import added, record
 from storage.database import Database, UnitOfWork
@@ -48,7 +47,7 @@ class BriefCommands:
         self._delivery = delivery
         self._clock = clock
         commands = {"brief": self._brief, "quiet": self._quiet, "zone": self._zone}
-        self.table: Mapping[str, Command] = {name: _private(command) for name, command in commands.items()}
+        self.table: Mapping[str, Command] = {name: in_private(command) for name, command in commands.items()}
 
     def plain(self, text: str) -> str:
         """The command that the whole of *text* stands for; empty where it stands for none, or names a place that is not known."""
@@ -90,9 +89,7 @@ class BriefCommands:
         if wrong := next((word for word, at in zip(words, times, strict=True) if at is None), ""):
             return f"“{wrong[:20]}” is no time of day. Write it so: `/brief times 7:00 13:00 off`."
         if len(times) != len(Slot):
-            return (
-                "Three times, for morning, afternoon and evening, with `off` for one that you do without: `/brief times 7:00 13:00 19:00`."
-            )
+            return "Three times, for morning, afternoon and evening, `off` for one that you do without: `/brief times 7:00 13:00 19:00`."
         told = ", ".join(f"{slot} {at}" for slot, at in zip(Slot, times, strict=True))
         values = {f"brief.{slot}": str(at) for slot, at in zip(Slot, times, strict=True)}
         return await self._set(question, values, f"Your briefs: {told}")
@@ -145,7 +142,6 @@ class BriefCommands:
             return f"{line}{more or await self._following(work, question, now)}."
 
     async def _following(self, work: UnitOfWork, question: Question, now: datetime) -> str:
-        """When the next brief comes."""
         user = await work.people.find_user_by_id(question.person.id)
         standing = await self._delivery.standing(work, user, now) if user else None
         due = next_after(standing.habits, now) if standing else None
@@ -167,17 +163,7 @@ class BriefCommands:
         return f": it is {self._clock.now().astimezone(ZoneInfo(zone)):%H:%M} there"
 
 
-def _private(command: Command) -> Command:
-    """The same, where nobody reads along."""
-
-    async def answered(question: Question, words: str) -> str | Card:
-        return IN_PRIVATE if question.session_type is not SessionType.PRIVATE else await command(question, words)
-
-    return answered
-
-
 def _parted(words: str) -> tuple[str, str]:
-    """A place, and until when."""
     words = " ".join(words.split())
     found = _UNTIL.fullmatch(words)
     return (found.group(1).strip(), found.group(2).strip()) if found else (words, "")
@@ -185,8 +171,7 @@ def _parted(words: str) -> tuple[str, str]:
 
 def _time_of(word: str) -> str | None:
     """A time of day as config writes it; None for what is none."""
-    found = _TIME.fullmatch(word)
-    if found is None:
+    if (found := _TIME.fullmatch(word)) is None:
         return None
     hour, minute, half = int(found.group(1)), int(found.group(2) or 0), (found.group(3) or "").lower()
     if half:

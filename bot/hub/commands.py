@@ -33,8 +33,6 @@ LONGEST_PLAIN = 300
 """Characters; what is longer is no order in plain words."""
 WHOLE_LETTERS = ("edit", "note", "research")
 """Of a mail, what comes below an empty line is a farewell; these take all of it."""
-COMMANDED = "the command /"
-"""How `why` begins of what a command said, which nobody rates without naming it."""
 ONLY_OWNER = "Only the owner can do that."
 
 Plain = Callable[[str], str]
@@ -104,7 +102,7 @@ class Commands:
                     return None
                 said = str(error)
         card = Card(text=said) if isinstance(said, str) else said
-        turn = reactive_turn(card.text, why=f"{COMMANDED}{name}", buttons=card.buttons)
+        turn = reactive_turn(card.text, why=f"the command /{name}", buttons=card.buttons)
         return replace(turn, replaces=bool(card.buttons) and adjusts(f"/{name}"))
 
     def _meant(self, question: Question) -> str:
@@ -195,9 +193,8 @@ class Commands:
         async with self._database.reading() as work:
             if not which:
                 said = await work.messages.latest(question.conversation_id, limit=20, before=question.id)
-                whys = [(each.details or {}).get("why", "") for each in said]
-                answers = [each for each, why in zip(said, whys, strict=True) if each.kind in ANSWERS and not why.startswith(COMMANDED)]
-                return answers[-1] if answers else None
+                made = [(message, message.details or {}) for message in reversed(said) if message.kind in ANSWERS]
+                return next((message for message, how in made if how.get("model") or how.get("pattern")), None)
             found = await work.messages.find_by_id(UUID(which)) if _is_uuid(which) else None
         is_theirs = found is not None and (found.user_id == question.person.id or found.conversation_id == question.conversation_id)
         return found if is_theirs and found is not None and found.direction == "out" else None

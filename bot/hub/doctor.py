@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from bot.brain.call import Rung
@@ -24,8 +24,10 @@ from bot.domain.errors import CredentialsRejected, ProviderError, RobbieError, S
 from bot.domain.finding import Finding, Status
 from bot.domain.ports import Door
 from bot.domain.thought import Usage
-from storage.database import Database
+from storage.database import Database, UnitOfWork
 from storage.schema import schema_status
+
+T = TypeVar("T")
 
 LOOK_SECONDS = 8.0
 """Bound on asking one level or node how it is."""
@@ -39,49 +41,33 @@ _ON_SERVER = "check that it runs, the address, and the rights on it"
 _IN_FILE = "see that the disk has room and that Robbie may write the file and its folder; if it is damaged, restore a backup"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Doctor:
     """Examines; changes nothing, and spends no tokens."""
 
-    def __init__(
-        self,
-        *,
-        config: Config,
-        database: Database,
-        rungs: Sequence[Rung],
-        prices: Prices,
-        environ: Mapping[str, str],
-        clock: Clock,
-        doors: Sequence[Door] = (),
-        mcp: McpTools | None = None,
-    ) -> None:
-        self._config = config
-        self._database = database
-        self._rungs = rungs
-        self._prices = prices
-        self._environ = environ
-        self._clock = clock
-        self._doors = doors
-        self._mcp = mcp
+    config: Config
+    database: Database
+    rungs: Sequence[Rung]
+    prices: Prices
+    environ: Mapping[str, str]
+    clock: Clock
+    doors: Sequence[Door] = ()
+    mcp: McpTools | None = None
 
     async def examine(self) -> AsyncIterator[Finding]:
         """One finding after another, each as soon as it is known."""
-        levels, people = len(self._config.brain.levels), len(self._config.household())
+        levels, people = len(self.config.brain.levels), len(self.config.household())
         yield Finding(part="config", status=Status.OK, detail=f"levels: {levels}, people: {people}")
         yield await self._data()
         async for finding in self._levels():
             yield finding
-        async for finding in self._channels():
-            yield finding
-        for finding in await self._mcp.examine() if self._mcp else ():
+        for examining in asyncio.as_completed([self._channel(door) for door in self.doors]):
+            for finding in await examining:
+                yield finding
+        for finding in await self.mcp.examine() if self.mcp else ():
             yield finding
         yield self._disk()
         yield await self._time()
-
-    async def _channels(self) -> AsyncIterator[Finding]:
-        """Every channel that is switched on, as it tells itself, all asked at once."""
-        for examining in asyncio.as_completed([self._channel(door) for door in self._doors]):
-            for finding in await examining:
-                yield finding
 
     async def _channel(self, door: Door) -> Sequence[Finding]:
         try:
@@ -92,38 +78,38 @@ class Doctor:
             return [Finding(part=door.channel, status=Status.FAIL, detail=detail, repair="check the network, then `robbie init`")]
 
     async def _data(self) -> Finding:
-        where, file = self._database.place, self._database.file
+        where, file = self.database.place, self.database.file
         if file is not None and not file.exists():
             return Finding(part="database", status=Status.WARN, detail=f"{where} does not exist yet", repair="`robbie run` makes it")
         try:
             async with asyncio.timeout(LOOK_SECONDS):
-                status = await schema_status(self._database)
-                await self._database.check_writing()
+                status = await schema_status(self.database)
+                await self.database.check_writing()
         except (StorageError, TimeoutError) as error:
             repair = _ON_SERVER if file is None else _IN_FILE
             return Finding(part="database", status=Status.FAIL, detail=str(error) or f"{where}: no answer", repair=repair)
         if status.is_newer:
-            repair = "update Robbie, or restore a backup from before"
-            return Finding(part="database", status=Status.FAIL, detail=f"{where}: made by a newer Robbie ({status.current})", repair=repair)
+            detail, repair = f"{where}: made by a newer Robbie ({status.current})", "update Robbie, or restore a backup from before"
+            return Finding(part="database", status=Status.FAIL, detail=detail, repair=repair)
         if status.pending:
-            waiting = ", ".join(status.pending)
-            return Finding(part="database", status=Status.WARN, detail=f"{where}: migrations wait: {waiting}", repair="`robbie db upgrade`")
+            detail = f"{where}: migrations wait: {', '.join(status.pending)}"
+            return Finding(part="database", status=Status.WARN, detail=detail, repair="`robbie db upgrade`")
         return Finding(part="database", status=Status.OK, detail=f"{where}, revision {status.current}")
 
     async def _levels(self) -> AsyncIterator[Finding]:
         """Every level and node, all asked at once. One that is out is a warning while another one answers."""
-        for gap in find_gaps(self._config.brain.levels, self._config.mesh.nodes):
+        for gap in find_gaps(self.config.brain.levels, self.config.mesh.nodes):
             yield Finding(part=f"level {gap.level}", status=Status.WARN, detail=gap.reason, repair=gap.repair)
-        findings, failed = await asyncio.gather(*(self._level(rung) for rung in self._rungs)), await self._failed_lately()
-        for finding in (_doubted(finding) if rung.id in failed else finding for rung, finding in zip(self._rungs, findings, strict=True)):
+        findings = await asyncio.gather(*(self._level(rung) for rung in self.rungs))
+        failed = {row.rung for row in await self._told(lambda work: work.health.all()) or () if row.state != BreakerState.CLOSED}
+        for finding in (_doubted(finding) if rung.id in failed else finding for rung, finding in zip(self.rungs, findings, strict=True)):
             yield finding
         well = sum(finding.status is Status.OK for finding in findings)
         usable = sum(finding.can_answer is True for finding in findings)
         if usable == 0:
+            detail = "no level can answer: only the honest offline reply is left"
             repair = f"`robbie model fetch {SMOLLM2.name}` gets the embedded model, which needs no key; `robbie init` asks for keys"
-            yield Finding(
-                part="chain", status=Status.FAIL, detail="no level can answer: only the honest offline reply is left", repair=repair
-            )
+            yield Finding(part="chain", status=Status.FAIL, detail=detail, repair=repair)
         else:
             yield Finding(part="chain", status=Status.OK, detail=f"{usable} of {len(findings)} levels can answer, {well} without a remark")
 
@@ -138,28 +124,26 @@ class Doctor:
             return _out(rung, str(error), "`robbie init` asks for a new key and tests it")
         except ProviderError as error:
             return _out(rung, str(error), self._repair(rung))
-        if not _is_served(model, served):
+        if served and model not in served and f"{model}:latest" not in served:  # Ollama adds that to a bare name; some servers list nothing
             return _out(rung, f"{model} is not served here", _offer(provider, served))
-        least = self._prices.cost_usd(provider, model, Usage(output_tokens=rung.max_output_tokens), level=rung.level)
-        if least > self._config.brain.daily_usd:
-            detail = f"{model} is never asked: one call can cost ${least:.2g} and more, daily_usd is ${self._config.brain.daily_usd:g}"
+        least = self.prices.cost_usd(provider, model, Usage(output_tokens=rung.max_output_tokens), level=rung.level)
+        if least > self.config.brain.daily_usd:
+            detail = f"{model} is never asked: one call can cost ${least:.2g} and more, daily_usd is ${self.config.brain.daily_usd:g}"
             return _out(rung, detail, "raise daily_usd, or lower max_output_tokens of this level")
-        if not self._is_elsewhere(rung) and (ending := deprecation(provider, model)):
+        # a server of the owner's choice serves what it likes under names of its own
+        is_elsewhere = any(level.name == rung.level and level.base_url for level in self.config.brain.levels)
+        if not is_elsewhere and (ending := deprecation(provider, model)):
             return _answering(rung, ending, _offer(provider, [name for name in served if name != model]))
-        if not self._prices.known(provider, model, level=rung.level):
+        if not self.prices.known(provider, model, level=rung.level):
             repair = "its calls are reckoned at the vendor's dearest price until bot/brain/prices.toml names it"
             return _answering(rung, f"{model} answers, but its price is not known", repair)
         return _answering(rung, f"{provider} {model}")
-
-    def _is_elsewhere(self, rung: Rung) -> bool:
-        """Whether a server of the owner's choice is asked, which serves what it likes under names of its own."""
-        return any(level.name == rung.level and level.base_url for level in self._config.brain.levels)
 
     def _repair(self, rung: Rung) -> str:
         match rung.provider.provider:
             case "local" if rung.provider.model in KNOWN:
                 return "`robbie model fetch`"
-            case "local" if is_present(resolve(rung.provider.model, self._environ)):
+            case "local" if is_present(resolve(rung.provider.model, self.environ)):
                 return "`pip install 'robbie[local]'`"
             case "local":
                 return "correct the path in config.toml"
@@ -169,53 +153,39 @@ class Doctor:
                 return "check the network and base_url; the vendor's status page may know more"
 
     def _disk(self) -> Finding:
-        folder = _existing(self._config.robbie.data_dir)
+        wanted = self.config.robbie.data_dir
+        folder = next(path for path in (wanted, *wanted.absolute().parents) if path.exists())
         free = shutil.disk_usage(folder).free
         if not os.access(folder, os.W_OK):
-            return Finding(
-                part="disk", status=Status.FAIL, detail=f"{folder} cannot be written", repair="give Robbie the right to write there"
-            )
+            repair = "give Robbie the right to write there"
+            return Finding(part="disk", status=Status.FAIL, detail=f"{folder} cannot be written", repair=repair)
         status = Status.FAIL if free < NO_SPACE else Status.WARN if free < LITTLE_SPACE else Status.OK
-        repair = "" if status is Status.OK else f"make room; the embedded model lives in {cache_folder(self._environ)}"
+        repair = "" if status is Status.OK else f"make room; the embedded model lives in {cache_folder(self.environ)}"
         return Finding(part="disk", status=status, detail=f"{free / 2**30:.1f} GiB free at {folder}", repair=repair)
 
     async def _time(self) -> Finding:
         """The clock must not run behind what was written by it."""
-        now, latest = self._clock.now(), await self._latest_message_at()
+        now, latest = self.clock.now(), await self._told(lambda work: work.messages.latest_at())
         if latest is not None and latest > now + CLOCK_SLACK:
             detail = f"it is {now:%Y-%m-%d %H:%M} UTC by this clock, but a message is dated {latest:%Y-%m-%d %H:%M}"
             return Finding(part="clock", status=Status.FAIL, detail=detail, repair="set the clock (timedatectl set-ntp true)")
-        local = now.astimezone(ZoneInfo(self._config.robbie.timezone))
-        return Finding(part="clock", status=Status.OK, detail=f"{local:%Y-%m-%d %H:%M} in {self._config.robbie.timezone}")
+        local = now.astimezone(ZoneInfo(self.config.robbie.timezone))
+        return Finding(part="clock", status=Status.OK, detail=f"{local:%Y-%m-%d %H:%M} in {self.config.robbie.timezone}")
 
-    async def _failed_lately(self) -> set[str]:
-        """The rungs that no question is sent to at present, since the last ones failed; none where that cannot be known."""
-        if self._database.file is not None and not self._database.file.exists():
-            return set()
-        try:
-            async with asyncio.timeout(LOOK_SECONDS), self._database.reading() as work:
-                return {row.rung for row in await work.health.all() if row.state != BreakerState.CLOSED}
-        except (StorageError, TimeoutError):
-            return set()
-
-    async def _latest_message_at(self) -> datetime | None:
-        """When the last message was said, where that can be known; a database that does not exist is not made by asking."""
-        if self._database.file is not None and not self._database.file.exists():
+    async def _told(self, question: Callable[[UnitOfWork], Awaitable[T]]) -> T | None:
+        """What the database says, where it can be asked; one that does not exist is not made by asking."""
+        if self.database.file is not None and not self.database.file.exists():
             return None
         try:
-            async with asyncio.timeout(LOOK_SECONDS), self._database.reading() as work:
-                return await work.messages.latest_at()
+            async with asyncio.timeout(LOOK_SECONDS), self.database.reading() as work:
+                return await question(work)
         except (StorageError, TimeoutError):
             return None
-
-
-def _part(rung: Rung) -> str:
-    return f"level {rung.level}" + (f" on {rung.node}" if rung.node else "")
 
 
 def _out(rung: Rung, reason: str, repair: str) -> Finding:
     """A level that cannot be asked: a warning, since another one may answer."""
-    return Finding(part=_part(rung), status=Status.WARN, detail=f"does not answer: {reason}", repair=repair, can_answer=False)
+    return replace(_answering(rung, f"does not answer: {reason}", repair), can_answer=False)
 
 
 def _doubted(finding: Finding) -> Finding:
@@ -228,12 +198,8 @@ def _doubted(finding: Finding) -> Finding:
 
 def _answering(rung: Rung, detail: str, repair: str = "") -> Finding:
     """A level that can be asked, and what there is to remark on it, where something can be mended."""
-    return Finding(part=_part(rung), status=Status.WARN if repair else Status.OK, detail=detail, repair=repair, can_answer=True)
-
-
-def _is_served(model: str, served: Sequence[str]) -> bool:
-    """Whether a list names the model; Ollama adds `:latest` to a bare name, and some servers list nothing."""
-    return not served or model in served or f"{model}:latest" in served
+    part = f"level {rung.level}" + (f" on {rung.node}" if rung.node else "")
+    return Finding(part=part, status=Status.WARN if repair else Status.OK, detail=detail, repair=repair, can_answer=True)
 
 
 def _offer(provider: str, served: Sequence[str]) -> str:
@@ -243,8 +209,3 @@ def _offer(provider: str, served: Sequence[str]) -> str:
         return f"named by the installed {provider} SDK: {', '.join(known[:OFFERED])}"
     ordered = [*(name for name in known if name in served), *(name for name in served if name not in known)]
     return f"served now: {', '.join(ordered[:OFFERED])}"
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or its nearest parent that exists."""
-    return next(path for path in (folder, *folder.absolute().parents) if path.exists())

@@ -76,10 +76,8 @@ class Errands:
         self._books = books
         self.table: Mapping[str, Command] = {
             **{noun: self._about(noun) for noun in ("task", "contact", "deal", "note")},
-            "remind": self._remind,
-            "tasks": self._tasks,
-            "deals": self._deals,
-            "who": self._who,
+            "remind": lambda question, words: self._take(question, "task", words, kind=REMINDER),
+            **{name: in_private(command) for name, command in (("tasks", self._tasks), ("deals", self._deals), ("who", self._who))},
         }
 
     def _about(self, noun: str) -> Command:
@@ -103,7 +101,8 @@ class Errands:
             return _asked(unsure, "/who" if noun == "contact" else f"/{noun} edit")
         except ToolFailed as failed:
             return Card(text=str(failed))
-        return Card(text=told, buttons=() if _is_shared(question) else (*(choices(row)[:1] if noun == "task" else ()), _undo(question)))
+        buttons = (*(choices(row)[:1] if noun == "task" else ()), _undo(question))
+        return Card(text=told, buttons=() if _is_shared(question) else buttons)
 
     async def _act(self, question: Question, book: Book[Any], verb: str, words: str) -> Card:
         """Do something with the row that is meant; where that is not clear, ask."""
@@ -133,12 +132,7 @@ class Errands:
         when, which = self._books.task.when(question.person, words) if verb == "snooze" else (None, words)
         return which, words[slice(*when.span)] if when else ""
 
-    async def _remind(self, question: Question, words: str) -> Card:
-        return await self._take(question, "task", words, kind=REMINDER)
-
     async def _tasks(self, question: Question, words: str) -> Card | str:
-        if _is_shared(question):
-            return IN_PRIVATE
         now, only, book = self._books.task.local(question.person), words.lower(), self._books.task
         tasks = await book.standing(question.person)
         if only == "today":
@@ -150,17 +144,14 @@ class Errands:
         if not tasks:
             return {"today": "There is nothing to do today.", "overdue": "Nothing is overdue."}.get(only, "There is nothing to do.")
         most = len(tasks) if only == "all" else LISTED
-        lines = [
-            f"{n}. {'**overdue** ' * is_overdue(task, now)}{book.line(task, now)} `{task.code}`" for n, task in enumerate(tasks[:most], 1)
-        ]
+        shown = [f"{'**overdue** ' * is_overdue(task, now)}{book.line(task, now)} `{task.code}`" for task in tasks[:most]]
+        lines = [f"{n}. {line}" for n, line in enumerate(shown, start=1)]
         more = f"\n\nAnd {len(tasks) - most} more: `/tasks all`." if len(tasks) > most else ""
         # a button for each of the first few, in their order, so that a number means the same written and pressed
         buttons = [Button(label=f"Done {n}", command=choices(task)[0].command) for n, task in enumerate(tasks[:5], start=1)]
         return Card(text="\n".join(lines) + more, buttons=tuple(buttons))
 
-    async def _deals(self, question: Question, words: str) -> Card | str:
-        if _is_shared(question):
-            return IN_PRIVATE
+    async def _deals(self, question: Question, words: str) -> str:
         rows = [row for row in await self._books.deal.standing(question.person) if row.stage not in ENDED]
         if not rows:
             return "There is no open deal. `/deal Acme, negotiation, 40k` adds one."
@@ -168,9 +159,7 @@ class Errands:
         lines = [f"{n}. {told_deal(row)} `{row.code}`" for n, row in enumerate(rows, start=1)]
         return "\n".join([*lines, "", *(f"- {line}" for line in pipeline(rows))])
 
-    async def _who(self, question: Question, words: str) -> Card | str:
-        if _is_shared(question):
-            return IN_PRIVATE
+    async def _who(self, question: Question, words: str) -> Card:
         try:
             row, told = await self._books.contact.tell(question.person, words, await self._listed(question, words))
         except Unsure as unsure:
@@ -187,19 +176,22 @@ class Errands:
         return next((codes for codes in lists if codes), ())
 
 
+def in_private(command: Command) -> Command:
+    """The same, where nobody reads along."""
+
+    async def answered(question: Question, words: str) -> str | Card:
+        return IN_PRIVATE if _is_shared(question) else await command(question, words)
+
+    return answered
+
+
 def _is_shared(question: Question) -> bool:
     return question.session_type is not SessionType.PRIVATE
 
 
 def _errand(question: Question) -> Errand:
-    return Errand(
-        person=question.person,
-        key=str(question.id),
-        why="their own words",
-        conversation_id=question.conversation_id,
-        source_id=question.id,
-        session_type=question.session_type,
-    )
+    where: dict[str, Any] = {"conversation_id": question.conversation_id, "session_type": question.session_type}
+    return Errand(person=question.person, key=str(question.id), why="their own words", source_id=question.id, **where)
 
 
 def _undo(question: Question) -> Button:

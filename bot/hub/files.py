@@ -48,7 +48,7 @@ class Files:
     async def _fetched(self, row: StoredAttachment, door: Door | None) -> Attachment:
         path = Path(row.path) if row.path else None
         known = Attachment(name=row.name, media_type=row.media_type, size=row.size, source=row.source, path=path, trouble=row.trouble)
-        if _is_there(path) or known.trouble or door is None:
+        if (path and path.exists()) or known.trouble or door is None:
             return known
         if row.size > LARGEST:
             return replace(known, trouble=f"larger than {LARGEST // 2**20} MB")
@@ -79,7 +79,3 @@ def _beginning(text: str) -> str:
     """The first blocks of a long text, with no fence left open."""
     start = text[:BEGINNING].rpartition("\n\n")[0] or text[:BEGINNING]
     return f"{start}\n```" if start.count("```") % 2 else start
-
-
-def _is_there(path: Path | None) -> bool:
-    return path is not None and path.exists()

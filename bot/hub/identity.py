@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from bot.config import PersonConfig, RobbieConfig
@@ -21,15 +21,6 @@ OUTSIDE = (FORMER, STRANGER)
 
 CONFIG, PAIRING = "config", "pairing"
 """Where someone comes from whom config names, and whom the owner let in."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Account:
-    """One linked account of a person."""
-
-    channel: str
-    account: str
-    person_id: UUID
 
 
 class Directory:
@@ -57,7 +48,6 @@ class Directory:
         return {**named, self._robbie.owner: ("owner", named.get(self._robbie.owner, ("", zone))[1])}
 
     def _agrees(self, users: Sequence[User], identities: Sequence[Identity]) -> bool:
-        """Whether the database says the same as config."""
         names = {user.id: user.name for user in users}
         linked = {(row.channel, row.account, names.get(row.user_id)) for row in identities}
         wanted = {(identity.platform, identity.id, person.name) for person in self._people for identity in person.identities}
@@ -68,72 +58,60 @@ class Directory:
         now, wanted = self._clock.now(), self._wanted()
         await work.people.ensure_organization(now)
         await self._move_namesakes_aside(work, wanted)
-        await self._rename_owner(work)
-        ids = {
-            name: (await work.people.ensure_user(name=name, role=role, timezone=zone, now=now)).id for name, (role, zone) in wanted.items()
-        }
-        for person in self._people:
-            for identity in person.identities:
-                await work.people.ensure_identity(channel=identity.platform, account=identity.id, user_id=ids[person.name], now=now)
+        users = await work.people.users()
+        owners = [user for user in users if user.role == "owner"]
+        if len(owners) == 1 and all(user.name != self._robbie.owner for user in users):  # else that name is somebody else's
+            await work.people.change(owners[0].id, name=self._robbie.owner)
+        for name, (role, zone) in wanted.items():
+            user = await work.people.ensure_user(name=name, role=role, timezone=zone, now=now)
+            for identity in (each for person in self._people if person.name == name for each in person.identities):
+                await work.people.ensure_identity(channel=identity.platform, account=identity.id, user_id=user.id, now=now)
         await work.people.retire(except_for=wanted)
 
     async def _move_namesakes_aside(self, work: UnitOfWork, wanted: Collection[str]) -> None:
         """Whoever was let in chose their name themselves: they are whom config names so only if config names an account of theirs."""
         users, identities = await work.people.users(), await work.people.identities()
-        named: dict[tuple[str, str], str] = {
-            (each.platform, each.id): person.name.casefold() for person in self._people for each in person.identities
-        }
+        named: dict[Any, str] = {(each.platform, each.id): person.name.casefold() for person in self._people for each in person.identities}
         for user in users:
             accounts = [(row.channel, row.account) for row in identities if row.user_id == user.id]
             is_namesake = user.name.casefold() in {name.casefold() for name in wanted}
             if user.origin == PAIRING and is_namesake and all(named.get(each) != user.name.casefold() for each in accounts):
-                await work.people.rename(user.id, f"{user.name} ({user.id})")
-
-    async def _rename_owner(self, work: UnitOfWork) -> None:
-        """The owner stays the same person under a new name; somebody who is known by that name already is somebody else."""
-        users = await work.people.users()
-        owners = [user for user in users if user.role == "owner"]
-        if len(owners) == 1 and all(user.name != self._robbie.owner for user in users):
-            await work.people.rename(owners[0].id, self._robbie.owner)
+                await work.people.change(user.id, name=f"{user.name} ({user.id})")
 
     async def owner(self) -> Person:
         """The one Robbie works for."""
         async with self._database.reading() as work:
-            found = await work.people.find_user(self._robbie.owner)
-        if found is None:
-            raise RobbieError(f"the owner {self._robbie.owner!r} is not in the database yet; start Robbie once")
-        return _person(found)
+            if (found := await work.people.find_user(self._robbie.owner)) is None:
+                raise RobbieError(f"the owner {self._robbie.owner!r} is not in the database yet; start Robbie once")
+        return found.person
 
     async def by_name(self, name: str) -> Person | None:
         """The person of this name, however it is capitalised."""
         async with self._database.reading() as work:
             users = await work.people.users()
         known = (user for user in users if user.role not in OUTSIDE)
-        return next((_person(user) for user in known if user.name.casefold() == name.casefold()), None)
+        return next((user.person for user in known if user.name.casefold() == name.casefold()), None)
 
     async def by_id(self, person_id: UUID) -> Person | None:
         """The person of this id."""
         async with self._database.reading() as work:
-            user = await work.people.find_user_by_id(person_id)
-        return None if user is None or user.role in OUTSIDE else _person(user)
+            return _let_in(await work.people.find_user_by_id(person_id))
 
     async def by_account(self, channel: str, account: str) -> Person | None:
         """Whose account this is; None for a stranger's."""
         async with self._database.reading() as work:
-            user = await work.people.find_user_by_account(channel, account)
-        return None if user is None or user.role in OUTSIDE else _person(user)
+            return _let_in(await work.people.find_user_by_account(channel, account))
 
     def names(self, channel: str, account: str) -> bool:
         """Whether config says whose account this is."""
         return any((identity.platform, identity.id) == (channel, account) for person in self._people for identity in person.identities)
 
-    async def everyone(self) -> tuple[tuple[Person, tuple[Account, ...]], ...]:
+    async def everyone(self) -> Sequence[tuple[Person, Sequence[Identity]]]:
         """All people with their accounts."""
         async with self._database.reading() as work:
             users, identities = await work.people.users(), await work.people.identities()
-        accounts = [Account(channel=row.channel, account=row.account, person_id=row.user_id) for row in identities]
-        return tuple((_person(user), tuple(a for a in accounts if a.person_id == user.id)) for user in users if user.role != STRANGER)
+        return [(user.person, [row for row in identities if row.user_id == user.id]) for user in users if user.role != STRANGER]
 
 
-def _person(user: User) -> Person:
-    return Person(id=user.id, name=user.name, role=user.role, timezone=user.timezone)
+def _let_in(user: User | None) -> Person | None:
+    return None if user is None or user.role in OUTSIDE else user.person

@@ -64,7 +64,7 @@ class Pairing:
         user = await work.people.find_user(name)
         if user is None or user.origin != PAIRING or user.role not in OUTSIDE:
             return None
-        await work.people.set_role(user.id, STRANGER)
+        await work.people.change(user.id, role=STRANGER)
         return user
 
     async def _begin(self, work: UnitOfWork, inbound: Inbound, stranger: User) -> None:
@@ -102,17 +102,16 @@ class Pairing:
     async def approve(self, code: str) -> str | None:
         """Let the stranger of this code in, and answer what they wrote first; who that is, None where there is no such code."""
         async with self._database.unit_of_work() as work:
-            found = await self._use(work, code)
-            stranger = None if found is None or found.user_id is None else await work.people.find_user_by_id(found.user_id)
-            if found is None or stranger is None:
+            event_id, stranger = await self._use(work, code)
+            if stranger is None:
                 return None
-            await work.people.set_role(stranger.id, "member")
+            await work.people.change(stranger.id, role="member")
             name, short = stranger.name, stranger.name.rpartition(" (")[0]
             if short != "Somebody" and all(user.name.casefold() != short.casefold() for user in await work.people.users()):
-                await work.people.rename(stranger.id, short)
+                await work.people.change(stranger.id, name=short)
                 name = short
-            if found.event_id is not None:
-                await self._welcome(work, found.event_id, stranger)
+            if event_id is not None:
+                await self._welcome(work, event_id, stranger)
             return name
 
     async def _welcome(self, work: UnitOfWork, event_id: UUID, stranger: User) -> None:
@@ -127,9 +126,8 @@ class Pairing:
     async def reject(self, code: str) -> str | None:
         """The stranger of this code stays one, and hears nothing; who that is, None where there is no such code."""
         async with self._database.unit_of_work() as work:
-            found = await self._use(work, code)
-            stranger = None if found is None or found.user_id is None else await work.people.find_user_by_id(found.user_id)
-            return None if stranger is None else stranger.name
+            _, stranger = await self._use(work, code)
+            return stranger.name if stranger else None
 
     async def revoke(self, channel: str, account: str) -> bool:
         """The account leads to nobody any more; False where it did not. Whom config names, only config can send away."""
@@ -138,7 +136,7 @@ class Pairing:
             if user is None or not await work.people.end_identity(channel, account):
                 return False
             if user.origin == PAIRING and all(row.user_id != user.id for row in await work.people.identities()):
-                await work.people.set_role(user.id, "former")
+                await work.people.change(user.id, role="former")
             return True
 
     async def link_code(self, person: Person) -> str:
@@ -171,10 +169,13 @@ class Pairing:
             return "This account is yours now: here and there you talk with the same me."
         return f"This account is {person.name}'s already. The owner can take it away with `robbie pair revoke`."
 
-    async def _use(self, work: UnitOfWork, code: str) -> LinkCode | None:
+    async def _use(self, work: UnitOfWork, code: str) -> tuple[UUID | None, User | None]:
+        """What the stranger of this code wrote, and who that is; nobody can use it again."""
         now = self._clock.now()
         found = await work.people.find_code(PAIR, code.strip().upper(), now)
-        return found if found is not None and await work.people.use_code(found.id, now) else None
+        if found is None or found.user_id is None or not await work.people.use_code(found.id, now):
+            return None, None
+        return found.event_id, await work.people.find_user_by_id(found.user_id)
 
 
 def choices(code: str) -> tuple[Button, ...]:

@@ -53,17 +53,10 @@ class Front:
         replies: Replies,
         clock: Clock,
     ) -> None:
-        self._hub = hub
-        self._database = database
-        self._directory = directory
-        self._pairing = pairing
-        self._approvals = approvals
-        self._reactive = reactive
-        self._manners = manners
-        self._manner_commands = manner_commands
-        self._adapters = adapters
-        self._replies = replies
-        self._clock = clock
+        self._hub, self._database, self._clock, self._reactive = hub, database, clock, reactive
+        self._directory, self._pairing, self._approvals = directory, pairing, approvals
+        self._manners, self._manner_commands = manners, manner_commands
+        self._adapters, self._replies = adapters, replies
 
     async def receive(self, inbound: Inbound) -> None:
         """Keep it, once, however often it is repeated: when this returns, the channel may be told. Raises StorageUnavailable."""
@@ -77,8 +70,7 @@ class Front:
 
     async def overview(self, sender: Sender) -> Sequence[Card]:
         """What somebody may know at a glance; nothing for a stranger."""
-        person = await self._directory.by_account(sender.channel, sender.account)
-        if person is None:
+        if (person := await self._directory.by_account(sender.channel, sender.account)) is None:
             return ()
         question = Question(id=new_id(), conversation_id=new_id(), person=person, text="", asked_at=self._clock.now())
         today, health = await self._reactive.say(Intent.DATE, question), await self._reactive.say(Intent.STATUS, question)
@@ -96,8 +88,7 @@ class Front:
 
     async def manners(self, sender: Sender) -> Mapping[str, str]:
         """How Robbie is set for somebody in private, by the names of what they may set, and their `zone`; nothing for a stranger."""
-        person = await self._directory.by_account(sender.channel, sender.account)
-        if person is None:
+        if (person := await self._directory.by_account(sender.channel, sender.account)) is None:
             return {}
         held = (await self._manners.look(person))[0].personality
         names = [name for name in (*SLIDERS, "mood") if name != "flirty" or person.is_owner]
@@ -117,11 +108,9 @@ class Front:
         if known is not None or found is None:
             return known, inbound
         person_id = await self._pairing.redeem(inbound, found.group(1))
-        return (
-            (None, inbound)
-            if person_id is None
-            else (await self._directory.by_id(person_id), replace(inbound, text=f"/link {found.group(1)}"))
-        )
+        if person_id is None:
+            return None, inbound
+        return await self._directory.by_id(person_id), replace(inbound, text=f"/link {found.group(1)}")
 
     async def _receive_mail(self, inbound: Inbound, person: Person | None) -> None:
         """A person's mail is theirs; anybody else's is read for the owner, by someone without hands, and answered if the owner wants."""

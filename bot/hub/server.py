@@ -117,9 +117,8 @@ async def event_stream(request: web.Request) -> AsyncIterator[EventStream]:
     """
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"})
     await response.prepare(request)
-    task = asyncio.current_task()
+    task, streams = asyncio.current_task(), request.app[_STREAMS]
     assert task is not None
-    streams: set[asyncio.Task[Any]] = request.app[_STREAMS]
     streams.add(task)
     try:
         yield EventStream(request, response)
@@ -158,14 +157,7 @@ class Server:
         app = web.Application(client_max_size=LARGEST_BODY, middlewares=[self._watch, self._explain, self._guard, *middlewares])
         app[_STREAMS] = set()
         self._open.set_function(lambda: len(app[_STREAMS]))
-        app.add_routes(
-            [
-                web.get("/healthz", _alive),
-                web.get("/readyz", self._ready),
-                web.get("/metrics", self._metrics),
-                *routes,
-            ]
-        )
+        app.add_routes([web.get("/healthz", _alive), web.get("/readyz", self._ready), web.get("/metrics", self._metrics), *routes])
         app.on_response_prepare.append(_add_headers)
         app.on_shutdown.append(_end_streams)
         complaints = logging.Logger("aiohttp.server", logging.WARNING)  # noqa: LOG001  of this server, and no other
@@ -219,8 +211,7 @@ class Server:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Serve only under our own names, and let no other site write (DNS rebinding, cross-site requests)."""
-        host = request.headers.get("Host", "")
-        if _hostname(host) not in self._names:
+        if _hostname(host := request.headers.get("Host", "")) not in self._names:
             raise Problem(421, "unknown_host", f"this server is not known as {host!r}; web.public_url can name one more address")
         origin = request.headers.get("Origin")
         if request.method not in SAFE_METHODS and origin is not None and not self._is_own(origin, host):
@@ -229,8 +220,7 @@ class Server:
 
     def _is_own(self, origin: str, host: str) -> bool:
         parts = urlsplit(origin.lower())
-        default = {"http": ":80", "https": ":443"}.get(parts.scheme)
-        if default is None:
+        if (default := {"http": ":80", "https": ":443"}.get(parts.scheme)) is None:
             return False
         return parts.netloc.removesuffix(default) == host.lower().removesuffix(default) or origin.lower() == self._public_url.lower()
 
@@ -271,8 +261,7 @@ async def _end_streams(app: web.Application) -> None:
 
 def _route(request: web.Request) -> str:
     """The kind of address, as counts and logs name it: the address itself may hold a sign-in code."""
-    resource = request.match_info.route.resource
-    return "none" if resource is None else resource.canonical
+    return "none" if (resource := request.match_info.route.resource) is None else resource.canonical
 
 
 def _problem_of(error: Exception, route: str) -> Problem:

@@ -58,10 +58,8 @@ class Showing:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._seconds):
                         await self._over.wait()
-        except DeliveryUnknown as error:
-            self._is_doubtful = True
-            log.warning("showing.stopped", error=str(error))
         except RobbieError as error:
+            self._is_doubtful = isinstance(error, DeliveryUnknown)
             log.warning("showing.stopped", error=str(error))
         except Exception:  # an edge that must survive: the answer itself is not at stake
             self._is_doubtful = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -42,6 +42,8 @@ SPOKEN = {
     ChannelState.DOWN: "{channel} is out of reach since {at}. I try again all the time; what I owe there is kept.",
     ChannelState.REFUSED: "{channel} is closed to me since {at}: my token or password is not accepted. `robbie doctor` tells more.",
 }
+SHUT_OUT = """I am shut out of **{channel}**: it does not accept my token or password any more. Until that is mended I neither hear nor \
+answer there; what I owe there is kept. `robbie doctor` tells more, `robbie init` takes a new one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +56,7 @@ class ChannelHealth:
 
 
 class Supervisor:
-    """Listens at every door from entering to leaving. What happens to one of them is nothing to the others."""
+    """Listens at every door from entering to leaving. What happens to one of them is nothing to the others. `health`: how each one is."""
 
     def __init__(
         self, *, doors: Sequence[Door], reception: Reception, database: Database, clock: Clock, registry: CollectorRegistry
@@ -63,24 +65,19 @@ class Supervisor:
         self._reception = reception
         self._database = database
         self._clock = clock
-        self._health: dict[str, ChannelHealth] = {}
+        self.health: dict[str, ChannelHealth] = {}
         self._tasks: list[asyncio.Task[None]] = []
         up = Gauge("robbie_channel_up", "Whether a channel is heard", ["channel"], registry=registry)
         for door in doors:
             self._set(door, ChannelState.STARTING)
             up.labels(door.channel).set_function(self._is_up(door.channel))
 
-    @property
-    def health(self) -> Mapping[str, ChannelHealth]:
-        """How each channel is doing."""
-        return self._health
-
     def troubles(self, zone: str) -> Sequence[str]:
         """What is to be said of channels that are not heard, with the time in *zone*."""
-        silent = {channel: health for channel, health in self._health.items() if health.state in (ChannelState.DOWN, ChannelState.REFUSED)}
         return [
             SPOKEN[health.state].format(channel=channel.capitalize(), at=f"{health.since.astimezone(ZoneInfo(zone)):%H:%M}")
-            for channel, health in silent.items()
+            for channel, health in self.health.items()
+            if health.state in SPOKEN
         ]
 
     async def __aenter__(self) -> Self:
@@ -94,7 +91,6 @@ class Supervisor:
             await asyncio.wait(self._tasks, timeout=2 * CLOSE_SECONDS)
 
     async def _keep(self, door: Door) -> None:
-        """Listen, for ever."""
         wait = FIRST_WAIT_SECONDS
         while True:
             fallen = await self._listen(door)
@@ -102,7 +98,7 @@ class Supervisor:
                 await self._refused(door, fallen)
                 await asyncio.sleep(REFUSED_WAIT_SECONDS)
                 continue
-            if self._health[door.channel].state is ChannelState.UP:
+            if self.health[door.channel].state is ChannelState.UP:
                 wait = FIRST_WAIT_SECONDS
             self._fell(door, fallen)
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311  many hubs are not to come back at once
@@ -116,7 +112,9 @@ class Supervisor:
         def told() -> None:
             nonlocal latest
             latest = loop.time()
-            self._rose(door)
+            if self.health[door.channel].state is not ChannelState.UP:
+                log.info("channel.rose", channel=door.channel)
+                self._set(door, ChannelState.UP)
 
         listening = asyncio.create_task(door.listen(self._reception, told), name=f"listen {door.channel}")
         try:
@@ -130,20 +128,15 @@ class Supervisor:
             listening.cancel()
             await asyncio.wait([listening], timeout=CLOSE_SECONDS)
 
-    def _rose(self, door: Door) -> None:
-        if self._health[door.channel].state is not ChannelState.UP:
-            log.info("channel.rose", channel=door.channel)
-            self._set(door, ChannelState.UP)
-
     def _fell(self, door: Door, error: Exception) -> None:
-        if self._health[door.channel].state is not ChannelState.DOWN:
+        if self.health[door.channel].state is not ChannelState.DOWN:
             is_expected = isinstance(error, RobbieError)
             log.warning("channel.fell", channel=door.channel, error=str(error), exc_info=None if is_expected else error)
             self._set(door, ChannelState.DOWN, str(error) if is_expected else type(error).__name__)
 
     async def _refused(self, door: Door, error: ChannelRefused) -> None:
         """Only the owner can mend that, and hears of it on another channel; once a day at most."""
-        if self._health[door.channel].state is not ChannelState.REFUSED:
+        if self.health[door.channel].state is not ChannelState.REFUSED:
             log.error("channel.refused", channel=door.channel, error=str(error))
             self._set(door, ChannelState.REFUSED, str(error))
         now, key = self._clock.now(), f"{door.channel}/{self._clock.now():%Y-%m-%d}"
@@ -151,19 +144,12 @@ class Supervisor:
             async with self._database.unit_of_work() as work:
                 if await work.incidents.add_once(kind="channel", key=key, detail=str(error), now=now):
                     owner = await work.people.owner()
-                    await tell(work, owner.id, _shut_out(door), now=now, except_on=(door.channel,))
+                    await tell(work, owner.id, SHUT_OUT.format(channel=door.channel), now=now, except_on=(door.channel,))
         except StorageError as trouble:
             log.warning("channel.not_told", channel=door.channel, error=str(trouble))
 
     def _set(self, door: Door, state: ChannelState, detail: str = "") -> None:
-        self._health[door.channel] = ChannelHealth(state=state, since=self._clock.now(), detail=detail)
+        self.health[door.channel] = ChannelHealth(state=state, since=self._clock.now(), detail=detail)
 
     def _is_up(self, channel: str) -> Callable[[], float]:
-        return lambda: float(self._health[channel].state is ChannelState.UP)
-
-
-def _shut_out(door: Door) -> str:
-    return (
-        f"I am shut out of **{door.channel}**: it does not accept my token or password any more. Until that is mended I neither hear nor "
-        "answer there; what I owe there is kept. `robbie doctor` tells more, `robbie init` takes a new one."
-    )
+        return lambda: float(self.health[channel].state is ChannelState.UP)

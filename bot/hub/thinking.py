@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from bot.brain.brain import Brain, recalled
-from bot.brain.budget import settle
+from bot.brain.budget import ALLOWANCE_SPENT, settle
 from bot.brain.reactive import one_line, reactive_turn
 from bot.domain.address import Person, SessionType
 from bot.domain.clock import Clock, new_id
@@ -50,7 +50,6 @@ SET_ASIDE = (
     "Something about this message keeps tripping me up, so I have set it aside and made a note for whoever looks after me. "
     "Could you try it in other words?"
 )
-ALLOWANCE_SPENT = "\n\n*Today's allowance did not cover a better model for this; until midnight I may think with those at home.*"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,7 +190,7 @@ class Thinkers:
             await work.inbox.settle(event, state, now=now, deferred_at=now if turn.queued else event.deferred_at)
             await self._record_usage(work, event.id, turn)
             if asked.message.kind == InboundKind.MESSAGE and not (asked.is_by_stranger or asked.is_held):
-                await heard(work, asked.message, asked.user.id, now, self._learning)
+                await heard(work, asked.message, asked.user.id, event.received_at, self._learning)
             if not await self._is_told(work, asked, turn):
                 if stream.is_promised or event.attempts > 1:  # what was shown of another answer stays as it is
                     await work.outbox.void(event.id)
@@ -206,7 +205,7 @@ class Thinkers:
                 now=now,
             )
             await work.messages.add(reply)
-            if turn.kind in (OutgoingKind.ANSWER, OutgoingKind.LATE):
+            if turn.kind in (OutgoingKind.ANSWER, OutgoingKind.LATE) and not asked.is_by_stranger:
                 await _open_outcome(work, asked, turn, reply)
             if asked.is_by_stranger:
                 await work.contacts.wrote_to(asked.user.id, asked.event.account, now)

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from bot.brain.personality import is_intimate_tone
 from bot.brain.reactive import one_line
+from bot.brain.tone import is_intimate
 from bot.domain.ports import Command
 from bot.domain.thought import Question
 from storage.database import Database
+from storage.repositories.messaging import DELETED
 
 COUNCIL = "What shall I put to the council? `/council should we lease or buy the van?` asks my best two or three models at once."
 NOTHING = "There is no answer of mine here that I could tell about."
@@ -39,7 +42,9 @@ class WhyCommands:
             else:
                 said = [*await work.messages.latest(question.conversation_id, limit=20, before=question.id)]
         theirs = [each for each in said if each and each.direction == "out" and each.user_id == question.person.id]
-        answers = [(each.text, each.details) for each in theirs if each.details and "tier" in each.details]
+        if not is_intimate(question):  # what was said in another tone is not told again here
+            theirs = [each for each in theirs if not is_intimate_tone(each.personality)]
+        answers = [(each.text, each.details) for each in theirs if each.details and "tier" in each.details and each.kind != DELETED]
         told_of = [told(*each) for each in answers if not each[1]["why"].startswith(("the command /why", "the command /rate"))]
         return told_of[-1] if told_of else NOTHING
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
-from typing import Any
-from uuid import UUID
 
+from bot.brain.agreement import words_of
+from bot.brain.confidence import plain
+from bot.brain.delicate import ENGLISH
 from bot.brain.intents import OUT, SURE
 from bot.brain.providers.offline import stands_alone
 from bot.brain.reactive import Reactive
 from bot.brain.reflexes import Reflexes, key_of, phrase_of
 from bot.domain.address import Person
 from bot.domain.thought import Question
+from bot.learning.signals import FILLER
 from storage.database import Database, UnitOfWork
 from storage.models.decisions import Feedback
-from storage.models.learning import CachedAnswer, Habit, Pattern
+from storage.models.learning import Habit
 from storage.models.messaging import Message
 
 LOOKS_EVERY, WINDOW, MOST = timedelta(seconds=10), timedelta(minutes=1), 50
@@ -24,31 +26,26 @@ NEAR, ENOUGH_PATTERN, ENOUGH_ANSWER, FRESH = 0.5, 3, 2, timedelta(days=14)
 """From so likely on, a phrase that was not sure is held against the models; agreements after which it is answered, and after which an
 answer is said again (three that are one agree twice), and for how long.
 """
-CLEARLY, UP, DOWN, FLOOR, CEILING = 0.3, 1.1, 0.8, 0.3, 2.0
-"""What counts as liked or not, how it moves a weight, and within which bounds; below the floor, a pattern is switched off."""
+CLEARLY, UP, DOWN, FLOOR, CEILING = 0.5, 1.1, 0.8, 0.3, 2.0
+"""What counts as liked or not, how each moves a weight, and within which bounds; below the floor, a pattern is switched off."""
 SHARED_WORDS = 0.7
 COSTLY = ("/brief",)
 """What a model may have to word is not computed just to compare."""
-_WORD = re.compile(r"[^\W_]+")
-_NO = re.compile(r"\b(?:no|not|never|none|nothing|cannot|\w+n't)\b")
+_NO = re.compile(r"no|not|never|none|nothing|nobody|cannot|\w+['’]t")
 _OWN = re.compile(r"\b(?:i|me|my|mine|we|us|our|ours|you|your|yours)\b", re.I)
 """A question about people's own affairs, or Robbie's: the answer changes with them."""
-_FILLING = re.compile(
-    r"\b(?:an?|the|is|are|was|were|be|been|it|its|this|that|there|i|you|we|they|my|your|our|his|her|their|me|of|to|in|on|at|by|for|with"
-    r"|from|and|or|but|so|as|do|does|did|have|has|had|will|would|can|could)\b"
-)
+_NOTICE = re.compile(r"\n\n\*[^*\n]+\*\s*\Z")
+"""Ends an answer with what was true of that day alone: a doubt, or that the allowance is spent."""
 
 
 def agree(one: str, other: str) -> bool:
     """Whether two answers say the same: the same numbers, both or neither with a no in it, and of the shorter's telling words at least
     SHARED_WORDS in the longer. It errs towards no.
     """
-    texts = [text.casefold().replace("’", "'") for text in (one, other)]
-    words = [set(_WORD.findall(_FILLING.sub("", text))) for text in texts]
-    numbers = [{word for word in each if word.isdecimal()} for each in words]
-    shorter = min(map(len, words))
-    is_alike = numbers[0] == numbers[1] and bool(_NO.search(texts[0])) == bool(_NO.search(texts[1]))
-    return is_alike and shorter > 0 and len(words[0] & words[1]) >= SHARED_WORDS * shorter
+    read = [{"no" if _NO.fullmatch(word) else word for word in words_of(text) if not FILLER.fullmatch(word)} for text in (one, other)]
+    shorter, differing = min(map(len, read)), read[0] ^ read[1]
+    is_contrary = any(word == "no" or word[-1].isdecimal() for word in differing)
+    return not is_contrary and shorter > 0 and len(read[0] & read[1]) >= SHARED_WORDS * shorter
 
 
 class ReflexLearning:
@@ -65,7 +62,7 @@ class ReflexLearning:
 
     async def look(self, now: datetime) -> datetime:
         """Learn what there is to learn. Raises StorageUnavailable."""
-        if self._next is None or now >= self._next:
+        if self._next is None or not now < self._next <= now + LOOKS_EVERY:
             self._next = now + LOOKS_EVERY
             await self._learn(now)
             await self._reflexes.refresh()
@@ -73,33 +70,35 @@ class ReflexLearning:
         return self._next
 
     async def learn_from(self, work: UnitOfWork, outcome: Feedback, now: datetime) -> None:
-        """Move the weight of what was said without a model by what somebody thinks of it: once up and once down for each answer, at most.
+        """Make what was said, or will be, without a model as likely as people like it now; what was taken back or withdrawn never counted.
 
-        Words that somebody says were misread mean nothing to them from now on, until they take that back. Raises StorageUnavailable.
+        Words that somebody says were misread mean nothing to them from now on. Raises StorageUnavailable.
         """
-        liked = outcome.value if outcome.value is not None else 2 * outcome.score - 1 if outcome.score is not None else 0.0
+        is_bad, is_word = outcome.score is not None and 2 * outcome.score - 1 <= -CLEARLY, outcome.value is not None
         row = await work.patterns.find(outcome.pattern) if outcome.pattern else None
-        slot = f"{outcome.message_id} {'up' if liked > 0 else 'down'}"
-        if outcome.pattern and abs(liked) >= CLEARLY and await work.job_runs.mark("reflexes judged", slot, now):
-            if row is not None:
-                await work.patterns.change(row.id, **_moved(row, liked), changed_at=now)
-            elif (answer := await work.cached_answers.find(outcome.user_id, outcome.pattern)) is not None:
-                await work.cached_answers.change(answer.id, **_moved(answer, liked))
-        if row is not None and outcome.value is not None:  # who only asked on may have been understood
-            await self._misread(work, outcome, now, is_misread=liked <= -CLEARLY)
-            self._next = now
-
-    async def _misread(self, work: UnitOfWork, outcome: Feedback, now: datetime, *, is_misread: bool) -> None:
-        """Switch a person's veto of the words that were answered on, or off again."""
+        if row is not None and row.user_id is None:
+            likes = [2 * score - 1 for score in await work.feedback.scores_of(row.key)]
+            ups, downs = sum(like >= CLEARLY for like in likes), sum(like <= -CLEARLY for like in likes)
+            weight = min(UP**ups * DOWN**downs, CEILING)
+            await work.patterns.change(row.id, weight=weight, state=Habit.ON if weight >= FLOOR else Habit.OFF, changed_at=now)
         answer = await work.messages.find_by_id(outcome.message_id)
         asked = await work.messages.find_by_id(answer.reply_to) if answer and answer.reply_to else None
-        phrase = phrase_of(asked.text) if asked else ""
-        row = await work.patterns.find(key_of(phrase, outcome.user_id))
-        if row is not None and (is_misread or row.intent == OUT):
-            await work.patterns.change(row.id, intent=OUT, state=Habit.ON if is_misread else Habit.OFF, changed_at=now)
-        if phrase and is_misread:
-            await work.patterns.add_new([_row(outcome.user_id, phrase, OUT, now, state=Habit.ON, origin="feedback")])
-            self._reflexes.veto(phrase, outcome.user_id)
+        if asked is None or asked.user_id != outcome.user_id or not (is_bad or is_word):
+            return
+        if row is None:
+            kept = await work.cached_answers.find(asked.user_id, asked.digest or "")
+            if kept is not None and (is_bad or kept.state == Habit.OFF):
+                await work.cached_answers.change(kept.id, state=Habit.OFF if is_bad else _state(kept.agreed, 0, ENOUGH_ANSWER))
+        elif is_word or row.user_id is not None:  # who only asked on may have been understood
+            phrase, self._next = phrase_of(asked.text), now
+            own = await work.patterns.find(key_of(phrase, asked.user_id))
+            if own is None and phrase and is_bad:
+                await work.patterns.propose(asked.user_id, phrase, row.intent, now, state=Habit.OFF)
+            elif own is not None and (is_bad or own.state == Habit.OFF):
+                state = Habit.OFF if is_bad else _state(own.agreed, own.disagreed, ENOUGH_PATTERN)
+                await work.patterns.change(own.id, state=state, changed_at=now)
+            if is_bad:
+                self._reflexes.veto(phrase, asked.user_id)
 
     async def _learn(self, now: datetime) -> None:
         """Learn from the answers of the minute that ended last."""
@@ -127,8 +126,9 @@ class ReflexLearning:
         phrase = phrase_of(asked.text)
         guess = self._reflexes.guess(phrase)
         near = guess.intent if guess and NEAR <= guess.confidence < SURE else ""
-        intent = self._reflexes.proposed.get(key_of(phrase, asked.user_id), near)
         async with self._database.reading() as work:
+            row = await work.patterns.find(key_of(phrase, asked.user_id))
+            intent = row.intent if row is not None and row.state == Habit.PROPOSED else near
             user = await work.people.find_user_by_id(asked.user_id) if intent not in ("", OUT, *COSTLY) else None
         if user is None:
             return "", False
@@ -143,27 +143,31 @@ def _is_whole(question: Message) -> bool:
     return question.kind == "message" and bool(question.digest) and not (question.details or {}).get("quoted")
 
 
-def _moved(row: Pattern | CachedAnswer, liked: float) -> dict[str, object]:
-    """The weight and state of a row that was liked or not; what is one person's alone is switched off at once where it was not."""
-    weight = min(max(row.weight, FLOOR) * UP, CEILING) if liked > 0 else row.weight * (DOWN if row.user_id is None else 0.0)
-    return {"weight": weight, "state": row.state if weight >= FLOOR else Habit.OFF}
+def _state(agreed: int, disagreed: int, enough: int) -> Habit:
+    return Habit.OFF if disagreed else Habit.ON if agreed >= enough else Habit.PROPOSED
+
+
+def _is_lasting(asked: str, answer: Message) -> bool:
+    """Whether an answer may hold on other days too, and is nobody's but the model's. Only in English can that be told."""
+    made_of = answer.details or {}
+    is_more = made_of.get("tools") or made_of.get("outside") or made_of.get("mentor") or _NOTICE.search(answer.text)
+    return not is_more and stands_alone(asked) and bool(ENGLISH.search(asked)) and not _OWN.search(asked)
 
 
 async def _count_answer(work: UnitOfWork, asked: Message, answer: Message) -> None:
-    """Hold a model's answer against the one before it to the same words; the last is what is said again."""
-    made_of, words = answer.details or {}, asked.digest or ""
-    if not stands_alone(asked.text) or _OWN.search(asked.text) or made_of.get("tools") or made_of.get("outside"):
-        return
+    """Hold a model's answer against the one before it to the same words; the last is what is said again. What was disliked is neither."""
+    words = asked.digest or ""
+    before = await work.messages.find_earlier_answer(asked.user_id, words, before=asked.id) if _is_lasting(asked.text, answer) else None
     row = await work.cached_answers.find(asked.user_id, words)
-    before = await work.messages.find_earlier_answer(asked.user_id, words, before=asked.id)
     if before is None or (row is not None and row.state == Habit.OFF):
         return
-    judged = await work.feedback.find(asked.user_id, answer.id)
-    is_same = agree(before.text, answer.text) and not (judged and (judged.value or 0) < 0)  # what was disliked is not said again
+    judged = [await work.feedback.find(asked.user_id, each.id) for each in (before, answer)]
+    if any(each is not None and each.score is not None and 2 * each.score - 1 <= -CLEARLY for each in judged):
+        return
+    is_same = agree(before.text, answer.text)
     agreed = (row.agreed if row else 0) + 1 if is_same else 0
-    values = {"text": answer.text, "message_id": answer.id, "at": answer.at, "fresh_until": answer.at + FRESH, "agreed": agreed}
-    values["state"] = Habit.ON if agreed >= ENOUGH_ANSWER else Habit.PROPOSED
-    values["disagreed"] = (row.disagreed if row else 0) + (not is_same)
+    values = {"text": plain(answer.text), "message_id": answer.id, "at": answer.at, "fresh_until": answer.at + FRESH, "agreed": agreed}
+    values |= {"state": _state(agreed, 0, ENOUGH_ANSWER), "disagreed": (row.disagreed if row else 0) + (not is_same)}
     if row is None:
         await work.cached_answers.add_once(user_id=asked.user_id, digest=words, question=asked.text, **values)
     else:
@@ -175,13 +179,8 @@ async def _count_pattern(work: UnitOfWork, asked: Message, intent: str, is_same:
     phrase = phrase_of(asked.text)
     row = await work.patterns.find(key_of(phrase, asked.user_id))
     if row is None:
-        await work.patterns.add_new([_row(asked.user_id, phrase, intent, now, agreed=int(is_same), disagreed=int(not is_same))])
+        await work.patterns.propose(asked.user_id, phrase, intent, now, agreed=int(is_same), disagreed=int(not is_same))
     elif row.state == Habit.PROPOSED and row.intent == intent:
         agreed, disagreed = row.agreed + is_same, row.disagreed + (not is_same)
-        state = Habit.OFF if disagreed else Habit.ON if agreed >= ENOUGH_PATTERN else Habit.PROPOSED
-        await work.patterns.change(row.id, agreed=agreed, disagreed=disagreed, state=state, changed_at=now)
-
-
-def _row(user_id: UUID, phrase: str, intent: str, now: datetime, **values: Any) -> dict[str, Any]:
-    about = {"user_id": user_id, "key": key_of(phrase, user_id), "intent": intent, "text": phrase, "created_at": now, "changed_at": now}
-    return {**about, "state": Habit.PROPOSED, "origin": "learned", "weight": 1.0, **values}
+        values = {"agreed": agreed, "disagreed": disagreed, "state": _state(agreed, disagreed, ENOUGH_PATTERN)}
+        await work.patterns.change(row.id, **values, changed_at=now)

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from bot.domain.thought import Tier
 from bot.learning.forecasts import precision_recall
 from storage.database import UnitOfWork
 from storage.models.decisions import Feedback
@@ -26,10 +27,12 @@ async def report(work: UnitOfWork, *, since: datetime, timezone: str) -> dict[st
     taken = {"explicit": [row for row in rows if row.value], "implicit": [row for row in rows if not row.value and row.signals]}
     foretold = await precision_recall(work, since, calls)
     lost = {call.event_id for call in calls if call.event_id and call.outcome in ENDS[1:]}
-    saved = [call for call in calls if call.outcome == "answered" and call.event_id in lost]
+    saved = {call.event_id: call for call in calls if call.outcome == "answered" and call.event_id in lost}.values()  # the last of each
+    direct = [row for row in rows if row.tier == Tier.DIRECT]
     mentors = sorted({name for row in rows for name in row.mentor.split()})
     days = groupby(calls, key=lambda call: str(call.at.astimezone(ZoneInfo(timezone)).date()))
-    used = Counter(row.pattern for row in rows)
+    used = Counter(pattern for _, pattern in {(row.message_id, row.pattern) for row in rows})
+    own = Counter((row.user_id, row.pattern) for row in rows)
     spent = sum(call.cost_usd for call in calls)
     return {
         "answers": grouped(rows, "tier level task_type", scored),
@@ -37,12 +40,14 @@ async def report(work: UnitOfWork, *, since: datetime, timezone: str) -> dict[st
         "signals": [{"signal": name, "times": n} for name, n in Counter(name for row in rows for name in row.signals).most_common()],
         "cells": [
             {"task_type": arm.task_type, "level": arm.level, "quality": share(arm.good, arm.good + arm.bad), "evidence": arm.answers}
-            | {"change": change([row for row in rows if (row.task_type, row.level) == (arm.task_type, arm.level)])}
+            | {"change": change([row for row in direct if (row.task_type, row.level) == (arm.task_type, arm.level)])}
             | {"latency_ms": round(arm.latency_ms), "cost_usd": round(arm.cost_usd, 6)}
             for arm in await work.routing_arms.all()
         ],
         "patterns": grouped(await work.patterns.all(), "state", lambda of: {"count": len(of), "used": sum(used[one.key] for one in of)}),
-        "cached": grouped(await work.cached_answers.all(), "state", lambda of: {"count": len(of), "used": sum(used[a.digest] for a in of)}),
+        "cached": grouped(
+            await work.cached_answers.all(), "state", lambda of: {"count": len(of), "used": sum(own[a.user_id, a.digest] for a in of)}
+        ),
         "cost": [{"day": day, "usd": round(sum(call.cost_usd for call in of), 6)} for day, of in days],
         "spent": [{"usd": round(spent, 6), "usd_per_point": share(spent, sum(row.score or 0 for row in rows), 6)}] * bool(calls),
         "latency": grouped(rows, "tier", lambda of: percentiles([row.latency_ms for row in of])),
@@ -69,9 +74,9 @@ def grouped(items: Iterable[Any], key: str, told: Callable[[list[Any]], Row]) ->
 
 
 def scored(rows: Sequence[Feedback]) -> Row:
-    """How many, how many of them are scored, and their mean score."""
+    """How many answers, how many scores of them (of one that several judged, each), and their mean."""
     scores = [row.score for row in rows if row.score is not None]
-    return {"answers": len(rows), "scored": len(scores), "score": share(sum(scores), len(scores))}
+    return {"answers": len({row.message_id for row in rows}), "scored": len(scores), "score": share(sum(scores), len(scores))}
 
 
 def change(rows: Sequence[Feedback]) -> float | None:

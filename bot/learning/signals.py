@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from difflib import SequenceMatcher
 from uuid import UUID
 
+from bot.brain.cells import lean
 from bot.brain.providers.offline import digest, stands_alone
 from bot.learning.realtime import Learning
 from storage.database import Database, UnitOfWork
@@ -22,19 +23,20 @@ LONGEST, LONGEST_WORDS, LONGEST_THANKS, AT_ONCE = 2_000, 60, 8, 200  # character
 _CORRECTED = re.compile(
     r"no\W+i (?:said|asked|wanted)\b|(?:no\b|nope|nah|hmm?|sorry|actually|but|wait)?[\s,.!:;-]{0,4}(?:(?:this|that|it)(?:['’]?s| is| was)"
     r"(?: just| still| simply)? (?:(?:wrong|incorrect|false)\b(?! to\b)|not (?:right|correct|true|it|what i)\b)"
-    r"|i (?:meant|mean\b(?! it)|did(?:n['’]?t| not) (?:ask|mean))|not what i|(?:wrong|incorrect)(?: answer)?[\s.!]*$"
+    r"|i (?:meant\b(?! to\b)|mean\b(?! it)|did(?:n['’]?t| not) (?:ask|mean))|not what i|(?:wrong|incorrect)(?: answer)?[\s.!]*$"
     r"|you(?:['’]ve| have|['’]re| are)? (?:misunderst|got (?:it|that|me) wrong|wrong))",
     re.I,
 )
 _THANKED = re.compile(
     r"(?:(?:great|perfect|ok|wow|nice|yes)\W+)?(?:many )?(?:thanks|thank you|thx|cheers|danke|merci|gracias|grazie|obrigad[oa])\b"
-    r"(?!.*\b(?:but|however|though|for nothing)\b)|(?:perfect|great|excellent|brilliant|exactly|well done|that helps)[\s.!]*$",
+    r"(?!.*(?:\b(?:but|however|though|for nothing|not?|wrong|aber|nicht|falsch|mais|non|pero|però|ma|mas)\b|n['’]?t\b))"
+    r"|(?:perfect|great|excellent|brilliant|exactly|well done|that helps)[\s.!]*$",
     re.I | re.S,
 )
 _AGAIN = re.compile(
     r"(?:please )?(?:(?:try|do (?:it|that)|say (?:it|that)) again|again|once more|redo(?: it| that)?)(?: please)?[\s.!]*", re.I
 )
-_FILLER = re.compile(
+FILLER = re.compile(
     r"an?|the|and|or|of|to|in|on|at|for|from|by|with|is|are|was|were|be|been|do|does|did|can|could|would|will|shall|should|may|what|which|who|when"
     r"|where|why|how|i|me|my|you|your|it|its|this|that|there|please|tell|give|show|explain|robbie|hey|just|so|then|about"
 )
@@ -59,7 +61,7 @@ def is_rephrased(before: str, after: str) -> bool:
     """Whether one question is the other in other words; the same with another filling ("of France?", "of Italy?") is another question."""
     old, new = (re.findall(r"\w+", text.casefold())[:LONGEST_WORDS] for text in (before, after))
     changes = [change[0] for change in SequenceMatcher(None, old, new, autojunk=False).get_opcodes() if change[0] != "equal"]
-    was, became = ({word[:6] for word in words if not _FILLER.fullmatch(word)} for words in (old, new))  # stems, roughly
+    was, became = ({word[:6] for word in words if not FILLER.fullmatch(word)} for words in (old, new))  # stems, roughly
     is_refilled = changes == ["replace"] and was - became and became - was
     return not is_refilled and len(was & became) >= 2 and 2 * len(was & became) >= SIMILAR * (len(was) + len(became))
 
@@ -72,7 +74,7 @@ async def heard(work: UnitOfWork, message: Message, user_id: UUID, now: datetime
 
 
 class Aftermath:
-    """A round: an answer that nobody minded for a while is a little better for it, one that was acted upon much. Idle, it reads twice."""
+    """A round: an answer that nobody minded for a while is a little better for it, one acted upon much. Daily it finds how levels lean."""
 
     name = "aftermath"
 
@@ -80,6 +82,7 @@ class Aftermath:
         self._database = database
         self._learning = learning
         self._again: datetime | None = None
+        self._leaned: date | None = None
 
     async def look(self, now: datetime) -> datetime:
         """See what became of answers; each thing is noted once by its row, whichever hub sees it. Raises StorageUnavailable."""
@@ -90,4 +93,7 @@ class Aftermath:
                 async with self._database.unit_of_work() as work:  # each its own: nobody else is to wait for all of them
                     await self._learning.note(work, row, {name: WEIGHTS[name]}, now)
             self._again = now + LOOKS_EVERY
+            if self._leaned != now.date():
+                await lean(self._database)
+                self._leaned = now.date()
         return self._again

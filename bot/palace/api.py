@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from aiohttp import web
 
-from bot.domain.address import Person
 from bot.domain.clock import Clock, new_id
 from bot.hub.auth import Auth
 from bot.hub.feed import Grown, Lagged, Said, Subscription
@@ -44,20 +42,15 @@ class Api:
         self._transcripts = transcripts
         self._clock = clock
         self._patience_seconds = patience_seconds
-
-    @property
-    def routes(self) -> tuple[web.RouteDef, ...]:
-        """Asking, and reading transcripts."""
-        return (
-            web.post("/api/chat", self._chat),
-            web.get("/api/conversations/{conversation}/messages", self._messages),
-        )
+        self.routes = (web.post("/api/chat", self._chat), web.get("/api/conversations/{conversation}/messages", self._messages))
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         """Answer once, however often the same person sends the same id."""
         ask = _parse(await request.read())
         person = await self._auth.person_for(request, ask.acting_as)
-        receipt = await self._receive(person, ask)
+        address = self._transcripts.address(person, ask.conversation)
+        inbound = self._door.to_inbound(person, address, text=ask.text, external_id=ask.external_id, at=self._clock.now())
+        receipt = await self._hub.receive(inbound, person)
         if "text/event-stream" in request.headers.get("Accept", ""):
             return await self._stream(request, ask, receipt)
         try:
@@ -65,11 +58,6 @@ class Api:
         except TimeoutError:
             raise _still_thinking(ask) from None
         return json_response(_answer(ask, reply))
-
-    async def _receive(self, person: Person, ask: Ask) -> Receipt:
-        address = self._transcripts.address(person, ask.conversation)
-        inbound = self._door.to_inbound(person, address, text=ask.text, external_id=ask.external_id, at=self._clock.now())
-        return await self._hub.receive(inbound, person)
 
     async def _stream(self, request: web.Request, ask: Ask, receipt: Receipt) -> web.StreamResponse:
         """The answer while it grows. Whoever hangs up loses nothing: the turn goes on, and the same id gets the same answer."""
@@ -86,9 +74,11 @@ class Api:
     async def _messages(self, request: web.Request) -> web.Response:
         """The transcript of one of the person's own conversations, oldest first."""
         person = await self._auth.person_for(request, request.query.get("as"))
-        limit = _limit(request.query.get("limit", "100"))
+        limit = request.query.get("limit", "100")
+        if not (limit.isascii() and limit.isdigit() and len(limit) < 6 and 1 <= int(limit) <= MOST_MESSAGES):
+            raise Problem(400, "bad_request", f'"limit" must be a number from 1 to {MOST_MESSAGES}')
         address = self._transcripts.address(person, request.match_info["conversation"])
-        messages = await self._transcripts.latest(address, limit=limit)
+        messages = await self._transcripts.latest(address, limit=int(limit))
         return json_response({"messages": [_entry(message) for message in messages]})
 
 
@@ -150,8 +140,8 @@ class _Growth:
         return await self._stream.send(json.dumps({"text": text}), event="replace")
 
 
-def _parse(body: bytes) -> Ask:
-    """What a caller wants. Raises Problem for anything but a JSON object of the right fields."""
+def json_object(body: bytes) -> dict[str, Any]:
+    """The object that a caller sent. Raises Problem for anything else."""
     try:
         found = json.loads(body.decode("utf-8"))
     except UnicodeDecodeError:
@@ -160,25 +150,20 @@ def _parse(body: bytes) -> Ask:
         raise Problem(400, "not_json", "the body is not JSON") from None
     if not isinstance(found, dict):
         raise Problem(400, "bad_request", "the body must be a JSON object")
-    text, external_id = found.get("text"), found.get("id")
+    return found
+
+
+def _parse(body: bytes) -> Ask:
+    """What a caller wants. Raises Problem for anything but a JSON object of the right fields."""
+    found = json_object(body)
+    text, external_id, conversation = found.get("text"), found.get("id"), found.get("conversation", MAIN)
     if not isinstance(text, str):
         raise Problem(400, "bad_request", '"text" must be a string')
     if external_id is not None and not (isinstance(external_id, str) and 0 < len(external_id) <= LONGEST_ID):
         raise Problem(400, "bad_request", f'"id" must be a string of 1 to {LONGEST_ID} characters')
-    return Ask(text=text, external_id=external_id or str(new_id()), conversation=_conversation(found), acting_as=found.get("as"))
-
-
-def _conversation(body: Mapping[str, Any]) -> str:
-    conversation = body.get("conversation", MAIN)
     if not isinstance(conversation, str):
         raise Problem(400, "bad_request", '"conversation" must be a string')
-    return conversation
-
-
-def _limit(value: str) -> int:
-    if not (value.isascii() and value.isdigit() and len(value) < 6 and 1 <= int(value) <= MOST_MESSAGES):
-        raise Problem(400, "bad_request", f'"limit" must be a number from 1 to {MOST_MESSAGES}')
-    return int(value)
+    return Ask(text=text, external_id=external_id or str(new_id()), conversation=conversation, acting_as=found.get("as"))
 
 
 def _still_thinking(ask: Ask) -> Problem:
@@ -187,13 +172,11 @@ def _still_thinking(ask: Ask) -> Problem:
 
 def _answer(ask: Ask, reply: Message) -> dict[str, Any]:
     """The object that `ask --json` prints, and where it came from."""
-    own: dict[str, Any] = {"id": ask.external_id, "message_id": str(reply.id), "reply": reply.text, "kind": reply.kind}
-    own |= {"at": reply.at.isoformat(), "recovered": reply.recovered}
-    return {**own, **{name: value for name, value in (reply.details or {}).items() if name not in own}}
+    own = {"id": ask.external_id, "message_id": str(reply.id), "reply": reply.text, "kind": reply.kind, "recovered": reply.recovered}
+    return {**(reply.details or {}), **own, "at": reply.at.isoformat()}
 
 
 def _entry(message: Message) -> dict[str, Any]:
-    """One line of a transcript."""
     return {
         "id": str(message.id),
         "external_id": message.external_id if message.direction == IN else None,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 
 from aiohttp import web
 
@@ -28,14 +28,10 @@ class Assets:
     """Everything under static/."""
 
     def __init__(self) -> None:
-        self._assets = dict(_read(files("bot.palace") / "static", ""))
+        self._assets = dict(_read(Path(__file__).with_name("static")))
         digest = hashlib.sha256(b"".join(name.encode() + asset.content for name, asset in sorted(self._assets.items())))
         self._version = digest.hexdigest()[:12]
-
-    @property
-    def routes(self) -> tuple[web.RouteDef, ...]:
-        """Serving them."""
-        return (web.get("/static/{version}/{name:.+}", self._serve), web.get("/favicon.ico", self._icon))
+        self.routes = (web.get("/static/{version}/{name:.+}", self._serve), web.get("/favicon.ico", self._icon))
 
     def url(self, name: str) -> str:
         """The address of the file *name*. Raises KeyError."""
@@ -51,24 +47,18 @@ class Assets:
         return self._respond(request, "robbie.svg", is_current=False)
 
     def _respond(self, request: web.Request, name: str, *, is_current: bool) -> web.Response:
-        asset = self._assets.get(name)
-        if asset is None:
+        if (asset := self._assets.get(name)) is None:
             raise Problem(404, "not_found", "there is no such file")
         headers = {"Cache-Control": "public, max-age=31536000, immutable" if is_current else "no-cache", "Vary": "Accept-Encoding"}
-        if "gzip" not in request.headers.get("Accept-Encoding", ""):
-            return web.Response(body=asset.content, content_type=asset.content_type, charset="utf-8", headers=headers)
-        headers["Content-Encoding"] = "gzip"
-        return web.Response(body=asset.packed, content_type=asset.content_type, charset="utf-8", headers=headers)
+        takes_packed = "gzip" in request.headers.get("Accept-Encoding", "")
+        headers |= {"Content-Encoding": "gzip"} if takes_packed else {}
+        content = asset.packed if takes_packed else asset.content
+        return web.Response(body=content, content_type=asset.content_type, charset="utf-8", headers=headers)
 
 
-def _read(folder: Traversable, prefix: str) -> list[tuple[str, Asset]]:
-    found: list[tuple[str, Asset]] = []
-    for entry in folder.iterdir():
-        name = prefix + entry.name
-        content_type = TYPES.get(name[name.rfind(".") :])
-        if entry.is_dir():
-            found += _read(entry, f"{name}/")
-        elif content_type is not None:
-            content = entry.read_bytes()
-            found.append((name, Asset(content_type=content_type, content=content, packed=gzip.compress(content, mtime=0))))
-    return found
+def _read(folder: Path) -> Iterator[tuple[str, Asset]]:
+    for file in folder.rglob("*"):
+        if content_type := TYPES.get(file.suffix):
+            content = file.read_bytes()
+            asset = Asset(content_type=content_type, content=content, packed=gzip.compress(content, mtime=0))
+            yield file.relative_to(folder).as_posix(), asset

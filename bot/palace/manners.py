@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 from uuid import uuid5
 
@@ -15,6 +14,7 @@ from bot.domain.clock import Clock, new_id
 from bot.domain.errand import Errand
 from bot.hub.auth import visitor_of
 from bot.hub.server import Problem, json_response
+from bot.palace.api import json_object
 from bot.palace.transcript import LONGEST_ID
 from bot.services.journal import Journal
 from bot.services.manners import PLACES, Manners, Standing, find_mistake, read_end, spoken_end
@@ -33,16 +33,8 @@ class MannersApi:
         self._manners = manners
         self._journal = journal
         self._clock = clock
-
-    @property
-    def routes(self) -> tuple[web.RouteDef, ...]:
-        """Looking, hearing, setting, taking back."""
-        return (
-            web.get("/api/manners", self._look),
-            web.get("/api/manners/preview", self._preview),
-            web.post("/api/manners", self._set),
-            web.post("/api/manners/undo", self._undo),
-        )
+        looks = (web.get("/api/manners", self._look), web.get("/api/manners/preview", self._preview))
+        self.routes = (*looks, web.post("/api/manners", self._set), web.post("/api/manners/undo", self._undo))
 
     async def _look(self, request: web.Request) -> web.Response:
         """What holds in each context, what may be set there, what a step means, and what was changed lately."""
@@ -91,7 +83,6 @@ class MannersApi:
 
 
 def _settable(person: Person, context: str) -> list[str]:
-    """What this person may set there."""
     some = {name: str(LEFT + 1) for name in SLIDERS} | {"mood": MOODS[0]}
     return [name for name in NAMES if not find_mistake(person, {name: some[name]}, context)]
 
@@ -119,11 +110,7 @@ def _entry(row: PersonalitySetting, person: Person) -> dict[str, Any]:
 
 def _parse(body: bytes) -> dict[str, Any]:
     """What is to be set. Raises Problem for anything but a JSON object of the right fields."""
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Problem(400, "not_json", "the body is not JSON") from None
-    asked: dict[str, Any] = found if isinstance(found, dict) else {}
+    asked = json_object(body)
     changes = asked.get("changes") if isinstance(asked.get("changes"), dict) else {}
     if not changes or not all(isinstance(value, str) and 0 < len(value) < 33 for value in changes.values()):
         raise Problem(400, "bad_request", '"changes" must be an object of what is to be set, such as {"gandhi": "3", "mood": "calm"}')

@@ -27,22 +27,16 @@ class Operations:
         self._drill = drill
         self._clock = clock
         self._one_drill = asyncio.Lock()
-
-    @property
-    def routes(self) -> tuple[web.RouteDef, ...]:
-        """The channels' and the nodes' health, and the fire drill."""
-        health = (web.get("/api/channels", self._channels), web.get("/api/mesh", self._nodes))
-        return (*health, web.post("/api/drill", self._rehearse))
+        looks = (web.get("/api/channels", self._channels), web.get("/api/mesh", self._nodes))
+        self.routes = (*looks, web.post("/api/drill", self._rehearse))
 
     async def _channels(self, request: web.Request) -> web.Response:
-        """How each channel that Robbie listens on is doing."""
         if not visitor_of(request).person.is_owner:
             raise NotAllowed("only the owner sees how the channels are")
         told = {channel: asdict(health) | {"since": health.since.isoformat()} for channel, health in self._health.items()}
         return json_response({"channels": told})
 
     async def _nodes(self, request: web.Request) -> web.Response:
-        """How each node of the mesh is doing."""
         if not visitor_of(request).person.is_owner:
             raise NotAllowed("only the owner sees how the nodes are")
         return json_response({"nodes": [state.told() for state in self._mesh.states]})
@@ -52,16 +46,12 @@ class Operations:
         person = visitor_of(request).person
         if not person.is_owner:
             raise NotAllowed("only the owner holds drills")
-        fault = _fault(request.query.get("fault", Fault.REFUSED))
+        try:
+            fault = Fault(request.query.get("fault", Fault.REFUSED))
+        except ValueError:
+            raise Problem(400, "bad_fault", f"a fault is one of {', '.join(Fault)}") from None
         async with self._one_drill, event_stream(request) as stream:
             async for rehearsal in self._drill.rehearse(drill_question(person, self._clock), fault):
                 await stream.send(json.dumps(asdict(rehearsal)), event="rehearsal")
             await stream.send("{}", event="done")
         return stream.response
-
-
-def _fault(name: str) -> Fault:
-    try:
-        return Fault(name)
-    except ValueError:
-        raise Problem(400, "bad_fault", f"a fault is one of {', '.join(Fault)}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from urllib.parse import parse_qs, quote
 from uuid import UUID
 
@@ -24,27 +25,17 @@ PAGE = 50
 LOOK_SECONDS = 3.0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Pages:
     """The pages for people."""
 
-    def __init__(
-        self,
-        *,
-        hub: Hub,
-        door: Door,
-        transcripts: Transcripts,
-        view: View,
-        clock: Clock,
-        attention: Attention,
-        look_seconds: float = LOOK_SECONDS,
-    ) -> None:
-        self._hub = hub
-        self._door = door
-        self._transcripts = transcripts
-        self._view = view
-        self._clock = clock
-        self._attention = attention
-        self._look_seconds = look_seconds
+    hub: Hub
+    door: Door
+    transcripts: Transcripts
+    view: View
+    clock: Clock
+    attention: Attention
+    look_seconds: float = LOOK_SECONDS
 
     @property
     def routes(self) -> tuple[web.RouteDef, ...]:
@@ -61,24 +52,17 @@ class Pages:
     async def _show(self, request: web.Request) -> web.Response:
         """The conversation's end, or a part before it."""
         person, name = visitor_of(request).person, _conversation(request)
-        address = self._transcripts.address(person, name)
+        address = self.transcripts.address(person, name)
         before = _id(request, "before")
-        messages = await self._transcripts.latest(address, limit=PAGE + 1, before=before)
-        waiting = await self._transcripts.unanswered(messages)
+        messages = await self.transcripts.latest(address, limit=PAGE + 1, before=before)
+        waiting = await self.transcripts.unanswered(messages)
         if waiting != without_reply(messages):  # an answer came between the two looks: without it on the page, nobody would look again
-            messages = await self._transcripts.latest(address, limit=PAGE + 1, before=before)
+            messages = await self.transcripts.latest(address, limit=PAGE + 1, before=before)
             waiting = tuple(event_id for event_id in without_reply(messages) if event_id in waiting)
         shown = messages[-PAGE:]
-        growing = self._hub.feed.growing(shown[-1].conversation_id) if shown else {}
-        page = self._view.chat(
-            person,
-            conversation=name,
-            messages=shown,
-            progress={event_id: growing.get(event_id, "") for event_id in waiting},
-            has_earlier=len(messages) > PAGE,
-            request_id=str(new_id()),
-        )
-        return _html(page)
+        growing = self.hub.feed.growing(shown[-1].conversation_id) if shown else {}
+        progress, has_earlier = {event_id: growing.get(event_id, "") for event_id in waiting}, len(messages) > PAGE
+        return _html(self.view.chat(person, conversation=name, messages=shown, progress=progress, has_earlier=has_earlier))
 
     async def _say(self, request: web.Request) -> web.Response:
         """Take what was written. The page's script gets it back to show at once, a page without script is shown again."""
@@ -91,40 +75,39 @@ class Pages:
         back = web.Response(status=303, headers={"Location": f"/chat?conversation={quote(name)}#end"})
         if not text.strip():
             return web.Response(status=204) if is_scripted else back
-        address, target = self._transcripts.address(visitor.person, name), _uuid(fields.get("target", [""])[0])
+        address, target = self.transcripts.address(visitor.person, name), _uuid(fields.get("target", [""])[0])
         what = {"text": text, "external_id": external_id, "target": str(target or "")}
-        inbound = self._door.to_inbound(visitor.person, address, at=self._clock.now(), **what)
-        receipt = await self._hub.receive(inbound, visitor.person)
+        inbound = self.door.to_inbound(visitor.person, address, at=self.clock.now(), **what)
+        receipt = await self.hub.receive(inbound, visitor.person)
         if not is_scripted:
             return back
-        message = self._view.add(await self._transcripts.message(receipt.event_id), visitor.person)
+        message = self.view.add(await self.transcripts.message(receipt.event_id), visitor.person)
         return _html(message) if message else web.Response(status=204)
 
     async def _earlier(self, request: web.Request) -> web.Response:
-        """The messages before the first one that the page shows."""
         person, name = visitor_of(request).person, _conversation(request)
-        address = self._transcripts.address(person, name)
-        messages = await self._transcripts.latest(address, limit=PAGE + 1, before=_id(request, "before"))
-        return _html(self._view.earlier(person, conversation=name, messages=messages[-PAGE:], has_earlier=len(messages) > PAGE))
+        address = self.transcripts.address(person, name)
+        messages = await self.transcripts.latest(address, limit=PAGE + 1, before=_id(request, "before"))
+        return _html(self.view.earlier(person, conversation=name, messages=messages[-PAGE:], has_earlier=len(messages) > PAGE))
 
     async def _attend(self, request: web.Request) -> web.Response:
         """What this person should see to, above the conversation."""
-        troubles, cards = await self._attention(visitor_of(request).person)
-        return _html(self._view.attention(troubles, cards))
+        troubles, cards = await self.attention(visitor_of(request).person)
+        return _html(self.view.attention(troubles, cards))
 
     async def _follow(self, request: web.Request) -> web.StreamResponse:
         """News for an open page, from where it was when it was made or last connected."""
         person = visitor_of(request).person
-        address = self._transcripts.address(person, _conversation(request))
-        conversation = await self._transcripts.conversation(person, address)
+        address = self.transcripts.address(person, _conversation(request))
+        conversation = await self.transcripts.conversation(person, address)
         live = Live(
-            transcripts=self._transcripts,
-            feed=self._hub.feed,
-            view=self._view,
+            transcripts=self.transcripts,
+            feed=self.hub.feed,
+            view=self.view,
             person=person,
             conversation_id=conversation.id,
             after=_uuid(request.headers.get("Last-Event-ID", "")) or _id(request, "after"),
-            look_seconds=self._look_seconds,
+            look_seconds=self.look_seconds,
         )
         async with event_stream(request) as stream:
             await live.follow(stream)
@@ -138,8 +121,7 @@ def _conversation(request: web.Request) -> str:
 def _id(request: web.Request, name: str) -> UUID | None:
     """The id in the query. Raises Problem for what is none."""
     value = request.query.get(name, "")
-    found = _uuid(value)
-    if value and found is None:
+    if (found := _uuid(value)) is None and value:
         raise Problem(400, "bad_request", f'"{name}" is no id')
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from bot.domain.address import Address, Person
@@ -46,30 +46,26 @@ class Transcripts:
 
     def address(self, person: Person, name: str) -> Address:
         """The address of *person*'s conversation *name*. Raises Problem."""
-        address = self._door.address(person, name)
-        if address is None:
+        if (address := self._door.address(person, name)) is None:
             raise Problem(400, "bad_conversation", "a conversation's name is up to 64 letters, digits, spaces, dots, dashes")
         return address
 
     async def conversation(self, person: Person, address: Address) -> Conversation:
         """The conversation, made if it is new."""
-        values = {"channel": address.channel, "key": address.conversation}
+        values: dict[str, Any] = {"channel": address.channel, "key": address.conversation}
         async with self._database.reading() as work:
             found = await work.conversations.find(**values)
         if found is None:
             async with self._database.unit_of_work() as work:
-                found = await work.conversations.ensure(
-                    **values, user_id=person.id, session_type=address.session_type, now=self._clock.now()
-                )
+                values |= {"user_id": person.id, "session_type": address.session_type}
+                found = await work.conversations.ensure(**values, now=self._clock.now())
         return found
 
     async def latest(self, address: Address, *, limit: int, before: UUID | None = None) -> list[Message]:
         """The last *limit* messages (before one of them, where given), oldest first."""
         async with self._database.reading() as work:
             conversation = await work.conversations.find(channel=address.channel, key=address.conversation)
-            if conversation is None:
-                return []
-            return await work.messages.latest(conversation.id, limit=limit, before=before)
+            return [] if conversation is None else await work.messages.latest(conversation.id, limit=limit, before=before)
 
     async def recent(self, conversation_id: UUID, *, limit: int) -> list[Message]:
         """The last *limit* messages of a conversation that is known, oldest first."""
@@ -86,7 +82,7 @@ class Transcripts:
     async def since(self, conversation_id: UUID, after: UUID | None) -> Sequence[Message]:
         """What was said after a message, and shortly before it (see SKEW_MS), oldest first."""
         rows: list[Message] = []
-        floor = None if after is None else _a_little_before(after)
+        floor = None if after is None else UUID(int=max((after.int >> 80) - SKEW_MS, 0) << 80)  # the first UUIDv7 of that moment
         async with self._database.reading() as work:
             while True:
                 more = await work.messages.since(conversation_id, floor, limit=FLUSH)
@@ -117,8 +113,3 @@ def without_reply(messages: Sequence[Message]) -> tuple[UUID, ...]:
     """The questions among *messages* whose reply is not among them."""
     answered = {message.reply_to for message in messages}
     return tuple(message.id for message in messages if message.direction == IN and message.id not in answered)
-
-
-def _a_little_before(message_id: UUID) -> UUID:
-    """The smallest UUIDv7 of the moment SKEW_MS before the one that *message_id* was made in."""
-    return UUID(int=max((message_id.int >> 80) - SKEW_MS, 0) << 80)

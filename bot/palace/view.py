@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bot.domain.address import Person
-from bot.domain.clock import Clock
+from bot.domain.clock import Clock, new_id
 from bot.domain.message import Button
 from bot.domain.ports import Card
 from bot.domain.vocabulary import in_rows
@@ -87,14 +87,7 @@ class View:
         self._message, self._progress = pieces.message, pieces.progress  # type: ignore[attr-defined]
 
     def chat(
-        self,
-        person: Person,
-        *,
-        conversation: str,
-        messages: Sequence[Message],
-        progress: Mapping[UUID, str],
-        has_earlier: bool,
-        request_id: str,
+        self, person: Person, *, conversation: str, messages: Sequence[Message], progress: Mapping[UUID, str], has_earlier: bool
     ) -> str:
         """The whole page."""
         now = self._clock.now().astimezone(ZoneInfo(person.timezone))
@@ -106,8 +99,8 @@ class View:
             last=messages[-1].id if messages else None,
             progress={event_id: self._growing(self._progress_to(Progress(event_id=event_id), text)) for event_id, text in progress.items()},
             has_earlier=has_earlier,
-            request_id=request_id,
-            greeting=_greeting(now.hour),
+            request_id=str(new_id()),
+            greeting="Good morning" if 5 <= now.hour < 12 else "Good afternoon" if 12 <= now.hour < 18 else "Good evening",
         )
 
     def earlier(self, person: Person, *, conversation: str, messages: Sequence[Message], has_earlier: bool) -> str:
@@ -149,12 +142,12 @@ class View:
 
     def add(self, message: Message, person: Person) -> str:
         """A piece that shows a message (once, however often it is sent), in the place of the one that it replaces."""
-        return "" if is_adjusting(message) else self._put(self._message(self.line(message, person)))
+        return "" if is_adjusting(message) else _partial("#log", "beforeend", self._message(self.line(message, person)))
 
     def begin(self, event_id: UUID, text: str) -> tuple[Progress, str]:
         """A piece that shows that, and how far, a reply is being made; and what is shown then."""
         progress = self._progress_to(Progress(event_id=event_id), text)
-        return progress, self._put(self._progress(event_id, self._growing(progress)))
+        return progress, _partial("#log", "beforeend", self._progress(event_id, self._growing(progress)))
 
     def grow(self, shown: Progress, text: str) -> tuple[Progress, str]:
         """A piece that brings what is shown of a reply to *text*: blocks that are whole once, the last one anew; and what is shown then."""
@@ -192,9 +185,6 @@ class View:
             return self._markdown(last)
         return f'<p class="verbatim" id="v-{progress.event_id}">{escape(showable(last))}</p>'
 
-    def _put(self, item: str) -> str:
-        return _partial("#log", "beforeend", item)
-
 
 def _partial(target: str, swap: str, html: str) -> str:
     return f'<hx-partial hx-target="{target}" hx-swap="{swap}">{html}</hx-partial>'
@@ -210,10 +200,6 @@ def _time(at: datetime, now: datetime) -> str:
     if at.date() == now.date():
         return f"{at:%H:%M}"
     return f"{at.day} {at:%b, %H:%M}" if at.year == now.year else f"{at.day} {at:%b %Y, %H:%M}"
-
-
-def _greeting(hour: int) -> str:
-    return "Good morning" if 5 <= hour < 12 else "Good afternoon" if 12 <= hour < 18 else "Good evening"
 
 
 def _facts(message: Message) -> dict[str, str]:

@@ -12,7 +12,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from bot.domain.address import Person
-from bot.domain.clock import Clock
+from bot.domain.clock import Clock, new_id
 from bot.domain.errand import Errand
 from bot.domain.errors import ToolFailed
 from bot.services.approvals import make_code
@@ -98,6 +98,11 @@ class Book(ABC, Generic[Row]):
 
     async def _standing(self, work: UnitOfWork, user_id: UUID) -> list[Row]:
         return [row for row in await getattr(work, self.table).of(user_id) if row.archived_at is None]
+
+    def _new(self, errand: Errand) -> dict[str, Any]:
+        """What every new row begins with."""
+        whose = {"organization_id": self._database.organization, "user_id": errand.person.id}
+        return {"id": new_id(), "code": make_code(4), "created_at": self._clock.now(), **whose}
 
     async def _add(self, errand: Errand, row: Any, text: str) -> Row:
         """Keep a new row, once for the errand: where that was done before, the row that came of it."""

@@ -96,7 +96,7 @@ async def errand_of(work: UnitOfWork, proposal: Proposal) -> Errand:
     user = await work.people.find_user_by_id(proposal.user_id)
     if user is None or user.role not in ("owner", "member"):
         raise NotAllowed("whoever approved it has left")
-    person = Person(id=user.id, name=user.name, role=user.role, timezone=user.timezone)
+    person = user.person
     why = "; ".join(filter(None, (proposal.details.get("why"), "you approved it")))
     where, source = proposal.conversation_id, proposal.event_id
     return Errand(person=person, key=proposal.key or str(proposal.id), why=why, actor="robbie", conversation_id=where, source_id=source)
@@ -181,8 +181,10 @@ class Approvals:
 
     async def edit(self, person: Person, code: str, text: str) -> str:
         """Give a proposal other words; it goes on waiting."""
-
-        async def edited(work: UnitOfWork, found: Proposal) -> str:
+        async with self._database.unit_of_work() as work:
+            found = await self._found(work, person, code)
+            if isinstance(found, str):
+                return found
             if not found.text:
                 return NO_WORDS.format(code=found.code)
             if not text:
@@ -193,17 +195,14 @@ class Approvals:
             await tell(work, person.id, told, now=now, buttons=choices(found))
             return ""
 
-        return await self._decided(person, code, edited)
-
     async def reject(self, person: Person, code: str, _: str = "") -> str:
         """It will not be done."""
-
-        async def rejected(work: UnitOfWork, found: Proposal) -> str:
-            now = self._clock.now()
+        async with self._database.unit_of_work() as work:
+            found, now = await self._found(work, person, code), self._clock.now()
+            if isinstance(found, str):
+                return found
             is_done = await work.proposals.change(found.id, now=now, state=ProposalState.REJECTED, decided_at=now)
             return f"Left {'unsent' if found.text else 'undone'}: {found.title}." if is_done else TOO_LATE
-
-        return await self._decided(person, code, rejected)
 
     async def look(self, now: datetime) -> datetime | None:
         """Tell what ran out, hourly; do what was approved and is not done. Raises StorageUnavailable."""
@@ -213,7 +212,11 @@ class Approvals:
         async with self._database.reading() as work:
             to_run = await work.proposals.to_run(now)
         for proposal in to_run:
-            await self._resume(proposal, now)
+            taken = replace(proposal, run_at=now + LEASE)
+            async with self._database.unit_of_work() as work:
+                is_ours = await work.proposals.settle(proposal, run_at=taken.run_at)
+            if is_ours:
+                await self._do(taken, is_asked=False)
         return None
 
     async def _expire(self, now: datetime) -> None:
@@ -224,14 +227,6 @@ class Approvals:
                 lapsed[proposal.user_id].append(f"- {proposal.title}")
             for user_id, titles in lapsed.items():
                 await tell(work, user_id, "\n".join(["Nobody decided about this in time, so it is off:\n", *titles]), now=now)
-
-    async def _resume(self, proposal: Proposal, now: datetime) -> None:
-        """Take it, where nobody else did, and tell what came of it."""
-        taken = replace(proposal, run_at=now + LEASE)
-        async with self._database.unit_of_work() as work:
-            if not await work.proposals.settle(proposal, run_at=taken.run_at):
-                return
-        await self._do(taken, is_asked=False)
 
     async def _run(self, work: UnitOfWork, proposal: Proposal, now: datetime) -> str:
         """Do it in this act, or put it off; what there is to say."""
@@ -258,7 +253,10 @@ class Approvals:
             if self._clock.now() - (proposal.decided_at or proposal.created_at) < TRIES_FOR:
                 return GOING_ON  # the round tries again when the lease has run out
             came, state = GIVEN_UP, ProposalState.FAILED
-        return await self._settle(proposal, state, came, is_asked=is_asked)
+        async with self._database.unit_of_work() as work:
+            if await work.proposals.settle(proposal, state=state) and not is_asked:
+                await tell(work, proposal.user_id, f"{proposal.title}: {came}", now=self._clock.now())
+        return came
 
     async def _run_late(self, proposal: Proposal) -> str:
         now = self._clock.now()
@@ -266,18 +264,6 @@ class Approvals:
             said = await self._run(work, proposal, now)
             await tell(work, proposal.user_id, said, now=now)
         return said
-
-    async def _settle(self, proposal: Proposal, state: ProposalState, came: str, *, is_asked: bool) -> str:
-        async with self._database.unit_of_work() as work:
-            if await work.proposals.settle(proposal, state=state) and not is_asked:
-                await tell(work, proposal.user_id, f"{proposal.title}: {came}", now=self._clock.now())
-        return came
-
-    async def _decided(self, person: Person, code: str, decide: Callable[[UnitOfWork, Proposal], Awaitable[str]]) -> str:
-        """What comes of a decision about what waits under *code*, or why it cannot be decided by this person, or now."""
-        async with self._database.unit_of_work() as work:
-            found = await self._found(work, person, code)
-            return found if isinstance(found, str) else await decide(work, found)
 
     async def _found(self, work: UnitOfWork, person: Person, code: str) -> Proposal | str:
         """What this person can decide about now, or why not; what belongs to somebody else does not even exist."""

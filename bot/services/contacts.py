@@ -9,11 +9,9 @@ from typing import Any
 
 from bot.brain.reactive import one_line
 from bot.domain.address import Person
-from bot.domain.clock import new_id
 from bot.domain.errand import Errand
 from bot.domain.errors import ToolFailed
 from bot.services.affairs import LONGEST, Book, folded, line_of, title_of
-from bot.services.approvals import make_code
 from bot.services.deals import ENDED, told_deal
 from bot.services.tasks import is_named
 from storage.models.affairs import Contact, Deal
@@ -41,8 +39,7 @@ class Contacts(Book[Contact]):
         known = known_as(await self.standing(errand.person), values["name"], values.get("email", ""))
         if known is not None:
             return known, await self._set(errand, known, {name: value for name, value in values.items() if name != "name"})
-        ids: dict[str, Any] = {"organization_id": self._database.organization, "id": new_id(), "user_id": errand.person.id}
-        row = Contact(**ids, code=make_code(4), created_at=self._clock.now(), **values)
+        row = Contact(**self._new(errand), **values)
         return await self._add(errand, row, f"Added: {title_of(row)}."), f"Added: {told_contact(row)}."
 
     def line(self, row: Contact, now: datetime) -> str:
@@ -66,10 +63,8 @@ class Contacts(Book[Contact]):
             deals = [deal for deal in await work.deals.of(person.id) if deal.stage not in ENDED and not deal.archived_at]
             tasks = [task for task in await work.tasks.open(person.id) if task.contact_id == row.id or is_named(row, task.title)]
             lines = await work.activities.about(row.id, limit=LINES)
-        step = f"Next: {row.next_step}" + (
-            f" ({row.next_step_on:%A} {row.next_step_on.day} {row.next_step_on:%B})" if row.next_step_on else ""
-        )
-        told = [_touch(row, now), *[row.detail] * bool(row.detail), *[step] * bool(row.next_step)]
+        day = f" ({row.next_step_on:%A} {row.next_step_on.day} {row.next_step_on:%B})" if row.next_step_on else ""
+        told = [_touch(row, now), *[row.detail] * bool(row.detail), *[f"Next: {row.next_step}{day}"] * bool(row.next_step)]
         told += [f"Deal: {told_deal(deal)}" for deal in deals if _is_theirs(deal, row)] + [f"Task: {title_of(task)}" for task in tasks]
         told += [f"{line.at.astimezone(now.tzinfo):%d %b}: {one_line(line.text)}" for line in lines]
         return row, "\n".join([f"**{told_contact(row)}** `{row.code}`", "", *(f"- {each}" for each in told)])

@@ -255,11 +255,8 @@ def read(text: str, start: int, reading: Reading) -> tuple[int, bool]:
         words = lead.group().replace("the ", " ").split()
         before = "in" if "in" in words else words[-1] if words else ""
         for kind, needs, pattern, take in _table() if _any().match(text, lead.end()) else ():
-            found = (
-                pattern.match(text, lead.end())
-                if (kind not in taken or kind == "part") and (kind not in {"until", "nth"} or reading.rule)
-                else None
-            )
+            is_open = (kind not in taken or kind == "part") and (kind not in {"until", "nth"} or reading.rule)
+            found = pattern.match(text, lead.end()) if is_open else None
             if not found or text.startswith("'s ", found.end()):
                 continue
             alone = start == 0 and not taken and not words and not text[found.end() :].strip(" .!?")
@@ -403,14 +400,12 @@ def _nth(first: date, number: int, weekday: int) -> date:
 def _feast(name: str, year: int) -> date:
     from dateutil.easter import easter
 
-    if name in _DATA["feasts"]:
-        day, month = _DATA["feasts"][name]
-        return date(year, month, day)
-    return (
-        _nth(date(year, 11, 1), 4, 3)
-        if "thanks" in name
-        else easter(year) + timedelta(days={"good friday": -2, "easter monday": 1}.get(name, 0))
-    )
+    if "thanks" in name:
+        return _nth(date(year, 11, 1), 4, 3)
+    if "easter" in name or name == "good friday":
+        return easter(year) + timedelta(days={"good friday": -2, "easter monday": 1}.get(name, 0))
+    day, month = _DATA["feasts"][name]
+    return date(year, month, day)
 
 
 def _on_days(m: Words) -> str:

@@ -146,7 +146,6 @@ def _settle(found: list[tuple[Reading, Place]], now: datetime) -> When | Unclear
 
 
 def _resolve(r: Reading, now: datetime) -> tuple[date, time | None]:
-    """The day and time of a reading. Raises Doubt."""
     if r.span is not None or "HOURLY" in r.rule:
         step = timedelta(hours=int(r.rule.partition("INTERVAL=")[2] or 1)) if r.span is None else r.span
         local = (now.astimezone(UTC) + step).astimezone(now.tzinfo).replace(microsecond=0)

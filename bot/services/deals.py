@@ -11,11 +11,9 @@ from typing import Any
 from uuid import UUID
 
 from bot.domain.address import Person
-from bot.domain.clock import new_id
 from bot.domain.errand import Errand
 from bot.domain.errors import ToolFailed
 from bot.services.affairs import LONGEST, Book, Unsure, line_of, title_of
-from bot.services.approvals import make_code
 from storage.database import UnitOfWork
 from storage.models.affairs import Deal, Stage
 
@@ -56,10 +54,8 @@ class Deals(Book[Deal]):
                 raise (unsure if title else ToolFailed(HOW)) from None
         else:
             return known, await self._set(errand, known, values)
-        now, values = self._clock.now(), _staged({"stage": Stage.LEAD} | values)
-        ids: dict[str, Any] = {"organization_id": self._database.organization, "id": new_id(), "user_id": errand.person.id}
-        row = Deal(**ids, code=make_code(4), title=title, created_at=now, changed_at=now, **values)
-        row.closed_at = now if row.stage in ENDED else None
+        row = Deal(**self._new(errand), title=title, changed_at=self._clock.now(), **_staged({"stage": Stage.LEAD} | values))
+        row.closed_at = row.changed_at if row.stage in ENDED else None
         text = f"Added: {told_deal(row)}."
         return await self._add(errand, row, text), text
 

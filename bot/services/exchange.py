@@ -136,10 +136,10 @@ def _is_other(row: Any, known: Any) -> bool:
 
 def _row(noun: str, values: dict[str, str] | str, errand: Errand, now: datetime) -> Any:
     """What a record says, as a row. Raises ValueError with the reason where it cannot be one."""
-    made: dict[str, Any] = {} if isinstance(values, str) else dict(values)
     ids: dict[str, Any] = {"organization_id": "", "id": new_id(), "user_id": errand.person.id, "created_at": now}
     if isinstance(values, str):
         raise ValueError(values)  # noqa: TRY004  what it says is wrong, not its type
+    made: dict[str, Any] = dict(values)
     match noun:
         case "note":
             return StickyNote(**ids, text=_named(made, "text"))
@@ -177,7 +177,6 @@ def _due(text: str, now: datetime) -> dict[str, Any]:
 
 
 def _worth(made: dict[str, str]) -> dict[str, Any]:
-    """Stage, value, currency and probability of a deal."""
     stage, currency = made.get("stage", "").casefold() or Stage.LEAD, made.get("currency", "").upper()
     if stage not in tuple(Stage):
         raise ValueError(f"“{stage}” is no stage; one is {', '.join(Stage)}")

@@ -46,9 +46,8 @@ def due(contact: Contact, *, now: datetime, days: int) -> list[Due]:
         return []
     found, last, heard, step_on = [], contact.last_written_at, contact.last_heard_at, contact.next_step_on
     if step_on and step_on <= now.date():
-        found.append(
-            Due(contact=contact, why=f"the next step is due: {contact.next_step or 'to be in touch'}", key=f"{contact.id}/{step_on}/step")
-        )
+        why = f"the next step is due: {contact.next_step or 'to be in touch'}"
+        found.append(Due(contact=contact, why=why, key=f"{contact.id}/{step_on}/step"))
     silence = last if last and (heard is None or heard < last) else None
     at = contact.follow_up_at or (silence and silence + timedelta(days=days))
     if at and at <= now:
@@ -85,8 +84,7 @@ class FollowUps:
             return self._next
         self._next = now + LOOK
         async with self._database.reading() as work:
-            user = await work.people.owner()
-        person = Person(id=user.id, name=user.name, role=user.role, timezone=user.timezone)
+            person = (await work.people.owner()).person
         local = now.astimezone(ZoneInfo(person.timezone))
         if local.weekday() not in WORKDAYS or local.hour not in HOURS:
             return self._next

@@ -36,7 +36,9 @@ class LadderGate:
 
     async def run(self, tool: Tool, arguments: BaseModel, errand: Errand) -> str:
         """Have it done or proposed; what came of it, for whoever asked. Raises what the tool raises."""
-        verdict = await self._autonomy.verdict(tool.kind, _risk(tool, errand), errand)
+        # what looks elsewhere carries words out of the house: where a text from outside may have chosen them, that is more than looking
+        least = Risk.SHARED if errand.is_untrusted and not is_repeatable(tool) else Risk.LOOK
+        verdict = await self._autonomy.verdict(tool.kind, max(tool.risk, least), errand)
         if verdict is Verdict.ASK:
             return await self._propose(tool, arguments, errand)
         done = await self._perform(tool, arguments, errand)
@@ -66,7 +68,6 @@ class LadderGate:
         return await tool.run(arguments, errand)
 
     async def _tell(self, errand: Errand, done: str) -> None:
-        """Say what was done unasked, once."""
         now = self._clock.now()
         async with self._database.unit_of_work() as work:
             if await work.job_runs.mark("told", errand.key, now):
@@ -77,28 +78,20 @@ class LadderGate:
         doubt = ["*A text from outside may have asked for this.*"] if errand.is_untrusted else []
         about = "\n\n".join(["\n".join(lines), *doubt, f"Why: {errand.why}. Shall I?"])
         details = {"tool": tool.name, "arguments": arguments.model_dump(mode="json")}
-        title = _spoken(tool).capitalize()
+        what: dict[str, Any] = {"kind": TOOL, "action": tool.kind, "risk": tool.risk, "title": _spoken(tool).capitalize()}
         async with self._database.unit_of_work() as work:
-            proposal = await propose(
-                work, errand, kind=TOOL, action=tool.kind, risk=tool.risk, title=title, about=about, details=details, now=now
-            )
+            proposal = await propose(work, errand, **what, about=about, details=details, now=now)
         return _answer(proposal, errand)
 
 
 def _answer(proposal: Proposal, errand: Errand) -> str:
     """What a model is told about what was not done."""
     if proposal.state == ProposalState.WAITING:
-        return (
-            f"Not done yet: it waits for {errand.person.name}'s yes, who was asked under {proposal.code}. Say so; do not ask for it again."
-        )
+        name = errand.person.name
+        return f"Not done yet: it waits for {name}'s yes, who was asked under {proposal.code}. Say so; do not ask for it again."
     if proposal.state == ProposalState.APPROVED:
         return "That was approved, and is being done."
     return f"That was proposed before, and is {proposal.state}. It was not done again."
-
-
-def _risk(tool: Tool, errand: Errand) -> Risk:
-    """What looks elsewhere carries words out of the house: where a text from outside may have chosen them, that is more than looking."""
-    return tool.risk if is_repeatable(tool) or not errand.is_untrusted else max(tool.risk, Risk.SHARED)
 
 
 def _spoken(tool: Tool) -> str:

@@ -6,45 +6,23 @@ import csv
 import io
 import quopri
 import re
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from bot.domain.errors import ToolFailed
 
-_ALIASES = {
-    "task": "title: task, name, subject, summary, content, todo | due: due date, due on, date, deadline, when"
-    " | state: status, done, completed | detail: details, notes, note, description",
-    "contact": "name: full name, display name, contact, contact name | given: first name, given name, first, firstname"
-    " | family: last name, family name, surname, last, lastname | email: e mail, email address, e mail address, mail, e mail 1 value"
-    " | phone: mobile, telephone, phone number, mobile phone, phone 1 value, tel | company: organization, organisation, organization name,"
-    " employer, org | role: title, job title, position | detail: notes, note, comments"
-    " | tags: labels, categories, groups | next step: next",
-    "deal": "title: deal, deal name, name, opportunity, opportunity name | company: account, account name, customer, organization"
-    " | stage: deal stage, status, phase | value: amount, worth, deal value, price | currency: | probability: likelihood"
-    " | next step: next | detail: notes, note, description",
-    "note": "text: note, content, body, notes",
-}
-"""The columns of each kind, and what other programs call them."""
 COLUMNS: Mapping[str, Mapping[str, str]] = {
-    noun: {
-        known.strip(): name.strip().replace(" ", "_")
-        for name, _, others in (column.partition(":") for column in text.split("|"))
-        for known in (name, *others.split(","))
-    }
-    for noun, text in _ALIASES.items()
+    noun: {known: name for name, others in columns.items() for known in (name.replace("_", " "), *others)}
+    for noun, columns in tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8")).items()
 }
+"""Of each kind, its columns by what they are called here and elsewhere."""
 LONGEST_RECORD = 50
 """Lines of one record; a quotation mark that is never closed must not swallow the rest of a file."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _CARD = {
-    "FN": "name",
-    "N": "n",
-    "EMAIL": "email",
-    "TEL": "phone",
-    "ORG": "company",
-    "TITLE": "role",
-    "NOTE": "detail",
-    "CATEGORIES": "tags",
-}
+    "FN": "name", "N": "n", "EMAIL": "email", "TEL": "phone", "ORG": "company", "TITLE": "role", "NOTE": "detail", "CATEGORIES": "tags",
+}  # fmt: skip
 _LISTS = ("N", "ORG")
 
 Record = tuple[int, dict[str, str] | str]
@@ -84,10 +62,8 @@ def read_csv(text: str, noun: str) -> Iterator[Record]:
         elif any(cell.strip() for cell in cells[len(columns) :]):
             yield place + 1, f"it has {len(cells)} values under {len(columns)} columns"
         elif any(cells):  # the first of several columns of a kind counts
-            yield (
-                place + 1,
-                {name: _bare(cell) for name, cell in reversed(list(zip(columns, cells, strict=False))) if name and cell.strip()},
-            )
+            values = [(name, _bare(cell)) for name, cell in zip(columns, cells, strict=False) if name and cell.strip()]
+            yield place + 1, dict(reversed(values))
 
 
 def _cells(lines: Sequence[str], place: int, delimiter: str) -> tuple[int, list[str] | None]:
@@ -163,13 +139,10 @@ def write_vcards(rows: Iterable[Mapping[str, str]]) -> str:
         lines += ["BEGIN:VCARD", "VERSION:3.0", f"N:{_escaped(family)};{_escaped(' '.join(given))};;;"]
         lines += [f"{name}:{_escaped(row[column])}" for name, column in _CARD.items() if row.get(column)]
         lines += ["END:VCARD"]
-    return "".join(f"{_folded(line)}\r\n" for line in lines)
+    # in pieces of 60 characters, where 75 octets are allowed and most characters take one
+    folded = ("\r\n ".join(line[at : at + 60] for at in range(0, len(line), 60)) for line in lines)
+    return "".join(f"{line}\r\n" for line in folded)
 
 
 def _escaped(text: str) -> str:
     return re.sub(r"([\\,;])", r"\\\1", text).replace("\r", "").replace("\n", "\\n")
-
-
-def _folded(line: str) -> str:
-    """In pieces of 60 characters, where 75 octets are allowed and most characters take one."""
-    return "\r\n ".join(line[at : at + 60] for at in range(0, len(line), 60))

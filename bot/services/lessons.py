@@ -72,10 +72,9 @@ class Lessons:
         async with self._database.reading() as work:
             users = [user for user in await work.people.users() if user.role in ("owner", "member")]
         for user in users:
-            person = Person(id=user.id, name=user.name, role=user.role, timezone=user.timezone)
             local = now.astimezone(ZoneInfo(user.timezone))
             if local.hour >= FROM_HOUR:
-                await self._learn(person, f"{user.id}/{local.date()}", now)
+                await self._learn(user.person, f"{user.id}/{local.date()}", now)
         self._again = now + REST
         return self._again
 

@@ -54,10 +54,8 @@ class Reminders:
             places = {user_id: await _place(work, user_id, now, self._off) for user_id in {task.user_id for task in due}}
             moves = [(task, *_moved(task, now.astimezone(places[task.user_id][0]))) for task in due]
             await work.tasks.fire(moves)
-            said = [
-                (places[task.user_id][1], task.user_id, *_told(task, values, places[task.user_id][0], now)) for task, _, values in moves
-            ]
-            await say_all(work, said, now=now)
+            told = [(task.user_id, *_told(task, values, places[task.user_id][0], now)) for task, _, values in moves]
+            await say_all(work, [(places[each[0]][1], *each) for each in told], now=now)
         return bool(due)
 
 

@@ -11,11 +11,9 @@ from uuid import UUID
 
 from bot.brain.personality import personality_of
 from bot.domain.address import Person
-from bot.domain.clock import new_id
 from bot.domain.errand import Errand
 from bot.domain.errors import ToolFailed
 from bot.services.affairs import Book, Decide, folded, line_of, title_of
-from bot.services.approvals import make_code
 from bot.services.dates import When
 from bot.services.series import begin_of, next_of, rule_of, series
 from storage.database import UnitOfWork
@@ -46,18 +44,8 @@ class Tasks(Book[Task]):
         async with self._database.reading() as work:
             named = [row for row in await work.contacts.of(errand.person.id) if row.archived_at is None and is_named(row, title)]
             full = "" if rings or when is None else await self._fullness(work, errand.person, when.date)
-        row = Task(
-            organization_id=self._database.organization,
-            id=new_id(),
-            user_id=errand.person.id,
-            code=make_code(4),
-            title=title,
-            created_at=self._clock.now(),
-            kind=kind,
-            contact_id=named[0].id if len(named) == 1 else None,
-            source_id=errand.source_id,
-            **(timing(when, now, rings=rings) if when else {}),
-        )
+        about: dict[str, Any] = {"contact_id": named[0].id if len(named) == 1 else None, "source_id": errand.source_id}
+        row = Task(**self._new(errand), title=title, kind=kind, **about, **(timing(when, now, rings=rings) if when else {}))
         row = await self._add(errand, row, f"Added: {self.line(row, now)}.")
         return row, f"{'I will remind you' if rings else 'Added'}: {self.line(row, now)}.{full}"
 
@@ -128,10 +116,8 @@ class Tasks(Book[Task]):
         return f" That makes {there + 1} for that day; at your pace it is full with {most}." if there >= most else ""
 
     async def _standing(self, work: UnitOfWork, user_id: UUID) -> list[Task]:
-        never = datetime.max.replace(tzinfo=UTC)
-        return sorted(
-            await work.tasks.open(user_id), key=lambda task: (task.due_on or date.max, task.due_at or never, task.priority, task.id)
-        )
+        rows, never = await work.tasks.open(user_id), datetime.max.replace(tzinfo=UTC)
+        return sorted(rows, key=lambda task: (task.due_on or date.max, task.due_at or never, task.priority, task.id))
 
 
 def is_named(contact: Contact, text: str) -> bool:
@@ -182,7 +168,6 @@ def _due(task: Task, now: datetime) -> datetime:
 
 
 def _spoken(values: Mapping[str, Any], now: datetime) -> str:
-    """When that is, as it is said to its person."""
     local, kept, odd = values["due_at"].astimezone(now.tzinfo) if values["due_at"] else None, values.get("rule", ""), ""
     day, at = (local.date(), local.time()) if local else (values["due_on"], None)
     if local and kept and "HOURLY" not in kept:  # a journey, or a beginning later today, may move the next time away from the rule's

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from bot.domain.address import Person
 from storage.models.base import Base, Keyed, belongs_to
 
 
@@ -39,6 +40,11 @@ class User(Base):
     created_at: Mapped[datetime]
     origin: Mapped[str] = mapped_column(default="config")
     home_timezone: Mapped[str] = mapped_column(default="")
+
+    @property
+    def person(self) -> Person:
+        """The same, as the rest of the house knows them."""
+        return Person(id=self.id, name=self.name, role=self.role, timezone=self.timezone)
 
 
 class Identity(Base):

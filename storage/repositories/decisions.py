@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import and_, exists, func, select, update
 from sqlalchemy import bindparam as given
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql.functions import count
@@ -17,7 +17,7 @@ from bot.domain.thought import Tier
 from storage.dialects import insert_or_replace, insert_or_skip
 from storage.models.affairs import Task
 from storage.models.decisions import Feedback, Proposal, ProposalState
-from storage.models.messaging import Message
+from storage.models.messaging import Message, OutboxItem, OutboxState
 from storage.repositories.base import Repository, make, ours
 from storage.repositories.messaging import DELETED
 
@@ -60,25 +60,42 @@ _SCORED = (
     .order_by(Feedback.message_id.desc())
     .limit(given("limit"))
 )
-_SCORED_AT_LEVEL = _SCORED.add_columns(_question.text).where(Feedback.level == given("whose"))
+_SCORED_AT_LEVEL = _SCORED.add_columns(func.substr(_question.text, 1, given("letters"))).where(Feedback.level == given("whose"))
 _GIVEN = select(Feedback).where(ours(Feedback), Feedback.message_id == given("message"))
 _ANSWERED = select(Feedback).join(Message).where(ours(Feedback), Message.kind.in_(("answer", "late")))
+_said = aliased(Message)
+_LAST_BEFORE = (
+    select(_said.id)
+    .where(ours(_said), _said.conversation_id == given("conversation"), _said.id < given("before"), _said.user_id == given("user"))
+    .where(_said.kind.not_in((DELETED, "action")))
+    .order_by(_said.id.desc())
+    .limit(1)
+    .scalar_subquery()
+)
 _LAST_ANSWERED = (
     _ANSWERED.add_columns(_question.text)
     .join(_question, and_(_question.organization_id == Message.organization_id, _question.id == Message.reply_to))
-    .where(Message.conversation_id == given("conversation"), Message.id < given("before"))
-    .where(Message.user_id == given("user"), Feedback.user_id == given("user"))
-    .order_by(Message.id.desc())
-    .limit(1)
+    .where(Message.id == _LAST_BEFORE, Feedback.user_id == given("user"))
 )
 _SINCE = _ANSWERED.where(Feedback.at >= given("since")).order_by(Feedback.at)
 _IS_WEIGHED = ours(Feedback), Feedback.guess.is_not(None), Feedback.score.is_not(None)
 _GUESSED = select(Feedback.tier, Feedback.guess, Feedback.score).where(*_IS_WEIGHED).order_by(Feedback.at.desc()).limit(given("limit"))
 _OF_MODELS = _ANSWERED.where(Feedback.tier != "reactive", Feedback.user_id == Message.user_id)
-_UNOPPOSED = _OF_MODELS.where(Feedback.at >= given("since"), Feedback.at < given("until"), Feedback.score.is_(None)).limit(given("limit"))
+_is_unseen = exists().where(
+    OutboxItem.organization_id == Message.organization_id, OutboxItem.event_id == Message.reply_to, OutboxItem.state != OutboxState.SENT
+)
+_UNOPPOSED = _OF_MODELS.where(Feedback.at >= given("since"), Feedback.at < given("until"), Feedback.score.is_(None), ~_is_unseen).limit(
+    given("limit")
+)
 _TASKS_DONE = select(Task.source_id).where(ours(Task), Task.done_at >= given("since"))
 _YESES = select(Proposal.event_id).where(ours(Proposal), Proposal.state.in_(("approved", "done")), Proposal.decided_at >= given("since"))
 _FOLLOWED = _OF_MODELS.where(Message.reply_to.in_(_TASKS_DONE.union(_YESES)))
+_SCORES = (
+    select(Feedback.score)
+    .where(ours(Feedback), Feedback.pattern == given("whose"), Feedback.score.is_not(None))
+    .order_by(Feedback.message_id.desc())
+    .limit(500)
+)
 _SPOKE = ours(Feedback), Feedback.user_id == given("user"), Feedback.mentor != "", Feedback.score.is_not(None)
 _BY_MENTOR = select(Feedback.mentor, Feedback.score).where(*_SPOKE).order_by(Feedback.at.desc()).limit(500)
 
@@ -160,28 +177,32 @@ class Feedbacks(Repository):
         """Give a row these values; whether it was there."""
         return await self._changes(_CHANGE_OUTCOME, user=user_id, message=message_id, **values)
 
-    async def scored(self, task_type: str, *, limit: int, level: str | None = None) -> list[Scored]:
+    async def scored(self, task_type: str, *, limit: int, level: str | None = None, letters: int = 0) -> list[Scored]:
         """The last answers at a task type of which it is known how good they were, newest first by their ids, which no wrong clock
-        disturbs, without what was withdrawn or had several models think; those of *level*, with their questions.
+        disturbs, without what was withdrawn or had several models think; those of *level*, with the first *letters* of their questions.
         """
-        statement, more = (_SCORED, {}) if level is None else (_SCORED_AT_LEVEL, {"whose": level})
+        statement, more = (_SCORED, {}) if level is None else (_SCORED_AT_LEVEL, {"whose": level, "letters": letters})
         return [Scored(*row) for row in await self._execute(statement, sort=task_type, limit=limit, **more)]
 
     async def by_mentor(self, user_id: UUID) -> list[tuple[str, float]]:
         """Who spoke in the last of this person's answers that were scored, and the score."""
         return [(who, score) for who, score in await self._execute(_BY_MENTOR, user=user_id)]
 
+    async def scores_of(self, pattern: str) -> Sequence[float]:
+        """How well the last answers served that came from a pattern."""
+        return [score for score in await self._values(_SCORES, whose=pattern) if score is not None]
+
     async def on(self, message_id: UUID) -> Sequence[Feedback]:
         """What was said of a message."""
         return await self._all(Feedback, _GIVEN, message=message_id)
 
     async def last_answered(self, user_id: UUID, conversation_id: UUID, *, before: UUID) -> tuple[Feedback, str] | None:
-        """What became of the last answer that this person was given in a conversation before a message, and what it answered."""
+        """Of the last thing, but presses, said by or to this person in a conversation before a message: its row, and what it answered."""
         row = (await self._execute(_LAST_ANSWERED, user=user_id, conversation=conversation_id, before=before)).first()
         return None if row is None else (make(Feedback, row), row[-1])
 
     async def aftermath(self, since: datetime, until: datetime, *, limit: int) -> Mapping[str, Sequence[Feedback]]:
-        """The models' answers of this time of which nothing is known, and those since then that led to a task done, or to a yes."""
+        """The models' answers of this time that arrived, of which nothing is known; those since then that led to a task done or a yes."""
         silent = await self._all(Feedback, _UNOPPOSED, since=since, until=until, limit=limit)
         return {"unopposed": silent, "followed": await self._all(Feedback, _FOLLOWED, since=since)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam as given
@@ -29,20 +30,9 @@ _END = update(Credential).where(ours(Credential), Credential.id == given("creden
 class Credentials(Repository):
     """Ways to sign in; secrets are known by their SHA-256 only."""
 
-    async def add(
-        self, *, kind: str, secret_hash: str, user_id: UUID, label: str, now: datetime, expires_at: datetime | None
-    ) -> Credential:
-        """Keep a new credential."""
-        row = Credential(
-            organization_id=self._organization,
-            id=new_id(),
-            kind=kind,
-            secret_hash=secret_hash,
-            user_id=user_id,
-            label=label,
-            created_at=now,
-            expires_at=expires_at,
-        )
+    async def add(self, *, now: datetime, **values: Any) -> Credential:
+        """Keep a new credential. The values are the columns of `Credential`."""
+        row = Credential(organization_id=self._organization, id=new_id(), created_at=now, **values)
         await self._insert(insert(Credential), **values_of(row))
         return row
 
@@ -69,12 +59,11 @@ _TAKE_LEASE = update(Lease).where(ours(Lease), Lease.name == given("what"), or_(
 _END_LEASE = delete(Lease).where(ours(Lease), Lease.name == given("what"), Lease.owner == given("holder"))
 _CURSOR = select(Cursor.value).where(ours(Cursor), Cursor.name == given("name"))
 _SET_CURSOR = insert_or_replace(Cursor, "value")
-_INSTALLATION = select(Installation.granted).where(
-    ours(Installation), Installation.channel == given("channel"), Installation.key == given("key")
-)
+_INSTALLED = (ours(Installation), Installation.channel == given("channel"), Installation.key == given("key"))
+_INSTALLATION = select(Installation.granted).where(*_INSTALLED)
 _INSTALLATIONS = select(Installation).where(ours(Installation), Installation.channel == given("channel")).order_by(Installation.key)
 _INSTALL = insert_or_replace(Installation, "granted", "at")
-_UNINSTALL = delete(Installation).where(ours(Installation), Installation.channel == given("channel"), Installation.key == given("key"))
+_UNINSTALL = delete(Installation).where(*_INSTALLED)
 
 
 class Housekeeping(Repository):

@@ -74,14 +74,9 @@ _CLAIM = update(InboxEvent).where(ours(InboxEvent)).values(attempts=InboxEvent.a
 _CLAIM_NEXT = _CLAIM.where(InboxEvent.id == _HEAD.scalar_subquery(), _CLAIMABLE)
 _CLAIM_QUEUED = _CLAIM.where(InboxEvent.id == given("event"), InboxEvent.state == InboxState.QUEUED, _IS_FREE, ~_IS_BUSY)
 _UNCLAIMED = _EVENT_IDS.where(InboxEvent.state == InboxState.RECEIVED)
-_SETTLE_EVENT = update(InboxEvent).where(
-    _HELD, InboxEvent.id == given("event"), InboxEvent.owner == given("holder"), InboxEvent.attempts == given("attempt")
-)
-_IS_HELD = (
-    select(InboxEvent.id)
-    .where(_HELD, InboxEvent.id == given("event"), InboxEvent.owner == given("holder"), InboxEvent.attempts == given("attempt"))
-    .with_for_update()
-)
+_CLAIMED = (_HELD, InboxEvent.id == given("event"), InboxEvent.owner == given("holder"), InboxEvent.attempts == given("attempt"))
+_SETTLE_EVENT = update(InboxEvent).where(*_CLAIMED)
+_IS_HELD = select(InboxEvent.id).where(*_CLAIMED).with_for_update()
 _ASKED = (
     select(Message, User)
     .join(User, and_(User.organization_id == Message.organization_id, User.id == Message.user_id))
@@ -108,12 +103,10 @@ _REOPEN = (
     .where(ours(InboxEvent), InboxEvent.id == given("event"))
     .values(owner=None, lease_until=None, answered_at=None, next_attempt_at=None)
 )
-_ANSWERED_SINCE = select(func.count()).where(
-    ours(InboxEvent),
-    InboxEvent.channel == given("channel"),
-    InboxEvent.account == given("account"),
-    InboxEvent.received_at > given("since"),
-    InboxEvent.state != InboxState.NOTED,
+_ASKED_SINCE = (
+    select(func.count())
+    .where(ours(InboxEvent), InboxEvent.channel == given("channel"), InboxEvent.account == given("account"))
+    .where(InboxEvent.received_at > given("since"), InboxEvent.state != InboxState.NOTED)
 )
 _STRANGERS_SINCE = (
     select(func.count())
@@ -186,7 +179,7 @@ class Inbox(Repository):
 
     async def asked_since(self, channel: str, account: str, since: datetime) -> int:
         """How much an account has asked since a moment, without what wants no answer."""
-        return await self._value(_ANSWERED_SINCE, channel=channel, account=account, since=since) or 0
+        return await self._value(_ASKED_SINCE, channel=channel, account=account, since=since) or 0
 
     async def strangers_since(self, channel: str, since: datetime) -> int:
         """How much all those together have asked since a moment for whom nobody vouches (no words of theirs are found again)."""

@@ -17,7 +17,8 @@ from storage.repositories.base import Repository, ours
 
 _ARMS = select(RoutingArm).where(ours(RoutingArm))
 _ARMS_OF = _ARMS.where(RoutingArm.task_type == given("sort"))
-_SAVE_ARM = insert_or_replace(RoutingArm, "good", "bad", "answers", "latency_ms", "cost_usd", "updated_at", "leaning")
+_SAVE_ARM = insert_or_replace(RoutingArm, "good", "bad", "answers", "latency_ms", "cost_usd", "updated_at")
+_LEAN = update(RoutingArm).where(ours(RoutingArm), RoutingArm.task_type == given("sort"), RoutingArm.level == given("whose"))
 _ADD = insert(Insight)
 _LATEST = select(Insight).where(ours(Insight), Insight.kind == given("of"), Insight.at >= given("since")).order_by(Insight.id)
 _UNJUDGED = select(Insight).where(ours(Insight), Insight.kind == given("of"), Insight.judged_at.is_(None)).order_by(Insight.id)
@@ -36,8 +37,12 @@ class RoutingArms(Repository):
         return await self._all(RoutingArm, _ARMS_OF, sort=task_type)
 
     async def save(self, **values: Any) -> None:
-        """Keep a cell; the values are the columns of `RoutingArm`."""
+        """Keep a cell; the values are the columns of `RoutingArm`. How it leans is kept as it was, where it was there."""
         await self._insert(_SAVE_ARM, **values)
+
+    async def lean(self, task_type: str, level: str, leaning: Sequence[Sequence[float]]) -> None:
+        """Keep how a cell leans."""
+        await self._changes(_LEAN, sort=task_type, whose=level, leaning=leaning)
 
 
 class Insights(Repository):

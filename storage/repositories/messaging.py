@@ -88,7 +88,7 @@ _MESSAGE = select(Message).where(ours(Message), Message.id == given("message"))
 _REPLY = select(Message).where(ours(Message), Message.reply_to == given("message")).order_by(Message.at, Message.id).limit(1)
 """By the bare id, SQLite would walk through all messages until it meets the reply."""
 _REPLY_OF_KIND = _REPLY.where(Message.kind.in_(given("kinds", expanding=True)))
-_CHANGE_TEXT = update(Message).where(ours(Message), Message.id == given("message"))
+_CHANGE = update(Message).where(ours(Message), Message.id == given("message"))
 _ON_CHANNEL = (
     select(Message)
     .join(OutboxItem, and_(OutboxItem.organization_id == Message.organization_id, OutboxItem.message_id == Message.id))
@@ -98,7 +98,6 @@ _ON_CHANNEL = (
     .order_by(OutboxItem.id.desc())
     .limit(1)
 )
-_MARK_RECOVERED = update(Message).where(ours(Message), Message.id == given("message")).values(recovered=True)
 _OF_CONVERSATION = select(Message).where(ours(Message), Message.conversation_id == given("conversation")).limit(given("limit"))
 _LATEST = _OF_CONVERSATION.where(Message.id < given("before")).order_by(Message.id.desc())
 _LAST_SAID = _LATEST.where(Message.direction == "out", Message.kind != DELETED)
@@ -112,13 +111,10 @@ _SAID_BY = (
 )
 _IS_EARLIER = case((_question.direction == "in", _question.id)) < given("before")
 """By a bare id, SQLite would search all conversations and not the few rows that another index finds."""
-_ASKED_BEFORE = select(_question.id).where(
-    ours(_question),
-    _question.user_id == given("user"),
-    _question.digest == given("digest"),
-    _IS_EARLIER,
-    _question.session_type == "private",
-    _question.kind != DELETED,
+_ASKED_BEFORE = (
+    select(_question.id)
+    .where(ours(_question), _question.user_id == given("user"), _question.digest == given("digest"), _IS_EARLIER)
+    .where(_question.session_type == "private", _question.kind != DELETED)
 )
 _EARLIER_ANSWER = (
     select(Message)
@@ -173,9 +169,8 @@ class Messages(Repository):
 
     async def find_reply(self, message_id: UUID, kinds: Sequence[str] = ()) -> Message | None:
         """The first reply to this message (of these kinds, where given)."""
-        if kinds:
-            return await self._first(Message, _REPLY_OF_KIND, message=message_id, kinds=kinds)
-        return await self._first(Message, _REPLY, message=message_id)
+        which = {"message": message_id} | ({"kinds": kinds} if kinds else {})
+        return await self._first(Message, _REPLY_OF_KIND if kinds else _REPLY, **which)
 
     async def find_on_channel(self, channel: str, channel_message_id: str) -> Message | None:
         """What Robbie said in the message which the channel gave this id."""
@@ -183,11 +178,11 @@ class Messages(Repository):
 
     async def change_text(self, message_id: UUID, text: str, digest: str) -> None:
         """A message reads so from now on."""
-        await self._changes(_CHANGE_TEXT, message=message_id, text=text, digest=digest)
+        await self._changes(_CHANGE, message=message_id, text=text, digest=digest)
 
     async def withdraw(self, message_id: UUID) -> None:
         """Nobody is told of a message again."""
-        await self._changes(_CHANGE_TEXT, message=message_id, kind=DELETED)
+        await self._changes(_CHANGE, message=message_id, kind=DELETED)
 
     async def last_said(self, conversation_id: UUID, *, before: UUID) -> Message | None:
         """The last thing Robbie said in a conversation before a message."""
@@ -195,7 +190,7 @@ class Messages(Repository):
 
     async def mark_recovered(self, message_id: UUID) -> None:
         """This message may have been delivered twice."""
-        await self._changes(_MARK_RECOVERED, message=message_id)
+        await self._changes(_CHANGE, message=message_id, recovered=True)
 
     async def latest(self, conversation_id: UUID, *, limit: int, before: UUID | None = None) -> list[Message]:
         """The last *limit* messages of a conversation (before one of them, where given), oldest first."""
@@ -250,10 +245,9 @@ _CHANGE_ATTACHMENT = update(StoredAttachment).where(ours(StoredAttachment), Stor
 class Attachments(Repository):
     """Files that came with messages."""
 
-    async def add(self, *, message_id: UUID, name: str, media_type: str, size: int, source: str, path: str | None, trouble: str) -> None:
-        """Keep what is known of a file."""
-        about = {"name": name, "media_type": media_type, "size": size, "source": source, "path": path, "trouble": trouble}
-        await self._insert(_ADD_ATTACHMENT, id=new_id(), message_id=message_id, **about)
+    async def add(self, **values: Any) -> None:
+        """Keep what is known of a file. The values are the columns of `StoredAttachment`."""
+        await self._insert(_ADD_ATTACHMENT, id=new_id(), **values)
 
     async def of(self, message_id: UUID) -> list[StoredAttachment]:
         """The files of a message, in their order."""

@@ -69,18 +69,13 @@ _PROMISED = (
     .outerjoin(_asked, and_(_asked.organization_id == Message.organization_id, _asked.id == Message.reply_to))
     .where(ours(Message), Message.id == given("message"))
 )
+_IS_KEPT = and_(given("keeps", type_=Boolean), OutboxItem.channel_message_id.is_not(None))
 _VOID = (
     update(OutboxItem)
     .where(ours(OutboxItem), OutboxItem.event_id == given("event"))
     .where(OutboxItem.state.in_((OutboxState.STREAMING, OutboxState.READY)))
-    .values(
-        state=case(
-            (and_(given("keeps", type_=Boolean), OutboxItem.channel_message_id.is_not(None)), OutboxState.STREAMING), else_=OutboxState.DEAD
-        ),
-        attempts=0,
-        next_attempt_at=None,
-        last_error="what it answered was changed before it was sent",
-    )
+    .values(state=case((_IS_KEPT, OutboxState.STREAMING), else_=OutboxState.DEAD), attempts=0, next_attempt_at=None)
+    .values(last_error="what it answered was changed before it was sent")
     .returning(OutboxItem.message_id)
 )
 _LAPSED = select(OutboxItem.id).where(_SENDING, OutboxItem.lease_until < given("now")).limit(1)
@@ -134,17 +129,9 @@ class Outbox(Repository):
         left = await self._first(OutboxItem, _TAKE_UP_STREAM, event=event_id, owner=claim.owner, lease_until=claim.until)
         if left is not None:
             return left
-        item = OutboxItem(
-            organization_id=self._organization,
-            id=new_id(),
-            conversation_id=conversation_id,
-            event_id=event_id,
-            message_id=None,
-            state=OutboxState.STREAMING,
-            created_at=claim.now,
-            owner=claim.owner,
-            lease_until=claim.until,
-        )
+        row: dict[str, Any] = {"conversation_id": conversation_id, "event_id": event_id, "message_id": None, "created_at": claim.now}
+        row |= {"state": OutboxState.STREAMING, "owner": claim.owner, "lease_until": claim.until}
+        item = OutboxItem(organization_id=self._organization, id=new_id(), **row)
         await self._insert(_ADD_ITEM, **values_of(item))
         return item
 

@@ -19,17 +19,10 @@ _ADD_ORGANIZATION = insert_or_skip(Organization)
 _ADD_USER = insert_or_skip(User)
 _CHANGE_USER = update(User).where(ours(User), User.name == given("whom"), or_(User.role != given("new_role"), User.origin != "config"))
 _MOVE_HOME = update(User).where(ours(User), User.name == given("whom"), User.home_timezone != given("new_zone"))
-_MOVE = update(User).where(ours(User), User.id == given("whom"))
-_RESOLE = update(User).where(ours(User), User.id == given("whom"))
+_CHANGE_BY_ID = update(User).where(ours(User), User.id == given("whom"))
 _ADD_CODE = insert_or_skip(LinkCode)
-_CODE = select(LinkCode).where(
-    ours(LinkCode),
-    LinkCode.kind == given("of_kind"),
-    LinkCode.code == given("the_code"),
-    LinkCode.used_at.is_(None),
-    or_(LinkCode.expires_at.is_(None), LinkCode.expires_at > given("now")),
-)
 _ANY_CODE = select(LinkCode).where(ours(LinkCode), LinkCode.kind == given("of_kind"), LinkCode.code == given("the_code"))
+_CODE = _ANY_CODE.where(LinkCode.used_at.is_(None), or_(LinkCode.expires_at.is_(None), LinkCode.expires_at > given("now")))
 _USE_CODE = update(LinkCode).where(ours(LinkCode), LinkCode.id == given("which"), LinkCode.used_at.is_(None)).values(used_at=given("now"))
 _OPEN_CODES = select(LinkCode).where(ours(LinkCode), LinkCode.kind == given("of_kind"), LinkCode.used_at.is_(None)).order_by(LinkCode.id)
 _END_IDENTITY = delete(Identity).where(ours(Identity), Identity.channel == given("channel"), Identity.account == given("account"))
@@ -42,7 +35,6 @@ _USER_BY_ACCOUNT = (
     .where(ours(Identity), Identity.channel == given("channel"), Identity.account == given("account"))
 )
 _OWNER = select(User).where(ours(User), User.role == "owner").limit(1)
-_RENAME = update(User).where(ours(User), User.id == given("user"))
 _RETIRE = (
     update(User)
     .where(ours(User), User.role != "former", User.origin == "config", User.name.not_in(given("names", expanding=True)))
@@ -75,13 +67,13 @@ class People(Repository):
         row = {"id": user_id, "name": name, "role": "stranger", "timezone": timezone, "created_at": now, "origin": "pairing"}
         return await self.find_user_by_id(user_id) if await self._insert(_ADD_USER, **row) else None
 
-    async def set_role(self, user_id: UUID, role: str) -> None:
-        """What this user may do from now on."""
-        await self._changes(_RESOLE, whom=user_id, role=role)
+    async def change(self, user_id: UUID, **values: str) -> None:
+        """This user has another role or name from now on."""
+        await self._changes(_CHANGE_BY_ID, whom=user_id, **values)
 
     async def move(self, user_id: UUID, *, timezone: str, home: str) -> None:
         """Where this user is now, and where they belong."""
-        await self._changes(_MOVE, whom=user_id, timezone=timezone, home_timezone=home)
+        await self.change(user_id, timezone=timezone, home_timezone=home)
 
     async def add_code(self, **values: Any) -> bool:
         """Keep a code; False where it is taken. The values are the columns of `LinkCode`."""
@@ -106,10 +98,6 @@ class People(Repository):
     async def end_identity(self, channel: str, account: str) -> bool:
         """The account leads to nobody after this; whether it did to somebody."""
         return await self._changes(_END_IDENTITY, channel=channel, account=account)
-
-    async def rename(self, user_id: UUID, name: str) -> None:
-        """The user is called so from now on."""
-        await self._changes(_RENAME, user=user_id, name=name)
 
     async def retire(self, *, except_for: Collection[str]) -> bool:
         """Whoever is not among these names keeps what they wrote, and no rights; whether anybody had any."""

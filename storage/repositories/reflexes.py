@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam as given
-from sqlalchemy import func, select, update
+from sqlalchemy import case, func, select, update
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_skip
@@ -18,7 +18,8 @@ from storage.repositories.base import Repository, first_id_at, ours
 
 _ADD = insert_or_skip(Pattern)
 _ALL = select(Pattern).where(ours(Pattern)).order_by(Pattern.id)
-_STANDING = select(func.max(Pattern.changed_at), func.count(), func.sum(Pattern.weight), func.sum(Pattern.agreed)).where(ours(Pattern))
+_STATES = [func.sum(case((Pattern.state == state, 1), else_=0)) for state in Habit]
+_STANDING = select(func.max(Pattern.changed_at), func.sum(Pattern.weight), func.sum(Pattern.agreed), *_STATES).where(ours(Pattern))
 _BY_KEY = select(Pattern).where(ours(Pattern), Pattern.key == given("the_key"))
 _CHANGE = update(Pattern).where(ours(Pattern), Pattern.id == given("which"))
 _CACHE = insert_or_skip(CachedAnswer)
@@ -41,6 +42,11 @@ class Patterns(Repository):
     async def add_new(self, rows: Sequence[dict[str, Any]]) -> None:
         """Keep patterns; those whose key is there stay as they are. The values are the columns of `Pattern`."""
         await self._insert_all(_ADD, [{"id": new_id(), "agreed": 0, "disagreed": 0, **row} for row in rows])
+
+    async def propose(self, user_id: UUID, phrase: str, intent: str, now: datetime, **values: Any) -> None:
+        """Keep a phrase of one person's, unless there is one."""
+        about = {"user_id": user_id, "key": f"{user_id}/{phrase}", "text": phrase, "intent": intent, "created_at": now, "changed_at": now}
+        await self.add_new([{**about, "state": Habit.PROPOSED, "origin": "learned", "weight": 1.0, **values}])
 
     async def all(self) -> list[Pattern]:
         """Every pattern, in whatever state."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.brain.cells import REMEMBERED, Cell, cell_of, learn_cell
+from bot.brain.cells import REMEMBERED, Cell, cell_of, lean, learn_cell
 from bot.brain.predictor import ENOUGH
 from bot.domain.clock import new_id
 from storage.models.decisions import Feedback
@@ -33,7 +33,7 @@ async def judges(stage: Stage, level: str, score: float | None, *, text: str = "
 async def learned(stage: Stage) -> dict[str, Cell]:
     """The cells at code, made anew, as the router reads them."""
     who = {"organization_id": "default", "user_id": new_id(), "message_id": new_id(), "at": stage.clock.now()}
-    row = Feedback(**who, value=None, source="", detail="", task_type="code")
+    row = Feedback(**who, value=None, source="", detail="", task_type="code", tier="direct")
     async with stage.database.unit_of_work() as work:
         await learn_cell(work, row, stage.clock.now())
     async with stage.database.reading() as work:
@@ -81,13 +81,14 @@ async def test_the_newest_answers_count_by_their_ids_whatever_the_clocks_say(sta
         assert [row.score for row in await work.feedback.scored("code", limit=REMEMBERED)] == [1.0, 0.0]
 
 
-async def test_a_level_leans_from_the_day_after_it_has_enough_answers(stage: Stage):
+async def test_a_level_leans_once_it_has_enough_answers_and_no_score_waits_for_that(stage: Stage):
     for count in range(ENOUGH):
+        if count in (0, ENOUGH - 1):
+            await lean(stage.database)
         await judges(stage, "gpt", float(count % 2), text="a, b, c " * (1 + 9 * (count % 2)))
-        if not count:
-            assert (await learned(stage))["gpt"].leaning == []
     assert (await learned(stage))["gpt"].leaning == []
-    stage.clock.advance(seconds=86_400)
+    await lean(stage.database)
     leaning = (await learned(stage))["gpt"].leaning
-    assert leaning
+    assert leaning, "a score leaves it alone"
+    await lean(stage.database)
     assert (await learned(stage))["gpt"].leaning == leaning

@@ -38,4 +38,4 @@ async def test_a_broken_vendor_is_done_without(mock: Aimock, sqlite_file: Path, 
     async with open_house(sqlite_url(sqlite_file), tmp_path, rungs=seats(mock, anthropic=fault)) as house:
         reply = await house.asks(ASKED)
         assert reply.text == COUNCIL_ANSWER or reply.text in COUNCIL.values()
-        assert [step.get("who") for step in (reply.details or {})["path"]] == ["openai", "ollama", None]
+        assert [step.get("who") for step in (reply.details or {})["path"]] == ["openai", "ollama", "anthropic", None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bot.hub.thinking import ALLOWANCE_SPENT
+from bot.brain.budget import ALLOWANCE_SPENT
 from tests.clock import FakeClock
 from tests.scenarios.house import FakeModel, open_house, rung_of
 

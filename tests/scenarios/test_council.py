@@ -71,6 +71,7 @@ async def test_a_hard_question_needs_no_wish_and_an_easy_one_no_council(database
 async def test_with_one_model_it_answers_alone_and_says_so(database_url: str, tmp_path: Path) -> None:
     async with open_house(database_url, tmp_path) as house:
         assert (await house.asks("/council lease or buy?")).text == f"re: lease or buy?\n\n{NO_COUNCIL}"
+        assert (await house.asks("/council\nlease or buy?")).text == f"re: lease or buy?\n\n{NO_COUNCIL}"
         assert (await house.asks("/council")).text == COUNCIL
 
 
@@ -121,4 +122,7 @@ async def test_why_is_told_for_every_tier_and_to_its_person_alone(database_url: 
         assert "Direct: first answered" in await says(f"/why {reply.id}", "allan")
         assert await says(f"/why {reply.id}", "grace") == NOTHING
         assert await says("/why nonsense", "grace") == NOTHING
+        async with house.app.database.unit_of_work() as work:
+            await work.messages.withdraw(reply.id)
+        assert await says(f"/why {reply.id}", "allan") == NOTHING
         assert "between you and me" in await says("/why", "allan", shared=True)

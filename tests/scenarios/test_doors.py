@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -416,6 +417,9 @@ async def test_whom_robbie_answers_by_himself_is_the_owners_choice(
         await until(lambda: len(house.model.asked) == 3)
         await until_sent(house)
         assert sorted(sent.address.conversation.partition("/")[0] for sent in post.took) == answered
+        async with house.app.database.reading() as work:
+            taught = await work.feedback.aftermath(house.app.clock.now() - timedelta(days=1), house.app.clock.now(), limit=9)
+        assert len(taught["unopposed"]) == len(answered) - ("joe@else" in answered), "of strangers' mail nothing is learned"
 
 
 async def test_a_robots_mail_is_kept_and_never_answered(office: House, post: FakeDoor):

@@ -10,6 +10,7 @@ import pytest
 from bot.brain.tone import WORDS
 from bot.config import IdentityConfig, PersonConfig
 from bot.domain.message import Inbound, Outgoing
+from bot.hub.why_commands import NOTHING
 from tests.clock import FakeClock
 from tests.scenarios.house import FakeDoor, House, open_house, until
 
@@ -115,6 +116,11 @@ async def test_nothing_personal_is_set_shown_or_remembered_by_mail(house: House,
     assert "Before: “Dana's answer is two days late." in await writes("/gandhi 8")
     await writes("what now?")
     assert not any("Flirty" in line.text or "Faust" in line.text for line in house.model.prompts[-1].lines)
+    async with house.app.database.reading() as work:
+        asked = next(each for each in await work.messages.said_by(house.owner.id, limit=9) if each.text == "who wrote Faust?")
+        reply = await work.messages.find_reply(asked.id)
+    assert reply
+    assert await writes(f"/why {reply.id}") == NOTHING
     house.model.fall()
     assert "I said then" not in await writes("who wrote Faust?")
 

@@ -11,7 +11,7 @@ from bot.brain.context import ContextBuilder
 from bot.brain.mentors import MENTORS
 from bot.config import IdentityConfig, PersonConfig
 from bot.domain.message import Button, Inbound, Outgoing
-from bot.domain.thought import Delta, Finish, Prompt, Route, TaskType
+from bot.domain.thought import Delta, Finish, Prompt
 from storage.models.messaging import Message
 from tests.clock import FakeClock
 from tests.fakes import asked
@@ -159,12 +159,9 @@ async def test_a_strangers_mail_is_answered_without_mentors(house: House, chat: 
 
 async def test_a_council_hears_who_fits_unless_somebody_speaks_or_it_is_off(house: House) -> None:
     builder = ContextBuilder(database=house.app.database, owner="Allan", clock=house.app.clock)
-    hard, route = (
-        asked("Why do the figures contradict each other? I am stuck on it.", person=house.owner),
-        Route(task_type=TaskType.COMPLEX, levels=()),
-    )
-    assert [view.name for view in await builder.views(hard, route)] == ["einstein", "jobs"]
-    assert MENTORS["einstein"].stance in (await builder.views(hard, route))[0].words
-    assert await builder.views(asked("ask Elvis about the root cause", person=house.owner), route) == ()
+    hard = asked("Why do the figures contradict each other? I am stuck on it.", person=house.owner)
+    assert [view.name for view in await builder.views(hard)] == ["einstein", "jobs"]
+    assert MENTORS["einstein"].stance in (await builder.views(hard))[0].words
+    assert await builder.views(asked("ask Elvis about the root cause", person=house.owner)) == ()
     await house.asks("no more mentors")
-    assert await builder.views(hard, route) == ()
+    assert await builder.views(hard) == ()

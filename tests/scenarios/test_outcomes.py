@@ -99,6 +99,13 @@ async def test_what_a_withdrawn_question_taught_is_taken_back(house: House, chat
     assert (row.value, row.score) == (1.0, None)
 
 
+async def test_a_rating_is_of_the_last_answer_also_where_no_model_gave_it(house: House, chat: FakeDoor):
+    await _asks(house, chat, "one")
+    await _asks(house, chat, "what time is it")
+    await _asks(house, chat, "/rate down")
+    assert ((await _row(house, "m1")).score, (await _row(house, "m2")).score) == (None, 0.0)
+
+
 async def test_a_rating_command_counts_and_an_answer_tells_how_sure_it_is(house: House, chat: FakeDoor):
     await _asks(house, chat, "one")
     await _asks(house, chat, "/rate 10")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bot.brain.budget import ALLOWANCE_SPENT
 from bot.config import IdentityConfig, PersonConfig
 from bot.domain.message import Attachment, Inbound, InboundKind, Outgoing
-from bot.hub.thinking import ALLOWANCE_SPENT
 from tests.clock import FakeClock
 from tests.scenarios.house import FakeDoor, FakeModel, House, open_house, rung_of, until
 

@@ -154,9 +154,8 @@ async def _fill_affairs(work: UnitOfWork, user_id: UUID, now: datetime) -> None:
 async def _fill_learning(work: UnitOfWork, user_id: UUID, message_id: UUID, now: datetime) -> None:
     """A row in every table of what is learned."""
     about = {"state": "on", "weight": 1 / 3}
-    await work.patterns.add_once(
-        user_id=user_id, key="k", intent="time", text="the hour", origin="seed", created_at=now, changed_at=now, **about
-    )
+    pattern = {"user_id": user_id, "key": "k", "intent": "time", "text": "the hour", "origin": "seed", "created_at": now, "changed_at": now}
+    await work.patterns.add_new([{**pattern, **about}])
     where = {"user_id": user_id, "digest": "d", "message_id": message_id}
     await work.cached_answers.add_once(**where, question="q", text="t", at=now, fresh_until=now, **about)
     spent = {"latency_ms": 1 / 3, "cost_usd": 0.1}

@@ -8,6 +8,7 @@ import unicodedata
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from bot.brain.confidence import plain
 from bot.brain.context import spoken_date
 from bot.brain.personality import is_intimate_tone
 from bot.brain.tone import is_intimate
@@ -31,7 +32,8 @@ FEWEST_WORDS = 3
 _TIME_BOUND = re.compile(
     r"\b(now|today|tonight|tomorrow|yesterday|currently|current|latest|recent(ly)?|this (morning|afternoon|evening|week|month|year)"
     r"|next|last|weather|forecast|news|price|stock|score|traffic|time|date|day|age|old|when|still|already|yet|just|so far|remaining|left"
-    r"|due|soon|minutes?|hours?|schedule|calendar|open|status)\b",
+    r"|due|soon|minutes?|hours?|schedule|calendar|open|status|(mon|tues|wednes|thurs|fri|satur|sun)days?|weekend|temperature|raining"
+    r"|(exchange|interest) rates?|president|(prime )?minister|ceo|champions?|version|winner|winning)\b",
     re.I,
 )
 _LEANING = re.compile(
@@ -87,6 +89,5 @@ class OfflineRung:
         if found is None or (is_intimate_tone(found.personality) and not is_intimate(question)):
             return None
         said = found.at.astimezone(ZoneInfo(question.person.timezone))
-        return (
-            f"{reason} You asked me the same on {spoken_date(said)}, and I said then:\n\n{found.text}\n\nI will answer afresh when I can."
-        )
+        told = f"{reason} You asked me the same on {spoken_date(said)}, and I said then:"
+        return f"{told}\n\n{plain(found.text)}\n\nI will answer afresh when I can."

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.brain.agreement import CLAIMS_SHARE, SAME, claims_of, difference, kept, supports
+from bot.brain.agreement import CLAIMS_SHARE, SAME, are_same, claims_of, difference, kept, supports
 
 
 def agreement(one: str, other: str, question: str = "") -> float:
@@ -30,6 +30,16 @@ def agreement(one: str, other: str, question: str = "") -> float:
         ("```\nx = 5\n```\nThat is all.", {}),
         ("Von 1990 bis 2001 wuchs die Stadt.", {}),
         ("", {}),
+        ("No-one can say.", {}),
+        ("No. 1 is cheap.", {}),
+        ("I recommend A/B testing.", {}),
+        ("I recommend A phased plan.", {}),
+        ("Choose C++.", {}),
+        ("\\boxed{18}", {2: "18"}),
+        ("It is 1.5 million.", {2: "1500000"}),
+        ("It is not 42.", {}),
+        ("As a result, 3 of 9 left.\nLease it.", {}),
+        ("The answer depends on 3 things, and on 2 more.", {}),
     ],
 )
 def test_what_an_answer_comes_to(answer: str, claims: dict[int, str]):
@@ -56,6 +66,23 @@ def test_the_same_in_other_words_is_the_same(one: str, other: str, question: str
 def test_other_claims_disagree_however_alike_the_words(one: str, other: str):
     assert agreement(one, other) <= 1 - CLAIMS_SHARE
     assert len(difference([one, other], "AB")[1]) == 2
+
+
+@pytest.mark.parametrize(
+    ("answers", "same"),
+    [
+        (["42", "The answer is 42."], True),
+        (["Paris.", "The capital of France is Paris."], True),
+        (["42", "The answer is not 42."], False),
+        (["At 9 am.", "At 9 pm."], False),
+        (["It is 5 km away.", "It is 5 mi away."], False),
+        (["5 million", "The answer is 5 billion."], False),
+        (["I'd choose C++.", "I'd choose C#."], False),
+        (["Germany beat Brazil.", "Brazil beat Germany."], False),
+    ],
+)
+def test_only_what_says_one_thing_needs_nobody_to_put_it_together(answers: list[str], same: bool):
+    assert are_same(answers) is same
 
 
 def test_a_not_is_never_taken_for_agreement():

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.brain.brain import reactive_turn
-from bot.brain.confidence import ENOUGH, MARK, UNSURE, Confidence, _chance, _log_odds, fit, guess
+from bot.brain.budget import ALLOWANCE_SPENT
+from bot.brain.confidence import ENOUGH, MARK, UNSURE, Confidence, _chance, _log_odds, fit, guess, plain
 from bot.domain.address import Person
 from bot.domain.clock import new_id
 from bot.domain.message import OutgoingKind
-from bot.domain.thought import Attempt, AttemptOutcome, Completion, Line, Role, Route, TaskType, Tier, Turn
+from bot.domain.thought import Attempt, AttemptOutcome, Completion, Route, TaskType, Tier, Turn
 from storage.database import Database
 from tests.bot.learning.test_realtime import FACTS
 from tests.fakes import asked
@@ -36,6 +37,7 @@ QUESTION = "Why did the Roman empire fall so late?"
         (replace(SAID, attempts=(FAILED,)), Route(task_type=TaskType.QUICK, levels=()), 0.595),
         (replace(SAID, provider="local"), Route(task_type=TaskType.QUICK, levels=()), 0.56),
         (replace(SAID, provider="local"), replace(COMPLEX, expected=0.3), 0.3),  # its record says all
+        (SAID, replace(COMPLEX, expected=0.0), 0.0),
     ],
 )
 def test_a_guess_is_what_is_expected_less_what_went_wrong(completion: Completion, route: Route, expected: float):
@@ -47,11 +49,10 @@ def _doubt(*words: str, **about: object) -> str:
 
 
 def _guess(
-    text: str = QUESTION, *, completion: Completion = SAID, route: Route = COMPLEX, before: str = "", **about: object
+    text: str = QUESTION, *, completion: Completion = SAID, route: Route = COMPLEX, is_doubted: bool = False, **about: object
 ) -> tuple[float, str]:
     question = replace(asked(text, person=Person(id=new_id(), name="Allan", role="owner", timezone="UTC")), **about)
-    lines = (Line(role=Role.ASSISTANT, text=before), Line(role=Role.USER, text=text))
-    return guess(completion, route, question, lines)
+    return guess(completion, route, question, is_doubted=is_doubted)
 
 
 @pytest.mark.parametrize(
@@ -73,14 +74,14 @@ def test_small_talk_strangers_late_answers_and_a_doubt_just_told_need_none():
         assert not _doubt(text, route=quick)
     assert not _doubt(writer="Bob <bob@x>")
     assert not _doubt(is_late=True)
-    assert not _doubt(before=f"It fell.\n\n{MARK}it broke off.*")
+    assert not _doubt(is_doubted=True)
 
 
 def test_few_outcomes_correct_nothing():
     assert fit([(0.9, 0.0)] * (ENOUGH - 1)) == (1.0, 0.0)
 
 
-@pytest.mark.parametrize(("guess", "came"), [(0.9, 0.4), (0.5, 0.8), (0.7, 0.7)])
+@pytest.mark.parametrize(("guess", "came"), [(0.9, 0.4), (0.5, 0.8), (0.7, 0.7), (0.97, 0.5), (0.97, 0.75), (0.02, 0.9)])
 def test_many_outcomes_draw_a_guess_to_what_came_of_it(guess: float, came: float):
     slope, shift = fit([(guess, float(n < came * 200)) for n in range(200)])
     assert _chance(slope * _log_odds(guess) + shift) == pytest.approx(came, abs=0.06)
@@ -103,6 +104,11 @@ async def test_a_low_confidence_is_said_in_one_closing_line(stage: Stage):
     assert (await weighs(_turn(UNSURE - 0.1))).text == "It fell.\n\n*I am not sure of this: it broke off.*"
     assert (await weighs(_turn(UNSURE + 0.1))).text == "It fell."
     assert (await weighs(replace(_turn(0.1), doubt=""))).text == "It fell."
+
+
+def test_what_is_said_again_is_said_without_what_was_of_its_time():
+    assert plain(f"It fell.\n\n*The End*\n\n{MARK}it broke off.*{ALLOWANCE_SPENT}") == "It fell.\n\n*The End*"
+    assert plain(f"It fell.{ALLOWANCE_SPENT}") == "It fell."
 
 
 async def test_what_is_no_answer_has_no_confidence(stage: Stage):

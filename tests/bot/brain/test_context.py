@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.brain.confidence import MARK, RECENT_ANSWERS
 from bot.brain.context import HISTORY_EXCHANGES, PROMPTS, ContextBuilder, cleaned, printable
 from bot.domain.address import Person
 from bot.domain.thought import BRIEF_LINES_TOKENS, LEFT_OUT, Line, Prompt, Question, Role, ToolCall, ToolSpec, estimate_tokens
@@ -51,6 +52,14 @@ async def test_standing_words_come_first_then_the_conversation_then_the_question
     assert "You are Robbie" in prompt.system
     assert "Sunday 22 November 2026" in prompt.system
     assert told(prompt) == [("user", "My dog is called Rex."), ("assistant", "Noted."), ("user", "What is my dog called?")]
+
+
+async def test_a_doubt_is_known_of_and_not_shown_so_that_no_model_learns_to_say_it(stage: Stage, allan: Person, builder: ContextBuilder):
+    await replies(stage, await says(stage, "Why did it fall?"), f"It was old.\n\n{MARK}a small model said it.*")
+    for count in range(RECENT_ANSWERS + 1):
+        prompt = await builder.build(about(stage, await says(stage, "and then?"), allan))
+        assert (prompt.lines[1].text, prompt.is_doubted) == ("It was old.", count < RECENT_ANSWERS)
+        await replies(stage, await says(stage, "well?"), "So it is.")
 
 
 async def test_the_day_is_the_persons_own(stage: Stage, allan: Person, grace: Person, builder: ContextBuilder, clock: FakeClock):

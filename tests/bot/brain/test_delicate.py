@@ -9,6 +9,7 @@ import pytest
 
 from bot.brain.delicate import is_delicate
 from bot.domain.message import Attachment
+from bot.domain.thought import Line, Role
 from tests.fakes import asked, prompting
 
 PLAIN = "What is the capital of France?"
@@ -23,12 +24,27 @@ def test_a_question_about_the_world_is_not_delicate(text: str):
     "text",
     [
         *("What is the capital of France? It is urgent", "tell the press now", "what is on today", "the server is down!!"),
-        *("what did I tell Dana", "what is in our contract", "the salary of the new cook", "who is dana@example.com", "what is 0171234567"),
+        *(
+            "what did I tell Dana",
+            "write a note to Dana on her divorce",
+            "how should an employee be told",
+            "what is in our contract",
+            "the salary of the new cook",
+            "who is dana@example.com",
+            "what is 0171234567",
+        ),
         *("Was ist die Hauptstadt von Frankreich?", "法国的首都是什么？", "", "a" * 5000),
     ],
 )
 def test_what_is_urgent_or_private_or_may_be_is_delicate(text: str):
     assert is_delicate(prompting(text), asked(text))
+
+
+def test_what_goes_on_about_something_delicate_is_delicate():
+    before = (Line(role=Role.USER, text="the diagnosis is out"), Line(role=Role.ASSISTANT, text="I see."))
+    text = "what are the usual treatments"
+    assert not is_delicate(prompting(text), asked(text))
+    assert is_delicate(replace(prompting(text), lines=(*before, Line(role=Role.USER, text=text))), asked(text))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from bot.brain.mentors import (
     MentorView,
     choose,
     effectiveness,
+    heard_in,
     introduced,
     load_mentor,
     mentor_words,
@@ -61,6 +62,13 @@ def test_the_six_fit_their_situations_best_first() -> None:
         ("Ask Churchill Capital for the terms", []),
         ("Ask Einstein's publisher", []),
         ("When did Churchill die?", []),
+        ("What did Churchill say about democracy?", []),
+        ("What was Churchill's answer to Attlee?", []),
+        ("What does Jobs do on the server?", []),
+        ("Let Lennon know that I am late", []),
+        ("Ask Elvis if he can come on Friday", []),
+        ("ask Churchill & Sons for a quote", []),
+        ("And Churchill's take?", ["churchill"]),
     ],
 )
 def test_who_is_asked_by_name_speaks_whatever_is_set(text: str, expected: list[str]) -> None:
@@ -141,6 +149,11 @@ def test_who_did_better_speaks_first_once_there_is_evidence() -> None:
     assert ranked(pair, []) == pair
     assert ranked(pair, [("churchill", 0.9)] * 3 + [("jobs", 0.9)] * 9) == pair
     assert ranked(pair, [("jobs", 0.2), ("churchill", 0.8), ("elvis", 1.0)]) == pair[::-1]
+
+
+def test_only_who_did_speak_is_heard() -> None:
+    assert heard_in("Sell.\n**Churchill** (determined): Stand.\n**Jobs:** Cut it.", ["churchill", "jobs", "elvis"]) == "churchill jobs"
+    assert heard_in("**Jobs** that pay well, and **Child care**; Churchill: no", ["jobs", "child", "churchill"]) == ""
 
 
 def test_effectiveness_is_the_mean_and_where_two_spoke_both_are_judged() -> None:

@@ -122,7 +122,7 @@ async def test_a_change_by_another_hub_is_seen_whatever_its_clock_says(reflexes:
     async with stage.database.unit_of_work() as work:
         row = await work.patterns.find("overdue")
         assert row is not None
-        await work.patterns.change(row.id, state="off", weight=0.2, changed_at=clock.now().replace(year=2020))
+        await work.patterns.change(row.id, state="off", changed_at=clock.now().replace(year=2020))
     assert reflexes._exact.get("overdue") is not None
     await reflexes.refresh()
     assert reflexes._exact.get("overdue") is None

@@ -30,12 +30,14 @@ async def test_answers_are_told_by_tier_level_and_task_type_with_how_they_were_t
         said = await answered(stage)
         async with stage.database.unit_of_work() as work:
             await Learning().rate(work, stage.allan.id, said, value=value, source="reaction", detail="x", now=stage.clock.now())
+            if value == 1.0:  # somebody else thinks so too: one answer, two scores
+                await Learning().rate(work, stage.grace.id, said, value=value, source="reaction", detail="x", now=stage.clock.now())
     await answered(stage, kind="deleted")
     found = await told(stage)
-    assert found["answers"] == [{"tier": "direct", "level": "a", "task_type": "code", "answers": 4, "scored": 3, "score": 0.667}]
-    assert found["satisfaction"] == [{"by": "explicit", "answers": 3, "scored": 3, "score": 0.667}]
+    assert found["answers"] == [{"tier": "direct", "level": "a", "task_type": "code", "answers": 4, "scored": 5, "score": 0.8}]
+    assert found["satisfaction"] == [{"by": "explicit", "answers": 3, "scored": 5, "score": 0.8}]
     assert found["latency"] == [{"tier": "direct", "p50_ms": 5.0, "p95_ms": 5.0, "p99_ms": 5.0}]
-    assert found["confidence"][0]["brier"] == pytest.approx((2 * 0.3**2 + 0.7**2) / 3, abs=1e-4)
+    assert found["confidence"][0]["brier"] == pytest.approx((4 * 0.3**2 + 0.7**2) / 5, abs=1e-4)
     stage.clock.advance(seconds=2 * 86_400)
     assert not any((await told(stage)).values()), "it was before the time that is asked about"
 
@@ -46,11 +48,12 @@ async def test_what_was_spent_is_told_by_local_day_and_by_what_it_bought(stage: 
     async with stage.database.unit_of_work() as work:
         await Learning().rate(work, stage.allan.id, said, value=1.0, source="reaction", detail="x", now=stage.clock.now())
         await work.usage.add(level="a", outcome="failed", cost_usd=0.25, **call)
-        await work.usage.add(level="b", outcome="answered", cost_usd=0.5, **call)
+        for usd in (0.2, 0.3):  # two rounds of one answer
+            await work.usage.add(level="b", outcome="answered", cost_usd=usd, **call)
     found = await told(stage)
     assert found["cost"] == [{"day": "2026-11-21", "usd": 0.75}]
     assert found["spent"] == [{"usd": 0.75, "usd_per_point": 0.75}]
-    assert [(each["level"], each["answered"], each["failed"]) for each in found["levels"]] == [("a", 0, 1), ("b", 1, 0)]
+    assert [(each["level"], each["answered"], each["failed"]) for each in found["levels"]] == [("a", 0, 1), ("b", 2, 0)]
     assert found["fallbacks"] == [{"level": "b", "times": 1}]
 
 
@@ -58,9 +61,8 @@ async def test_what_was_learned_is_told(stage: Stage):
     now = stage.clock.now()
     pattern = {"user_id": None, "intent": "time", "text": "t", "origin": "seed", "weight": 1.0, "created_at": now, "changed_at": now}
     async with stage.database.unit_of_work() as work:
-        await work.patterns.add_new(
-            [{**pattern, "key": key, "state": state} for key, state in (("a", "on"), ("b", "on"), ("c", "proposed"))]
-        )
+        states = {"a": "on", "b": "on", "c": "proposed"}
+        await work.patterns.add_new([{"key": key, "state": state, **pattern} for key, state in states.items()])
         arm = {"task_type": "code", "level": "a", "good": 3.0, "bad": 1.0, "answers": 4, "latency_ms": 9.0, "cost_usd": 0.1}
         await work.routing_arms.save(**arm, updated_at=now)
         for outcome in (1.0, 0.0):

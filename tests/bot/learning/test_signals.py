@@ -39,6 +39,11 @@ FRANCE = "What is the capital of France?"
         (FRANCE, "thanks!", "thanked"),
         (FRANCE, "Great, thank you", "thanked"),
         (FRANCE, "no thanks", ""),
+        *(
+            (FRANCE, text, "")
+            for text in ("thanks, that's wrong", "Thanks, didn't work", "thanks, not quite", "Danke, aber das ist falsch")
+        ),
+        (FRANCE, "I meant to thank Dana", ""),
         (FRANCE, "thanks, but no", ""),
         (FRANCE, "thanks to the weather we stay at home and that is all there is to it", ""),
         ("tell me a joke about cats", "Tell me a joke about cats!!", "repeated"),
@@ -88,6 +93,24 @@ async def test_what_others_say_or_is_said_elsewhere_or_later_shows_nothing(stage
     assert (await rated(stage, said)).signals == {}
 
 
+@pytest.mark.parametrize(("direction", "kind"), [("in", "message"), ("out", "offline"), ("out", "notice")])
+async def test_what_is_said_before_an_answer_came_or_after_something_else_is_not_about_the_one_before(
+    stage: Stage, direction: str, kind: str
+):
+    said = await answered(stage, FRANCE)
+    await stage.says("book a table for Friday", direction=direction, kind=kind)
+    await hears(stage, "no, I meant Saturday")
+    assert (await rated(stage, said)).signals == {}
+
+
+async def test_a_press_or_what_was_withdrawn_stands_between_nothing(stage: Stage):
+    said = await answered(stage, FRANCE)
+    await stage.says("/rate down", kind="action")
+    await stage.says("wait", kind="deleted")
+    await hears(stage, "that's wrong")
+    assert (await rated(stage, said)).signals.keys() == {"corrected"}
+
+
 async def _looks(stage: Stage, **later: float) -> None:
     stage.clock.moment += timedelta(**later)
     await Aftermath(database=stage.database, learning=Learning()).look(stage.clock.now())
@@ -104,6 +127,14 @@ async def test_silence_is_a_weak_plus_after_a_while_and_once(stage: Stage):
     assert (await rated(stage, opposed)).signals.keys() == {"corrected"}
     await _looks(stage, hours=1)
     assert await rated(stage, said) == first
+
+
+async def test_of_an_answer_that_never_arrived_silence_says_nothing(stage: Stage):
+    said = await answered(stage)
+    async with stage.database.unit_of_work() as work:
+        await work.outbox.promise(said, delivered=False, now=stage.clock.now())
+    await _looks(stage, hours=1)
+    assert (await rated(stage, said)).score is None
 
 
 async def test_a_clock_that_was_set_back_neither_stops_the_round_nor_has_it_learn_early(stage: Stage):
