@@ -155,11 +155,7 @@ async def test_answer_tells_how_it_came_about_when_asked(house: House):
     shown = await page(browser)
     assert "<details>" in shown
     assert "embedded (smollm2-135m-instruct)" in shown
-    assert "embedded (smollm2-135m-instruct)" in shown
-    assert "<dt>Confidence</dt>" in shown
-    await say(browser, "what time is it")
-    await settled(house)
-    assert "<dd>computed without a model</dd>" in await page(browser)
+
 
 async def fill(house: House, count: int) -> None:
     """*count* messages, long answered."""
