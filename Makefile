@@ -39,11 +39,12 @@ npm = grep -qs '"version": "$(3)"' .e2e/node_modules/$(2)/package.json || ! comm
 ollama = command -v go >/dev/null || { echo "Without go the mesh is not tested on real Ollama servers: https://go.dev/dl"; exit 0; }; \
 	mkdir -p $(1); echo -n "Building Ollama $(OLLAMA), about five minutes, once "; \
 	if grep -qsw avx2 /proc/cpuinfo; then export CGO_CFLAGS="-O3 -mavx2 -mfma -mf16c" CGO_CXXFLAGS="-O3 -mavx2 -mfma -mf16c"; fi; \
-	CGO_ENABLED=1 GOBIN=$(1) nice go install -p 2 \
+	CGO_ENABLED=1 GOBIN=$(1)/building nice go install -p 2 \
 		-ldflags "-s -w -X github.com/ollama/ollama/version.Version=$(OLLAMA:v%=%)" \
 		github.com/ollama/ollama@$(OLLAMA) >$(1)/build.log 2>&1 & \
+	trap "kill $$!; exit 1" INT TERM HUP; \
 	while kill -0 $$! 2>/dev/null; do sleep 10; echo -n .; done; echo; \
-	if wait $$!; then echo "$(OLLAMA)" >$(1)/installed; else tail -3 $(1)/build.log; echo "Without Ollama its tests are skipped"; fi
+	if wait $$! && mv $(1)/building/ollama $(1); then echo "$(OLLAMA)" >$(1)/installed; else tail -3 $(1)/build.log; echo "Without Ollama its tests are skipped"; fi
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile

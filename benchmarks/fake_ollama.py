@@ -1,7 +1,4 @@
-"""`python -m benchmarks.fake_ollama PORT open|closed`: a FAKE Ollama node, a process of its own; it speaks the wire at a token's pace.
-
-With an `open` template its model goes on from the last words if they are its own, as those of Ollama's library do; with a `closed` one not.
-"""
+"""`python -m benchmarks.fake_ollama PORT`: a FAKE Ollama node, a process of its own; it speaks the wire at a token's pace."""
 
 from __future__ import annotations
 
@@ -26,7 +23,6 @@ CROWDING = 0.05
 class FakeNode:
     """FAKE: one model, on disk or in memory, and the answers under way."""
 
-    is_open: bool = True
     is_loaded: bool = False
     loading: asyncio.Lock = field(default_factory=asyncio.Lock)
     under_way: int = 0
@@ -49,9 +45,7 @@ class FakeNode:
             await self.load()
             await asyncio.sleep(READ_SECONDS)
             await response.prepare(request)
-            last = asked["messages"][-1]
-            said = last["content"].split() if last["role"] == "assistant" and self.is_open else []
-            words = int(asked["options"]["num_predict"]) - len(said)
+            words = int(asked["options"]["num_predict"])
             for _ in range(words):
                 await response.write(_frame(content="word "))
                 await asyncio.sleep(TOKEN_SECONDS * (1 + CROWDING * (self.under_way - 1)))
@@ -75,11 +69,6 @@ class FakeNode:
         """The models on disk."""
         return web.json_response({"models": [_entry()]})
 
-    async def show(self, _: web.Request) -> web.Response:
-        """The template, open as that of llama3.1 in Ollama's library is, or closed."""
-        end = '{{ if and (ne .Role "assistant") $last }}<assistant>{{ end }}' if self.is_open else "<end>"
-        return web.json_response({"template": "{{ .Content }}" + end})
-
     async def version(self, _: web.Request) -> web.Response:
         """Its version."""
         return web.json_response({"version": "0.0.0-FAKE"})
@@ -100,10 +89,9 @@ def make_app(node: FakeNode) -> web.Application:
     app.router.add_post("/api/generate", node.generate)
     app.router.add_get("/api/ps", node.memory)
     app.router.add_get("/api/tags", node.disk)
-    app.router.add_post("/api/show", node.show)
     app.router.add_get("/api/version", node.version)
     return app
 
 
 if __name__ == "__main__":
-    web.run_app(make_app(FakeNode(is_open=sys.argv[2] == "open")), host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)
+    web.run_app(make_app(FakeNode()), host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)

@@ -44,7 +44,6 @@ class FakeMachine:
     """FAKE: a node's process, which can be killed and started again at the same address."""
 
     port: int
-    template: str
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -54,7 +53,7 @@ class FakeMachine:
 
     async def start(self) -> None:
         """Start it, and wait until it listens."""
-        self.process = subprocess.Popen([sys.executable, "-m", "benchmarks.fake_ollama", str(self.port), self.template], cwd=ROOT)
+        self.process = subprocess.Popen([sys.executable, "-m", "benchmarks.fake_ollama", str(self.port)], cwd=ROOT)
         async with asyncio.timeout(20), aiohttp.ClientSession() as session:
             while True:
                 try:
@@ -103,18 +102,16 @@ class Turns:
 
 async def nodes(_: Path) -> AsyncIterator[Figure]:
     """One node after another is killed under load, and comes back; then what a dead one costs a turn."""
-    for template in ("open", "closed"):
-        async with _machines(template) as machines, _robbie(machines) as (chain, mesh):
-            async for figure in _killing(chain, mesh, machines, template):
-                yield figure
-            if template == "closed":
-                machines[0].kill()
-                await _until(lambda mesh=mesh: mesh.states[0].is_up is False)
-                yield await _cost_of_a_dead_node(chain, machines)
+    async with _machines() as machines, _robbie(machines) as (chain, mesh):
+        async for figure in _killing(chain, mesh, machines):
+            yield figure
+        machines[0].kill()
+        await _until(lambda: mesh.states[0].is_up is False)
+        yield await _cost_of_a_dead_node(chain, machines)
 
 
-async def _killing(chain: FallbackChain, mesh: Mesh, machines: Sequence[FakeMachine], template: str) -> AsyncIterator[Figure]:
-    progress(f"mesh: {A_SECOND} turns a second over {len(NODES)} nodes, {HEALTHY_SECONDS:g} s; their template is {template}")
+async def _killing(chain: FallbackChain, mesh: Mesh, machines: Sequence[FakeMachine]) -> AsyncIterator[Figure]:
+    progress(f"mesh: {A_SECOND} turns a second over {len(NODES)} nodes, {HEALTHY_SECONDS:g} s")
     await _until_all_hold(mesh, chain)
     healthy = Turns()
     await healthy.run(chain, HEALTHY_SECONDS)
@@ -133,14 +130,13 @@ async def _killing(chain: FallbackChain, mesh: Mesh, machines: Sequence[FakeMach
         failed += turns.failed
         returns.append(await _returned(chain, mesh, machines[number], node))
     stick = {"healthy_p50_ms": median, "healthy_p99_ms": p99, "kills": len(NODES), "healthy_second_asks": healthy.more_asked}
-    name = "mesh" if template == "open" else "mesh_anew"
-    yield Figure(name=f"{name}_failed_turns", value=failed, unit="turns", bar="0", ok=failed == 0, yardstick=stick)
+    yield Figure(name="mesh_failed_turns", value=failed, unit="turns", bar="0", ok=failed == 0, yardstick=stick)
     for what, taken in (("in_flight", at_kill), ("after", later)):
         ratio, bar = _p99(taken) / median, "<= 2 x the healthy median"
         more = stick | {"turns": len(taken), "p50_ms": p50(taken)}
-        yield Figure(name=f"{name}_p99_{what}", value=_p99(taken), unit="ms", bar=bar, ok=ratio <= 2, yardstick=more, ratio=ratio)
+        yield Figure(name=f"mesh_p99_{what}", value=_p99(taken), unit="ms", bar=bar, ok=ratio <= 2, yardstick=more, ratio=ratio)
     slowest = max(returns)
-    yield Figure(name=f"{name}_node_returns", value=slowest, unit="s", bar="by itself, <= 15", ok=slowest <= 15, yardstick=stick)
+    yield Figure(name="mesh_node_returns", value=slowest, unit="s", bar="by itself, <= 15", ok=slowest <= 15, yardstick=stick)
 
 
 async def _cost_of_a_dead_node(chain: FallbackChain, machines: Sequence[FakeMachine]) -> Figure:
@@ -187,8 +183,8 @@ async def _until(is_so: object, seconds: float = 30) -> None:
 
 
 @asynccontextmanager
-async def _machines(template: str) -> AsyncIterator[list[FakeMachine]]:
-    machines = [FakeMachine(port=_free_port(), template=template) for _ in NODES]
+async def _machines() -> AsyncIterator[list[FakeMachine]]:
+    machines = [FakeMachine(port=_free_port()) for _ in NODES]
     try:
         await asyncio.gather(*(machine.start() for machine in machines))
         yield machines

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -48,7 +48,7 @@ from bot.hub.files import Files
 from bot.hub.home import RunningHub, announced, locked, make_folder
 from bot.hub.hub import Hub
 from bot.hub.identity import Directory
-from bot.hub.metrics import TurnMetrics
+from bot.hub.metrics import TurnMetrics, gauge_nodes
 from bot.hub.owner import name_myself
 from bot.hub.reception import Front
 from bot.hub.server import Readiness, Server
@@ -174,7 +174,11 @@ def build(
     chain = thinking.chain()
     skipped = sum(gap.is_skipped for gap in gaps)
     ways, reflexes = [rung.id for rung in rungs], Reflexes(database=database)
-    reactive = Reactive(database=database, health=health, rungs=ways, clock=clock, skipped=skipped, reflexes=reflexes)
+
+    def troubles(zone: str) -> Sequence[str]:
+        return [*supervisor.troubles(zone), *mesh.troubles(zone)]
+
+    reactive = Reactive(database=database, health=health, rungs=ways, clock=clock, skipped=skipped, reflexes=reflexes, troubles=troubles)
     context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
     offline = OfflineRung(database=database)
     router = Router(database=database, levels=levels_of(rungs, thinking.prices), risk=chain.risk)
@@ -187,15 +191,13 @@ def build(
 
     door = WebAdapter()
     registry = CollectorRegistry()
+    gauge_nodes(mesh, registry)
     doors = make_doors(config, database=database, clock=clock) if doors is None and listens else doors or ()
     channels: dict[str, Adapter] = {CONSOLE: door} | {adapter.channel: adapter for adapter in (door, *adapters, *doors)}
     folder = config.robbie.data_dir / "attachments"
     files = Files(database=database, doors={each.channel: each for each in doors}, folder=folder)
     mailbox = config.email.address if config.email.enabled or "email" in channels else ""
     off = [name for name in ("slack", "telegram", "email") if name not in channels and not getattr(config, name).enabled]
-
-    def troubles(zone: str) -> Sequence[str]:
-        return supervisor.troubles(zone)
 
     rooms = furnish(thinking, chain=chain, reactive=reactive, reflexes=reflexes, tools=tools, mailbox=mailbox, off=off, troubles=troubles)
     council = Council(chain=chain, mode=config.brain.council, usd=config.brain.council_usd)
@@ -249,6 +251,7 @@ def build(
         front=front,
         supervisor=supervisor,
         mesh=mesh,
+        troubles=troubles,
     )
     doctor = Doctor(
         config=config, database=database, rungs=rungs, prices=thinking.prices, environ=environ, clock=clock, doors=doors, mcp=rooms.mcp
@@ -313,6 +316,7 @@ def _server(
     front: Front,
     supervisor: Supervisor,
     mesh: Mesh,
+    troubles: Callable[[str], Sequence[str]],
 ) -> Server:
     """The web server, and every page and route that is reached through it."""
     assets = Assets()
@@ -322,7 +326,7 @@ def _server(
     api = Api(hub=hub, auth=auth, door=door, transcripts=transcripts, clock=clock, patience_seconds=patience)
 
     async def attention(person: Person) -> tuple[Sequence[str], Sequence[Card]]:
-        return supervisor.troubles(person.timezone) if person.is_owner else (), await front.waiting(person)
+        return troubles(person.timezone) if person.is_owner else (), await front.waiting(person)
 
     pages = Pages(hub=hub, door=door, transcripts=transcripts, view=view, clock=clock, attention=attention)
     operations = Operations(drill=drill, clock=clock, health=supervisor.health, mesh=mesh)

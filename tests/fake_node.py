@@ -21,7 +21,6 @@ class FakeNode:
     holds: list[object] = field(default_factory=list)
     has: list[object] = field(default_factory=lambda: [{"model": MODEL}])
     loaded: list[dict[str, Any]] = field(default_factory=list)
-    template: object = "{{ .Prompt }}"
     looks: int = 0
     answer: Callable[[web.Request], Any] | None = None
 
@@ -35,8 +34,6 @@ class FakeNode:
                 return web.json_response({"models": self.holds})
             case "/api/tags":
                 return web.json_response({"models": self.has})
-            case "/api/show":
-                return web.json_response({"template": self.template})
             case "/api/generate":
                 self.loaded.append(await request.json())
                 self.holds = [{"model": MODEL, "size": 5 * 10**9}]

@@ -15,7 +15,7 @@ from bot.brain.health import Permit
 from bot.brain.tool_text import ToolTalk
 from bot.domain.errors import ContextTooLong, ProviderError, ProviderUnavailable, RequestRejected, StreamBroken
 from bot.domain.ports import Provider
-from bot.domain.thought import Attempt, AttemptOutcome, Delta, Finish, Prompt, Role, ToolCall, Usage, estimate_tokens
+from bot.domain.thought import Attempt, AttemptOutcome, Delta, Finish, Prompt, ToolCall, Usage, estimate_tokens
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +88,7 @@ class Call:
         self.permit = permit
         self.reservation = reservation
         self.first: Delta | ToolCall | ProviderError | None = None
-        self.text = self._begun = last.text if (last := prompt.lines[-1]).role is Role.ASSISTANT else ""  # another's words, to go on from
+        self.text = ""
         self.calls: list[ToolCall] = []
         self.is_cut = False
         self._has_waited = isinstance(rung.provider, OneAtATime) and rung.provider.is_occupied
@@ -202,7 +202,7 @@ class Call:
     def _tell(self, piece: Piece) -> None:
         """Pass a piece on; blanks before the first word are no answer yet, and an end may be none."""
         if isinstance(piece, Delta):
-            if self.first is None and not self._begun:
+            if self.first is None:
                 piece = Delta(text=piece.text.lstrip())
             if not piece.text:
                 return
@@ -211,7 +211,6 @@ class Call:
                 self._first_token_ms = self.age_seconds * 1000
         elif isinstance(piece, Finish):
             self._told, self.is_cut, self._has_ended = piece.usage, piece.is_cut, True  # owed, whatever the answer is worth
-            self.first = self.first or (Delta(text="") if self._begun else None)  # nothing was missing but its end
             piece = _verdict(piece, has_spoken=self.first is not None)
         if self.first is None and not isinstance(piece, Finish):
             self.first = piece

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -23,10 +22,9 @@ from bot.domain.errors import (
     ProviderError,
     ProviderUnavailable,
     StorageError,
-    StreamBroken,
 )
 from bot.domain.ports import Listener
-from bot.domain.thought import Attempt, AttemptOutcome, Completion, Delta, Finish, Line, Prompt, Role, ToolCall
+from bot.domain.thought import Attempt, AttemptOutcome, Completion, Delta, Finish, Prompt, ToolCall
 
 log = structlog.get_logger(__name__)
 
@@ -106,7 +104,7 @@ class FallbackChain:
 
     def risk(self, level: str) -> float:
         """How likely a level is to fail soon; on several nodes, the safest that may be asked."""
-        risks = [self.health.risk(rung.id) for rung in self.rungs if rung.level == level]
+        risks = [self.health.risk(rung.id) for rung in self.rungs if rung.level == level and self.mesh.serves(rung)]
         return min((risk for risk in risks if risk is not None), default=0.0)
 
     def rehearsing(self, rungs: Sequence[Rung]) -> FallbackChain:
@@ -200,7 +198,6 @@ class _Run:
         self._resting: deque[Rung] = deque()  # passed over after failures
         self._is_last_resort = False
         self._active: list[Call] = []  # being asked, in order
-        self._broken: Call | None = None  # what was said last, and broke off
         self._news = asyncio.Event()
         self._shown = False
         self._ruled_out = False
@@ -318,8 +315,6 @@ class _Run:
             self._ruled_out = True
             self._note_skipped(rung, detail=str(error), error=BudgetExhausted.__name__)
             return False
-        if self._broken and self._chain.mesh.takes_over(rung, self._broken.rung):
-            prompt = replace(prompt, lines=(*prompt.lines, Line(role=Role.ASSISTANT, text=self._broken.text)))
         health, talk = self._health, self._chain.talk
         call = Call(rung, prompt, permit=permit, reservation=reservation, news=self._news, monotonic=health.monotonic, talk=talk)
         self._chain.mesh.asked(rung)
@@ -378,8 +373,6 @@ class _Run:
     def _fail(self, call: Call, error: ProviderError) -> None:
         if not self._chain.poison.note_failure(call.rung.id, self._event_id, error) or call.is_waiting:
             call.permit.let_off()
-        if call.text or call.calls:
-            self._broken = call if isinstance(error, StreamBroken | ProviderUnavailable) and not call.calls else None
         call.permit.failed(error)
         call.hang_up()
         self._end(call, AttemptOutcome.FAILED, error=type(error).__name__, detail=str(error))

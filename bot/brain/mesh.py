@@ -9,13 +9,14 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Self
+from zoneinfo import ZoneInfo
 
 import structlog
 
 from bot.brain.call import Rung
 from bot.brain.health import HealthBoard
 from bot.brain.nodes import NodeState, order, rebalance
-from bot.brain.providers.ollama import goes_on, list_models, load_model
+from bot.brain.providers.ollama import list_models, load_model
 from bot.config import MeshConfig
 from bot.domain.errors import ModelNotServed, NotAllowed, ProviderError, ProviderUnavailable, StreamBroken
 from bot.domain.thought import Attempt, AttemptOutcome
@@ -25,8 +26,7 @@ log = structlog.get_logger(__name__)
 
 IN_USE_SECONDS, IDLE_TIMES = 600.0, 12
 """So long after the last question looks become so many times rarer, and nothing is loaded any more."""
-STRUCK_SECONDS, DOUBT_SECONDS = 600.0, 5.0
-SHORTEST_PATIENCE_SECONDS = 0.05
+STRUCK_SECONDS, DOUBT_SECONDS = 600.0, 15.0
 WARM_AHEAD = timedelta(minutes=3)
 """Before a brief: longer than any load that was reported, and than two looks of an idle hub."""
 DRAINED = "mesh.drained"
@@ -78,15 +78,22 @@ class Mesh:
         return order(self._states, rungs, now=self._health.monotonic()) if self._nodes else list(rungs)
 
     def patience_seconds(self, rung: Rung, follower: Rung) -> float:
-        """Seconds of silence after which a node that holds the same model is asked: twice what 95 of 100 first tokens took; else no end."""
+        """Seconds of silence after which a node that holds the same model is asked; without end where the other does not."""
         state, other = self._states.get(rung.node), self._states.get(follower.node)
-        is_same = state and other and rung.level == follower.level and other.holds(follower.provider.model)
-        usual_ms = state.first_token_ms(0.95) if state and is_same else None
-        return max(2 * usual_ms / 1000, SHORTEST_PATIENCE_SECONDS) if usual_ms else math.inf
+        is_same = other and rung.level == follower.level and other.holds(follower.provider.model)
+        return state.patience_seconds if state and is_same else math.inf
 
-    def takes_over(self, rung: Rung, broken: Rung) -> bool:
-        """Whether a node can go on from what another said before it broke off."""
-        return rung.level == broken.level and rung in self._rungs and rung.provider.model in self._states[rung.node].open
+    def serves(self, rung: Rung) -> bool:
+        """Whether it may be asked, as far as is known: its node is neither dead nor drained."""
+        state = self._states.get(rung.node)
+        return state is None or (not state.is_drained and state.serves(rung.provider.model, self._health.monotonic()))
+
+    def troubles(self, zone: str) -> Sequence[str]:
+        """What is to be said of nodes that are lost, with the time in *zone*."""
+        lost = [(each.name, each.since) for each in self.states if each.is_up is False and each.since and not each.is_drained]
+        return [
+            f"The node {name} does not answer since {at.astimezone(ZoneInfo(zone)):%H:%M}; I look for it all the time." for name, at in lost
+        ]
 
     def asked(self, rung: Rung) -> None:
         """A question is on its way there. What a drill puts in a rung's place is none of a node's."""
@@ -102,7 +109,8 @@ class Mesh:
         state = replace(state, in_flight=state.in_flight - 1)
         if attempt.first_token_ms is not None:
             state = state.measured(attempt)
-        is_silent = attempt.outcome is AttemptOutcome.OVERTAKEN and attempt.first_token_ms is None
+        is_mute = attempt.outcome is AttemptOutcome.OVERTAKEN and attempt.first_token_ms is None
+        is_silent = is_mute and attempt.latency_ms >= 1000 * state.patience_seconds
         if attempt.error == ModelNotServed.__name__:
             state = replace(state, struck={**state.struck, rung.provider.model: now + STRUCK_SECONDS})
         elif is_silent or attempt.error in (ProviderUnavailable.__name__, StreamBroken.__name__):
@@ -122,9 +130,8 @@ class Mesh:
         try:
             resident = await list_models(url, "/api/ps")
             models: Collection[str] | None = await list_models(url, "/api/tags")
-            is_open = [rung.provider.model for rung in self._rungs if rung.node == name and await goes_on(url, rung.provider.model)]
         except (StreamBroken, ModelNotServed) as error:  # it lives, and tells nothing of use: a call will show what it is worth
-            why, resident, models, is_open = str(error), {}, None, []
+            why, resident, models = str(error), {}, None
         except Exception as error:  # noqa: BLE001  whatever one node does, it is watched on
             state, why = self._states[name], str(error) if isinstance(error, ProviderError) else type(error).__name__
             if state.is_up is not False:
@@ -138,8 +145,8 @@ class Mesh:
             for rung in self._rungs:
                 if rung.node == name and state.is_up is False:
                     self._health.breaker(rung.id).retry_at = None  # what it rested for is over
-            state = replace(state, is_up=True, since=now, struck={})
-        self._states[name] = replace(state, why=why, seen_at=now, models=models, open=is_open, resident=resident, doubted_until=0.0)
+            state = replace(state, is_up=True, since=now, struck={}, doubted_until=0.0)
+        self._states[name] = replace(state, why=why, seen_at=now, models=models, resident=resident)
 
     async def look(self, now: datetime) -> datetime | None:
         """Take up which nodes are drained; load what is wanted in more memories, one model at a time. Raises StorageUnavailable."""

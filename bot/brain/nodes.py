@@ -20,12 +20,13 @@ USUAL_SPEED = 20.0
 """Tokens a second of a node that was not measured yet."""
 STREAMS = 2
 """Answers at once for which one copy of a model is enough."""
+SHORTEST_PATIENCE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeState:
-    """One node. `is_up` is None before the first look; `models` are those on its disk, `open` those that go on from words of their own,
-    `resident` those in memory, with their bytes. `speed` is in tokens a second; `struck` models and `doubted_until` are moments of the
+    """One node. `is_up` is None before the first look; `models` are those on its disk, `resident`
+    those in memory, with their bytes. `speed` is in tokens a second; `struck` models and `doubted_until` are moments of the
     monotonic clock until which what it says of itself is not believed, since a call contradicted it.
     """
 
@@ -36,7 +37,6 @@ class NodeState:
     since: datetime | None = None
     seen_at: datetime | None = None
     models: Collection[str] | None = None
-    open: Collection[str] = ()
     resident: Mapping[str, int] = field(default_factory=dict)
     in_flight: int = 0
     first_ms: Sequence[float] = ()
@@ -68,6 +68,12 @@ class NodeState:
         """The time within which such a share of its first tokens came; None where too few were seen."""
         samples = sorted(self.first_ms)
         return round(samples[math.ceil(share * len(samples)) - 1], 1) if len(samples) >= ENOUGH_SAMPLES else None
+
+    @property
+    def patience_seconds(self) -> float:
+        """Seconds of silence that are more than being slow: twice what 95 of 100 first tokens took; without end where too few were seen."""
+        usual_ms = self.first_token_ms(0.95)
+        return max(2 * usual_ms / 1000, SHORTEST_PATIENCE_SECONDS) if usual_ms else math.inf
 
     def measured(self, attempt: Attempt) -> NodeState:
         """With the pace of this call: its first token, and its speed, smoothed (three parts as it was, one as this answer came)."""

@@ -88,7 +88,9 @@ class Reactive:
         clock: Clock,
         skipped: int = 0,
         reflexes: Reflexes | None = None,
+        troubles: Callable[[str], Sequence[str]] = lambda zone: (),
     ) -> None:
+        self._troubles = troubles
         self._database = database
         self._reflexes = reflexes or Reflexes(database=database)
         self._commands: Callable[[Question], Awaitable[Turn | None]] | None = None
@@ -153,16 +155,18 @@ class Reactive:
             case Intent.HELP:
                 return HELP
             case Intent.STATUS:
-                return await self._status()
+                return await self._status(question)
         return await (self._notes(question) if intent is Intent.NOTES else self._recent(question))
 
-    async def _status(self) -> str:
+    async def _status(self, question: Question) -> str:
         health, skipped = _spoken_health([self._health.breaker(rung) for rung in self._rungs]), self._skipped
         async with self._database.reading() as work:
             queued = len(await work.inbox.queued(limit=MOST_QUEUED))
+        is_told = question.person.is_owner and question.session_type is SessionType.PRIVATE
+        troubles = "".join(f" {trouble}" for trouble in self._troubles(question.person.timezone)) if is_told else ""
         rest = f" {skipped} more {'is' if skipped == 1 else 'are'} not set up yet: `robbie doctor` tells how." if skipped else ""
         owed = f" {queued} question{' still waits' if queued == 1 else 's still wait'} for a real answer." if queued else ""
-        return f"I am here. {health}{rest}{owed}"
+        return f"I am here. {health}{rest}{owed}{troubles}"
 
     async def _notes(self, question: Question) -> str:
         async with self._database.reading() as work:

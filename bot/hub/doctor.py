@@ -17,6 +17,7 @@ from bot.brain.gguf import KNOWN, SMOLLM2, cache_folder, is_present, resolve
 from bot.brain.health import BreakerState
 from bot.brain.levels import find_gaps
 from bot.brain.mcp_tools import McpTools
+from bot.brain.mesh import DRAINED
 from bot.brain.pricing import Prices
 from bot.config import Config
 from bot.domain.clock import Clock
@@ -100,8 +101,10 @@ class Doctor:
         """Every level and node, all asked at once. One that is out is a warning while another one answers."""
         for gap in find_gaps(self.config.brain.levels, self.config.mesh.nodes):
             yield Finding(part=f"level {gap.level}", status=Status.WARN, detail=gap.reason, repair=gap.repair)
-        findings = await asyncio.gather(*(self._level(rung) for rung in self.rungs))
+        looked = await asyncio.gather(*(self._level(rung) for rung in self.rungs))
         failed = {row.rung for row in await self._told(lambda work: work.health.all()) or () if row.state != BreakerState.CLOSED}
+        drained = (await self._told(lambda work: work.housekeeping.cursor(DRAINED)) or "").splitlines()
+        findings = [_drained(each) if rung.node in drained else each for rung, each in zip(self.rungs, looked, strict=True)]
         for finding in (_doubted(finding) if rung.id in failed else finding for rung, finding in zip(self.rungs, findings, strict=True)):
             yield finding
         well = sum(finding.status is Status.OK for finding in findings)
@@ -186,6 +189,12 @@ class Doctor:
 def _out(rung: Rung, reason: str, repair: str) -> Finding:
     """A level that cannot be asked: a warning, since another one may answer."""
     return replace(_answering(rung, f"does not answer: {reason}", repair), can_answer=False)
+
+
+def _drained(finding: Finding) -> Finding:
+    """A level on a node that the owner took out of work."""
+    detail = f"its node is drained, so that it is not asked; {finding.detail}"
+    return replace(finding, status=Status.WARN, detail=detail, repair="`robbie mesh return` and its name", can_answer=False)
 
 
 def _doubted(finding: Finding) -> Finding:

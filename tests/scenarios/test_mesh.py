@@ -43,12 +43,26 @@ async def test_the_hub_tells_how_its_nodes_are_and_heeds_what_is_drained(databas
             assert await commands.mesh_drain(another(app), "iceland", is_drained=True)
             await until(lambda: app.chain.mesh.states[0].is_drained, seconds=4)
             assert [each.node for each in app.chain.mesh.arrange(app.chain.rungs)] == ["snowball"]
+            examined = {each.part: each.can_answer async for each in app.doctor.examine()}
+            assert [examined[f"level llama on {node}"] for node in ("iceland", "snowball")] == [False, True]
             assert await commands.mesh_drain(another(app), "iceland", is_drained=False)
             await until(lambda: not app.chain.mesh.states[0].is_drained, seconds=4)
         assert iceland.loaded or snowball.loaded, "the first words had the model loaded in the background"
 
 
-async def test_only_the_owner_sees_the_nodes(database_url: str, tmp_path: Path):
+async def test_the_owner_is_told_of_a_lost_node_and_nobody_else(database_url: str, tmp_path: Path):
+    async with served(FakeNode()) as iceland:
+        nodes = {"iceland": iceland, "gone": FakeNode(url="http://127.0.0.1:9")}
+        async with build(config_over(database_url, tmp_path, nodes), environ={}) as app, app.serve():
+            await until(lambda: app.chain.mesh.states[1].is_up is False)
+            grace = await app.directory.by_name("Grace")
+            assert grace
+            for person, is_told in ((await app.directory.owner(), True), (grace, False)):
+                answer = await app.talk(person).ask("/status")
+                assert ("The node gone does not answer since" in answer["reply"], "iceland" in answer["reply"]) == (is_told, False)
+
+
+async def test_only_the_owner_sees_the_nodes_and_metrics_tell_of_them(database_url: str, tmp_path: Path):
     async with served(FakeNode()) as iceland, build(config_over(database_url, tmp_path, {"iceland": iceland}), environ={}) as app:
         await app.prepare()
         grace = await app.directory.by_name("Grace")
@@ -58,6 +72,8 @@ async def test_only_the_owner_sees_the_nodes(database_url: str, tmp_path: Path):
             for token, status in ((theirs, 403), (app.hub_token, 200), ("", 401)):
                 async with session.get("/api/mesh", headers={"Authorization": f"Bearer {token}"}) as response:
                     assert response.status == status
+            async with session.get("/metrics", headers={"Authorization": f"Bearer {app.hub_token}"}) as response:
+                assert 'robbie_node_up{node="iceland"} 0.0' in await response.text()
 
 
 async def test_without_a_hub_the_command_asks_the_nodes_itself(database_url: str, tmp_path: Path):

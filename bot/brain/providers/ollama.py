@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -25,7 +25,6 @@ LOAD_SECONDS = 180.0
 """Bound on loading a model in advance; 104 s were reported for a big one from a cold disk."""
 KEEP_ALIVE = "15m"
 """How long a model that was loaded in advance stays if nobody asks it; then it leaves by itself."""
-OPEN_END = '(ne .Role "assistant") $last'
 MOST_BYTES, MOST_MODELS, LONGEST_NAME, LARGEST_MODEL = 2**20, 500, 200, 2**50
 
 
@@ -121,13 +120,6 @@ async def list_models(url: str, path: str) -> dict[str, int]:
     named = [(entry.get("model") or entry.get("name"), entry.get("size")) for entry in entries]
     usable = [(name, size) for name, size in named if isinstance(name, str) and 0 < len(name) <= LONGEST_NAME]
     return {name: size if isinstance(size, int) and 0 < size < LARGEST_MODEL else 0 for name, size in usable}
-
-
-async def goes_on(url: str, model: str) -> bool:
-    """Whether a model goes on from its own last words: where its template leaves them open (GitHub: ollama/ollama, issue 6778)."""
-    with suppress(ProviderError):
-        return OPEN_END in str((await _call("POST", url, "/api/show", {"model": model})).get("template"))
-    return False
 
 
 async def load_model(url: str, model: str, *, context: int) -> None:

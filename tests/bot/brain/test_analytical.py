@@ -15,6 +15,7 @@ from bot.brain.chain import FallbackChain
 from bot.brain.confidence import PRIOR
 from bot.brain.health import HealthBoard
 from bot.brain.mentors import MentorView
+from bot.brain.nodes import NodeState
 from bot.brain.tools import Watch
 from bot.domain.address import SessionType
 from bot.domain.errors import AllLevelsFailed, ProviderUnavailable, StorageUnavailable
@@ -250,6 +251,14 @@ async def test_a_mentor_speaks_in_the_last_seat_and_one_seat_stays_plain():
     assert "**Churchill** (determined):" in second.asked[0].system
     assert "**" not in first.asked[0].system
     assert [step.get("mentor") for step in done.path] == ["", "churchill", None]
+
+
+async def test_a_level_whose_machine_is_known_to_be_dead_takes_no_seat():
+    chain = chain_of(models(LEASE, BUY, LEASE))
+    chain.rungs = (replace(chain.rungs[0], node="iceland"), *chain.rungs[1:])
+    chain.mesh._states = {"iceland": NodeState(name="iceland", is_up=False)}
+    seats = Council(chain=chain, mode="ask", usd=9.0).members(asked("?"), prompting(), ROUTE, is_wished=True)
+    assert [rung.level for rung in seats] == ["b", "c"]
 
 
 def members(question: Question, *, mode: str = "auto", is_wished: bool = False, route: Route = ROUTE) -> int:

@@ -28,7 +28,7 @@ from bot.domain.errors import (
     RequestRejected,
     StreamBroken,
 )
-from bot.domain.thought import Attempt, AttemptOutcome, Completion, Finish, Role
+from bot.domain.thought import Attempt, AttemptOutcome, Completion, Finish
 from tests.fakes import (
     CUT,
     SILENCE,
@@ -685,42 +685,15 @@ async def test_turns_that_lose_their_node_in_the_middle_go_on_where_there_is_lea
     assert all(state.in_flight == 0 for state in chain.mesh.states)
 
 
-OPENING = "The first half of it, "
-
-
-@pytest.mark.parametrize(
-    ("error", "is_open", "shown", "begins_with"),
-    [
-        (StreamBroken("reset"), True, OPENING + "and the rest", OPENING),
-        (ProviderUnavailable("called off"), True, OPENING + "and the rest", OPENING),
-        (StreamBroken("reset"), False, "and the rest", ""),
-        (RequestRejected("filtered"), True, "and the rest", ""),
-    ],
-)
-async def test_a_node_goes_on_from_what_another_said_where_the_model_can(error: ProviderError, is_open: bool, shown: str, begins_with: str):
-    first, second, listener = FakeProvider(OPENING, error), FakeProvider("and the rest"), FakeListener()
-    chain = nodes_of(first, second)
-    for name, each in chain.mesh._states.items():
-        chain.mesh._states[name] = replace(each, open=["m-1"] if is_open else [])
-    done = await chain.complete(prompting(), listener=listener)
-    assert (done.text, listener.shown) == (shown, shown)
-    last = second.asked[0].lines[-1]
-    assert (last.text if last.role is Role.ASSISTANT else "") == begins_with
-    assert listener.steps[1][0] == ("token" if begins_with else "replace")
-
-
-async def test_what_lacked_nothing_but_its_end_is_whole():
-    first, second, listener = FakeProvider(OPENING, CUT), FakeProvider(Finish()), FakeListener()
-    chain = nodes_of(first, second)
-    chain.mesh._states["n2"] = replace(chain.mesh._states["n2"], open=["m-1"])
-    assert (await chain.complete(prompting(), listener=listener)).text == listener.shown == OPENING
-    assert not chain.health.breaker(chain.rungs[1].id).outcomes.count(False)
-
-
-async def test_nobody_goes_on_from_the_words_of_another_model():
-    other = rung("b", FakeProvider("quite another answer", model="m-2"))
-    chain = nodes_of(FakeProvider(OPENING, CUT), FakeProvider(DOWN))
-    for name, each in chain.mesh._states.items():
-        chain.mesh._states[name] = replace(each, open=["m-1", "m-2"])
-    chain.rungs = (*chain.rungs, other)
-    assert (await chain.complete(prompting())).text == "quite another answer"
+async def test_a_level_is_as_risky_as_its_nodes_that_can_be_asked():
+    """Who is dead or drained shows no sign of trouble, and is no comfort."""
+    chain = nodes_of(FakeProvider("one"), FakeProvider("two"), FakeProvider("three"))
+    breaker = chain.health.breaker(chain.rungs[0].id)
+    for is_failure in (False, False, False, True, False, True):
+        permit = breaker.permit()
+        assert permit
+        permit.failed(DOWN) if is_failure else permit.succeeded()
+    states = chain.mesh._states
+    assert chain.risk("a") == 0.0
+    states |= {"n2": replace(states["n2"], is_up=False), "n3": replace(states["n3"], is_drained=True)}
+    assert chain.risk("a") > 0.5

@@ -64,24 +64,6 @@ async def test_a_look_tells_what_a_node_has_and_holds(node: FakeNode):
     assert state.told()["state"] == "up"
 
 
-@pytest.mark.parametrize(
-    ("template", "is_open"),
-    [
-        ('{{ .Content }}{{ if and (ne .Role "assistant") $last }}<|assistant|>{{ end }}', True),
-        ("{{ range .Messages }}{{ .Content }}<|end|>{{ end }}<|assistant|>", False),
-        ({"odd": 1}, False),
-        (None, False),
-    ],
-)
-async def test_a_model_goes_on_from_its_own_words_if_its_template_leaves_them_open(node: FakeNode, template: object, is_open: bool):
-    node.template = template
-    mesh = mesh_of(node)
-    await mesh.examine("iceland")
-    [here] = mesh._rungs
-    assert mesh.takes_over(here, here) is is_open
-    assert not mesh.takes_over(here, rung(level="other"))
-
-
 def says(text: str | bytes, status: int = 200, **headers: str) -> Callable[[web.Request], Any]:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(body=text if isinstance(text, bytes) else text.encode(), status=status, headers=headers)
@@ -179,17 +161,29 @@ async def test_what_a_call_shows_is_believed_before_what_the_node_says(node: Fak
     assert mesh.arrange([first, second]) == [second, first]
 
 
-async def test_a_failure_has_the_node_doubted_until_it_was_looked_at(node: FakeNode):
+@pytest.mark.parametrize(
+    ("ending", "is_doubted"),
+    [
+        (attempt(error="StreamBroken"), True),
+        (attempt(AttemptOutcome.OVERTAKEN, latency_ms=500.0), True),
+        (attempt(AttemptOutcome.OVERTAKEN, latency_ms=20.0), False),
+    ],
+    ids=["failed", "silent", "hardly asked"],
+)
+async def test_a_node_that_failed_is_asked_after_the_others_for_a_while_however_well_it_says_it_is(node, ending: Attempt, is_doubted: bool):
+    """Its server answers every look while its model hangs: each turn would lose its patience there. It is looked at at once."""
     mesh = mesh_of(node, node, watch_seconds=60)
     async with mesh:
         await until(lambda: all(state.is_up for state in mesh.states))
         first, second = mesh._rungs
+        for _ in range(10):
+            mesh.asked(first)
+            mesh.ended(first, attempt(AttemptOutcome.ANSWERED, first_token_ms=40.0, latency_ms=90.0))
         mesh.asked(first)
-        assert mesh.arrange([first, second]) == [second, first]
-        mesh.ended(first, attempt(error="StreamBroken"))
-        assert mesh.arrange([first, second]) == [second, first]
-        await until(lambda: mesh.arrange([first, second]) == [first, second])
-    assert node.looks >= 3
+        mesh.ended(first, ending)
+        await until(lambda: node.looks >= 2 + is_doubted)
+        await asyncio.sleep(0.05)
+        assert mesh.arrange([first, second]) == ([second, first] if is_doubted else [first, second])
 
 
 async def test_a_bad_question_is_not_held_against_a_node(node: FakeNode):
