@@ -138,7 +138,7 @@ async def report(app: App, days: int, *, as_json: bool) -> None:
     """Print what there is to tell of the last days."""
     async with _opened(app, None) as (_, owner), app.database.reading() as work:
         told = await report_of(work, since=app.clock.now() - timedelta(days=days), timezone=owner.timezone)
-    if as_json or not any(told.values()):
+    if as_json or not (told["answers"] or told["levels"]):
         print(json.dumps({"days": days, **told}) if as_json else NOTHING_YET)
         return
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
@@ -357,9 +357,8 @@ async def mesh_nodes(app: App) -> list[dict[str, Any]]:
 def node_line(node: Mapping[str, Any]) -> str:
     """A node for the terminal."""
     held = ", ".join(f"{each['model']} ({each['gb']} GB)" for each in node["resident"]) or "nothing in memory"
-    pace = (
-        f"{node['tokens_per_second']} tokens/s, first after {node['first_token_p50_ms'] or '?'} to {node['first_token_p95_ms'] or '?'} ms"
-    )
+    firsts = f"first after {node['first_token_p50_ms'] or '?'} to {node['first_token_p95_ms'] or '?'} ms"
+    pace = f"{node['tokens_per_second']} tokens/s, {firsts}" if node["tokens_per_second"] else "not measured yet"
     seen = f"seen {node['seen_at'] or 'never'}" + (f", {node['why']}" if node["why"] else "")
     return f"{node['node']:12} {node['state']:8} {held}; {node['in_flight']} under way; {pace}; {seen}"
 

@@ -179,13 +179,14 @@ class Commands:
         """up, down or 1 to 10, of the answer whose id follows, or else of the last one here."""
         word, _, which = words.partition(" ")
         value = _value_of(word)
-        message = await self._rated(question, which)
-        if value is None or message is None:
+        if value is None:
             return "How was the last answer? `/rate up`, `/rate down`, or a number from 1 to 10."
+        if (message := await self._rated(question, which)) is None:
+            return "There is no answer of mine here that I could take that for."
         source, now = "button" if which else "command", self._clock.now()
         async with self._database.unit_of_work() as work:
             await self._learning.rate(work, question.person.id, message, value=value, source=source, detail=word, now=now)
-        return "" if which else "Thank you; I will remember that."
+        return "" if question.is_pressed else "Thank you; I will remember that."
 
     async def _rated(self, question: Question, which: str) -> Message | None:
         """What is rated: a thing said to this person, or where they take part."""

@@ -203,13 +203,14 @@ def _time(at: datetime, now: datetime) -> str:
 
 
 def _facts(message: Message) -> dict[str, str]:
-    """How an answer came about; nothing where no model was asked."""
+    """How an answer came about; nothing of what a command said."""
     details = message.details or {}
-    if not details.get("model"):
+    if not (model := details.get("model")) and not details.get("pattern"):
         return {}
     cost = details.get("cost_usd") or 0.0
     facts = {
-        "Answered by": f"{details.get('level')} ({details['model']})",
+        "Answered by": f"{details.get('level')} ({model})" if model else "",
+        "Confidence": f"{details['confidence']:.0%}" if details.get("confidence") is not None else "",
         "Took": f"{(details.get('latency_ms') or 0.0) / 1000:.1f} s",
         "Cost": f"${cost:.4f}" if cost else "nothing",
         "How": str(details.get("why") or ""),

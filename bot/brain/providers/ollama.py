@@ -142,6 +142,8 @@ async def _call(method: str, url: str, path: str, body: object = None, *, second
         told = json.loads(text)
     except TimeoutError as error:
         raise ProviderUnavailable(f"nothing came from {path} in {seconds:g} s") from error
+    except aiohttp.ClientConnectorError as error:
+        raise ProviderUnavailable(f"nobody answers at {url}") from error
     except (aiohttp.ClientError, OSError) as error:
         raise ProviderUnavailable(brief(f"{type(error).__name__}: {error}")) from error
     except (ValueError, RecursionError) as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.brain.reactive import HELP
+from bot.domain.clock import new_id
 from tests.conftest import sqlite_url
 from tests.scenarios.house import House, open_house
 
@@ -38,6 +39,21 @@ async def test_note_without_words_asks_for_them(house: House) -> None:
 async def test_a_rating_beyond_its_scale_is_asked_for_again(house: House, value: str) -> None:
     await house.asks("How are you?")
     assert "a number from 1 to 10" in (await house.asks(f"/rate {value}")).text
+
+
+async def test_a_rating_with_an_id_is_answered_where_it_was_written(house: House) -> None:
+    answer = await house.asks("How are you?")
+    assert "I will remember" in (await house.asks(f"/rate 10 {answer.id}")).text
+    assert "no answer of mine" in (await house.asks(f"/rate 10 {new_id()}")).text
+
+
+async def test_a_rating_is_of_the_last_answer_though_no_model_gave_it_and_never_of_a_command(house: House) -> None:
+    await house.asks("How are you?")
+    answer = await house.asks("what time is it")
+    await house.asks("/notes")
+    await house.asks("/rate down")
+    async with house.app.database.reading() as work:
+        assert [row.value for row in await work.feedback.on(answer.id)] == [-1.0]
 
 
 async def test_unknown_command_is_answered_with_the_nearest(house: House) -> None:
