@@ -43,7 +43,7 @@ async def reflexes(stage: Stage, clock: FakeClock) -> Reflexes:
         ("any tasks today", "/tasks today"),
         ("show me the open deals", "/deals"),
         ("my open todos", "/tasks"),
-        ("do your models work", "status"),
+        ("are you online right now", "status"),
         ("how are deals", "/deals"),
     ],
 )
