@@ -42,6 +42,9 @@ async def reflexes(stage: Stage, clock: FakeClock) -> Reflexes:
         ("what tasks are on my list", "/tasks"),
         ("any tasks today", "/tasks today"),
         ("show me the open deals", "/deals"),
+        ("my open todos", "/tasks"),
+        ("are you online right now", "status"),
+        ("how are deals", "/deals"),
     ],
 )
 def test_what_is_surely_meant_is_recognised(reflexes: Reflexes, allan: Person, text: str, intent: str):

@@ -175,8 +175,15 @@ async def fill(house: House, count: int) -> None:
                     text=f"line {number}.",
                     at=datetime(2026, 1, 5, 12, 0, tzinfo=UTC),
                     session_type="private",
+                    details={"model": "", "pattern": "my notes", "confidence": 0.98, "why": "computed"} if number == 1 else None,
                 )
             )
+
+
+async def test_an_answer_without_a_model_tells_how_it_came_about_and_how_sure_it_is(house: House):
+    await fill(house, 2)
+    shown = await page(await house.browser())
+    assert re.search(r"<dt>Confidence</dt>\s*<dd>98%</dd>", shown)
 
 
 async def test_earlier_messages_can_be_had_to_the_first(house: House):
