@@ -39,6 +39,10 @@ _SAME = (
 """Ways to ask that make no difference."""
 _LETTERS = re.compile(r"[^\W\d_]+(?:[ ,'-]+[^\W\d_]+)*")
 """What only looks alike in a number, an address or a quotation is not for the classifier."""
+_DOING = re.compile(
+    r"\b(?:not|no|never|without|except|close|delete|remove|cancel|add|move|change|edit|finish|complete|send|win|lose)\b|n't\b"
+)
+"""Nor is an order, or what leaves something out: what is told looks alike, and would be wrong."""
 
 
 class Recognised(NamedTuple):
@@ -130,8 +134,8 @@ class Reflexes:
         return found if found.pattern else found._replace(pattern=self._nearest(phrase, found.intent))
 
     def guess(self, phrase: str) -> Recognised | None:
-        """What the classifier takes a phrase for; None where it cannot say, as where it never saw one of the words."""
-        if not _LETTERS.fullmatch(phrase) or not all(map(self._linear.knows, words(phrase))):
+        """What the classifier takes a phrase for; None where it cannot say: something is to be done or left out, or a word is new to it."""
+        if not _LETTERS.fullmatch(phrase) or _DOING.search(phrase) or not all(map(self._linear.knows, words(phrase))):
             return None
         return Recognised(*read(self._linear, phrase), pattern="")
 

@@ -70,6 +70,8 @@ def test_what_is_surely_meant_is_recognised(reflexes: Reflexes, allan: Person, t
             "approve everything",
             "undo",
             "what is due in biology",
+            "close my deals",
+            "tasks not due today",
         ),
     ],
 )
