@@ -31,7 +31,7 @@ HARD_TOKENS = 80
 DOUBTFUL = 0.8
 """Below this expected quality of the best level, the others are worth their price."""
 
-WISH = re.compile(r"\s*(?:/council\s+|(?:please )?ask (?:the|your) council\s*[:,]\s*)(\S.*)", re.I | re.DOTALL)
+WISH = re.compile(r"\s*(?:/council(?:[^\S\n]+|[^\S\n]*\n[^\S\n]*)|(?:please )?ask (?:the|your) council\s*[:,]\s*)(\S.*)", re.I | re.DOTALL)
 NO_COUNCIL = "*One model answered this: a council must be switched on and paid for, and needs two that are well and large enough.*"
 DIFFER, OTHERS = "\n\n*They differ. {}.*", "\n\n*`/why` shows what the others said.*"
 _WORDS = tomllib.loads((PROMPTS / "council.toml").read_text("utf-8"))

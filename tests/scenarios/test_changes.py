@@ -81,7 +81,7 @@ async def test_a_message_taken_back_before_its_answer_begins_to_grow_holds_up_no
     assert [shown.text for shown in chat.showed if "grow" in shown.text] == []
 
 
-async def test_an_edit_into_a_command_without_words_holds_up_nothing(house: House, chat: FakeDoor):
+async def test_an_edit_into_a_command_holds_up_nothing(house: House, chat: FakeDoor):
     await _tells(house, chat.says("one", account=ALLAN))
     await until(lambda: len(chat.took) == 1)
     rate_up, _ = chat.took[0].buttons
@@ -90,7 +90,7 @@ async def test_an_edit_into_a_command_without_words_holds_up_nothing(house: Hous
     await _tells(house, _edit(chat, rate_up.command))
     house.model.middle.set()
     await _tells(house, chat.says("next", account=ALLAN))
-    await until(lambda: chat.texts == ["re: one", "re: next"])
+    await until(lambda: chat.texts == ["re: one", "Thank you; I will remember that.", "re: next"])
 
 
 async def test_an_edit_while_the_answer_grows_as_a_draft_is_no_repeat(house: House, drafts: FakeDoor):
