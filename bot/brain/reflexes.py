@@ -77,7 +77,7 @@ class Reflexes:
         self._database = database
         self._standing: tuple[Any, ...] = ()
         self._exact = {key: Recognised(intent, WORD_FOR_WORD, key) for key, intent in SEEDS.items()}
-        self._phrases: dict[str, list[tuple[frozenset[str], str]]] = {}
+        self._phrases: dict[str, list[str]] = {}
         self._examples = self._fitted = SHIPPED
         self._linear = Linear.load(WEIGHTS.read_bytes())
 
@@ -101,7 +101,9 @@ class Reflexes:
         for row in rows:
             if row.state == Habit.OFF and row.user_id:  # these words of theirs were misread, or might be
                 self.veto(row.text, row.user_id)
-        self._phrases = {each: [(frozenset(row.key.split()), row.key) for row in shared if row.intent == each] for each in INTENTS}
+        self._phrases = {}
+        for row in shared:
+            self._phrases.setdefault(row.intent, []).append(row.key)
         self._examples = sorted(Example(row.key, row.intent, row.weight) for row in shared)
         self._standing = standing
 
@@ -140,8 +142,8 @@ class Reflexes:
         return Recognised(*read(self._linear, phrase), pattern="")
 
     def _nearest(self, phrase: str, intent: str) -> str:
-        said = set(phrase.split())
-        return max(((len(said & one) / len(said | one), key) for one, key in self._phrases.get(intent, ())), default=(0, ""))[1]
+        said, known = set(phrase.split()), ((key, set(key.split())) for key in self._phrases.get(intent, ()))
+        return max(((len(said & one) / len(said | one), key) for key, one in known), default=(0, ""))[1]
 
     def veto(self, phrase: str, user_id: UUID) -> None:
         """These words mean nothing that is known to this person, from now on."""
