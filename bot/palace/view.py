@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from html import escape
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -83,8 +85,11 @@ class View:
         )
         self._templates.tests["about"] = lambda label, what: label.partition(": ")[2] == what
         self._templates.globals |= {"static": assets.url, "MAIN": MAIN}
-        pieces = self._templates.get_template("message.html").module
-        self._message, self._progress = pieces.message, pieces.progress  # type: ignore[attr-defined]
+
+    @cached_property
+    def _pieces(self) -> Any:
+        """What a message and a growing one look like: compiled when the first is shown, which a hub without its page never does."""
+        return self._templates.get_template("message.html").module
 
     def chat(
         self, person: Person, *, conversation: str, messages: Sequence[Message], progress: Mapping[UUID, str], has_earlier: bool
@@ -142,12 +147,12 @@ class View:
 
     def add(self, message: Message, person: Person) -> str:
         """A piece that shows a message (once, however often it is sent), in the place of the one that it replaces."""
-        return "" if is_adjusting(message) else _partial("#log", "beforeend", self._message(self.line(message, person)))
+        return "" if is_adjusting(message) else _partial("#log", "beforeend", self._pieces.message(self.line(message, person)))
 
     def begin(self, event_id: UUID, text: str) -> tuple[Progress, str]:
         """A piece that shows that, and how far, a reply is being made; and what is shown then."""
         progress = self._progress_to(Progress(event_id=event_id), text)
-        return progress, _partial("#log", "beforeend", self._progress(event_id, self._growing(progress)))
+        return progress, _partial("#log", "beforeend", self._pieces.progress(event_id, self._growing(progress)))
 
     def grow(self, shown: Progress, text: str) -> tuple[Progress, str]:
         """A piece that brings what is shown of a reply to *text*: blocks that are whole once, the last one anew; and what is shown then."""
