@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
+
+import structlog
 
 from benchmarks import (
     affairs,
@@ -76,6 +79,7 @@ async def main() -> None:
     parser.add_argument("--idle-seconds", type=float, default=60.0)
     parser.add_argument("--data", type=Path, action="append", default=[])
     asked = parser.parse_args()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for figures
     for name, part in parts(asked.idle_seconds, files(asked.data)).items():
         if asked.names and name not in asked.names:
             continue
