@@ -338,7 +338,7 @@ async def test_revoked_token_is_told_elsewhere_and_closes_one_door_alone(telegra
         telegram.fail("getMe", 401, "Unauthorized", times=10_000)
         telegram.fail("sendMessage", 401, "Unauthorized", times=10_000)
         await telegram.message("hello")
-        await until_so(lambda: "channel.refused" in house.hub.log)
+        await until_so(lambda: house.rows("select 1 from messages where text like '%shut out of **telegram**%'"))
         assert "shut out of **telegram**" in (await house.on_the_web())[-1]
         assert "re: still there?" in await house.on_the_web("still there?")
         assert (await house.asks("/api/channels"))["channels"]["telegram"]["state"] == "refused"
