@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bot.cli_words import As, Json, commands, group_of, tell
 from bot.domain.errors import RobbieError
 
 if TYPE_CHECKING:
     from bot.app import App
+    from bot.commands import Told
     from bot.domain.errand import Errand
 
 HELP = {
@@ -24,62 +26,50 @@ HELP = {
 Words = Annotated[list[str], typer.Argument(metavar="TEXT…", show_default=False, help="As you would write it after the slash command.")]
 Some = Annotated[list[str] | None, typer.Argument(metavar="[WORDS]", show_default=False, help="Those alone that hold these words.")]
 Which = Annotated[str, typer.Argument(metavar="WHICH", show_default=False, help="Its code, or words of its title.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
-As = Annotated[str | None, typer.Option("--as", metavar="PERSON", help="Whose; the owner's by default.")]
 Source = Annotated[str, typer.Argument(metavar="FILE", show_default=False, help="CSV, or vCard for contacts; - is stdin.")]
 Target = Annotated[str, typer.Argument(metavar="[FILE]", show_default=False, help="A name that ends in .vcf gives vCards; - is stdout.")]
-Told = tuple[str, dict[str, Any]]
-"""What is printed, and what is printed for a script."""
 
 
-def groups(
-    *, app_of: Callable[[typer.Context], App], wait: Callable[[Coroutine[Any, Any, Any]], Any], say: Callable[[object], None]
-) -> Iterator[tuple[str, typer.Typer]]:
-    """A group of commands for each kind of thing."""
+def _group(noun: str) -> typer.Typer:
+    group = group_of(HELP[noun])
 
-    def run(context: typer.Context, as_person: str | None, as_json: bool, act: Callable[[App, Errand], Awaitable[Told]]) -> None:
-        from bot import commands
-
-        text, told = wait(commands.at_books(app_of(context), as_person, act))
-        say(told if as_json else text)
-
-    for noun in HELP:
-        yield noun, _group(noun, run)
-
-
-def _group(noun: str, run: Callable[..., None]) -> typer.Typer:
-    group = typer.Typer(help=HELP[noun], no_args_is_help=True, rich_markup_mode=None)
+    def run(context: typer.Context, as_person: str | None, as_json: bool, act: Callable[..., Awaitable[Told]], *words: str) -> None:
+        tell(context, as_json, commands.at_books, as_person, lambda app, errand: act(app, errand, noun, *words))
 
     @group.command("add", help=f"Add a {noun}.")
     def add(context: typer.Context, text: Words, as_person: As = None, as_json: Json = False) -> None:
-        run(context, as_person, as_json, lambda app, errand: _add(app, errand, noun, " ".join(text)))
+        run(context, as_person, as_json, _add, " ".join(text))
 
     @group.command("list", help=f"List the {noun}s.")
     def show(context: typer.Context, words: Some = None, as_person: As = None, as_json: Json = False) -> None:
-        run(context, as_person, as_json, lambda app, errand: _list(app, errand, noun, " ".join(words or ())))
+        run(context, as_person, as_json, _list, " ".join(words or ()))
 
     @group.command("edit", help=f"Change a {noun}.")
     def edit(context: typer.Context, which: Which, text: Words, as_person: As = None, as_json: Json = False) -> None:
-        run(context, as_person, as_json, lambda app, errand: _change(app, errand, noun, "edit", which, " ".join(text)))
+        run(context, as_person, as_json, _change, "edit", which, " ".join(text))
 
     @group.command("done", help="It is won." if noun == "deal" else "You talked to them today." if noun == "contact" else "It is done.")
     def done(context: typer.Context, which: Which, as_person: As = None, as_json: Json = False) -> None:
         verb = {"contact": "touch", "note": "remove"}.get(noun, "done")
-        run(context, as_person, as_json, lambda app, errand: _change(app, errand, noun, verb, which))
+        run(context, as_person, as_json, _change, verb, which)
 
     @group.command("remove", help=f"Remove a {noun}.")
     def remove(context: typer.Context, which: Which, as_person: As = None, as_json: Json = False) -> None:
-        run(context, as_person, as_json, lambda app, errand: _change(app, errand, noun, "remove", which))
+        run(context, as_person, as_json, _change, "remove", which)
 
     @group.command("import", help=f"Bring {noun}s in from a file, without doubling any; a broken line is told by its number.")
     def bring(context: typer.Context, file: Source, as_person: As = None, as_json: Json = False) -> None:
-        run(context, as_person, as_json, lambda app, errand: _import(app, errand, noun, file))
+        run(context, as_person, as_json, _import, file)
 
     @group.command("export", help=f"Give all {noun}s out as a file.")
     def give(context: typer.Context, file: Target = "-", as_person: As = None, as_json: Json = False) -> None:
-        run(context, as_person, as_json, lambda app, errand: _export(app, errand, noun, file))
+        run(context, as_person, as_json, _export, file)
 
     return group
+
+
+affairs = {noun: _group(noun) for noun in HELP}
+"""A group of commands for each kind of thing."""
 
 
 def _book(app: App, noun: str) -> Any:
@@ -110,14 +100,13 @@ async def _change(app: App, errand: Errand, noun: str, verb: str, which: str, wo
 
 
 async def _import(app: App, errand: Errand, noun: str, file: str) -> Told:
-    from bot.commands import Bar
     from bot.services.exchange import Exchange
 
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()  # noqa: ASYNC240  nothing else waits
     except OSError as error:
         raise RobbieError(f"{file} cannot be read: {error.strerror}") from error
-    with Bar(f"importing {noun}s") as bar:
+    with commands.Bar(f"importing {noun}s") as bar:
         result = await Exchange(database=app.database, clock=app.clock).bring(errand, noun, data, bar)
     for number, why in result.broken:
         typer.echo(f"line {number} was left out: {why}", err=True)

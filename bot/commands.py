@@ -12,7 +12,7 @@ from dataclasses import asdict
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -45,12 +45,13 @@ from bot.services.manners import find_mistake, read_end
 from bot.services.notices import say
 from storage.copying import copy_everything
 from storage.database import Database
+from storage.models.people import Identity
 from storage.schema import SchemaStatus, revisions, schema_status, upgrade
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
-
+Told = tuple[str, dict[str, Any]]
+"""What is printed, and what is printed for a script."""
 NOTHING_YET = "Nothing yet: no answer was given in this time. What I learn of those that come will stand here."
 ASK_KEYS = ("reply", "tier", "level", "provider", "model", "task_type", "confidence", "why", "latency_ms", "cost_usd", "offline")
 
@@ -81,20 +82,11 @@ async def chat(app: App, as_person: str | None, *, is_terminal: bool) -> None:
             await answer_lines(talker, sys.stdin)
 
 
-async def ask(app: App, text: str, as_person: str | None) -> dict[str, Any]:
-    """One question's answer, with everything that is told of it."""
+async def ask(app: App, text: str, as_person: str | None) -> Told:
+    """One question's answer; a script is told more of it."""
     async with _talking(app, as_person) as talker:
-        return await talker.ask(text)
-
-
-def ask_json(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """What `ask --json` prints."""
-    return {key: answer[key] for key in ASK_KEYS}
-
-
-def readable(text: str, *, colour: bool) -> str:
-    """An answer for the terminal."""
-    return to_terminal(text, colour=colour)
+        answer = await talker.ask(text)
+    return _readable(answer["reply"]), {key: answer[key] for key in ASK_KEYS}
 
 
 async def doctor(app: App, *, as_json: bool) -> bool:
@@ -136,7 +128,7 @@ async def drill(app: App, fault: str, *, as_json: bool) -> None:
 
 async def report(app: App, days: int, *, as_json: bool) -> None:
     """Print what there is to tell of the last days."""
-    async with _opened(app, None) as (_, owner), app.database.reading() as work:
+    async with _opened(app, None) as owner, app.database.reading() as work:
         told = await report_of(work, since=app.clock.now() - timedelta(days=days), timezone=owner.timezone)
     if as_json or not (told["answers"] or told["levels"]):
         print(json.dumps({"days": days, **told}) if as_json else NOTHING_YET)
@@ -149,33 +141,39 @@ async def report(app: App, days: int, *, as_json: bool) -> None:
         console.print(table, "")
 
 
-async def signin(app: App, as_person: str | None) -> str:
+async def signin(app: App, as_person: str | None) -> Told:
     """A fresh sign-in link."""
-    async with _opened(app, as_person) as (_, person):
+    async with _opened(app, as_person) as person:
         hub = await _running_hub(app)
         if hub is None:
             print("No hub is running yet, and the link leads to one: `robbie run`.", file=sys.stderr)
         base = app.config.web.public_url or (hub.url if hub else f"http://{app.config.web.host}:{app.config.web.port}")
-        return base.rstrip("/") + await app.auth.create_link(person.id)
+        link = base.rstrip("/") + await app.auth.create_link(person.id)
+    return link, {"url": link}
 
 
-async def db_upgrade(app: App) -> SchemaStatus:
+async def db_upgrade(app: App) -> Told:
     """Migrate."""
     async with app:
         with Bar("preparing the database") as bar:
-            return await app.migrate(bar)
+            return _stand(await app.migrate(bar))
 
 
-async def db_status(app: App) -> SchemaStatus:
+async def db_status(app: App) -> Told:
     """Where the database stands."""
     async with app:
         if app.database.file is not None and not app.database.file.exists():
-            return SchemaStatus(current=None, pending=revisions(), is_newer=False)
-        return await schema_status(app.database)
+            return _stand(SchemaStatus(current=None, pending=revisions(), is_newer=False))
+        return _stand(await schema_status(app.database))
 
 
-async def db_copy(app: App, to: str) -> int:
-    """Copy all rows into another database; how many there were."""
+def _stand(status: SchemaStatus) -> Told:
+    waiting = "made by a newer Robbie" if status.is_newer else f"waiting: {', '.join(status.pending) or 'nothing'}"
+    return f"revision {status.current or 'none'}, {waiting}", asdict(status) | {"ready": status.is_ready}
+
+
+async def db_copy(app: App, to: str) -> Told:
+    """Copy all rows into another database."""
     try:
         DatabaseConfig(url=to)
     except ValueError:
@@ -185,7 +183,8 @@ async def db_copy(app: App, to: str) -> int:
             await app.migrate()
             await upgrade(target)
             with Bar("copying") as bar:
-                return await copy_everything(app.database, target, bar)
+                rows = await copy_everything(app.database, target, bar)
+    return f"copied {rows} rows; write the new address under [database] url", {"rows": rows}
 
 
 def embedded_model(config: Config) -> str:
@@ -211,21 +210,23 @@ def model_list(environ: Mapping[str, str]) -> list[dict[str, Any]]:
     ]
 
 
-async def token_create(app: App, label: str, as_person: str | None) -> dict[str, Any]:
+async def token_create(app: App, label: str, as_person: str | None) -> Told:
     """A new token."""
-    async with _opened(app, as_person) as (_, person):
+    async with _opened(app, as_person) as person:
         row, secret = await app.auth.create_token(person.id, label)
-        return {"id": str(row.id), "label": row.label, "person": person.name, "token": secret}
+    made = {"id": str(row.id), "label": row.label, "person": person.name, "token": secret}
+    return f"{row.id} {row.label} {secret}", made
 
 
-async def token_list(app: App) -> list[dict[str, Any]]:
+async def token_list(app: App) -> Told:
     """The valid tokens."""
     async with _opened(app, None):
-        tokens = await app.auth.tokens()
-        return [{"id": str(row.id), "label": row.label, "created_at": row.created_at.isoformat()} for row in tokens]
+        rows = await app.auth.tokens()
+    tokens = [{"id": str(row.id), "label": row.label, "created_at": row.created_at.isoformat()} for row in rows]
+    return "\n".join(" ".join(token.values()) for token in tokens) or "no tokens", {"tokens": tokens}
 
 
-async def token_revoke(app: App, token_id: str) -> None:
+async def token_revoke(app: App, token_id: str) -> Told:
     """End a token."""
     async with _opened(app, None):
         try:
@@ -234,42 +235,46 @@ async def token_revoke(app: App, token_id: str) -> None:
             was_valid = False
         if not was_valid:
             raise RobbieError(f"no valid token has the id {token_id}; `robbie token list` shows them")
+    return "revoked", {"revoked": token_id}
 
 
-async def person_list(app: App) -> list[dict[str, Any]]:
+async def person_list(app: App) -> Told:
     """Everyone."""
     async with _opened(app, None):
-        return [
-            {
-                "name": person.name,
-                "role": person.role,
-                "timezone": person.timezone,
-                "accounts": [f"{account.channel}:{account.account}" for account in accounts],
-            }
-            for person, accounts in await app.directory.everyone()
-        ]
+        everyone = await app.directory.everyone()
+    people = [
+        {"name": each.name, "role": each.role, "timezone": each.timezone, "accounts": [*map(_account, accounts)]}
+        for each, accounts in everyone
+    ]
+    lines = [f"{each.name} ({each.role}, {each.timezone}) {' '.join(map(_account, accounts))}".rstrip() for each, accounts in everyone]
+    return "\n".join(lines), {"people": people}
 
 
-async def pair_list(app: App) -> dict[str, Any]:
+async def pair_list(app: App) -> Told:
     """Who waits to be let in, and every linked account."""
     async with _opened(app, None):
-        waiting = await app.rooms.pairing.waiting()
-        people = await app.directory.everyone()
-    return {
-        "waiting": [{"code": code, "who": who.name, "since": since.isoformat(timespec="seconds")} for code, who, since in waiting],
-        "linked": [{"id": f"{a.channel}:{a.account}", "person": person.name} for person, accounts in people for a in accounts],
-    }
+        strangers = await app.rooms.pairing.waiting()
+        everyone = await app.directory.everyone()
+    waiting = [{"code": code, "who": who.name, "since": since.isoformat(timespec="seconds")} for code, who, since in strangers]
+    linked = [{"id": _account(account), "person": each.name} for each, accounts in everyone for account in accounts]
+    lines = [f"waiting  {each['code']}  {each['who']}  since {each['since']}" for each in waiting]
+    lines += [f"linked   {each['id']}  {each['person']}" for each in linked]
+    return "\n".join(lines) or "nobody waits, and no account is linked", {"waiting": waiting, "linked": linked}
 
 
-async def pair_approve(app: App, code: str) -> str:
-    """Let a stranger in; their name."""
+def _account(account: Identity) -> str:
+    return f"{account.channel}:{account.account}"
+
+
+async def pair_approve(app: App, code: str) -> Told:
+    """Let a stranger in."""
     async with _opened(app, None):
         if (name := await app.rooms.pairing.approve(code)) is None:
             raise RobbieError(f"nobody waits under the code {code}; `robbie pair list` shows who does")
-        return name
+    return f"{name} is in", {"person": name}
 
 
-async def pair_revoke(app: App, account_id: str) -> None:
+async def pair_revoke(app: App, account_id: str) -> Told:
     """Take an account away."""
     channel, _, account = account_id.partition(":")
     async with _opened(app, None):
@@ -277,17 +282,18 @@ async def pair_revoke(app: App, account_id: str) -> None:
             raise RobbieError(f"config.toml gives {account_id} to somebody: take it out there, under [[people]]")
         if not await app.rooms.pairing.revoke(channel, account):
             raise RobbieError(f"{account_id} is nobody's account; `robbie pair list` shows them")
+    return "revoked", {"revoked": account_id}
 
 
-async def at_books(app: App, as_person: str | None, act: Callable[[App, Errand], Awaitable[T]]) -> T:
+async def at_books(app: App, as_person: str | None, act: Callable[[App, Errand], Awaitable[Told]]) -> Told:
     """What comes of an act on a person's own affairs, asked for at the command line."""
-    async with _opened(app, as_person) as (_, person):
+    async with _opened(app, as_person) as person:
         return await act(app, Errand(person=person, key=f"cli/{new_id()}", why="the command line"))
 
 
-async def brief_now(app: App, slot: str, as_person: str | None, *, sends: bool) -> dict[str, Any]:
+async def brief_now(app: App, slot: str, as_person: str | None, *, sends: bool) -> Told:
     """A brief as of now, worded by a model if one is well; promised as well, if it *sends*."""
-    async with _opened(app, as_person) as (_, person):
+    async with _opened(app, as_person) as person:
         now = app.clock.now()
         async with app.database.reading() as work:
             rows = await work.briefs.latest(person.id, limit=1)
@@ -299,10 +305,10 @@ async def brief_now(app: App, slot: str, as_person: str | None, *, sends: bool) 
         if place:
             async with app.database.unit_of_work() as work:
                 await say(work, place, person.id, made.text, now=now, buttons=made.buttons)
-    return {"text": made.text, "sections": sections_of(made), "slot": slot, "person": person.name}
+    return _readable(made.text), {"text": made.text, "sections": sections_of(made), "slot": slot, "person": person.name}
 
 
-async def brief_schedule(app: App, first: date | None, days: int) -> list[dict[str, str]]:
+async def brief_schedule(app: App, first: date | None, days: int) -> Told:
     """When each brief of so many local days will come, in order."""
     now = app.clock.now()
     async with _opened(app, None), app.database.reading() as work:
@@ -313,45 +319,49 @@ async def brief_schedule(app: App, first: date | None, days: int) -> list[dict[s
         if standing is not None
         for due in upcoming(standing.habits, first=first or now.astimezone(ZoneInfo(standing.habits.zone)).date(), days=days)
     ]
-    return [
-        {"person": name, "slot": due.slot, "local": due.local.isoformat(), "utc": due.at.isoformat()}
-        for name, due in sorted(coming, key=lambda each: (each[1].at, each[0]))
-    ]
+    coming.sort(key=lambda each: (each[1].at, each[0]))
+    slots = [{"person": name, "slot": due.slot, "local": due.local.isoformat(), "utc": due.at.isoformat()} for name, due in coming]
+    lines = [f"{each['local']}  {each['slot']:9}  {each['person']}" for each in slots]
+    return "\n".join(lines) or "nobody gets briefs", {"slots": slots}
 
 
-async def mood_show(app: App, as_person: str | None) -> tuple[str, dict[str, Any]]:
+async def mood_show(app: App, as_person: str | None) -> Told:
     """How Robbie is set with a person: as they read it, and as a script does."""
-    async with _opened(app, as_person) as (_, person):
+    async with _opened(app, as_person) as person:
         standings = await app.rooms.manners.look(person)
-    return told(standings, person), {"person": person.name, "contexts": {each.context: asdict(each) for each in standings}}
+    return _readable(told(standings, person)), {"person": person.name, "contexts": {each.context: asdict(each) for each in standings}}
 
 
-async def mood_set(app: App, values: Sequence[str], as_person: str | None, *, place: str, until: str) -> str:
-    """Change sliders and the mood; what there is to say about it. Raises RobbieError where that cannot be."""
+async def mood_set(app: App, values: Sequence[str], as_person: str | None, *, place: str, until: str) -> Told:
+    """Change sliders and the mood. Raises RobbieError where that cannot be."""
     changes = changes_of(values)
-    async with _opened(app, as_person) as (_, person):
+    async with _opened(app, as_person) as person:
         now = app.clock.now()
         end = read_end(f"until {until}", timezone=person.timezone, now=now) if until else None
         if isinstance(end, str) or (mistake := find_mistake(person, changes, place, is_past=end is not None and end <= now)):
             raise RobbieError(end if isinstance(end, str) else mistake)
         errand = Errand(person=person, key=f"manners/{new_id()}", why="the command robbie mood")
-        return (await app.rooms.manners.set(errand, changes, context=place, expires_at=end, source="cli")).text
+        said = (await app.rooms.manners.set(errand, changes, context=place, expires_at=end, source="cli")).text
+    return _readable(said), {"said": said}
 
 
-async def mood_undo(app: App, as_person: str | None) -> str:
+async def mood_undo(app: App, as_person: str | None) -> Told:
     """Take the last thing back."""
-    async with _opened(app, as_person) as (_, person):
-        return await app.rooms.journal.undo(person)
+    async with _opened(app, as_person) as person:
+        said = await app.rooms.journal.undo(person)
+    return said, {"said": said}
 
 
-async def mesh_nodes(app: App) -> list[dict[str, Any]]:
+async def mesh_nodes(app: App) -> Told:
     """The nodes as the running hub knows them; where none runs, as they tell now."""
     if (hub := await _running_hub(app)) is not None:
         async with app, RemoteTalk(hub, person=None) as talker:
-            return list((await talker.get("/api/mesh"))["nodes"])
-    async with _opened(app, None):
-        await asyncio.gather(app.chain.mesh.read_drained(), *(app.chain.mesh.examine(state.name) for state in app.chain.mesh.states))
-        return [state.told() for state in app.chain.mesh.states]
+            nodes = (await talker.get("/api/mesh"))["nodes"]
+    else:
+        async with _opened(app, None):
+            await asyncio.gather(app.chain.mesh.read_drained(), *(app.chain.mesh.examine(state.name) for state in app.chain.mesh.states))
+            nodes = [state.told() for state in app.chain.mesh.states]
+    return "\n".join(map(node_line, nodes)) or "config.toml names no [[mesh.nodes]]", {"nodes": nodes}
 
 
 def node_line(node: Mapping[str, Any]) -> str:
@@ -363,22 +373,23 @@ def node_line(node: Mapping[str, Any]) -> str:
     return f"{node['node']:12} {node['state']:8} {held}; {node['in_flight']} under way; {pace}; {seen}"
 
 
-async def mesh_drain(app: App, node: str, *, is_drained: bool) -> str:
+async def mesh_drain(app: App, node: str, *, is_drained: bool) -> Told:
     """Take a node out of work, or back into it."""
     async with _opened(app, None):
         await app.chain.mesh.drain(node, is_drained=is_drained)
-    return f"{node} is given nothing new; `robbie mesh return {node}` takes it back" if is_drained else f"{node} is given work again"
+    said = f"{node} is given nothing new; `robbie mesh return {node}` takes it back" if is_drained else f"{node} is given work again"
+    return said, {"said": said}
 
 
 @asynccontextmanager
-async def _opened(app: App, name: str | None) -> AsyncIterator[tuple[App, Person]]:
+async def _opened(app: App, name: str | None) -> AsyncIterator[Person]:
     """The data, ready to be used beside a hub, and the person who is meant."""
     async with app:
         owner = await app.prepare()
         person = owner if name is None else await app.directory.by_name(name)
         if person is None:
             raise NotAllowed(f"nobody here is called {name}; `robbie person list` shows who is")
-        yield app, person
+        yield person
 
 
 @asynccontextmanager
@@ -390,7 +401,7 @@ async def _talking(app: App, name: str | None) -> AsyncIterator[Talker]:
         async with app, RemoteTalk(hub, person=name, find=find) as talker:
             yield talker
     else:
-        async with _opened(app, name) as (_, person), app.hub:
+        async with _opened(app, name) as person, app.hub:
             yield app.talk(person)
 
 
@@ -441,6 +452,11 @@ async def _logging_to_file(app: App, is_so: bool) -> AsyncIterator[None]:
             yield
         finally:
             configure_log("info", stream=sys.stderr)
+
+
+def _readable(text: str) -> str:
+    """What Robbie says, for this terminal."""
+    return to_terminal(text, colour=sys.stdout.isatty())
 
 
 def _history(app: App) -> Path:
