@@ -1,7 +1,5 @@
 """How Robbie logs: a line an event on stderr; readable on a terminal, JSON elsewhere. What people said and secrets stay out."""
 
-from __future__ import annotations
-
 import logging
 from typing import TextIO
 

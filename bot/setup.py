@@ -1,7 +1,5 @@
 """`robbie init`: asks for what Robbie can use, tests each key before it is saved, and never shows a secret."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import sys

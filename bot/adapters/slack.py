@@ -4,8 +4,6 @@ Its rooms: `slack_events` (Slack's dialect in) and `slack_blocks` (out), both pu
 Web API; `slack_install`, several workspaces.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from importlib.util import find_spec
 

@@ -1,7 +1,5 @@
 """Cuts what is laid out in lines into pieces that a channel can hold, where a reader would pause."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import replace
