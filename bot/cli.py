@@ -1,7 +1,5 @@
 """The command line: thin, one function a command."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os
@@ -11,13 +9,18 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+from uuid import UUID
 
 import typer
 
 from bot.affairs_cli import affairs
-from bot.cli_words import As, Json, Options, app_of, commands, config_of, group_of, log_to_stderr, say, tell
+from bot.cli_words import As, Json, Options, Told, app_of, commands, config_of, group_of, log_to_stderr, say, told
 from bot.domain.errors import ConfigError, RobbieError, StorageUnavailable
+
+if TYPE_CHECKING:
+    from bot.app import App
+    from storage.models.people import Identity
 
 cli = group_of(
     "Robbie, your personal chief of staff: one brain at every door, and it always answers.",
@@ -98,9 +101,12 @@ def chat(context: typer.Context, as_person: As = None) -> None:
 
 
 @cli.command()
-def ask(context: typer.Context, text: Text, as_person: As = None, as_json: Json = False) -> None:
+@told
+async def ask(app: "App", text: Text, as_person: As = None) -> Told:
     """Ask one question and print the answer."""
-    tell(context, as_json, commands.ask, text, as_person)
+    async with commands.talking(app, as_person) as talker:
+        answer = await talker.ask(text)
+    return commands.readable(answer["reply"]), {key: answer[key] for key in commands.ASK_KEYS}
 
 
 @cli.command()
@@ -171,31 +177,40 @@ def init(
 
 
 @cli.command()
-def signin(context: typer.Context, as_person: As = None, as_json: Json = False) -> None:
+@told
+async def signin(app: "App", as_person: As = None) -> Told:
     """Print a fresh one-time link that signs a browser in."""
-    tell(context, as_json, commands.signin, as_person)
+    async with commands.opened(app, as_person) as person:
+        hub = await commands.running_hub(app)
+        if hub is None:
+            print("No hub is running yet, and the link leads to one: `robbie run`.", file=sys.stderr)
+        base = app.config.web.public_url or (hub.url if hub else f"http://{app.config.web.host}:{app.config.web.port}")
+        link = base.rstrip("/") + await app.auth.create_link(person.id)
+    return link, {"url": link}
 
 
 @db.command("upgrade")
-def db_upgrade(context: typer.Context, as_json: Json = False) -> None:
+@told
+async def db_upgrade(app: "App") -> Told:
     """Bring the database up to date, all or nothing."""
-    tell(context, as_json, commands.db_upgrade)
+    return await commands.db_upgrade(app)
 
 
 @db.command("status")
-def db_status(context: typer.Context, as_json: Json = False) -> None:
+@told
+async def db_status(app: "App") -> Told:
     """Where the database is, and whether migrations wait."""
-    tell(context, as_json, commands.db_status)
+    return await commands.db_status(app)
 
 
 @db.command("copy")
-def db_copy(
-    context: typer.Context,
+@told
+async def db_copy(
+    app: "App",
     to: Annotated[str, typer.Option(metavar="URL", help="An empty database, for example postgresql+psycopg://user@host/robbie")],
-    as_json: Json = False,
-) -> None:
+) -> Told:
     """Copy everything into another database, all or nothing; the hub must not be running."""
-    tell(context, as_json, commands.db_copy, to)
+    return await commands.db_copy(app, to)
 
 
 @model.command("fetch")
@@ -220,89 +235,136 @@ def model_list(as_json: Json = False) -> None:
 
 
 @token.command("create")
-def token_create(context: typer.Context, label: str = "script", as_person: As = None, as_json: Json = False) -> None:
+@told
+async def token_create(app: "App", label: str = "script", as_person: As = None) -> Told:
     """Make a token; it is shown once, as the last word."""
-    tell(context, as_json, commands.token_create, label, as_person)
+    async with commands.opened(app, as_person) as person:
+        row, secret = await app.auth.create_token(person.id, label)
+    made = {"id": str(row.id), "label": row.label, "person": person.name, "token": secret}
+    return f"{row.id} {row.label} {secret}", made
 
 
 @token.command("list")
-def token_list(context: typer.Context, as_json: Json = False) -> None:
+@told
+async def token_list(app: "App") -> Told:
     """The tokens that are valid, without their secrets."""
-    tell(context, as_json, commands.token_list)
+    async with commands.opened(app, None):
+        rows = await app.auth.tokens()
+    tokens = [{"id": str(row.id), "label": row.label, "created_at": row.created_at.isoformat()} for row in rows]
+    return "\n".join(" ".join(token.values()) for token in tokens) or "no tokens", {"tokens": tokens}
 
 
 @token.command("revoke")
-def token_revoke(context: typer.Context, id: Id, as_json: Json = False) -> None:
+@told
+async def token_revoke(app: "App", id: Id) -> Told:
     """End a token at once."""
-    tell(context, as_json, commands.token_revoke, id)
+    async with commands.opened(app, None):
+        try:
+            was_valid = await app.auth.revoke(UUID(id))
+        except ValueError:
+            was_valid = False
+        if not was_valid:
+            raise RobbieError(f"no valid token has the id {id}; `robbie token list` shows them")
+    return "revoked", {"revoked": id}
 
 
 @person.command("list")
-def person_list(context: typer.Context, as_json: Json = False) -> None:
+@told
+async def person_list(app: "App") -> Told:
     """Everyone Robbie knows, with their linked accounts."""
-    tell(context, as_json, commands.person_list)
+    async with commands.opened(app, None):
+        everyone = await app.directory.everyone()
+    people = [
+        {"name": each.name, "role": each.role, "timezone": each.timezone, "accounts": [*map(_account, accounts)]}
+        for each, accounts in everyone
+    ]
+    lines = [f"{each.name} ({each.role}, {each.timezone}) {' '.join(map(_account, accounts))}".rstrip() for each, accounts in everyone]
+    return "\n".join(lines), {"people": people}
 
 
 @pair.command("list")
-def pair_list(context: typer.Context, as_json: Json = False) -> None:
+@told
+async def pair_list(app: "App") -> Told:
     """Who waits to be let in, and every linked account."""
-    tell(context, as_json, commands.pair_list)
+    async with commands.opened(app, None):
+        strangers = await app.rooms.pairing.waiting()
+        everyone = await app.directory.everyone()
+    waiting = [{"code": code, "who": who.name, "since": since.isoformat(timespec="seconds")} for code, who, since in strangers]
+    linked = [{"id": _account(account), "person": each.name} for each, accounts in everyone for account in accounts]
+    lines = [f"waiting  {each['code']}  {each['who']}  since {each['since']}" for each in waiting]
+    lines += [f"linked   {each['id']}  {each['person']}" for each in linked]
+    return "\n".join(lines) or "nobody waits, and no account is linked", {"waiting": waiting, "linked": linked}
 
 
 @pair.command("approve")
-def pair_approve(context: typer.Context, code: Annotated[str, typer.Argument(metavar="CODE")], as_json: Json = False) -> None:
+@told
+async def pair_approve(app: "App", code: Annotated[str, typer.Argument(metavar="CODE")]) -> Told:
     """Let the stranger in who was told this code; what they wrote first is answered then."""
-    tell(context, as_json, commands.pair_approve, code)
+    async with commands.opened(app, None):
+        if (name := await app.rooms.pairing.approve(code)) is None:
+            raise RobbieError(f"nobody waits under the code {code}; `robbie pair list` shows who does")
+    return f"{name} is in", {"person": name}
 
 
 @pair.command("revoke")
-def pair_revoke(context: typer.Context, id: Id, as_json: Json = False) -> None:
+@told
+async def pair_revoke(app: "App", id: Id) -> Told:
     """Take an account away from whoever has it; ID as `pair list` shows it, such as telegram:123."""
-    tell(context, as_json, commands.pair_revoke, id)
+    channel, _, account = id.partition(":")
+    async with commands.opened(app, None):
+        if app.directory.names(channel, account):
+            raise RobbieError(f"config.toml gives {id} to somebody: take it out there, under [[people]]")
+        if not await app.rooms.pairing.revoke(channel, account):
+            raise RobbieError(f"{id} is nobody's account; `robbie pair list` shows them")
+    return "revoked", {"revoked": id}
 
 
 @mood.callback()
 def mood_any(context: typer.Context) -> None:
     """How Robbie is set: three sliders from 1 to 10, and a mood."""
     if context.invoked_subcommand is None:
-        mood_show(context)
+        mood_show(context=context)
 
 
 @mood.command("show")
-def mood_show(context: typer.Context, as_person: As = None, as_json: Json = False) -> None:
+@told
+async def mood_show(app: "App", as_person: As = None) -> Told:
     """How Robbie is set with a person, in each context, and what that means in figures."""
-    tell(context, as_json, commands.mood_show, as_person)
+    return await commands.mood_show(app, as_person)
 
 
 @mood.command("set")
-def mood_set(
-    context: typer.Context,
+@told
+async def mood_set(
+    app: "App",
     values: Annotated[list[str], typer.Argument(metavar="NAME=VALUE…", help="gandhi=3, cocktail=+1, mood=playful, or normal.")],
     place: Annotated[str, typer.Option("--in", metavar="CONTEXT", help="private, channel, email, brief, mornings, …")] = "*",
     until: Annotated[str, typer.Option(metavar="WHEN", help='Until when it holds, such as "6pm" or "Friday".')] = "",
     as_person: As = None,
-    as_json: Json = False,
-) -> None:
+) -> Told:
     """Set sliders or the mood; prints the same words before and after."""
-    tell(context, as_json, commands.mood_set, values, as_person, place=place, until=until)
+    return await commands.mood_set(app, values, as_person, place=place, until=until)
 
 
 @mood.command("undo")
-def mood_undo(context: typer.Context, as_person: As = None, as_json: Json = False) -> None:
+@told
+async def mood_undo(app: "App", as_person: As = None) -> Told:
     """Take back the last thing that was done, as /undo does."""
-    tell(context, as_json, commands.mood_undo, as_person)
+    async with commands.opened(app, as_person) as person:
+        said = await app.rooms.journal.undo(person)
+    return said, {"said": said}
 
 
 def _brief_of(slot: str) -> Callable[..., None]:
     """The command that composes the brief of a slot."""
 
-    def compose(
-        context: typer.Context,
+    @told
+    async def compose(
+        app: "App",
         as_person: As = None,
         send: Annotated[bool, typer.Option("--send", help="Deliver it as well, where the person's briefs go.")] = False,
-        as_json: Json = False,
-    ) -> None:
-        tell(context, as_json, commands.brief_now, slot, as_person, sends=send)
+    ) -> Told:
+        return await commands.brief_now(app, slot, as_person, sends=send)
 
     return compose
 
@@ -312,35 +374,41 @@ for slot_name in ("morning", "afternoon", "evening"):
 
 
 @brief.command("schedule")
-def brief_schedule(
-    context: typer.Context,
+@told
+async def brief_schedule(
+    app: "App",
     first: Annotated[datetime | None, typer.Option("--from", metavar="DATE", formats=["%Y-%m-%d"], help="Today by default.")] = None,
     days: Annotated[int, typer.Option(min=1, max=3660, metavar="N", help="How many local days.")] = 7,
-    as_json: Json = False,
-) -> None:
+) -> Told:
     """When each brief will come, for everybody who gets them."""
     if first and not 1900 <= first.year <= 2200:
         raise typer.BadParameter("a year from 1900 to 2200, such as 2027-03-01", param_hint="--from")
-    tell(context, as_json, commands.brief_schedule, first.date() if first else None, days)
+    return await commands.brief_schedule(app, first.date() if first else None, days)
 
 
 @mesh.callback()
 def mesh_any(context: typer.Context, as_json: Json = False) -> None:
     """The machines that run Ollama: how each is, what it holds in memory, and how quick it is."""
     if context.invoked_subcommand is None:
-        tell(context, as_json, commands.mesh_nodes)
+        told(commands.mesh_nodes)(context=context, as_json=as_json)
 
 
 @mesh.command("drain")
-def mesh_drain(context: typer.Context, node: Node) -> None:
+@told
+async def mesh_drain(app: "App", node: Node) -> Told:
     """Begin nothing new on a node; what is under way there is finished."""
-    tell(context, False, commands.mesh_drain, node, is_drained=True)
+    return await commands.mesh_drain(app, node, is_drained=True)
 
 
 @mesh.command("return")
-def mesh_return(context: typer.Context, node: Node) -> None:
+@told
+async def mesh_return(app: "App", node: Node) -> Told:
     """Give a drained node work again."""
-    tell(context, False, commands.mesh_drain, node, is_drained=False)
+    return await commands.mesh_drain(app, node, is_drained=False)
+
+
+def _account(account: "Identity") -> str:
+    return f"{account.channel}:{account.account}"
 
 
 def _lines(stream: Iterable[bytes]) -> Iterable[str]:

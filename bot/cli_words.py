@@ -1,26 +1,26 @@
 """What all commands share: their options, how one is run, and how what came of it is told."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import wraps
 from importlib import import_module
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate
 
 import typer
 
 if TYPE_CHECKING:
     from bot import commands
     from bot.app import App
+    from bot.commands import Told
     from bot.config import Config
-
-    Doing = Coroutine[Any, Any, commands.Told]
 else:
+    Told = tuple
 
     class _Late:
         """Imports what it stands for when something of it is first wanted, so that `--help` is quick."""
@@ -30,11 +30,10 @@ else:
 
     commands = _Late()
 
-__all__ = ["As", "Json", "Options", "app_of", "commands", "config_of", "group_of", "log_to_stderr", "say", "tell"]
+__all__ = ["As", "Json", "Options", "Told", "app_of", "commands", "config_of", "group_of", "log_to_stderr", "say", "told"]
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 As = Annotated[str | None, typer.Option("--as", metavar="PERSON", help="As this person; the owner by default.")]
-P = ParamSpec("P")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,10 +49,20 @@ def group_of(help: str, **how: Any) -> typer.Typer:
     return typer.Typer(help=help, rich_markup_mode=None, **{"no_args_is_help": True} | how)
 
 
-def tell(context: typer.Context, as_json: bool, act: Callable[Concatenate[App, P], Doing], *of: P.args, **how: P.kwargs) -> None:
-    """Have it done, and say what came of it."""
-    text, told = asyncio.run(act(app_of(context), *of, **how))
-    say(told if as_json else text)
+def told(act: Callable[Concatenate["App", ...], Coroutine[Any, Any, Told]]) -> Callable[..., None]:
+    """The command that has *act* done, given everything that Robbie is and what was typed, and says what came of it."""
+
+    @wraps(act)
+    def command(*, context: typer.Context, as_json: bool = False, **typed: Any) -> None:
+        text, for_scripts = asyncio.run(act(app_of(context), **typed))
+        say(for_scripts if as_json else text)
+
+    _, *own = signature(act).parameters.values()
+    first, last = (Parameter(name, Parameter.KEYWORD_ONLY) for name in ("context", "as_json"))
+    all_of_it = [first.replace(annotation=typer.Context), *own, last.replace(annotation=Json, default=False)]
+    command.__annotations__ = {each.name: each.annotation for each in all_of_it}
+    command.__signature__ = Signature([each.replace(kind=Parameter.KEYWORD_ONLY) for each in all_of_it])  # type: ignore[attr-defined]
+    return command
 
 
 def say(what: object) -> None:
@@ -61,7 +70,7 @@ def say(what: object) -> None:
     print(what if isinstance(what, str) else json.dumps(what, default=str))
 
 
-def app_of(context: typer.Context, *, tends: bool = False, listens: bool = False, log_level: str = "error") -> App:
+def app_of(context: typer.Context, *, tends: bool = False, listens: bool = False, log_level: str = "error") -> "App":
     """Everything, built from the config; the one place where the command line imports it."""
     from bot.app import build
 
@@ -69,7 +78,7 @@ def app_of(context: typer.Context, *, tends: bool = False, listens: bool = False
     return build(config_of(context), environ=os.environ, tends=tends, listens=listens)
 
 
-def config_of(context: typer.Context) -> Config:
+def config_of(context: typer.Context) -> "Config":
     """The config that was named. Raises ConfigError."""
     from bot.config import load_config
 

@@ -4,14 +4,13 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -43,7 +42,6 @@ from bot.services.manners import find_mistake, read_end
 from bot.services.notices import say
 from storage.copying import copy_everything
 from storage.database import Database
-from storage.models.people import Identity
 from storage.schema import SchemaStatus, revisions, schema_status, upgrade
 
 log = structlog.get_logger(__name__)
@@ -73,18 +71,11 @@ async def run(app: App, *, is_terminal: bool, debug: bool, stopping: Callable[[]
 
 async def chat(app: App, as_person: str | None, *, is_terminal: bool) -> None:
     """A conversation in the terminal, or a reply for each line of stdin."""
-    async with _talking(app, as_person) as talker:
+    async with talking(app, as_person) as talker:
         if is_terminal:
             await ConsoleChat(talker=talker, history=_history(app)).run()
         else:
             await answer_lines(talker, sys.stdin)
-
-
-async def ask(app: App, text: str, as_person: str | None) -> Told:
-    """One question's answer; a script is told more of it."""
-    async with _talking(app, as_person) as talker:
-        answer = await talker.ask(text)
-    return _readable(answer["reply"]), {key: answer[key] for key in ASK_KEYS}
 
 
 async def doctor(app: App, *, as_json: bool) -> bool:
@@ -126,7 +117,7 @@ async def drill(app: App, fault: str, *, as_json: bool) -> None:
 
 async def report(app: App, days: int, *, as_json: bool) -> None:
     """Print what there is to tell of the last days."""
-    async with _opened(app, None) as owner, app.database.reading() as work:
+    async with opened(app, None) as owner, app.database.reading() as work:
         told = await report_of(work, since=app.clock.now() - timedelta(days=days), timezone=owner.timezone)
     if as_json or not (told["answers"] or told["levels"]):
         print(json.dumps({"days": days, **told}) if as_json else NOTHING_YET)
@@ -137,17 +128,6 @@ async def report(app: App, days: int, *, as_json: bool) -> None:
         for row in rows:
             table.add_row(*(escape("–" if value is None else str(value)) for value in row.values()))
         console.print(table, "")
-
-
-async def signin(app: App, as_person: str | None) -> Told:
-    """A fresh sign-in link."""
-    async with _opened(app, as_person) as person:
-        hub = await _running_hub(app)
-        if hub is None:
-            print("No hub is running yet, and the link leads to one: `robbie run`.", file=sys.stderr)
-        base = app.config.web.public_url or (hub.url if hub else f"http://{app.config.web.host}:{app.config.web.port}")
-        link = base.rstrip("/") + await app.auth.create_link(person.id)
-    return link, {"url": link}
 
 
 async def db_upgrade(app: App) -> Told:
@@ -208,90 +188,16 @@ def model_list(environ: Mapping[str, str]) -> list[dict[str, Any]]:
     ]
 
 
-async def token_create(app: App, label: str, as_person: str | None) -> Told:
-    """A new token."""
-    async with _opened(app, as_person) as person:
-        row, secret = await app.auth.create_token(person.id, label)
-    made = {"id": str(row.id), "label": row.label, "person": person.name, "token": secret}
-    return f"{row.id} {row.label} {secret}", made
-
-
-async def token_list(app: App) -> Told:
-    """The valid tokens."""
-    async with _opened(app, None):
-        rows = await app.auth.tokens()
-    tokens = [{"id": str(row.id), "label": row.label, "created_at": row.created_at.isoformat()} for row in rows]
-    return "\n".join(" ".join(token.values()) for token in tokens) or "no tokens", {"tokens": tokens}
-
-
-async def token_revoke(app: App, token_id: str) -> Told:
-    """End a token."""
-    async with _opened(app, None):
-        try:
-            was_valid = await app.auth.revoke(UUID(token_id))
-        except ValueError:
-            was_valid = False
-        if not was_valid:
-            raise RobbieError(f"no valid token has the id {token_id}; `robbie token list` shows them")
-    return "revoked", {"revoked": token_id}
-
-
-async def person_list(app: App) -> Told:
-    """Everyone."""
-    async with _opened(app, None):
-        everyone = await app.directory.everyone()
-    people = [
-        {"name": each.name, "role": each.role, "timezone": each.timezone, "accounts": [*map(_account, accounts)]}
-        for each, accounts in everyone
-    ]
-    lines = [f"{each.name} ({each.role}, {each.timezone}) {' '.join(map(_account, accounts))}".rstrip() for each, accounts in everyone]
-    return "\n".join(lines), {"people": people}
-
-
-async def pair_list(app: App) -> Told:
-    """Who waits to be let in, and every linked account."""
-    async with _opened(app, None):
-        strangers = await app.rooms.pairing.waiting()
-        everyone = await app.directory.everyone()
-    waiting = [{"code": code, "who": who.name, "since": since.isoformat(timespec="seconds")} for code, who, since in strangers]
-    linked = [{"id": _account(account), "person": each.name} for each, accounts in everyone for account in accounts]
-    lines = [f"waiting  {each['code']}  {each['who']}  since {each['since']}" for each in waiting]
-    lines += [f"linked   {each['id']}  {each['person']}" for each in linked]
-    return "\n".join(lines) or "nobody waits, and no account is linked", {"waiting": waiting, "linked": linked}
-
-
-def _account(account: Identity) -> str:
-    return f"{account.channel}:{account.account}"
-
-
-async def pair_approve(app: App, code: str) -> Told:
-    """Let a stranger in."""
-    async with _opened(app, None):
-        if (name := await app.rooms.pairing.approve(code)) is None:
-            raise RobbieError(f"nobody waits under the code {code}; `robbie pair list` shows who does")
-    return f"{name} is in", {"person": name}
-
-
-async def pair_revoke(app: App, account_id: str) -> Told:
-    """Take an account away."""
-    channel, _, account = account_id.partition(":")
-    async with _opened(app, None):
-        if app.directory.names(channel, account):
-            raise RobbieError(f"config.toml gives {account_id} to somebody: take it out there, under [[people]]")
-        if not await app.rooms.pairing.revoke(channel, account):
-            raise RobbieError(f"{account_id} is nobody's account; `robbie pair list` shows them")
-    return "revoked", {"revoked": account_id}
-
-
-async def at_books(app: App, as_person: str | None, act: Callable[[App, Errand], Awaitable[Told]]) -> Told:
-    """What comes of an act on a person's own affairs, asked for at the command line."""
-    async with _opened(app, as_person) as person:
-        return await act(app, Errand(person=person, key=f"cli/{new_id()}", why="the command line"))
+@asynccontextmanager
+async def errand(app: App, as_person: str | None) -> AsyncIterator[Errand]:
+    """What is done meanwhile on a person's own affairs was asked for at the command line."""
+    async with opened(app, as_person) as person:
+        yield Errand(person=person, key=f"cli/{new_id()}", why="the command line")
 
 
 async def brief_now(app: App, slot: str, as_person: str | None, *, sends: bool) -> Told:
     """A brief as of now, worded by a model if one is well; promised as well, if it *sends*."""
-    async with _opened(app, as_person) as person:
+    async with opened(app, as_person) as person:
         now = app.clock.now()
         async with app.database.reading() as work:
             rows = await work.briefs.latest(person.id, limit=1)
@@ -303,13 +209,13 @@ async def brief_now(app: App, slot: str, as_person: str | None, *, sends: bool) 
         if place:
             async with app.database.unit_of_work() as work:
                 await say(work, place, person.id, made.text, now=now, buttons=made.buttons)
-    return _readable(made.text), {"text": made.text, "sections": sections_of(made), "slot": slot, "person": person.name}
+    return readable(made.text), {"text": made.text, "sections": sections_of(made), "slot": slot, "person": person.name}
 
 
 async def brief_schedule(app: App, first: date | None, days: int) -> Told:
     """When each brief of so many local days will come, in order."""
     now = app.clock.now()
-    async with _opened(app, None), app.database.reading() as work:
+    async with opened(app, None), app.database.reading() as work:
         standings = [await app.rooms.briefs.standing(work, user, now) for user in await work.people.users()]
     coming = [
         (standing.person.name, due)
@@ -325,38 +231,31 @@ async def brief_schedule(app: App, first: date | None, days: int) -> Told:
 
 async def mood_show(app: App, as_person: str | None) -> Told:
     """How Robbie is set with a person: as they read it, and as a script does."""
-    async with _opened(app, as_person) as person:
+    async with opened(app, as_person) as person:
         standings = await app.rooms.manners.look(person)
-    return _readable(told(standings, person)), {"person": person.name, "contexts": {each.context: asdict(each) for each in standings}}
+    return readable(told(standings, person)), {"person": person.name, "contexts": {each.context: asdict(each) for each in standings}}
 
 
 async def mood_set(app: App, values: Sequence[str], as_person: str | None, *, place: str, until: str) -> Told:
     """Change sliders and the mood. Raises RobbieError where that cannot be."""
     changes = changes_of(values)
-    async with _opened(app, as_person) as person:
+    async with opened(app, as_person) as person:
         now = app.clock.now()
         end = read_end(f"until {until}", timezone=person.timezone, now=now) if until else None
         if isinstance(end, str) or (mistake := find_mistake(person, changes, place, is_past=end is not None and end <= now)):
             raise RobbieError(end if isinstance(end, str) else mistake)
-        errand = Errand(person=person, key=f"manners/{new_id()}", why="the command robbie mood")
-        said = (await app.rooms.manners.set(errand, changes, context=place, expires_at=end, source="cli")).text
-    return _readable(said), {"said": said}
-
-
-async def mood_undo(app: App, as_person: str | None) -> Told:
-    """Take the last thing back."""
-    async with _opened(app, as_person) as person:
-        said = await app.rooms.journal.undo(person)
-    return said, {"said": said}
+        wish = Errand(person=person, key=f"manners/{new_id()}", why="the command robbie mood")
+        said = (await app.rooms.manners.set(wish, changes, context=place, expires_at=end, source="cli")).text
+    return readable(said), {"said": said}
 
 
 async def mesh_nodes(app: App) -> Told:
     """The nodes as the running hub knows them; where none runs, as they tell now."""
-    if (hub := await _running_hub(app)) is not None:
+    if (hub := await running_hub(app)) is not None:
         async with app, RemoteTalk(hub, person=None) as talker:
             nodes = (await talker.get("/api/mesh"))["nodes"]
     else:
-        async with _opened(app, None):
+        async with opened(app, None):
             await asyncio.gather(app.chain.mesh.read_drained(), *(app.chain.mesh.examine(state.name) for state in app.chain.mesh.states))
             nodes = [state.told() for state in app.chain.mesh.states]
     return "\n".join(map(node_line, nodes)) or "config.toml names no [[mesh.nodes]]", {"nodes": nodes}
@@ -373,14 +272,14 @@ def node_line(node: Mapping[str, Any]) -> str:
 
 async def mesh_drain(app: App, node: str, *, is_drained: bool) -> Told:
     """Take a node out of work, or back into it."""
-    async with _opened(app, None):
+    async with opened(app, None):
         await app.chain.mesh.drain(node, is_drained=is_drained)
     said = f"{node} is given nothing new; `robbie mesh return {node}` takes it back" if is_drained else f"{node} is given work again"
     return said, {"said": said}
 
 
 @asynccontextmanager
-async def _opened(app: App, name: str | None) -> AsyncIterator[Person]:
+async def opened(app: App, name: str | None) -> AsyncIterator[Person]:
     """The data, ready to be used beside a hub, and the person who is meant."""
     async with app:
         owner = await app.prepare()
@@ -391,26 +290,26 @@ async def _opened(app: App, name: str | None) -> AsyncIterator[Person]:
 
 
 @asynccontextmanager
-async def _talking(app: App, name: str | None) -> AsyncIterator[Talker]:
+async def talking(app: App, name: str | None) -> AsyncIterator[Talker]:
     """A conversation through the running hub, else in this process."""
-    hub = await _running_hub(app)
+    hub = await running_hub(app)
     if hub is not None:
         find = partial(find_hub, app.config.robbie.data_dir)
         async with app, RemoteTalk(hub, person=name, find=find) as talker:
             yield talker
     else:
-        async with _opened(app, name) as person, app.hub:
+        async with opened(app, name) as person, app.hub:
             yield app.talk(person)
 
 
-async def _running_hub(app: App) -> RunningHub | None:
+async def running_hub(app: App) -> RunningHub | None:
     """The hub that runs on this home; a note that leads to nobody is one that a crash left behind."""
     hub = find_hub(app.config.robbie.data_dir)
     return hub if hub is not None and await is_up(hub) else None
 
 
 async def _rehearsals(app: App, fault: Fault) -> AsyncIterator[dict[str, Any]]:
-    hub = await _running_hub(app)
+    hub = await running_hub(app)
     if hub is not None:
         async with RemoteTalk(hub, person=None) as talker:
             async for event, data in talker.events(f"/api/drill?fault={fault}", {}):
@@ -452,7 +351,7 @@ async def _logging_to_file(app: App, is_so: bool) -> AsyncIterator[None]:
             configure_log("info", stream=sys.stderr)
 
 
-def _readable(text: str) -> str:
+def readable(text: str) -> str:
     """What Robbie says, for this terminal."""
     return to_terminal(text, colour=sys.stdout.isatty())
 
