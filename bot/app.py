@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any, Self
 
 import structlog
@@ -38,6 +39,7 @@ from bot.config import Config
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
 from bot.domain.errand import Tool
+from bot.domain.errors import ConfigError
 from bot.domain.ports import Adapter, Card, Door, Provider
 from bot.hub.auth import Auth
 from bot.hub.doctor import Doctor
@@ -65,6 +67,8 @@ from storage.database import Database
 from storage.schema import Progress, SchemaStatus, upgrade
 
 log = structlog.get_logger(__name__)
+
+SDKS = {"slack": ("slack_bolt",), "email": ("imap_tools", "aiosmtplib", "mailparser_reply"), "telegram": ("telegram", "aiolimiter")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,6 +299,11 @@ def build(
 
 def make_doors(config: Config, *, database: Database, clock: Clock) -> list[Door]:
     """The channels that config switches on; each imports its SDK only then. Raises ConfigError where that is not installed."""
+    for name, packages in SDKS.items():
+        missing = [each for each in packages if getattr(config, name).enabled and find_spec(each) is None]
+        if missing:
+            repair = f"`make install`, or pip install 'robbie[{name}]'"
+            raise ConfigError(f"{name} needs {', '.join(missing)}, not installed here", key=f"{name}.enabled", repair=repair)
     doors: list[Door] = []
     public_url, owner = config.web.public_url, name_myself()
     if config.slack.enabled:
