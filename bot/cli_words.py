@@ -33,7 +33,7 @@ else:
 __all__ = ["As", "Json", "Options", "Told", "app_of", "commands", "config_of", "group_of", "log_to_stderr", "say", "told"]
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
-As = Annotated[str | None, typer.Option("--as", metavar="PERSON", help="As this person; the owner by default.")]
+As = Annotated[str | None, typer.Option("--as", metavar="PERSON", help="As this person, or for them; the owner by default.")]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
