@@ -1,5 +1,7 @@
 """Puts Robbie together, in reading order: the only file that knows every room."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import secrets

@@ -1,5 +1,7 @@
 """The command line: thin, one function a command."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import os

@@ -1,5 +1,7 @@
 """What all commands share: their options, how one is run, and how what came of it is told."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import os

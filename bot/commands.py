@@ -1,5 +1,7 @@
 """What the commands do: each opens what it needs, does one thing and closes; through the running hub where there is one."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import signal

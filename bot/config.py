@@ -6,6 +6,8 @@ variables such as ROBBIE__WEB__PORT (one that is set but empty counts as unset, 
 end. Whatever is wrong becomes one `ConfigError`, which says where it was written.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import tomllib

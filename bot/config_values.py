@@ -1,5 +1,7 @@
 """What a single value of config.toml may be: the types of its fields, each with the check that makes it usable."""
 
+from __future__ import annotations
+
 import difflib
 import os
 import re

@@ -1,5 +1,7 @@
 """How Robbie logs: a line an event on stderr; readable on a terminal, JSON elsewhere. What people said and secrets stay out."""
 
+from __future__ import annotations
+
 import logging
 from typing import TextIO
 

@@ -1,5 +1,7 @@
 """Furnishes the rooms that people's affairs are kept in: services, their commands, tools and timed work, over one brain and database."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property

@@ -1,5 +1,7 @@
 """`robbie init`: asks for what Robbie can use, tests each key before it is saved, and never shows a secret."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import sys

@@ -1,5 +1,7 @@
 """How `robbie init` asks for a channel: where to click, what to paste, and whether the service accepts it; only then it is kept."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import re

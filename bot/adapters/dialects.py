@@ -1,5 +1,7 @@
 """The dialects of channels that show lines: how each writes runs of text and the marks they stand in, and how it counts length."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace

@@ -4,6 +4,8 @@ Its rooms: `mail_account` speaks with the servers; `mail` reads what came, over 
 goes. All but the first are pure.
 """
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -1,5 +1,7 @@
 """Lays a Markdown tree out in lines of text, for channels that show lines; what a run of text stands in is kept beside it, as marks."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -3,6 +3,8 @@
 It may be broken in any way: what can be read is read, and nothing raises.
 """
 
+from __future__ import annotations
+
 import hashlib
 import mimetypes
 import re

@@ -3,6 +3,8 @@
 No secret is ever in an error. INBOX is opened for reading only, so that no mail is ever marked as seen.
 """
 
+from __future__ import annotations
+
 import asyncio
 import hashlib
 import imaplib

@@ -1,5 +1,7 @@
 """Writes an `Outgoing` as a mail: in its place in the thread, to one reader, with a word to every robot not to answer. Pure."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
 from datetime import datetime

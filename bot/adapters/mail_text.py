@@ -1,5 +1,7 @@
 """The words of a mail: which are new, and which it quotes (mail programs differ; nothing is lost); and HTML as lines of plain text."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

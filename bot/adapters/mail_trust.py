@@ -7,6 +7,8 @@ server's name counts (it must remove what comes in under its name, as RFC 8601 d
 SPF alone is not enough: it vouches for who carried the mail, and great carriers carry for many. What cannot be read is not believed.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping, Sequence
 

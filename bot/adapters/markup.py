@@ -3,6 +3,8 @@
 What models say is untrusted: no HTML of theirs is ever passed on, only web and mail addresses become links, pictures become links to them.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Sequence
 from html import escape

@@ -1,5 +1,7 @@
 """What the terminal shows: lines that end between words, and nothing that would steer it; what is typed meanwhile is kept out of it."""
 
+from __future__ import annotations
+
 import re
 import sys
 import termios

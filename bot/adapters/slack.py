@@ -4,6 +4,8 @@ Its rooms: `slack_events` (Slack's dialect in) and `slack_blocks` (out), both pu
 Web API; `slack_install`, several workspaces.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 from aiohttp import web

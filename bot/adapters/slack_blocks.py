@@ -1,5 +1,7 @@
 """Block Kit: what Robbie says, as Slack draws it. Pure."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from itertools import count
 from typing import Any

@@ -1,5 +1,7 @@
 """What Robbie says in Slack: a message in blocks, edits of it, streams, whispers, files; and whether it is there already."""
 
+from __future__ import annotations
+
 import asyncio
 import re
 from collections.abc import Sequence

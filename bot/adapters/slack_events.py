@@ -1,5 +1,7 @@
 """What Slack tells, as one `Inbound`: pure, and of everything that is malformed or not meant for Robbie it makes nothing."""
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Iterator, Mapping

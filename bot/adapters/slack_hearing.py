@@ -1,5 +1,7 @@
 """What is heard in Slack, by Socket Mode or signed HTTP: Bolt tells whose it is, it is stored, and only then acknowledged."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import logging

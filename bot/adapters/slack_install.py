@@ -1,5 +1,7 @@
 """Several workspaces: Slack's OAuth, with what they grant and its one-shot states kept in our own database."""
 
+from __future__ import annotations
+
 import json
 import logging
 import secrets

@@ -1,5 +1,7 @@
 """The modal in which Robbie is set, in Slack: what it shows, what is wrong with what was chosen, and the command that it comes to. Pure."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime

@@ -1,5 +1,7 @@
 """Slack's Web API: a client for every workspace, its waits, and what its refusals mean."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -1,5 +1,7 @@
 """Cuts what is laid out in lines into pieces that a channel can hold, where a reader would pause."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,5 +1,7 @@
 """A conversation from the terminal's side: with the hub of this process, or over HTTP with one that runs beside it."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable

@@ -1,5 +1,7 @@
 """The door to Telegram: polls or is called, keeps each update before it is confirmed, and says what Robbie says in Telegram's dialect."""
 
+from __future__ import annotations
+
 import asyncio
 import hmac
 from collections.abc import Callable, Sequence

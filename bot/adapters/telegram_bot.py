@@ -4,6 +4,8 @@ Importing this loads that library, which is heavy: only the constructor of `Tele
 https://core.telegram.org/bots/api: what the library's own objects do not know would be an error, and cost every update beside it.
 """
 
+from __future__ import annotations
+
 import asyncio
 import logging
 import os

@@ -1,5 +1,7 @@
 """Reads what Telegram tells, as pure functions of its JSON. Any field may be missing or of another type: nothing here trusts one."""
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping

@@ -1,5 +1,7 @@
 """The web's dialect: a person's conversations by name; a recorded reply is a delivered one, since pages and scripts read the transcript."""
 
+from __future__ import annotations
+
 import re
 from datetime import datetime
 

@@ -1,5 +1,7 @@
 """The HTTP API for scripts: ask and be answered, in one piece or as it grows; read back what was said."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """The files a page needs beside itself, read once; their address changes with their content, so that a browser may keep them for good."""
 
+from __future__ import annotations
+
 import gzip
 import hashlib
 from collections.abc import Iterator

@@ -1,5 +1,7 @@
 """Keeps an open page true to its conversation: what this process says at once, what any other says within seconds."""
 
+from __future__ import annotations
+
 import asyncio
 from dataclasses import dataclass, field
 from uuid import UUID

@@ -1,5 +1,7 @@
 """How Robbie is set, for the page's panel and for scripts: look, hear the difference, set, take back."""
 
+from __future__ import annotations
+
 from typing import Any
 from uuid import uuid5
 

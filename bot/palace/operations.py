@@ -1,5 +1,7 @@
 """What the owner can see and have done of the running hub: how its channels and nodes are, and the fire drill."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 from collections.abc import Mapping

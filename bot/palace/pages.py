@@ -1,5 +1,7 @@
 """The chat page: shows a conversation, takes what the person writes, follows what happens."""
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs, quote

@@ -1,5 +1,7 @@
 """What was said in one person's own conversation, for the page and the API: nobody finds anybody else's here."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol

@@ -1,5 +1,7 @@
 """Turns what was said into HTML: whole pages, single messages, and the pieces by which an open page follows a conversation."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
