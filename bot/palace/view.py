@@ -12,8 +12,6 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from bot.domain.address import Person
 from bot.domain.clock import Clock, new_id
 from bot.domain.message import Button
@@ -84,15 +82,22 @@ class View:
         self._markdown = markdown
         self._last_block = last_block
         self._clock = clock
-        self._templates = Environment(
-            loader=PackageLoader("bot.palace"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-        )
-        self._templates.tests["about"] = lambda label, what: label.partition(": ")[2] == what
-        self._templates.globals |= {"static": assets.url, "MAIN": MAIN}
+        self._assets = assets
+
+    @cached_property
+    def _templates(self) -> Any:
+        """All that the page is made of: read when it is first shown, which a hub without its page never does."""
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+
+        looks: dict[str, Any] = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+        templates = Environment(loader=PackageLoader("bot.palace"), autoescape=True, **looks)
+        templates.tests["about"] = lambda label, what: label.partition(": ")[2] == what
+        templates.globals |= {"static": self._assets.url, "MAIN": MAIN}
+        return templates
 
     @cached_property
     def _pieces(self) -> Any:
-        """What a message and a growing one look like: compiled when the first is shown, which a hub without its page never does."""
+        """What a message and a growing one look like."""
         return self._templates.get_template("message.html").module
 
     def chat(
