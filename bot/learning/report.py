@@ -29,7 +29,7 @@ IN_LINE = {
     "cells": ("Which level is good at what", "{level} at {task_type}: {quality} on {evidence:.0f} answers"),
     "patterns": ("Phrases", "{count} {state}, used {used} times"),
     "levels": ("Levels", "{level} answered {answered}, failed {failed}, was overtaken {overtaken} times"),
-    "spent": ("Spent", "${usd:.2f}, and ${usd_per_point} for each point of score"),
+    "spent": ("Spent", "{usd:.2f} USD; for each point of score {usd_per_point}"),
     "predictions": ("Failures foretold", "{judged} judged, precision {precision}, recall {recall}"),
     "nodes": ("Nodes", "{node} {state}"),
 }

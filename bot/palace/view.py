@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -23,6 +23,9 @@ from bot.palace.assets import Assets
 from bot.palace.transcript import IN, MAIN, Words, is_adjusting, still_standing
 from storage.models.decisions import Feedback
 from storage.models.messaging import Message
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 LABELS = {
     "offline": "Answered without a model. Your question is kept; the real answer follows.",
@@ -85,12 +88,12 @@ class View:
         self._assets = assets
 
     @cached_property
-    def _templates(self) -> Any:
+    def _templates(self) -> Environment:
         """All that the page is made of: read when it is first shown, which a hub without its page never does."""
         from jinja2 import Environment, PackageLoader, StrictUndefined
 
-        looks: dict[str, Any] = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-        templates = Environment(loader=PackageLoader("bot.palace"), autoescape=True, **looks)
+        where = PackageLoader("bot.palace")
+        templates = Environment(loader=where, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
         templates.tests["about"] = lambda label, what: label.partition(": ")[2] == what
         templates.globals |= {"static": self._assets.url, "MAIN": MAIN}
         return templates
