@@ -276,20 +276,18 @@ def build(
 
 
 def make_doors(config: Config, *, database: Database, clock: Clock) -> list[Door]:
-    """The channels that config switches on; each is imported only then, and its SDK. Raises ConfigError where that is not installed."""
+    """The channels that config switches on; each imports its SDK only then. Raises ConfigError where that is not installed."""
+    from bot.adapters.email import EmailAdapter  # not needed by a command that asks and goes
+    from bot.adapters.slack import SlackAdapter
+    from bot.adapters.telegram import TelegramAdapter
+
     doors: list[Door] = []
     public_url, owner = config.web.public_url, name_myself()
     if config.slack.enabled:
-        from bot.adapters.slack import SlackAdapter
-
         doors.append(SlackAdapter(config=config.slack, database=database, clock=clock, public_url=public_url))
     if config.email.enabled:
-        from bot.adapters.email import EmailAdapter
-
         doors.append(EmailAdapter(config=config.email, database=database, clock=clock, owner=owner))
     if config.telegram.enabled:
-        from bot.adapters.telegram import TelegramAdapter
-
         doors.append(TelegramAdapter(config=config.telegram, database=database, clock=clock, owner=owner, public_url=public_url))
     return doors
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 from urllib.parse import parse_qs, quote
 from uuid import UUID
 
@@ -65,8 +64,8 @@ class Pages:
         shown = messages[-PAGE:]
         growing = self.hub.feed.growing(shown[-1].conversation_id) if shown else {}
         progress, has_earlier = {event_id: growing.get(event_id, "") for event_id in waiting}, len(messages) > PAGE
-        what: dict[str, Any] = {"messages": shown, "words": await self.transcripts.words(person, shown), "progress": progress}
-        return _html(self.view.chat(person, conversation=name, has_earlier=has_earlier, **what))
+        words = await self.transcripts.words(person, shown)
+        return _html(self.view.chat(person, shown, words, conversation=name, has_earlier=has_earlier, progress=progress))
 
     async def _say(self, request: web.Request) -> web.Response:
         """Take what was written. The page's script gets it back to show at once, a page without script is shown again."""
@@ -100,8 +99,8 @@ class Pages:
         person, name = visitor_of(request).person, _conversation(request)
         address = self.transcripts.address(person, name)
         messages = await self.transcripts.latest(address, limit=PAGE + 1, before=_id(request, "before"))
-        what: dict[str, Any] = {"messages": messages[-PAGE:], "words": await self.transcripts.words(person, messages)}
-        return _html(self.view.earlier(person, conversation=name, has_earlier=len(messages) > PAGE, **what))
+        words, has_earlier = await self.transcripts.words(person, messages), len(messages) > PAGE
+        return _html(self.view.chat(person, messages[-PAGE:], words, conversation=name, has_earlier=has_earlier))
 
     async def _attend(self, request: web.Request) -> web.Response:
         """What this person should see to, above the conversation."""

@@ -106,34 +106,25 @@ class View:
     def chat(
         self,
         person: Person,
-        *,
-        conversation: str,
         messages: Sequence[Message],
         words: Words,
-        progress: Mapping[UUID, str],
+        *,
+        conversation: str,
         has_earlier: bool,
+        progress: Mapping[UUID, str] | None = None,
     ) -> str:
-        """The whole page."""
+        """The whole page; without what is in *progress*, what takes the place of the button that asked for earlier messages."""
         now = self._clock.now().astimezone(ZoneInfo(person.timezone))
-        return self._templates.get_template("chat.html").render(
+        return self._templates.get_template("earlier.html" if progress is None else "chat.html").render(
             person=person,
             conversation=conversation,
             lines=[self.line(message, person, words) for message in still_standing(messages)],
             first=messages[0].id if messages else None,
             last=messages[-1].id if messages else None,
-            progress={event_id: self._growing(self._progress_to(Progress(event_id=event_id), text)) for event_id, text in progress.items()},
+            progress={each: self._growing(self._progress_to(Progress(event_id=each), text)) for each, text in (progress or {}).items()},
             has_earlier=has_earlier,
             request_id=str(new_id()),
             greeting="Good morning" if 5 <= now.hour < 12 else "Good afternoon" if 12 <= now.hour < 18 else "Good evening",
-        )
-
-    def earlier(self, person: Person, *, conversation: str, messages: Sequence[Message], words: Words, has_earlier: bool) -> str:
-        """What takes the place of the button that asked for it."""
-        return self._templates.get_template("earlier.html").render(
-            conversation=conversation,
-            lines=[self.line(message, person, words) for message in still_standing(messages)],
-            first=messages[0].id if messages else None,
-            has_earlier=has_earlier,
         )
 
     def attention(self, troubles: Sequence[str], cards: Sequence[Card]) -> str:

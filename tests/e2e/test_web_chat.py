@@ -282,4 +282,6 @@ async def test_page_fits_every_screen(robbie: Robbie, browser: Browser, tmp_path
     assert width <= SIZES[size]["width"], "nothing sticks out to the side"
     await expect(page.locator(".message.answer").last).to_be_in_viewport()
     await expect(page.get_by_label("Send")).to_be_in_viewport()
+    await page.get_by_role("button", name="Good answer").last.click()
+    await expect(page.get_by_role("button", name="Good answer").last).to_have_attribute("aria-pressed", "true")
     await page.screenshot(path=folder / f"web-chat-{size}-{scheme}.png")
