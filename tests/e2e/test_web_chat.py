@@ -274,7 +274,7 @@ async def test_page_fits_every_screen(robbie: Robbie, browser: Browser, tmp_path
     )
     page = await open_page(context)
     await page.goto(robbie.link)
-    for count, text in enumerate(("What is the capital of France?", "What can you do?"), 1):
+    for count, text in enumerate(("What can you do?", "What is the capital of France?"), 1):
         await page.get_by_label("Your message").fill(text)
         await page.get_by_label("Send").click()
         await expect(page.locator(".message.answer")).to_have_count(count)
