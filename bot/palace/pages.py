@@ -18,11 +18,10 @@ from bot.hub.hub import Hub
 from bot.hub.server import Problem, event_stream
 from bot.palace.live import Live
 from bot.palace.transcript import LONGEST_ID, MAIN, Door, Transcripts, without_reply
-from bot.palace.view import View
+from bot.palace.view import PAGE, View
 
 Attention = Callable[[Person], Awaitable[tuple[Sequence[str], Sequence[Card]]]]
 """What is in trouble, and what waits for a person's decision."""
-PAGE = 50
 LOOK_SECONDS = 3.0
 
 
@@ -61,18 +60,16 @@ class Pages:
         if waiting != without_reply(messages):  # an answer came between the two looks: without it on the page, nobody would look again
             messages = await self.transcripts.latest(address, limit=PAGE + 1, before=before)
             waiting = tuple(event_id for event_id in without_reply(messages) if event_id in waiting)
-        shown = messages[-PAGE:]
-        growing = self.hub.feed.growing(shown[-1].conversation_id) if shown else {}
-        progress, has_earlier = {event_id: growing.get(event_id, "") for event_id in waiting}, len(messages) > PAGE
-        words = await self.transcripts.words(person, shown)
-        return _html(self.view.chat(person, shown, words, conversation=name, has_earlier=has_earlier, progress=progress))
+        growing = self.hub.feed.growing(messages[-1].conversation_id) if messages else {}
+        progress, words = {event_id: growing.get(event_id, "") for event_id in waiting}, await self.transcripts.words(person, messages)
+        return _html(self.view.chat(person, messages, words, conversation=name, progress=progress))
 
     async def _say(self, request: web.Request) -> web.Response:
         """Take what was written. The page's script gets it back to show at once, a page without script is shown again."""
         visitor, is_scripted, fields = visitor_of(request), "HX-Request" in request.headers, await _fields(request)
         name, external_id = fields.get("conversation", MAIN), fields.get("id", str(new_id()))[:LONGEST_ID]
         text = fields.get("text", "").replace("\r\n", "\n")  # a form's way to send line ends, not the person's
-        back = _back(name, "end")
+        back = web.Response(status=303, headers={"Location": f"/chat?conversation={quote(name)}#end"})
         if not text.strip():
             return web.Response(status=204) if is_scripted else back
         address, target = self.transcripts.address(visitor.person, name), _uuid(fields.get("target", ""))
@@ -92,15 +89,14 @@ class Pages:
         address, now = self.transcripts.address(person, name), self.clock.now()
         await self.hub.receive(replace(self.door.to_inbound(person, address, at=now, **what), kind=InboundKind.REACTION), person)
         if "HX-Request" not in request.headers:
-            return _back(name, f"m-{message.id}")
+            return web.Response(status=303, headers={"Location": f"/chat?conversation={quote(name)}#m-{message.id}"})
         return _html(self.view.thumbs(message, person, await self.transcripts.words(person, [message])))
 
     async def _earlier(self, request: web.Request) -> web.Response:
         person, name = visitor_of(request).person, _conversation(request)
         address = self.transcripts.address(person, name)
         messages = await self.transcripts.latest(address, limit=PAGE + 1, before=_id(request, "before"))
-        words, has_earlier = await self.transcripts.words(person, messages), len(messages) > PAGE
-        return _html(self.view.chat(person, messages[-PAGE:], words, conversation=name, has_earlier=has_earlier))
+        return _html(self.view.chat(person, messages, await self.transcripts.words(person, messages), conversation=name))
 
     async def _attend(self, request: web.Request) -> web.Response:
         """What this person should see to, above the conversation."""
@@ -132,11 +128,6 @@ async def _fields(request: web.Request) -> Mapping[str, str]:
         raise Problem(415, "not_a_form", "a message comes as a form, application/x-www-form-urlencoded")
     found = parse_qs((await request.read()).decode("ascii", "replace"), errors="replace")
     return {name: values[0] for name, values in found.items()}
-
-
-def _back(conversation: str, place: str) -> web.Response:
-    """The way back to the page, for one without script."""
-    return web.Response(status=303, headers={"Location": f"/chat?conversation={quote(conversation)}#{place}"})
 
 
 def _conversation(request: web.Request) -> str:

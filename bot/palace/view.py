@@ -33,6 +33,7 @@ LABELS = {
     "notice": "A note from Robbie",
 }
 RECOVERED = "Sent again after an interruption; you may have seen it before."
+PAGE = 50
 WIDEST_ROW = 12
 THUMBS = (("👍", "Good answer", 1), ("👎", "Bad answer", -1))
 LONGEST_BLOCK = 4_000
@@ -82,10 +83,7 @@ class View:
     """Every piece of HTML of the chat."""
 
     def __init__(self, *, assets: Assets, markdown: MarkdownToHtml, last_block: LastBlock, clock: Clock) -> None:
-        self._markdown = markdown
-        self._last_block = last_block
-        self._clock = clock
-        self._assets = assets
+        self._assets, self._markdown, self._last_block, self._clock = assets, markdown, last_block, clock
 
     @cached_property
     def _templates(self) -> Environment:
@@ -104,25 +102,18 @@ class View:
         return self._templates.get_template("message.html").module
 
     def chat(
-        self,
-        person: Person,
-        messages: Sequence[Message],
-        words: Words,
-        *,
-        conversation: str,
-        has_earlier: bool,
-        progress: Mapping[UUID, str] | None = None,
+        self, person: Person, messages: Sequence[Message], words: Words, *, conversation: str, progress: Mapping[UUID, str] | None = None
     ) -> str:
-        """The whole page; without what is in *progress*, what takes the place of the button that asked for earlier messages."""
-        now = self._clock.now().astimezone(ZoneInfo(person.timezone))
+        """The whole page, of the last PAGE messages; without *progress*, what takes the place of the button that asked for them."""
+        shown, now = messages[-PAGE:], self._clock.now().astimezone(ZoneInfo(person.timezone))
         return self._templates.get_template("earlier.html" if progress is None else "chat.html").render(
             person=person,
             conversation=conversation,
-            lines=[self.line(message, person, words) for message in still_standing(messages)],
-            first=messages[0].id if messages else None,
-            last=messages[-1].id if messages else None,
+            lines=[self.line(message, person, words) for message in still_standing(shown)],
+            first=shown[0].id if shown else None,
+            last=shown[-1].id if shown else None,
             progress={each: self._growing(self._progress_to(Progress(event_id=each), text)) for each, text in (progress or {}).items()},
-            has_earlier=has_earlier,
+            has_earlier=len(messages) > PAGE,
             request_id=str(new_id()),
             greeting="Good morning" if 5 <= now.hour < 12 else "Good afternoon" if 12 <= now.hour < 18 else "Good evening",
         )
