@@ -1,7 +1,5 @@
 """`robbie task|note|contact|deal`: a person's own affairs at the command line, beside a running hub or without one."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any

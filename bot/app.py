@@ -15,11 +15,8 @@ from typing import Any, Self
 import structlog
 from prometheus_client import CollectorRegistry
 
-from bot.adapters.email import EmailAdapter
 from bot.adapters.markup import last_block, to_html
-from bot.adapters.slack import SlackAdapter
 from bot.adapters.talk import Talk
-from bot.adapters.telegram import TelegramAdapter
 from bot.adapters.web import CONSOLE, WebAdapter
 from bot.brain.analytical import Council
 from bot.brain.brain import Brain
@@ -301,6 +298,10 @@ def build(
 
 def make_doors(config: Config, *, database: Database, clock: Clock) -> list[Door]:
     """The channels that config switches on; each imports its SDK only then. Raises ConfigError where that is not installed."""
+    from bot.adapters.email import EmailAdapter  # not needed by a command that asks and goes
+    from bot.adapters.slack import SlackAdapter
+    from bot.adapters.telegram import TelegramAdapter
+
     for name, packages in SDKS.items():
         missing = [each for each in packages if getattr(config, name).enabled and find_spec(each) is None]
         if missing:

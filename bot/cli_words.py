@@ -1,8 +1,7 @@
 """What all commands share: their options, how one is run, and how what came of it is told."""
 
-from __future__ import annotations
-
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -56,7 +55,9 @@ def told(act: Callable[Concatenate["App", ...], Coroutine[Any, Any, Told]]) -> C
 
     @wraps(act)
     def command(*, context: typer.Context, as_json: bool = False, **typed: Any) -> None:
-        text, for_scripts = asyncio.run(act(app_of(context), **typed))
+        app = app_of(context)
+        gc.freeze()  # what was imported stays to the end
+        text, for_scripts = asyncio.run(act(app, **typed))
         say(for_scripts if as_json else text)
 
     _, *own = signature(act).parameters.values()

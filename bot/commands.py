@@ -21,7 +21,6 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from bot.adapters.console import ConsoleChat, answer_lines
 from bot.adapters.markup import to_terminal
 from bot.adapters.talk import RemoteTalk, Talker, is_up
 from bot.app import App
@@ -38,6 +37,7 @@ from bot.domain.errors import NotAllowed, RobbieError
 from bot.domain.finding import Status
 from bot.hub.home import RunningHub, find_hub, locked, make_folder
 from bot.hub.manner_commands import changes_of, told
+from bot.learning.report import NOTHING_YET
 from bot.learning.report import report as report_of
 from bot.logs import configure_log
 from bot.services.manners import find_mistake, read_end
@@ -50,7 +50,6 @@ log = structlog.get_logger(__name__)
 
 Told = tuple[str, dict[str, Any]]
 """What is printed, and what is printed for a script."""
-NOTHING_YET = "Nothing yet: no answer was given in this time. What I learn of those that come will stand here."
 ASK_KEYS = ("reply", "tier", "level", "provider", "model", "task_type", "confidence", "why", "latency_ms", "cost_usd", "offline")
 
 
@@ -73,6 +72,8 @@ async def run(app: App, *, is_terminal: bool, debug: bool, stopping: Callable[[]
 
 async def chat(app: App, as_person: str | None, *, is_terminal: bool) -> None:
     """A conversation in the terminal, or a reply for each line of stdin."""
+    from bot.adapters.console import ConsoleChat, answer_lines
+
     async with talking(app, as_person) as talker:
         if is_terminal:
             await ConsoleChat(talker=talker, history=_history(app)).run()
@@ -325,6 +326,8 @@ async def _rehearsals(app: App, fault: Fault) -> AsyncIterator[dict[str, Any]]:
 
 async def _chat_until(stop: asyncio.Event, app: App) -> None:
     """The console chat of `robbie run`; leaving it stops the hub."""
+    from bot.adapters.console import ConsoleChat  # prompt_toolkit takes a while to import
+
     talker = app.talk(await app.directory.owner())
     chatting = asyncio.create_task(ConsoleChat(talker=talker, history=_history(app)).run(), name="console chat")
     stopping = asyncio.create_task(stop.wait(), name="wait for the end")

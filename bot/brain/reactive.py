@@ -57,6 +57,7 @@ These always work, even when I cannot reach any model:
 - `/approve` shows what waits for your decision; `/autonomy` tells and sets what I may do without asking
 - `/follow Dana about the offer` drafts a mail, which is sent once you agree; `/follow stop Dana` has nobody write there
 - `/journal` shows what was done and why, `/undo` takes the last of it back; `/rate up` or `/rate down` tells me how the last answer was
+- `/report` tells what I learned of the last 30 days and what it cost, `/report 7` of the last week
 - `/brief` gives your brief now, `/brief times 7:00 13:00 19:00` sets when they come, `/quiet until Monday` holds them back
 - `/zone Lisbon` or "I'm in Lisbon" moves your day to where you are, `/zone home` brings it back
 - `/mood` shows how I am set; `/gandhi 3`, `/cocktail 8 until 6pm`, `/flirty 2` and `/mood playful` change it, and `/undo` takes that back

@@ -38,6 +38,7 @@ WORDS = {
     "research": Word(says="have something looked into", hint="a question"),
     "council": Word(says="ask several models at once", hint="a question"),
     "why": Word(says="how the last answer came to be"),
+    "report": Word(says="what I learned, and what that cost", hint="30"),
     "mood": Word(says="how I am set, and my mood", hint="playful until 6pm", adjusts=True),
     "gandhi": Word(says="from Gandhi (1) to Genghis (10)", hint="1-10", adjusts=True),
     "cocktail": Word(says="from Cocktail (1) to Lightning (10)", hint="1-10", adjusts=True),

@@ -17,7 +17,7 @@ from bot.domain.ports import Card, Command
 from bot.domain.thought import Question, Turn
 from bot.domain.vocabulary import adjusts
 from bot.hub.pairing import Pairing
-from bot.learning.realtime import ANSWERS, Learning
+from bot.learning.realtime import Learning, takes_word
 from bot.services.approvals import Approvals
 from bot.services.journal import Journal
 from storage.database import Database
@@ -26,7 +26,7 @@ from storage.models.messaging import Message
 _COMMAND = re.compile(r"\s*/([a-z]{1,32})(?:\s+(.*))?\s*", re.I | re.DOTALL)
 _CHOICE = re.compile(r"\s*(\d\d?|approve|edit|reject|let in|turn away)\s*(?:[.:)]\s*(.*)|\n\s*\n.*)?", re.I | re.DOTALL)
 """The choice, and the words that go with it; below an empty line, a mail's farewell."""
-CONTROL = ("approve", "edit", "reject", "pair", "link", "undo", "autonomy", "journal", "log", "why")
+CONTROL = ("approve", "edit", "reject", "pair", "link", "undo", "autonomy", "journal", "log", "why", "report")
 """What is decided, or told, in private alone."""
 DECISIONS = ("/approve", "/edit", "/reject", "/pair")
 LONGEST_PLAIN = 300
@@ -193,8 +193,7 @@ class Commands:
         async with self._database.reading() as work:
             if not which:
                 said = await work.messages.latest(question.conversation_id, limit=20, before=question.id)
-                made = [(message, message.details or {}) for message in reversed(said) if message.kind in ANSWERS]
-                return next((message for message, how in made if how.get("model") or how.get("pattern")), None)
+                return next(filter(takes_word, reversed(said)), None)
             found = await work.messages.find_by_id(UUID(which)) if _is_uuid(which) else None
         is_theirs = found is not None and (found.user_id == question.person.id or found.conversation_id == question.conversation_id)
         return found if is_theirs and found is not None and found.direction == "out" else None

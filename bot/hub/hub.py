@@ -137,7 +137,7 @@ class Hub:
             elif is_new and is_message and inbound.sender.channel == "email" and inbound.wants_reply:
                 await work.contacts.spoke_with(inbound.sender.account, self._clock.now())
             if is_new and not is_message:
-                is_asked = await changes.apply(work, inbound, clock=self._clock, learning=self._learning)
+                is_asked = await changes.apply(work, inbound, person.id, clock=self._clock, learning=self._learning)
         if not is_new:
             return await self._known(inbound)
         if is_asked and not is_message:

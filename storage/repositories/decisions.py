@@ -49,6 +49,9 @@ _COUNT = (
 _GIVE = insert_or_replace(Feedback, "value", "source", "detail")
 _OPEN = insert_or_skip(Feedback)
 _OUTCOME = select(Feedback).where(ours(Feedback), Feedback.message_id == given("message"), Feedback.user_id == given("user"))
+_OUTCOMES = select(Feedback).where(
+    ours(Feedback), Feedback.user_id == given("user"), Feedback.message_id.in_(given("those", expanding=True))
+)
 _CHANGE_OUTCOME = update(Feedback).where(ours(Feedback), Feedback.message_id == given("message"), Feedback.user_id == given("user"))
 _reply, _question = aliased(Message), aliased(Message)
 _SCORED = (
@@ -172,6 +175,10 @@ class Feedbacks(Repository):
     async def find(self, user_id: UUID, message_id: UUID) -> Feedback | None:
         """What became of an answer for this person."""
         return await self._first(Feedback, _OUTCOME, user=user_id, message=message_id)
+
+    async def of(self, user_id: UUID, message_ids: Sequence[UUID]) -> Mapping[UUID, Feedback]:
+        """What became of these answers for this person, by their ids."""
+        return {row.message_id: row for row in await self._all(Feedback, _OUTCOMES, user=user_id, those=message_ids)}
 
     async def change(self, user_id: UUID, message_id: UUID, **values: Any) -> bool:
         """Give a row these values; whether it was there."""

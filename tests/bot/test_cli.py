@@ -39,6 +39,21 @@ def test_help_imports_nothing_heavy():
     assert "doctor" in result.stdout
 
 
+def test_ask_imports_no_terminal_no_page_and_no_channel(tmp_path):
+    """What only a chat, a browser or a channel needs is not waited for by whoever asks one question."""
+    (tmp_path / "config.toml").write_text('[robbie]\nowner = "Allan"\ndata_dir = "data"\n', encoding="utf-8")
+    program = (
+        "import sys\nfrom bot.cli import cli\n"
+        "try:\n    cli(['ask', 'what day is it?'])\nexcept SystemExit:\n    pass\n"
+        "print('HEAVY', [name for name in sys.argv[1:] if name in sys.modules])"
+    )
+    heavy = ("prompt_toolkit", "jinja2", "openai", "anthropic", "bot.adapters.slack", "bot.adapters.telegram", "bot.adapters.email")
+    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    result = subprocess.run([sys.executable, "-c", program, *heavy], capture_output=True, text=True, check=True, cwd=tmp_path, env=path)
+    assert result.stdout.splitlines()[-1] == "HEAVY []"
+    assert "Today is" in result.stdout
+
+
 COMMANDS = (
     *("run", "chat", "ask", "doctor", "drill", "init", "signin", "db", "model", "token", "person", "mood", "brief", "mesh"),
     *("classify", "report"),

@@ -223,6 +223,40 @@ async def test_page_heals_when_the_hub_comes_back(robbie: Robbie, browser: Brows
     await expect(page.locator(".message")).to_have_count(4)
 
 
+async def test_an_answer_is_judged_by_keys_alone_and_the_word_is_there_again(robbie: Robbie, browser: Browser):
+    context = await browser.new_context()
+    page = await open_page(context)
+    await page.goto(robbie.link)
+    await send(page, "/help")
+    await expect(page.locator(".message.answer")).to_have_count(1)
+    await send(page, "What day is it?")
+    await expect(page.locator(".message.answer")).to_have_count(2)
+    good, bad = page.get_by_role("button", name="Good answer"), page.get_by_role("button", name="Bad answer")
+    await expect(good).to_have_count(1)  # not under what a command said
+    await good.focus()
+    await page.keyboard.press("Enter")
+    await expect(good).to_have_attribute("aria-pressed", "true")
+    await expect(good).to_be_focused()
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Space")
+    await expect(bad).to_have_attribute("aria-pressed", "true")
+    await expect(good).to_have_attribute("aria-pressed", "false")
+    await page.reload()
+    await expect(bad).to_have_attribute("aria-pressed", "true")
+    await context.set_offline(True)
+    await bad.press("Space")
+    await expect(page.get_by_text("I did not get that thumb")).to_be_visible()
+    await expect(bad).to_have_attribute("aria-pressed", "true")
+    await context.set_offline(False)
+    await bad.press("Space")
+    await expect(bad).to_have_attribute("aria-pressed", "false")
+    await expect(page.get_by_text("I did not get that thumb")).to_be_hidden()
+    await page.reload()
+    await expect(bad).to_have_attribute("aria-pressed", "false")
+    await expect(page.get_by_label("Your message")).to_have_value("")
+    await expect(page.locator(".message")).to_have_count(4)
+
+
 async def test_page_works_without_script(robbie: Robbie, browser: Browser):
     page = await open_page(await browser.new_context(java_script_enabled=False))
     await page.goto(robbie.link)
@@ -240,7 +274,7 @@ async def test_page_fits_every_screen(robbie: Robbie, browser: Browser, tmp_path
     )
     page = await open_page(context)
     await page.goto(robbie.link)
-    for count, text in enumerate(("What is the capital of France?", "What can you do?"), 1):
+    for count, text in enumerate(("What can you do?", "What is the capital of France?"), 1):
         await page.get_by_label("Your message").fill(text)
         await page.get_by_label("Send").click()
         await expect(page.locator(".message.answer")).to_have_count(count)
@@ -248,4 +282,6 @@ async def test_page_fits_every_screen(robbie: Robbie, browser: Browser, tmp_path
     assert width <= SIZES[size]["width"], "nothing sticks out to the side"
     await expect(page.locator(".message.answer").last).to_be_in_viewport()
     await expect(page.get_by_label("Send")).to_be_in_viewport()
+    await page.get_by_role("button", name="Good answer").last.click()
+    await expect(page.get_by_role("button", name="Good answer").last).to_have_attribute("aria-pressed", "true")
     await page.screenshot(path=folder / f"web-chat-{size}-{scheme}.png")
