@@ -65,10 +65,6 @@ class JobRuns(Repository):
         row = {"job": job, "slot": slot, "state": "done", "owner": "", "lease_until": now, "attempts": 1, "details": {}}
         return await self._insert(_BEGIN, **row, started_at=now, finished_at=now)
 
-    async def find(self, job: str, slot: str) -> JobRun | None:
-        """A slot, if anybody began it."""
-        return await self._first(JobRun, _RUN, of_job=job, at_slot=slot)
-
     async def keep(self, run: JobRun, **values: Any) -> bool:
         """Give a run one holds these values (`details`, `lease_until`, `state` with `finished_at`); False where it has passed on."""
         return await self._changes(_KEEP, of_job=run.job, at_slot=run.slot, holder=run.owner, **values)

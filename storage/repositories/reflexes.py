@@ -8,24 +8,20 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import bindparam as given
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, func, select
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_skip
 from storage.models.learning import CachedAnswer, Habit, Pattern
 from storage.models.messaging import Message
-from storage.repositories.base import Repository, first_id_at, ours
+from storage.repositories.base import Changing, first_id_at, ours
 
 _ADD = insert_or_skip(Pattern)
-_ALL = select(Pattern).where(ours(Pattern)).order_by(Pattern.id)
 _STATES = [func.sum(case((Pattern.state == state, 1), else_=0)) for state in Habit]
 _STANDING = select(func.max(Pattern.changed_at), func.sum(Pattern.weight), func.sum(Pattern.agreed), *_STATES).where(ours(Pattern))
 _BY_KEY = select(Pattern).where(ours(Pattern), Pattern.key == given("the_key"))
-_CHANGE = update(Pattern).where(ours(Pattern), Pattern.id == given("which"))
 _CACHE = insert_or_skip(CachedAnswer)
 _CACHED = select(CachedAnswer).where(ours(CachedAnswer), CachedAnswer.user_id == given("user"), CachedAnswer.digest == given("words"))
-_ALL_CACHED = select(CachedAnswer).where(ours(CachedAnswer)).order_by(CachedAnswer.id)
-_CHANGE_CACHED = update(CachedAnswer).where(ours(CachedAnswer), CachedAnswer.id == given("which"))
 
 _ANSWERS = (
     select(Message)
@@ -36,8 +32,10 @@ _ANSWERS = (
 )
 
 
-class Patterns(Repository):
+class Patterns(Changing[Pattern]):
     """Phrases and what they mean."""
+
+    table = Pattern
 
     async def add_new(self, rows: Sequence[dict[str, Any]]) -> None:
         """Keep patterns; those whose key is there stay as they are. The values are the columns of `Pattern`."""
@@ -48,10 +46,6 @@ class Patterns(Repository):
         about = {"user_id": user_id, "key": f"{user_id}/{phrase}", "text": phrase, "intent": intent, "created_at": now, "changed_at": now}
         await self.add_new([{**about, "state": Habit.PROPOSED, "origin": "learned", "weight": 1.0, **values}])
 
-    async def all(self) -> list[Pattern]:
-        """Every pattern, in whatever state."""
-        return await self._all(Pattern, _ALL)
-
     async def standing(self) -> tuple[Any, ...]:
         """A few figures, other ones whenever a pattern was added or changed, by whatever clock."""
         return tuple((await self._execute(_STANDING)).one())
@@ -60,13 +54,11 @@ class Patterns(Repository):
         """The pattern of this key."""
         return await self._first(Pattern, _BY_KEY, the_key=key)
 
-    async def change(self, which: UUID, **values: Any) -> bool:
-        """Give one these values; whether it was there."""
-        return await self._changes(_CHANGE, which=which, **values)
 
-
-class CachedAnswers(Repository):
+class CachedAnswers(Changing[CachedAnswer]):
     """What a person was told, and may be told again."""
+
+    table = CachedAnswer
 
     async def add_once(self, **values: Any) -> bool:
         """Keep an answer; False where these words have one. The values are the columns of `CachedAnswer`."""
@@ -80,11 +72,3 @@ class CachedAnswers(Repository):
     async def find(self, user_id: UUID, digest: str) -> CachedAnswer | None:
         """A person's answer to these words, fresh or not."""
         return await self._first(CachedAnswer, _CACHED, user=user_id, words=digest)
-
-    async def all(self) -> Sequence[CachedAnswer]:
-        """Every one, fresh or not."""
-        return await self._all(CachedAnswer, _ALL_CACHED)
-
-    async def change(self, which: UUID, **values: Any) -> bool:
-        """Give one these values; whether it was there."""
-        return await self._changes(_CHANGE_CACHED, which=which, **values)
