@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from bot.brain.confidence import PRIOR
@@ -45,28 +46,7 @@ class Intent(StrEnum):
 PERSONAL = (Intent.NOTES, Intent.RECENT)
 """What is told to the person alone."""
 
-HELP = """I am Robbie, your chief of staff. Just write to me as you would to a person.
-
-These always work, even when I cannot reach any model:
-
-- `/task` puts something down, `/remind` reminds you, `/tasks` shows what is to do: "remind me to call Dana on Friday at 3"
-- `/who Dana` tells about a contact, `/contact` keeps one; `/deal Acme, negotiation, 40k` keeps a deal, `/deals` shows them
-- `/note` and some words keeps a note, `/notes` shows them
-- `/research` and a question has it looked into, and says what could not be found
-- `/council` and a question asks several models at once, and says where they differ; `/why` tells how the last answer came to be
-- `/approve` shows what waits for your decision; `/autonomy` tells and sets what I may do without asking
-- `/follow Dana about the offer` drafts a mail, which is sent once you agree; `/follow stop Dana` has nobody write there
-- `/journal` shows what was done and why, `/undo` takes the last of it back; `/rate up` or `/rate down` tells me how the last answer was
-- `/brief` gives your brief now, `/brief times 7:00 13:00 19:00` sets when they come, `/quiet until Monday` holds them back
-- `/zone Lisbon` or "I'm in Lisbon" moves your day to where you are, `/zone home` brings it back
-- `/mood` shows how I am set; `/gandhi 3`, `/cocktail 8 until 6pm`, `/flirty 2` and `/mood playful` change it, and `/undo` takes that back
-- `/mentor` shows who may speak beside me: `/mentor churchill`, `/mentor auto`, or just "what would Einstein say about this?"
-- `/link` joins another account of yours, on another channel
-- `/status` tells how I am
-- `/help` shows this
-- "what time is it", "what day is it", "my notes", "my last messages"
-
-When I cannot reach a model I say so, keep your question, and answer it when I can."""
+HELP = Path(__file__).with_name("help.md").read_text("utf-8").strip()
 NOTHING_SAID = "Your message reached me without a word in it. What can I do for you?"
 IN_PRIVATE = "That is between you and me. Ask me again in a private chat, and I will tell you."
 

@@ -11,7 +11,7 @@ import structlog
 
 from bot.domain.clock import Clock
 from bot.domain.errors import StorageError
-from bot.domain.schedule import Round
+from bot.domain.ports import Round
 
 log = structlog.get_logger(__name__)
 
