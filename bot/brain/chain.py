@@ -316,7 +316,9 @@ class _Run:
             self._note_skipped(rung, detail=str(error), error=BudgetExhausted.__name__)
             return False
         health, talk = self._health, self._chain.talk
-        call = Call(rung, prompt, permit=permit, reservation=reservation, news=self._news, monotonic=health.monotonic, talk=talk)
+        call = Call(
+            rung=rung, prompt=prompt, permit=permit, reservation=reservation, news=self._news, monotonic=health.monotonic, talk=talk
+        )
         self._chain.mesh.asked(rung)
         self._active.append(call)
         self.tasks.append(call.task)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -56,28 +56,21 @@ def is_empty(text: str) -> bool:
     return not any(character.isprintable() and not character.isspace() for character in text)
 
 
+@dataclass(kw_only=True, eq=False)
 class Reactive:
     """Answers a few things at once and without a model; *skipped* levels of the config are none of its *rungs*."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        health: HealthBoard,
-        rungs: Sequence[str],
-        clock: Clock,
-        skipped: int = 0,
-        reflexes: Reflexes | None = None,
-        troubles: Callable[[str], Sequence[str]] = lambda zone: (),
-    ) -> None:
-        self._troubles = troubles
-        self._database = database
-        self._reflexes = reflexes or Reflexes(database=database)
+    database: Database
+    health: HealthBoard
+    rungs: Sequence[str]
+    clock: Clock
+    skipped: int = 0
+    reflexes: Reflexes | None = None
+    troubles: Callable[[str], Sequence[str]] = lambda zone: ()
+
+    def __post_init__(self) -> None:
+        self._reflexes = self.reflexes or Reflexes(database=self.database)
         self._commands: Callable[[Question], Awaitable[Turn | None]] | None = None
-        self._health = health
-        self._rungs = rungs
-        self._skipped = skipped
-        self._clock = clock
 
     def obey(self, commands: Callable[[Question], Awaitable[Turn | None]]) -> None:
         """What a recognised command shows is told by *commands*, which know who may see it where."""
@@ -104,8 +97,8 @@ class Reactive:
         """A model's answer to exactly these words, which was the same every time; not where it is asked again at once."""
         if question.session_type is not SessionType.PRIVATE or question.is_late or not stands_alone(question.text):
             return None
-        words, now = digest(question.text), self._clock.now()
-        async with self._database.reading() as work:
+        words, now = digest(question.text), self.clock.now()
+        async with self.database.reading() as work:
             row = await work.cached_answers.find(question.person.id, words)
             if row is None or row.state != Habit.ON or row.fresh_until <= now:
                 return None
@@ -126,7 +119,7 @@ class Reactive:
         """What an intent has to say to this person, where others may read along or not. Raises StorageUnavailable."""
         if intent in PERSONAL and question.session_type is not SessionType.PRIVATE:
             return IN_PRIVATE
-        now = self._local(self._clock.now(), question)
+        now = self._local(self.clock.now(), question)
         match intent:
             case Intent.TIME:
                 return f"It is {now:%H:%M} on {spoken_date(now)} ({question.person.timezone})."
@@ -139,17 +132,17 @@ class Reactive:
         return await (self._notes(question) if intent is Intent.NOTES else self._recent(question))
 
     async def _status(self, question: Question) -> str:
-        health, skipped = _spoken_health([self._health.breaker(rung) for rung in self._rungs]), self._skipped
-        async with self._database.reading() as work:
+        health, skipped = _spoken_health([self.health.breaker(rung) for rung in self.rungs]), self.skipped
+        async with self.database.reading() as work:
             queued = len(await work.inbox.queued(limit=MOST_QUEUED))
         is_told = question.person.is_owner and question.session_type is SessionType.PRIVATE
-        troubles = "".join(f" {trouble}" for trouble in self._troubles(question.person.timezone)) if is_told else ""
+        troubles = "".join(f" {trouble}" for trouble in self.troubles(question.person.timezone)) if is_told else ""
         rest = f" {skipped} more {'is' if skipped == 1 else 'are'} not set up yet: `robbie doctor` tells how." if skipped else ""
         owed = f" {queued} question{' still waits' if queued == 1 else 's still wait'} for a real answer." if queued else ""
         return f"I am here. {health}{rest}{owed}{troubles}"
 
     async def _notes(self, question: Question) -> str:
-        async with self._database.reading() as work:
+        async with self.database.reading() as work:
             notes = await work.notes.latest(question.person.id, limit=LISTED)
         if not notes:
             return "You have no notes yet. `/note` and some words keeps one."
@@ -158,7 +151,7 @@ class Reactive:
         )
 
     async def _recent(self, question: Question) -> str:
-        async with self._database.reading() as work:
+        async with self.database.reading() as work:
             said = await work.messages.said_by(question.person.id, limit=LISTED, before=question.id)
         if not said:
             return "You have not written anything to me before."
