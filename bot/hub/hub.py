@@ -29,6 +29,7 @@ from bot.hub.late import LateAnswers
 from bot.hub.metrics import TurnMetrics
 from bot.hub.outbox import Outbox
 from bot.hub.owner import is_dead
+from bot.hub.patience import comes_within, see_out
 from bot.hub.thinking import Thinkers
 from bot.hub.workers import ConversationPool
 from bot.learning.realtime import Learning
@@ -203,7 +204,7 @@ class Hub:
     async def __aexit__(self, *_: object) -> None:
         self._closing.set()
         self._late.close()
-        await asyncio.gather(self._pool.drain(DRAIN_SECONDS), self._end_watches(DRAIN_SECONDS))
+        await asyncio.gather(self._pool.drain(DRAIN_SECONDS), see_out(self._watches, DRAIN_SECONDS))
         await self._outbox.drain(1.0)
         await self._let_go({self._owner})
 
@@ -229,16 +230,9 @@ class Hub:
         except StorageError as error:
             log.warning("ledger.not_released", error=str(error))
 
-    async def _end_watches(self, seconds: float) -> None:
-        """Let each finish what it is at, within *seconds*."""
-        _, late = await asyncio.wait(self._watches, timeout=seconds)
-        for watch in late:
-            watch.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-
     async def _tend(self) -> None:
         """Renew leases, and look for work that nobody was woken for: retries that are due, and what other processes left."""
-        while not await self._closes_within(TEND_SECONDS):
+        while not await comes_within(TEND_SECONDS, self._closing):
             try:
                 await self._thinkers.renew()
                 await self._outbox.renew()
@@ -248,12 +242,6 @@ class Hub:
                 log.warning("ledger.not_tended", error=str(error))
             except Exception:  # an edge that must survive: without it leases run out
                 log.exception("ledger.bug")
-
-    async def _closes_within(self, seconds: float) -> bool:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._closing.wait()
-        return self._closing.is_set()
 
     async def _wake_all(self) -> None:
         now = self._clock.now()

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -23,9 +24,10 @@ from bot.hub.commands import Commands
 from bot.hub.feed import Feed, Grown, Said
 from bot.hub.files import Files
 from bot.hub.outbox import Outbox
+from bot.hub.owner import claim_of
 from bot.hub.patience import outlast
 from bot.hub.showing import Showing
-from bot.learning.realtime import Learning
+from bot.learning.realtime import FACTS, Learning
 from bot.learning.signals import heard
 from bot.services.approvals import Approvals
 from bot.services.experts import Experts
@@ -36,11 +38,12 @@ from storage.repositories.inbox import Asked
 
 log = structlog.get_logger(__name__)
 
-LEASE_SECONDS = 20.0
 CRASHES_ALLOWED = 3
 CLAIMS_ALLOWED = 25
 """A claim that was neither answered nor failed means that the process died; a message that has seen this many deaths may be their cause."""
 FIRST_RETRY_SECONDS = 0.5
+TOLD = ("tier", "level", "provider", "model", "task_type", "confidence", "why", "latency_ms", "cost_usd", "offline")
+"""What the details of an answer tell of its turn."""
 REPAIRS = ("CredentialsRejected", "ModelNotServed")
 """Failures that only a person can mend; each is recorded once."""
 FAILURES_AT_A_QUESTION = ("StreamBroken", "RequestRejected", "ContextTooLong")
@@ -104,21 +107,18 @@ class Thinkers:
         """Keep the leases of what is being answered now."""
         if self._held:
             async with self.database.unit_of_work() as work:
-                await work.inbox.renew(self._held, self._make_claim())
+                await work.inbox.renew(self._held, claim_of(self.owner, self.clock))
 
     async def _claim(self, take: Callable[[UnitOfWork, Claim], Awaitable[InboxEvent | None]]) -> Asked | None:
         async with self.database.unit_of_work() as work:
-            event = await take(work, self._make_claim())
+            event = await take(work, claim_of(self.owner, self.clock))
             return None if event is None else await work.inbox.load(event)
-
-    def _make_claim(self) -> Claim:
-        now = self.clock.now()
-        return Claim(owner=self.owner, now=now, until=now + timedelta(seconds=LEASE_SECONDS))
 
     async def _answer(self, asked: Asked, *, others_answered: bool = False) -> _Outcome:
         """Answer and record a claimed event."""
         event = asked.event
-        stream = _Stream(database=self.database, feed=self.feed, asked=asked, claim=self._make_claim, outbox=self.outbox)
+        claim = partial(claim_of, self.owner, self.clock)
+        stream = _Stream(database=self.database, feed=self.feed, asked=asked, claim=claim, outbox=self.outbox)
         try:
             if event.crashes >= CRASHES_ALLOWED or (event.attempts > CLAIMS_ALLOWED and not _is_late(event)):
                 return await self._set_aside(asked, stream)
@@ -191,7 +191,8 @@ class Thinkers:
             )
             await work.messages.add(reply)
             if turn.kind in (OutgoingKind.ANSWER, OutgoingKind.LATE) and not asked.is_by_stranger:
-                await _open_outcome(work, asked, turn, reply)
+                learned = {name: getattr(turn, name) for name in (*FACTS, "guess")}
+                await work.feedback.open(user_id=asked.user.id, message_id=reply.id, at=reply.at, **learned)
             if asked.is_by_stranger:
                 await work.contacts.wrote_to(asked.user.id, asked.event.account, now)
             return reply, await work.inbox.has_more(event.conversation_id)
@@ -378,24 +379,6 @@ def _question(asked: Asked) -> Question:
     )
 
 
-async def _open_outcome(work: UnitOfWork, asked: Asked, turn: Turn, reply: Message) -> None:
-    """Begin the record of what becomes of this answer, by which Robbie learns."""
-    await work.feedback.open(
-        user_id=asked.user.id,
-        message_id=reply.id,
-        at=reply.at,
-        tier=turn.tier,
-        level=turn.level,
-        task_type=turn.task_type,
-        mentor=turn.mentor,
-        pattern=turn.pattern,
-        latency_ms=turn.latency_ms,
-        cost_usd=turn.cost_usd,
-        confidence=turn.confidence,
-        guess=turn.guess,
-    )
-
-
 def _writer(asked: Asked) -> str:
     """Who wrote something that nobody vouches for, and about what; in one line."""
     sender, subject = asked.details.get("sender", {}), asked.details.get("thread", {}).get("subject", "")
@@ -422,18 +405,8 @@ def _reply(asked: Asked, turn: Turn, *, id: UUID, at: datetime) -> Message:
         session_type=question.session_type,
         reply_to=question.id,
         personality=turn.personality or None,
-        details={
-            "tier": turn.tier,
-            "level": turn.level,
-            "provider": turn.provider,
-            "model": turn.model,
-            "task_type": turn.task_type,
-            "confidence": turn.confidence,
-            "why": turn.why,
-            "latency_ms": round(turn.latency_ms, 1),
-            "cost_usd": turn.cost_usd,
-            "offline": turn.offline,
-        }
+        details={name: getattr(turn, name) for name in TOLD}
+        | {"latency_ms": round(turn.latency_ms, 1)}
         | ({"outside": True} if turn.is_untrusted else {})
         | ({"path": list(turn.path)} if turn.path else {})
         | ({"tools": list(turn.tools)} if turn.tools else {})
