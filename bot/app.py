@@ -295,7 +295,7 @@ def _readiness(hub: Hub, chain: FallbackChain, health: HealthBoard) -> Readiness
     """Ready is who can store a message and has a level to ask."""
 
     async def readiness() -> Mapping[str, bool]:
-        has_level = any(health.rung(rung.id).state is not BreakerState.OPEN for rung in chain.rungs)
+        has_level = any(health.breaker(rung.id).state is not BreakerState.OPEN for rung in chain.rungs)
         return {**await hub.readiness(), "level": has_level}
 
     return readiness

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -14,6 +14,7 @@ from bot.domain.errors import BudgetExhausted
 from bot.domain.thought import Attempt, AttemptOutcome, Prompt, Usage
 from storage.database import Database, UnitOfWork
 
+SETTLED = ("outcome", "error", "cost_usd", "first_token_ms", "latency_ms")
 TOOL_BYTES = 2_000
 """What a vendor, or the text protocol, adds to a prompt with tools."""
 
@@ -105,16 +106,8 @@ async def settle(work: UnitOfWork, attempts: Sequence[Attempt], *, event_id: UUI
     for attempt in attempts:
         if attempt.outcome is AttemptOutcome.SKIPPED:
             continue
-        values: dict[str, Any] = {
-            "outcome": attempt.outcome,
-            "error": attempt.error,
-            "detail": attempt.detail[:500],
-            "input_tokens": attempt.usage.input_tokens,
-            "output_tokens": attempt.usage.output_tokens,
-            "cost_usd": attempt.cost_usd,
-            "first_token_ms": attempt.first_token_ms,
-            "latency_ms": attempt.latency_ms,
-        }
+        values: dict[str, Any] = {name: getattr(attempt, name) for name in SETTLED}
+        values |= {"detail": attempt.detail[:500], **asdict(attempt.usage)}
         if attempt.reservation is not None:
             await work.usage.settle(attempt.reservation, **values)
         else:

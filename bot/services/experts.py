@@ -246,21 +246,13 @@ def _material(coming: Next, asked: str, done: Sequence[Step]) -> str:
     """What an expert gets to read for a step."""
     findings = "\n\n".join(f"{step.about}\n{step.text}" for step in done if step.role == "research") or "(none)"
     drafts = [step.text for step in done if step.role in ("draft", "revise")]
+    seen = [f"The question: {asked}", f"<findings>\n{findings}\n</findings>", f"<draft>\n{drafts[-1] if drafts else ''}\n</draft>"]
     parts = {
         "plan": [asked],
         "research": [f"The whole question, for context: {asked}", f"Your question: {coming.about}"],
-        "draft": [f"The question: {asked}", f"<findings>\n{findings}\n</findings>"],
-        "critique": [
-            f"The question: {asked}",
-            f"<findings>\n{findings}\n</findings>",
-            f"<draft>\n{drafts[-1] if drafts else ''}\n</draft>",
-        ],
-        "revise": [
-            f"The question: {asked}",
-            f"<findings>\n{findings}\n</findings>",
-            f"<draft>\n{drafts[-1] if drafts else ''}\n</draft>",
-            f"<review>\n{done[-1].text if done else ''}\n</review>",
-        ],
+        "draft": seen[:2],
+        "critique": seen,
+        "revise": [*seen, f"<review>\n{done[-1].text if done else ''}\n</review>"],
     }
     return "\n\n".join(parts[coming.role])
 
