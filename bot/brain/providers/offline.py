@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tomllib
 import unicodedata
 from dataclasses import dataclass
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from bot.brain.confidence import plain
@@ -16,15 +18,8 @@ from bot.domain.address import SessionType
 from bot.domain.thought import Question
 from storage.database import Database
 
-OUT_OF_REACH = (
-    "I cannot think properly right now: none of my models can be reached. I have kept your question and will answer it when one is back.",
-    "My models are all out of reach at the moment, so I would only be guessing. Your question is safe with me; the real answer follows.",
-    "I am here, but without a model to think with just now. I wrote your question down and will come back to you with a proper answer.",
-)
-SPENT = (
-    "What is left of today's allowance does not pay for this, and I have no other model to think with. The real answer follows when I may.",
-    "Today's allowance for paid models does not cover this one. I have kept your question, and answer it as soon as I can afford to.",
-)
+_LINES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+OUT_OF_REACH, SPENT = tuple(_LINES["out_of_reach"]), tuple(_LINES["spent"])
 REACH_IN_WORDS = "None of my models can be reached right now."
 SPENT_IN_WORDS = "What is left of today's allowance does not pay for this, and I have no other model to think with."
 
