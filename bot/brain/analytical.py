@@ -69,10 +69,8 @@ class Council:
         seats, left = dict[tuple[str, str], Rung](), self._usd
         for rung in self._chain.ordered(route.levels[route.is_exploring :]):  # nothing is learned of a level here
             model, most = (rung.provider.provider, rung.provider.model), self._chain.most_usd(rung, prompt)
-            is_well = (
-                self._chain.health.breaker(rung.id).state is BreakerState.CLOSED and self._chain.mesh.serves(rung) and not rung.is_brief
-            )
-            if is_well and most <= left and model not in seats and len(seats) < MEMBERS:
+            is_well = self._chain.health.breaker(rung.id).state is BreakerState.CLOSED and self._chain.mesh.serves(rung)
+            if is_well and not rung.is_brief and most <= left and model not in seats and len(seats) < MEMBERS:
                 seats[model], left = rung, left - most
         return list(seats.values()) if len(seats) > 1 else []
 

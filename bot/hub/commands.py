@@ -119,9 +119,8 @@ class Commands:
         command = ({label.casefold(): command for label, command in buttons} | named).get(word, "")
         if more and not command.startswith("/edit"):
             return ""
-        is_clear = (
-            not command.startswith(DECISIONS) or len(await self._cards(question)) < 2
-        )  # with more than one thing waiting, a bare yes could mean any of them
+        # with more than one thing waiting, a bare yes could mean any of them
+        is_clear = not command.startswith(DECISIONS) or len(await self._cards(question)) < 2
         return f"{command} {more}" if is_clear else "/approve" if command else ""
 
     def _says(self, intent: Intent) -> Command:

@@ -98,9 +98,8 @@ class MannerCommands:
         card = await self._manners.set(errand, changes, context=context, expires_at=end, source=source)
         if not card.buttons or not question.is_pressed or is_shared:
             return card
-        shown = await (
-            self._mentors(person) if "mentor" in changes else self.shown(person)
-        )  # it takes the place of the card whose button was pressed, to be pressed again
+        # it takes the place of the card whose button was pressed, to be pressed again
+        shown = await (self._mentors(person) if "mentor" in changes else self.shown(person))
         return Card(text=f"{shown.text}\n\n{card.text}", buttons=(*shown.buttons, *card.buttons))
 
     async def _shown(self, question: Question, names: Sequence[str] = tuple(SLIDERS)) -> str | Card:

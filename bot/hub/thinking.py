@@ -331,9 +331,7 @@ class _Stream:
             log.warning("stream.not_shown", error=str(error))
             self._is_barred = True
             return False
-        is_lost = (
-            item.recovered and item.channel_message_id is None
-        )  # a crash may have left a message that nobody can change: no second one
+        is_lost = item.recovered and item.channel_message_id is None  # what a crash left nobody can change: no second one
         if conversation is not None and not is_lost:
             self._channel = self._outbox.showing(item, conversation, self._asked)
         self.is_open = True
