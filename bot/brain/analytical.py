@@ -17,7 +17,6 @@ from bot.brain.context import PROMPTS, cleaned, inert
 from bot.brain.health import BreakerState
 from bot.brain.mentors import MentorView
 from bot.brain.tools import Watch
-from bot.domain.address import SessionType
 from bot.domain.errors import AllLevelsFailed, BudgetExhausted
 from bot.domain.thought import Attempt, Completion, Line, Prompt, Question, Role, Route, TaskType, Tier, estimate_tokens
 
@@ -52,7 +51,7 @@ def read_wish(question: Question) -> tuple[Question, bool]:
 
 def _is_barred(question: Question) -> bool:
     """What strangers are told, and what the owner may have to approve, is one model's."""
-    return bool(question.writer) or (question.channel == "email" and question.session_type is SessionType.SHARED)
+    return bool(question.writer) or (question.channel == "email" and not question.is_private)
 
 
 class Council:

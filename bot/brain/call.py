@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
 import structlog
@@ -61,6 +61,11 @@ class Rung:
         """What its health is kept under; another model, key or address behind the same name starts anew."""
         model = f"{self.level}/{self.provider.provider}/{self.provider.model}"
         return model + (f"@{self.node}" if self.node else "") + (f"#{self.account}" if self.account else "")
+
+    @property
+    def who(self) -> dict[str, Any]:
+        """Its level, provider and model, as the allowance and what became of a call name them."""
+        return {"level": self.level, "provider": self.provider.provider, "model": self.provider.model}
 
     def fitted(self, prompt: Prompt) -> Prompt:
         """*prompt* as this rung is asked it."""
@@ -154,9 +159,7 @@ class Call:
     def attempt(self, outcome: AttemptOutcome, *, cost_usd: float, error: str = "", detail: str = "") -> Attempt:
         """The record of this call, which ended now."""
         return Attempt(
-            level=self.rung.level,
-            provider=self.rung.provider.provider,
-            model=self.rung.provider.model,
+            **self.rung.who,
             outcome=outcome,
             detail=detail,
             error=error,

@@ -13,7 +13,6 @@ from bot.brain.confidence import MARK, RECENT_ANSWERS, plain
 from bot.brain.mentors import MentorView, choose, mentor_words, ranked
 from bot.brain.personality import Personality, is_intimate_tone, personality_of
 from bot.brain.tone import brief_words, context_of, is_intimate, standing_words
-from bot.domain.address import SessionType
 from bot.domain.clock import Clock
 from bot.domain.message import Attachment
 from bot.domain.thought import Line, Prompt, Question, Role, steady
@@ -60,7 +59,7 @@ class ContextBuilder:
                 views = ranked(views, await work.feedback.by_mentor(question.person.id))
             where = question.conversation_id, question.session_type
             exchanges = await work.messages.exchanges(*where, limit=HISTORY_EXCHANGES, before=question.id)
-            if question.session_type is SessionType.PRIVATE:  # nothing private is said where others read along
+            if question.is_private:  # nothing private is said where others read along
                 elsewhere = await work.messages.exchanges_elsewhere(
                     question.person.id,
                     question.conversation_id,

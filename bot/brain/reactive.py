@@ -17,7 +17,6 @@ from bot.brain.personality import personality_of
 from bot.brain.providers.offline import digest, stands_alone
 from bot.brain.reflexes import Reflexes
 from bot.brain.tone import context_of
-from bot.domain.address import SessionType
 from bot.domain.clock import Clock
 from bot.domain.message import Button, OutgoingKind
 from bot.domain.thought import Question, TaskType, Tier, Turn
@@ -95,7 +94,7 @@ class Reactive:
 
     async def _said_before(self, question: Question) -> Turn | None:
         """A model's answer to exactly these words, which was the same every time; not where it is asked again at once."""
-        if question.session_type is not SessionType.PRIVATE or question.is_late or not stands_alone(question.text):
+        if not question.is_private or question.is_late or not stands_alone(question.text):
             return None
         words, now = digest(question.text), self.clock.now()
         async with self.database.reading() as work:
@@ -117,7 +116,7 @@ class Reactive:
 
     async def say(self, intent: Intent, question: Question) -> str:
         """What an intent has to say to this person, where others may read along or not. Raises StorageUnavailable."""
-        if intent in PERSONAL and question.session_type is not SessionType.PRIVATE:
+        if intent in PERSONAL and not question.is_private:
             return IN_PRIVATE
         now = self._local(self.clock.now(), question)
         match intent:
@@ -135,7 +134,7 @@ class Reactive:
         health, skipped = _spoken_health([self.health.breaker(rung) for rung in self.rungs]), self.skipped
         async with self.database.reading() as work:
             queued = len(await work.inbox.queued(limit=MOST_QUEUED))
-        is_told = question.person.is_owner and question.session_type is SessionType.PRIVATE
+        is_told = question.person.is_owner and question.is_private
         troubles = "".join(f" {trouble}" for trouble in self.troubles(question.person.timezone)) if is_told else ""
         rest = f" {skipped} more {'is' if skipped == 1 else 'are'} not set up yet: `robbie doctor` tells how." if skipped else ""
         owed = f" {queued} question{' still waits' if queued == 1 else 's still wait'} for a real answer." if queued else ""

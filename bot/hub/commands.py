@@ -10,7 +10,7 @@ from uuid import UUID
 
 from bot.brain.analytical import WISH
 from bot.brain.reactive import IN_PRIVATE, Intent, Reactive, reactive_turn
-from bot.domain.address import Person, SessionType
+from bot.domain.address import Person
 from bot.domain.clock import Clock
 from bot.domain.errors import NotMeant
 from bot.domain.ports import Card, Command
@@ -83,7 +83,7 @@ class Commands:
             found = _COMMAND.fullmatch(found.string.strip().partition("\n\n")[0]) or found
         name, words = found.group(1).lower(), (found.group(2) or "").strip()
         command = self._table.get(name)
-        if command is not None and name in CONTROL and question.session_type is not SessionType.PRIVATE:
+        if command is not None and name in CONTROL and not question.is_private:
             said: str | Card = IN_PRIVATE
         else:
             try:

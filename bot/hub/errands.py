@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from bot.brain.reactive import IN_PRIVATE
-from bot.domain.address import SessionType
 from bot.domain.errand import Errand
 from bot.domain.errors import NotMeant, ToolFailed
 from bot.domain.message import Button
@@ -75,8 +74,8 @@ class Errands:
             first, _, rest = words.partition(" ")
             verb = ALSO.get(first.lower(), first.lower())
             if verb in book.verbs:
-                return IN_PRIVATE if _is_shared(question) else await self._act(question, book, verb, rest.strip())
-            if _is_shared(question) and noun not in ("task", "note"):  # those two only take down what was said here anyway
+                return await self._act(question, book, verb, rest.strip()) if question.is_private else IN_PRIVATE
+            if not question.is_private and noun not in ("task", "note"):  # those two only take down what was said here anyway
                 return IN_PRIVATE
             return await self._take(question, noun, rest if verb == "add" else words)
 
@@ -90,7 +89,7 @@ class Errands:
         except ToolFailed as failed:
             return Card(text=str(failed))
         buttons = (*(choices(row)[:1] if noun == "task" else ()), _undo(question))
-        return Card(text=told, buttons=() if _is_shared(question) else buttons)
+        return Card(text=told, buttons=buttons if question.is_private else ())
 
     async def _act(self, question: Question, book: Book[Any], verb: str, words: str) -> Card:
         """Do something with the row that is meant; where that is not clear, ask."""
@@ -168,13 +167,9 @@ def in_private(command: Command) -> Command:
     """The same, where nobody reads along."""
 
     async def answered(question: Question, words: str) -> str | Card:
-        return IN_PRIVATE if _is_shared(question) else await command(question, words)
+        return await command(question, words) if question.is_private else IN_PRIVATE
 
     return answered
-
-
-def _is_shared(question: Question) -> bool:
-    return question.session_type is not SessionType.PRIVATE
 
 
 def _errand(question: Question) -> Errand:

@@ -273,18 +273,11 @@ class Hub:
         known = self._conversations.get(inbound.address)
         if known is not None:
             return known
-        address = inbound.address
         async with self.database.unit_of_work() as work:
-            conversation = await work.conversations.ensure(
-                channel=address.channel,
-                key=address.conversation,
-                user_id=person.id,
-                session_type=address.session_type,
-                now=self.clock.now(),
-            )
+            conversation = await work.conversations.at(inbound.address, person.id, self.clock.now())
         if len(self._conversations) >= KNOWN_CONVERSATIONS:
             self._conversations.clear()
-        self._conversations[address] = conversation.id
+        self._conversations[inbound.address] = conversation.id
         return conversation.id
 
     async def _known(self, inbound: Inbound) -> Receipt:

@@ -16,7 +16,6 @@ from bot.brain.budget import settle
 from bot.brain.confidence import PRIOR
 from bot.brain.context import PROMPTS, printable, spoken_date
 from bot.brain.reactive import IN_PRIVATE, one_line, reactive_turn
-from bot.domain.address import SessionType
 from bot.domain.clock import Clock, new_id
 from bot.domain.errors import AllLevelsFailed, Conflict
 from bot.domain.message import OutgoingKind
@@ -174,7 +173,7 @@ class Experts:
         found = None if question.writer else _ASKED.fullmatch(question.text)
         if found is None:
             return None
-        if question.session_type is not SessionType.PRIVATE:
+        if not question.is_private:
             return reactive_turn(IN_PRIVATE, why="research reads what is private")
         if not found.group(1):
             return reactive_turn(ASKS_WHAT, why="the command /research")

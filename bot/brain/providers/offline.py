@@ -14,7 +14,6 @@ from bot.brain.confidence import plain
 from bot.brain.context import spoken_date
 from bot.brain.personality import is_intimate_tone
 from bot.brain.tone import is_intimate
-from bot.domain.address import SessionType
 from bot.domain.thought import Question
 from storage.database import Database
 
@@ -77,7 +76,7 @@ class OfflineRung:
 
     async def _earlier_answer(self, question: Question, reason: str) -> str | None:
         """The person's own earlier answer, in private only, labelled with its date."""
-        if question.session_type is not SessionType.PRIVATE or not stands_alone(question.text):
+        if not question.is_private or not stands_alone(question.text):
             return None
         async with self._database.reading() as work:
             found = await work.messages.find_earlier_answer(question.person.id, digest(question.text), before=question.id)
