@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from copy import copy
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -37,14 +38,12 @@ class Budget:
         self._daily_usd = daily_usd
         self._zone = ZoneInfo(timezone)
         self._clock = clock
-        self._pretended: Collection[str] | None = None
+        self.pretended: Collection[str] | None = None
 
     def rehearsing(self, pretended: Collection[str]) -> Budget:
         """The same allowance for a drill in which the calls of these levels are *pretended*; see `rehearsed`."""
-        budget = Budget(
-            database=self._database, pricing=self._pricing, daily_usd=self._daily_usd, timezone=self._zone.key, clock=self._clock
-        )
-        budget._pretended = pretended
+        budget = copy(self)
+        budget.pretended = pretended
         return budget
 
     def day_began(self) -> datetime:
@@ -85,7 +84,7 @@ class Budget:
 
     async def settle(self, attempts: Sequence[Attempt], *, event_id: UUID | None) -> None:
         """As `settle`, in a commit of its own, for a turn that was called off. Raises StorageUnavailable."""
-        called = attempts if self._pretended is None else rehearsed(attempts, self._pretended)
+        called = attempts if self.pretended is None else rehearsed(attempts, self.pretended)
         async with self._database.unit_of_work() as work:
             await settle(work, called, event_id=event_id, now=self._clock.now())
 

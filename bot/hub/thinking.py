@@ -15,7 +15,7 @@ import structlog
 from bot.brain.brain import Brain, recalled
 from bot.brain.budget import ALLOWANCE_SPENT, settle
 from bot.brain.reactive import one_line, reactive_turn
-from bot.domain.address import Person, SessionType
+from bot.domain.address import SessionType
 from bot.domain.clock import Clock, new_id
 from bot.domain.errors import Conflict, StorageUnavailable
 from bot.domain.message import InboundKind, OutgoingKind
@@ -361,11 +361,10 @@ def _is_outage(turn: Turn) -> bool:
 
 def _question(asked: Asked) -> Question:
     """What is to be answered; the owner reads along where the answer is held, so that it is not private."""
-    user = asked.user
     return Question(
         id=asked.event.id,
         conversation_id=asked.event.conversation_id,
-        person=Person(id=user.id, name=user.name, role=user.role, timezone=user.timezone),
+        person=asked.user.person,
         text=asked.message.text,
         asked_at=asked.message.at,
         session_type=SessionType.SHARED if asked.is_held else SessionType(asked.message.session_type),

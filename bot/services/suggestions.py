@@ -92,7 +92,7 @@ class Suggestions:
                 users = await work.people.users()
             for user in users:
                 if user.role in ("owner", "member"):
-                    await self._look_at(Person(id=user.id, name=user.name, role=user.role, timezone=user.timezone), now)
+                    await self._look_at(user.person, now)
             self._next = now + LOOKS_EVERY
         return self._next
 
