@@ -22,7 +22,7 @@ from bot.domain.message import OutgoingKind
 from bot.domain.ports import Listener
 from bot.domain.thought import Attempt, Completion, Line, Prompt, Question, Role, TaskType, Tier, Turn
 from storage.database import Database
-from storage.models.operations import JobRun
+from storage.models.housekeeping import JobRun
 
 JOB = "research"
 QUESTIONS = 4
