@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -42,7 +41,7 @@ CRASHES_ALLOWED = 3
 CLAIMS_ALLOWED = 25
 """A claim that was neither answered nor failed means that the process died; a message that has seen this many deaths may be their cause."""
 FIRST_RETRY_SECONDS = 0.5
-TOLD = ("tier", "level", "provider", "model", "task_type", "confidence", "why", "latency_ms", "cost_usd", "offline")
+_TOLD = ("tier", "level", "provider", "model", "task_type", "confidence", "why", "latency_ms", "cost_usd", "offline")
 """What the details of an answer tell of its turn."""
 REPAIRS = ("CredentialsRejected", "ModelNotServed")
 """Failures that only a person can mend; each is recorded once."""
@@ -86,22 +85,16 @@ class Thinkers:
 
     async def step(self, conversation_id: UUID) -> float | None:
         """Answer the oldest waiting message of a conversation; None where there is none that may be claimed."""
-        asked = await self._claim(lambda work, claim: work.inbox.claim_next(conversation_id, claim))
-        if asked is None:
-            return None
-        with _holding(self._held, asked.event.id):
-            return (await self._answer(asked)).rest
+        came = await self._take(lambda work, claim: work.inbox.claim_next(conversation_id, claim))
+        return came.rest if came else None
 
     async def step_late(self, event_id: UUID, *, others_answered: bool) -> bool | None:
         """Try again to answer what the offline rung answered; False where still no level can, None where it may not be tried now.
 
         `others_answered`: levels answered other questions since the last try in vain.
         """
-        asked = await self._claim(lambda work, claim: work.inbox.claim_queued(event_id, claim))
-        if asked is None:
-            return None
-        with _holding(self._held, asked.event.id):
-            return (await self._answer(asked, others_answered=others_answered)).is_settled
+        came = await self._take(lambda work, claim: work.inbox.claim_queued(event_id, claim), others_answered=others_answered)
+        return came.is_settled if came else None
 
     async def renew(self) -> None:
         """Keep the leases of what is being answered now."""
@@ -109,10 +102,18 @@ class Thinkers:
             async with self.database.unit_of_work() as work:
                 await work.inbox.renew(self._held, claim_of(self.owner, self.clock))
 
-    async def _claim(self, take: Callable[[UnitOfWork, Claim], Awaitable[InboxEvent | None]]) -> Asked | None:
+    async def _take(self, claim: Callable[[UnitOfWork, Claim], Awaitable[InboxEvent | None]], **how: bool) -> _Outcome | None:
+        """Claim an event and answer it; meanwhile its lease is renewed. None where there is none."""
         async with self.database.unit_of_work() as work:
-            event = await take(work, claim_of(self.owner, self.clock))
-            return None if event is None else await work.inbox.load(event)
+            event = await claim(work, claim_of(self.owner, self.clock))
+            asked = await work.inbox.load(event) if event else None
+        if asked is None:
+            return None
+        self._held.add(asked.event.id)
+        try:
+            return await self._answer(asked, **how)
+        finally:
+            self._held.discard(asked.event.id)
 
     async def _answer(self, asked: Asked, *, others_answered: bool = False) -> _Outcome:
         """Answer and record a claimed event."""
@@ -338,16 +339,6 @@ class _Stream:
         return True
 
 
-@contextmanager
-def _holding(held: set[UUID], event_id: UUID) -> Iterator[None]:
-    """While inside, the event's lease is renewed."""
-    held.add(event_id)
-    try:
-        yield
-    finally:
-        held.discard(event_id)
-
-
 def _is_late(event: InboxEvent) -> bool:
     """Whether the offline rung has answered it already, and this is the real answer's turn."""
     return event.state == InboxState.QUEUED
@@ -402,7 +393,7 @@ def _reply(asked: Asked, turn: Turn, *, id: UUID, at: datetime) -> Message:
         session_type=question.session_type,
         reply_to=question.id,
         personality=turn.personality or None,
-        details={name: getattr(turn, name) for name in TOLD}
+        details={name: getattr(turn, name) for name in _TOLD}
         | {"latency_ms": round(turn.latency_ms, 1)}
         | ({"outside": True} if turn.is_untrusted else {})
         | ({"path": list(turn.path)} if turn.path else {})
