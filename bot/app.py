@@ -161,7 +161,7 @@ class App:
 
     async def _readiness(self) -> Mapping[str, bool]:
         """Ready is who can store a message and has a level to ask."""
-        has_level = any(self.health.rung(rung.id).state is not BreakerState.OPEN for rung in self.chain.rungs)
+        has_level = any(self.health.breaker(rung.id).state is not BreakerState.OPEN for rung in self.chain.rungs)
         return {**await self.hub.readiness(), "level": has_level}
 
     def talk(self, person: Person) -> Talk:

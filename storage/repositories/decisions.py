@@ -18,7 +18,7 @@ from storage.dialects import insert_or_replace, insert_or_skip
 from storage.models.affairs import Task
 from storage.models.decisions import Feedback, Proposal, ProposalState
 from storage.models.messaging import Message, OutboxItem, OutboxState
-from storage.repositories.base import Repository, make, ours
+from storage.repositories.base import Repository, Rows, make, ours
 from storage.repositories.messaging import DELETED
 
 _ADD = insert_or_skip(Proposal)
@@ -42,7 +42,6 @@ _EXPIRE = (
 _APPROVED = ours(Proposal), Proposal.state == ProposalState.APPROVED
 _TO_RUN = select(Proposal).where(*_APPROVED, Proposal.run_at <= given("now")).order_by(Proposal.run_at).limit(50)
 _SETTLE = update(Proposal).where(*_APPROVED, Proposal.id == given("which"), Proposal.run_at == given("was"))
-_LATEST = select(Proposal).where(ours(Proposal), Proposal.user_id == given("user")).order_by(Proposal.id.desc()).limit(given("limit"))
 _COUNT = (
     select(count()).select_from(Proposal).where(ours(Proposal), Proposal.user_id == given("user"), Proposal.created_at > given("since"))
 )
@@ -116,8 +115,10 @@ class Scored(NamedTuple):
     question: str = ""
 
 
-class Proposals(Repository):
+class Proposals(Rows[Proposal]):
     """What waits for a person's yes or no; each is decided once."""
+
+    table = Proposal
 
     async def add_once(self, **values: Any) -> bool:
         """Keep a proposal; False where its code or key is taken. The values are the columns of `Proposal`."""
@@ -138,10 +139,6 @@ class Proposals(Repository):
     async def find_by_key(self, key: str) -> Proposal | None:
         """The proposal of what this key names."""
         return await self._first(Proposal, _BY_KEY, the_key=key)
-
-    async def latest(self, user_id: UUID, *, limit: int) -> Sequence[Proposal]:
-        """What this person was asked last, newest first."""
-        return await self._all(Proposal, _LATEST, user=user_id, limit=limit)
 
     async def count_since(self, user_id: UUID, since: datetime) -> int:
         """How often this person was asked since then."""

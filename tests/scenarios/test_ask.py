@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 from bot.adapters.web import CONSOLE
-from bot.hub.thinking import LEASE_SECONDS
+from bot.hub.owner import LEASE_SECONDS
 from tests.clock import FakeClock
 from tests.scenarios.house import FakeModel, open_house, until
 

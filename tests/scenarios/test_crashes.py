@@ -120,11 +120,11 @@ async def test_stream_of_a_second_try_is_no_repeat_where_the_first_showed_nothin
     async with open_house(database_url, tmp_path) as house:
         receipt = await house.hears("hi", channel=CONSOLE)
         await house.reply(receipt)
-        build, house.app.hub._thinkers._brain._context.build = house.app.hub._thinkers._brain._context.build, None  # type: ignore[method-assign]
+        build, house.app.hub._thinkers.brain.context.build = house.app.hub._thinkers.brain.context.build, None  # type: ignore[method-assign]
         with house.app.hub.feed.subscribe(receipt.conversation_id):
             receipt = await house.hears("hello", channel=CONSOLE)
             await asyncio.sleep(0.1)
-            house.app.hub._thinkers._brain._context.build = build
+            house.app.hub._thinkers.brain.context.build = build
             answer = await house.reply(receipt)
         assert (answer.text, answer.recovered) == ("re: hello", False)
         assert (await house.event(receipt.event_id)).attempts > 1

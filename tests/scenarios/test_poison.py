@@ -21,10 +21,10 @@ class BrokenBrain:
 
     def __init__(self, house: House, word: str, error: Exception | None = None) -> None:
         self._error = error or ZeroDivisionError("FAKE: a bug")
-        self._brain = house.app.hub._thinkers._brain
+        self._brain = house.app.hub._thinkers.brain
         self._word = word
         self.broke = 0
-        house.app.hub._thinkers._brain = self  # type: ignore[assignment]
+        house.app.hub._thinkers.brain = self  # type: ignore[assignment]
 
     async def answer(self, question: Question, listener: Listener | None = None) -> Turn:
         if self._word in question.text:

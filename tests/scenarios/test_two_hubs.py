@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from bot.hub.thinking import LEASE_SECONDS
+from bot.hub.owner import LEASE_SECONDS
 from tests.clock import FakeClock
 from tests.scenarios.house import FakeModel, FakePush, open_house, until
 
