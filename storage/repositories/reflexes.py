@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Row, case, func, select, update
 from sqlalchemy import bindparam as given
-from sqlalchemy import case, func, select, update
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_skip
@@ -18,6 +18,7 @@ from storage.repositories.base import Repository, first_id_at, ours
 
 _ADD = insert_or_skip(Pattern)
 _ALL = select(Pattern).where(ours(Pattern)).order_by(Pattern.id)
+_KNOWN = _ALL.with_only_columns(Pattern.key, Pattern.text, Pattern.intent, Pattern.state, Pattern.user_id, Pattern.weight)
 _STATES = [func.sum(case((Pattern.state == state, 1), else_=0)) for state in Habit]
 _STANDING = select(func.max(Pattern.changed_at), func.sum(Pattern.weight), func.sum(Pattern.agreed), *_STATES).where(ours(Pattern))
 _BY_KEY = select(Pattern).where(ours(Pattern), Pattern.key == given("the_key"))
@@ -51,6 +52,10 @@ class Patterns(Repository):
     async def all(self) -> list[Pattern]:
         """Every pattern, in whatever state."""
         return await self._all(Pattern, _ALL)
+
+    async def known(self) -> Sequence[Row[str, str, str, str, UUID | None, float]]:
+        """Of every pattern its key, text, intent, state, user_id and weight: hundreds are read at every start."""
+        return (await self._connection.execute(_KNOWN, {"organization": self._organization})).all()
 
     async def standing(self) -> tuple[Any, ...]:
         """A few figures, other ones whenever a pattern was added or changed, by whatever clock."""
