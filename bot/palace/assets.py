@@ -6,6 +6,7 @@ import gzip
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from aiohttp import web
@@ -55,5 +56,10 @@ def _read(folder: Path) -> Iterator[tuple[str, Asset]]:
     for file in folder.rglob("*"):
         if content_type := TYPES.get(file.suffix):
             content = file.read_bytes()
-            asset = Asset(content_type=content_type, content=content, packed=gzip.compress(content, mtime=0))
+            asset = Asset(content_type=content_type, content=content, packed=_packed(content))
             yield file.relative_to(folder).as_posix(), asset
+
+
+@cache
+def _packed(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Row, case, func, insert, select, update
 from sqlalchemy import bindparam as given
-from sqlalchemy import case, func, insert, select, update
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_replace, insert_or_skip
@@ -69,6 +69,11 @@ class Insights(Repository):
 
 
 _ADD_PATTERN = insert_or_skip(Pattern)
+_KNOWN = (
+    select(Pattern.key, Pattern.text, Pattern.intent, Pattern.state, Pattern.user_id, Pattern.weight)
+    .where(ours(Pattern))
+    .order_by(Pattern.id)
+)
 _STATES = [func.sum(case((Pattern.state == state, 1), else_=0)) for state in Habit]
 _STANDING = select(func.max(Pattern.changed_at), func.sum(Pattern.weight), func.sum(Pattern.agreed), *_STATES).where(ours(Pattern))
 _PATTERN = select(Pattern).where(ours(Pattern), Pattern.key == given("the_key"))
@@ -97,6 +102,10 @@ class Patterns(Changing[Pattern]):
         """Keep a phrase of one person's, unless there is one."""
         about = {"user_id": user_id, "key": f"{user_id}/{phrase}", "text": phrase, "intent": intent, "created_at": now, "changed_at": now}
         await self.add_new([{**about, "state": Habit.PROPOSED, "origin": "learned", "weight": 1.0, **values}])
+
+    async def known(self) -> Sequence[Row[str, str, str, str, UUID | None, float]]:
+        """Of every pattern its key, text, intent, state, user_id and weight: hundreds are read at every start."""
+        return (await self._execute(_KNOWN)).all()
 
     async def standing(self) -> tuple[Any, ...]:
         """A few figures, other ones whenever a pattern was added or changed, by whatever clock."""

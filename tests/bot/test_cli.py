@@ -193,7 +193,8 @@ def test_tokens_come_and_go(robbie):
     assert robbie("token", "revoke", created[0]).returncode == 1
 
 
-def test_database_is_brought_up_to_date_once(robbie):
+def test_database_is_brought_up_to_date_once(robbie, home: Path):
+    (home.parent / "data" / "robbie.db").unlink()
     assert json.loads(robbie("db", "status", "--json").stdout)["current"] is None
     upgraded = json.loads(robbie("db", "upgrade", "--json").stdout)
     assert upgraded["ready"] is True
@@ -212,7 +213,6 @@ def test_copy_moves_everything(robbie, tmp_path):
 def test_note_of_a_dead_hub_is_no_hub(robbie, home: Path):
     """Its process id may belong to another program by now."""
     note = home.parent / "data" / "hub.json"
-    note.parent.mkdir()
     note.write_text(json.dumps({"url": "http://127.0.0.1:9", "token": "t", "pid": os.getpid()}))
     assert json.loads(robbie("ask", "hello", "--json").stdout)["reply"] == "You said: hello"
 
