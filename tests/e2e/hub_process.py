@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.e2e.model_servers import free_port
+from tests.e2e.shim import PATIENCE_SECONDS
 
 CONFIG = """
 [robbie]
@@ -50,9 +51,11 @@ class Hub:
                 *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=self._environ
             )
         assert self.process.stdout
-        async for line in self.process.stdout:
-            if b"/signin/" in line:
-                return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                async for line in self.process.stdout:
+                    if b"/signin/" in line:
+                        return
         raise AssertionError(self.log)
 
     async def kill(self) -> None:

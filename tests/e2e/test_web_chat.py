@@ -11,7 +11,6 @@ import itertools
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -19,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.model_servers import EMBEDDED_MISSING
+from tests.e2e.model_servers import EMBEDDED_MISSING, free_port
+from tests.e2e.shim import PATIENCE_SECONDS
 
 CHROMIUM = Path(os.environ.get("ROBBIE_E2E_CHROMIUM", "/usr/bin/chromium"))
 MISSING = (
@@ -38,7 +38,7 @@ pytestmark = [
 if MISSING is None:
     from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
-    expect.set_options(timeout=30_000)
+    expect.set_options(timeout=1000 * PATIENCE_SECONDS)
 
 QUESTION = "In two sentences, what makes a good morning?"
 SIZES = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 800}}
@@ -50,6 +50,9 @@ data_dir = "data"
 url = "sqlite+aiosqlite:///data/robbie.db"
 [web]
 port = {port}
+[brain]
+turn_seconds = 110
+stall_seconds = 60
 [[brain.levels]]
 name = "embedded"
 provider = "local"
@@ -62,9 +65,7 @@ class Robbie:
     """`robbie run` on a home of its own."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        self.url = f"http://127.0.0.1:{free_port()}"
         self.config = folder / "config.toml"
         self.config.write_text(CONFIG.format(port=self.url.rpartition(":")[2]), encoding="utf-8")
 
@@ -82,10 +83,10 @@ class Robbie:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     def stop(self) -> None:
-        """Have it stop by itself, within the ten seconds that it has."""
+        """Have it stop by itself."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            assert self.process.wait(10) == 0
+            assert self.process.wait(PATIENCE_SECONDS) == 0
         finally:
             self.process.kill()
             self.process.stdout.close()
@@ -111,6 +112,7 @@ async def browser() -> AsyncIterator[Browser]:
 async def open_page(context: BrowserContext) -> Page:
     """A page on which an error of the script, or a refusal by the content policy, fails the test."""
     page = await context.new_page()
+    page.set_default_timeout(1000 * PATIENCE_SECONDS)
     page.on("pageerror", lambda error: pytest.fail(f"script error: {error}"))
     page.on("console", lambda message: "Content Security Policy" in message.text and pytest.fail(message.text))
     return page
@@ -121,15 +123,14 @@ async def send(page: Page, text: str) -> None:
     await page.keyboard.press("Enter")
 
 
-async def watch(page: Page) -> list[str]:
-    """What the growing reply shows, each time that it is another text, until it is finished."""
-    seen: list[str] = []
-    growing = page.locator(".progress .text")
-    async with asyncio.timeout(60):
-        while not await page.locator(".message.answer").count():
-            seen += [text for text in await growing.all_inner_texts() if text and text not in seen]
-            await asyncio.sleep(0.02)
-    return seen
+WATCH = """() => {
+  window.seen = [];
+  new MutationObserver(() => {
+    const text = document.querySelector(".progress .text")?.innerText;
+    if (text && text !== window.seen.at(-1)) window.seen.push(text);
+  }).observe(document.body, { childList: true, subtree: true, characterData: true });
+}"""
+"""Has the page itself note what the growing reply shows, each time that it is another text, however slowly we look."""
 
 
 async def test_person_signs_in_writes_sees_words_arrive_and_finds_them_again(robbie: Robbie, browser: Browser):
@@ -139,10 +140,12 @@ async def test_person_signs_in_writes_sees_words_arrive_and_finds_them_again(rob
     await expect(page).to_have_url(f"{robbie.url}/")
     await expect(page.get_by_role("heading", name=re.compile("Good .*, Allan"))).to_be_visible()
 
+    await page.evaluate(WATCH)
     await send(page, QUESTION)
     await expect(page.locator(".message.in .text")).to_have_text(QUESTION)
     await expect(page.get_by_label("Your message")).to_have_value("")
-    seen = await watch(page)
+    await expect(page.locator(".message.answer")).to_have_count(1)
+    seen = await page.evaluate("window.seen")
     assert len(seen) > 1, "the words should arrive one after another"
     letters = [re.sub("[^a-zA-Z]", "", text) for text in seen]  # marks of Markdown come and go
     assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(letters))
@@ -170,7 +173,9 @@ async def test_what_is_written_is_harmless_and_two_pages_agree(robbie: Robbie, b
         await send(page, text)
         await expect(page.locator(".message")).to_have_count(count + 2)
         await expect(page.locator(".message.in .text").last).to_have_text(text)
-    await expect(other.locator(".message")).to_have_count(6)
+    for each in (page, other):
+        await expect(each.locator(".message")).to_have_count(6)
+        await expect(each.locator(".progress")).to_have_count(0)
     assert await other.locator(".text").all_inner_texts() == await page.locator(".text").all_inner_texts()
     await expect(page).to_have_title("Robbie")
     await expect(page.locator("#log img")).to_have_count(0)

@@ -15,6 +15,7 @@ import pytest
 from bot.app import App, build
 from bot.domain.message import Button, OutgoingKind
 from bot.services.notices import say
+from tests.e2e.shim import PATIENCE_SECONDS
 from tests.scenarios.house import FakeModel, config_of, rung_of
 
 CHROMIUM = Path(os.environ.get("ROBBIE_E2E_CHROMIUM", "/usr/bin/chromium"))
@@ -28,7 +29,7 @@ MISSING = (
 if MISSING is None:
     from playwright.async_api import Browser, Page, async_playwright, expect
 
-    expect.set_options(timeout=10_000)
+    expect.set_options(timeout=1000 * PATIENCE_SECONDS)
 
 SIZES = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 900}}
 
@@ -69,6 +70,7 @@ async def open_browser() -> AsyncIterator[Browser]:
 async def open_page(browser: Browser, home: Home, **how: Any) -> Page:
     """A signed-in page on which an error of the script, or a refusal by the content policy, fails the test."""
     page = await (await browser.new_context(**how)).new_page()
+    page.set_default_timeout(1000 * PATIENCE_SECONDS)
     page.on("pageerror", lambda error: pytest.fail(f"script error: {error}"))
     page.on("console", lambda message: "Content Security Policy" in message.text and pytest.fail(message.text))
     await page.goto(home.link)
