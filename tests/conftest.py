@@ -14,6 +14,7 @@ import pytest
 from storage.database import Database
 from storage.schema import upgrade
 from tests.clock import FakeClock
+from tests.machine import free_port
 from tests.postgres import Postgres, running_postgres, why_missing
 from tests.stage import Stage, set_stage
 
@@ -41,6 +42,12 @@ def _falls_elsewhere(item: pytest.Item) -> bool:
     database = next((name for name in BOTH if name in re.split(r"[\[\]-]", item.name)), None)
     bare = item.name.replace(str(database), "")
     return database is not None and database != BOTH[zlib.crc32(bare.encode()) % 3 == 0]
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """In the place of the one that comes with pytest-asyncio, which anybody may take before the test does."""
+    return free_port()
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from tests.e2e.model_servers import free_port
-from tests.e2e.shim import PATIENCE_SECONDS
+from tests.machine import PATIENCE_SECONDS, free_port
 
 CONFIG = """
 [robbie]

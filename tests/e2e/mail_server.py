@@ -35,8 +35,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.model_servers import free_port
-from tests.e2e.shim import PATIENCE_SECONDS
+from tests.machine import PATIENCE_SECONDS, free_port
 
 ROBBIE, ALLAN, GRACE = "robbie@test.local", "allan@test.local", "grace@test.local"
 PASSWORDS = {ROBBIE: "password-of-robbie", ALLAN: "password-of-allan", GRACE: "password-of-grace"}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,7 +23,7 @@ from bot.brain.providers.ollama import OllamaProvider
 from bot.brain.providers.openai import OpenAIProvider
 from bot.domain.errors import ProviderError, ProviderUnavailable, RateLimited, StreamBroken
 from bot.domain.ports import Provider
-from tests.e2e.shim import PATIENCE_SECONDS
+from tests.machine import PATIENCE_SECONDS, free_port
 
 NODE_MODULES = Path(os.environ.get("ROBBIE_E2E_NODE", ".e2e/node_modules"))
 AIMOCK = NODE_MODULES / ".bin" / "llmock"
@@ -36,9 +34,6 @@ AIMOCK_MISSING = (
 EMBEDDED_NAME = "smollm2-135m-instruct"
 EMBEDDED_PATH = gguf.resolve(EMBEDDED_NAME, os.environ)
 EMBEDDED_MISSING = None if gguf.is_present(EMBEDDED_PATH) else "needs the embedded model: robbie model fetch"
-
-PORTS = (20_000, 32_000)
-_signs: list[socket.socket] = []
 
 WIRES = ("openai", "anthropic", "ollama")
 """The wires that aimock speaks."""
@@ -100,7 +95,7 @@ FAULTS = (
     Fault(name="fault-cut", error=StreamBroken, begun=True, fixture={"disconnectAfterMs": 800, "latency": 100, "chunkSize": 5}),
     *_late("slow", SLOW_MS),
 )
-STALLS = _late("stalled", 60_000)
+STALLS = _late("stalled", 30_000)
 """As the late ones, but by so much that whoever is asked in their stead has answered, however loaded the machine."""
 
 
@@ -176,24 +171,6 @@ def embedded(*, context: int = 2048) -> Iterator[Embedded]:
             yield Embedded(url=json.loads(process.stdout.readline())["address"], key=key)
         finally:
             process.kill()
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on, and that no other call gives, in any process, while this one lives.
-
-    It lies below those that the system gives to whoever calls out, and the UDP port of its number is held as a sign of who has it.
-    """
-    while True:
-        port, sign = random.randrange(*PORTS), socket.socket(type=socket.SOCK_DGRAM)
-        try:
-            sign.bind(("127.0.0.1", port))
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", port))
-        except OSError:
-            sign.close()
-        else:
-            _signs.append(sign)
-            return port
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.model_servers import EMBEDDED_MISSING, EMBEDDED_PATH, free_port
-from tests.e2e.shim import PATIENCE_SECONDS
+from tests.e2e.model_servers import EMBEDDED_MISSING, EMBEDDED_PATH
+from tests.machine import PATIENCE_SECONDS, free_port
 
 OLLAMA = Path(os.environ.get("ROBBIE_E2E_OLLAMA", ".e2e/ollama/ollama")).absolute()
 OLLAMA_MISSING = EMBEDDED_MISSING if OLLAMA.exists() else "needs Ollama, which `make e2e-tools` builds where Go and a C++ compiler are"

@@ -16,8 +16,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-PATIENCE_SECONDS = 120.0
-"""How long a test waits for a fact before it believes that it will not come. It says nothing of speed: a loaded machine is waited for."""
+from tests.machine import PATIENCE_SECONDS
+
 NOT_PASSED_ON = {"host", "content-length", "transfer-encoding", "content-encoding", "connection", "keep-alive"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

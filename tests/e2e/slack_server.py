@@ -40,8 +40,9 @@ import aiohttp
 from aiohttp import web
 
 from tests.e2e.confined import confined, why_not_confined
-from tests.e2e.model_servers import NODE_MODULES, free_port
-from tests.e2e.shim import PATIENCE_SECONDS, Emulator, Faults, emulator, serving, until
+from tests.e2e.model_servers import NODE_MODULES
+from tests.e2e.shim import Emulator, Faults, emulator, serving, until
+from tests.machine import PATIENCE_SECONDS, free_port
 
 LOCAL_SLACK = Path(os.environ.get("ROBBIE_E2E_SLACK", NODE_MODULES / "local-slack-linux-x64/bin/local-slack"))
 

@@ -21,8 +21,9 @@ from bot.brain.providers.openai import OpenAIProvider
 from bot.brain.reactive import Reactive
 from bot.domain.message import OutgoingKind
 from bot.domain.ports import Provider
-from tests.e2e.model_servers import AIMOCK_MISSING, ANSWER, FAULTS, STALLS, WIRES, Aimock, Embedded, Fault, connect, free_port
+from tests.e2e.model_servers import AIMOCK_MISSING, ANSWER, FAULTS, STALLS, WIRES, Aimock, Embedded, Fault, connect
 from tests.fakes import FakeListener, asked, prompting
+from tests.machine import free_port
 from tests.stage import Stage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(AIMOCK_MISSING is not None, reason=AIMOCK_MISSING or "")]

@@ -24,9 +24,9 @@ from bot.domain.ports import Card
 from storage.database import Database
 from tests.conftest import ORGANIZATION, sqlite_url
 from tests.e2e.mail_server import ALLAN, PASSWORDS, ROBBIE, MailServer, letter, vouched
-from tests.e2e.model_servers import free_port
-from tests.e2e.shim import PATIENCE_SECONDS, serving
+from tests.e2e.shim import serving
 from tests.e2e.wire import relay
+from tests.machine import PATIENCE_SECONDS, free_port
 
 pytestmark = pytest.mark.e2e
 

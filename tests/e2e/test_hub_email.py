@@ -22,8 +22,8 @@ from aiohttp import web
 from tests.contracts.model_fakes import FakeModel, Wire, fake_model
 from tests.e2e.hub_process import Hub
 from tests.e2e.mail_server import ALLAN, GRACE, OUTSIDER, PASSWORDS, ROBBIE, MailServer, letter, vouched
-from tests.e2e.shim import PATIENCE_SECONDS
 from tests.e2e.wire import relay
+from tests.machine import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

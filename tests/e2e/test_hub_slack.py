@@ -23,9 +23,9 @@ from bot.services.approvals import Approvals
 from storage.database import Database
 from tests.contracts.model_fakes import FakeModel, Wire, fake_model
 from tests.e2e.hub_process import Hub
-from tests.e2e.model_servers import free_port
-from tests.e2e.shim import PATIENCE_SECONDS, until
+from tests.e2e.shim import until
 from tests.e2e.slack_server import ALLAN, APP_TOKEN, BOT, BOT_TOKEN, GENERAL, GRACE, SIGNING_SECRET, SlackServer, slack_server, why_no_slack
+from tests.machine import PATIENCE_SECONDS, free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

@@ -20,9 +20,10 @@ from aiohttp import web
 
 from tests.contracts.model_fakes import FakeModel, Wire, fake_model
 from tests.e2e.hub_process import Hub
-from tests.e2e.shim import PATIENCE_SECONDS, until
+from tests.e2e.shim import until
 from tests.e2e.telegram_server import CallingTelegram, PolledTelegram
 from tests.e2e.telegram_shim import ALLAN, GRACE, TOKEN, BotApi
+from tests.machine import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.shim import PATIENCE_SECONDS
+from tests.machine import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 280  # the first time, everything is installed

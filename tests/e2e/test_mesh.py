@@ -16,7 +16,7 @@ from bot.config import load_config
 from storage.models.messaging import Message
 from tests.e2e.hub_process import beside
 from tests.e2e.ollama_servers import MODEL, OLLAMA_MISSING, OllamaServer, Shim, ollama_servers, shimmed
-from tests.e2e.shim import PATIENCE_SECONDS
+from tests.machine import PATIENCE_SECONDS
 from tests.scenarios.house import FakeModel, FakePush, House, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(OLLAMA_MISSING is not None, reason=OLLAMA_MISSING or "")]

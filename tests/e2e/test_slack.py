@@ -23,8 +23,9 @@ from bot.domain.message import Attachment, Button, Inbound, InboundKind, Outgoin
 from bot.domain.ports import Card
 from bot.hub.supervisor import Supervisor
 from storage.database import Database
-from tests.e2e.shim import PATIENCE_SECONDS, serving
+from tests.e2e.shim import serving
 from tests.e2e.slack_server import ALLAN, APP_TOKEN, BOT, BOT_TOKEN, GENERAL, SIGNING_SECRET, SlackServer, slack_server, why_no_slack
+from tests.machine import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.e2e
 

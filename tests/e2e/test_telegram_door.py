@@ -23,10 +23,10 @@ from bot.domain.message import Attachment, Button, Inbound, InboundKind, Outgoin
 from bot.domain.ports import Card
 from bot.hub.server import Server
 from storage.database import Database
-from tests.e2e.model_servers import free_port
-from tests.e2e.shim import PATIENCE_SECONDS, until
+from tests.e2e.shim import until
 from tests.e2e.telegram_server import CallingTelegram, PolledTelegram
 from tests.e2e.telegram_shim import ALLAN, TOKEN, BotApi
+from tests.machine import PATIENCE_SECONDS, free_port
 
 pytestmark = pytest.mark.e2e
 

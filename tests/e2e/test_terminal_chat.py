@@ -17,7 +17,7 @@ from aiohttp import web
 
 from tests.contracts.model_fakes import FakeModel, Wire, fake_model
 from tests.e2e.hub_process import Hub
-from tests.e2e.shim import PATIENCE_SECONDS
+from tests.machine import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

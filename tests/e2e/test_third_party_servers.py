@@ -20,12 +20,12 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from tests.e2e.mail_server import ALLAN, OUTSIDER, PASSWORDS, ROBBIE, MailServer
-from tests.e2e.model_servers import free_port
-from tests.e2e.shim import PATIENCE_SECONDS, serving, until
+from tests.e2e.shim import serving, until
 from tests.e2e.slack_server import ALLAN as IN_SLACK
 from tests.e2e.slack_server import APP_TOKEN, BOT, BOT_TOKEN, GENERAL, SIGNING_SECRET, SlackServer
 from tests.e2e.telegram_server import CallingTelegram, PolledTelegram
 from tests.e2e.telegram_shim import TOKEN, BotApi
+from tests.machine import PATIENCE_SECONDS, free_port
 
 pytestmark = pytest.mark.e2e
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.model_servers import EMBEDDED_MISSING, free_port
-from tests.e2e.shim import PATIENCE_SECONDS
+from tests.e2e.model_servers import EMBEDDED_MISSING
+from tests.machine import PATIENCE_SECONDS, free_port
 
 CHROMIUM = Path(os.environ.get("ROBBIE_E2E_CHROMIUM", "/usr/bin/chromium"))
 MISSING = (

@@ -15,7 +15,7 @@ import pytest
 from bot.app import App, build
 from bot.domain.message import Button, OutgoingKind
 from bot.services.notices import say
-from tests.e2e.shim import PATIENCE_SECONDS
+from tests.machine import PATIENCE_SECONDS
 from tests.scenarios.house import FakeModel, config_of, rung_of
 
 CHROMIUM = Path(os.environ.get("ROBBIE_E2E_CHROMIUM", "/usr/bin/chromium"))
