@@ -6,7 +6,6 @@ With ROBBIE_SCREENSHOTS=FOLDER the pictures of the documentation are taken into 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import itertools
 import os
 import re
@@ -19,16 +18,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.model_servers import EMBEDDED_MISSING
+from tests.e2e.web_home import MISSING, open_browser, strict_page
 from tests.machine import PATIENCE_SECONDS, free_port
 
-CHROMIUM = Path(os.environ.get("ROBBIE_E2E_CHROMIUM", "/usr/bin/chromium"))
-MISSING = (
-    "needs the browser's driver: pip install playwright"
-    if importlib.util.find_spec("playwright") is None
-    else None
-    if CHROMIUM.exists()
-    else f"needs {CHROMIUM}: apt-get install chromium"
-)
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.slow,
@@ -36,9 +28,7 @@ pytestmark = [
     pytest.mark.skipif(EMBEDDED_MISSING is not None, reason=EMBEDDED_MISSING or ""),
 ]
 if MISSING is None:
-    from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
-
-    expect.set_options(timeout=1000 * PATIENCE_SECONDS)
+    from playwright.async_api import Browser, Page, expect
 
 QUESTION = "In two sentences, what makes a good morning?"
 SIZES = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 800}}
@@ -103,19 +93,8 @@ def robbie(tmp_path: Path) -> Iterator[Robbie]:
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    async with open_browser() as launched:
         yield launched
-        await launched.close()
-
-
-async def open_page(context: BrowserContext) -> Page:
-    """A page on which an error of the script, or a refusal by the content policy, fails the test."""
-    page = await context.new_page()
-    page.set_default_timeout(1000 * PATIENCE_SECONDS)
-    page.on("pageerror", lambda error: pytest.fail(f"script error: {error}"))
-    page.on("console", lambda message: "Content Security Policy" in message.text and pytest.fail(message.text))
-    return page
 
 
 async def send(page: Page, text: str) -> None:
@@ -135,7 +114,7 @@ WATCH = """() => {
 
 async def test_person_signs_in_writes_sees_words_arrive_and_finds_them_again(robbie: Robbie, browser: Browser):
     context = await browser.new_context()
-    page = await open_page(context)
+    page = await strict_page(context)
     await page.goto(robbie.link)
     await expect(page).to_have_url(f"{robbie.url}/")
     await expect(page.get_by_role("heading", name=re.compile("Good .*, Allan"))).to_be_visible()
@@ -157,7 +136,7 @@ async def test_person_signs_in_writes_sees_words_arrive_and_finds_them_again(rob
     assert await page.locator(".message.answer .text").inner_text() == answer
     await expect(page.locator(".message")).to_have_count(2)
 
-    stranger = await open_page(await browser.new_context())
+    stranger = await strict_page(await browser.new_context())
     await stranger.goto(robbie.link)
     await expect(stranger.get_by_text("robbie signin", exact=True)).to_be_visible()
     await expect(stranger.locator(".message")).to_have_count(0)
@@ -165,7 +144,7 @@ async def test_person_signs_in_writes_sees_words_arrive_and_finds_them_again(rob
 
 async def test_what_is_written_is_harmless_and_two_pages_agree(robbie: Robbie, browser: Browser):
     context = await browser.new_context()
-    page, other = await open_page(context), await open_page(context)
+    page, other = await strict_page(context), await strict_page(context)
     await page.goto(robbie.link)
     await other.goto(robbie.url)
     for text in ("<script>document.title = 'taken'</script>", "/help", "<img src=x onerror=\"document.title = 'taken'\">"):
@@ -183,7 +162,7 @@ async def test_what_is_written_is_harmless_and_two_pages_agree(robbie: Robbie, b
 
 async def test_page_survives_the_loss_of_the_hub(robbie: Robbie, browser: Browser):
     context = await browser.new_context()
-    page = await open_page(context)
+    page = await strict_page(context)
     await page.goto(robbie.link)
     await send(page, "/help")
     await expect(page.locator(".message")).to_have_count(2)
@@ -202,7 +181,7 @@ async def test_page_survives_the_loss_of_the_hub(robbie: Robbie, browser: Browse
 
 async def test_what_was_written_waits_for_the_next_sign_in(robbie: Robbie, browser: Browser):
     context = await browser.new_context()
-    page, other = await open_page(context), await open_page(context)
+    page, other = await strict_page(context), await strict_page(context)
     await page.goto(robbie.link)
     await other.goto(robbie.url)
     await other.get_by_text("Sign out").click()
@@ -216,7 +195,7 @@ async def test_what_was_written_waits_for_the_next_sign_in(robbie: Robbie, brows
 
 
 async def test_page_heals_when_the_hub_comes_back(robbie: Robbie, browser: Browser):
-    page = await open_page(await browser.new_context())
+    page = await strict_page(await browser.new_context())
     await page.goto(robbie.link)
     await send(page, "/help")
     await expect(page.locator(".message")).to_have_count(2)
@@ -229,7 +208,7 @@ async def test_page_heals_when_the_hub_comes_back(robbie: Robbie, browser: Brows
 
 
 async def test_page_works_without_script(robbie: Robbie, browser: Browser):
-    page = await open_page(await browser.new_context(java_script_enabled=False))
+    page = await strict_page(await browser.new_context(java_script_enabled=False))
     await page.goto(robbie.link)
     await page.get_by_label("Your message").fill("/help")
     await page.get_by_label("Send").click()
@@ -243,7 +222,7 @@ async def test_page_fits_every_screen(robbie: Robbie, browser: Browser, tmp_path
     context = await browser.new_context(
         viewport=SIZES[size], color_scheme=scheme, device_scale_factor=2, has_touch=size == "phone", is_mobile=size == "phone"
     )
-    page = await open_page(context)
+    page = await strict_page(context)
     await page.goto(robbie.link)
     for count, text in enumerate(("What is the capital of France?", "What can you do?"), 1):
         await page.get_by_label("Your message").fill(text)
