@@ -22,6 +22,7 @@ from tests.light import (  # noqa: F401  (fixtures are found where they are name
     opened_before,
     opened_before_on_a_server,
 )
+from tests.machine import free_port
 from tests.postgres import Postgres, running_postgres, why_missing
 from tests.stage import Stage, set_stage
 
@@ -53,6 +54,12 @@ def _falls_elsewhere(item: pytest.Item) -> bool:
 def pytest_collection_finish() -> None:
     """What was imported and collected stays to the end: the collector of garbage need not look through it again and again."""
     gc.freeze()
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """In the place of the one that comes with pytest-asyncio, which anybody may take before the test does."""
+    return free_port()
 
 
 @pytest.fixture
