@@ -32,7 +32,7 @@ from bot.brain.task_type import WEIGHTS, features
 
 PROMPTS = Path(__file__).with_name("prompts")
 SOURCES = tomllib.loads(Path(__file__).with_name("sources.toml").read_text())
-FILLINGS, OPENERS = 8, ("please ", "can you ", "could you please ", "hey robbie, ", "hi! ", "robbie, ", "i'd like you to ", "ok, ", "now ")
+FILLINGS, WAYS, OPENERS = 8, 5, ("please ", "can you ", "could you please ", "hey robbie, ", "hi! ", "robbie, ", "i'd like you to ", "ok, ", "now ")
 CLOSERS = (
     *(" please", " thanks", " Thank you!", " Keep it short.", " Be as detailed as possible."),
     *(" Please answer in English.", " No comments.", " Explain your answer."),
@@ -172,7 +172,7 @@ def gather(clinc: Path, gsm8k: Path, packages: Packages) -> list[Source]:
     }
     sources = [_source(found[about["name"]], **about) for about in SOURCES["source"]]
     passages = sorted({row["passage"] for row in tests["BoolQ/dev"]})[::15]
-    return [*sources, *(_ours(label, passages) for label in LABELS)]
+    return [*sources, *(_ours(label, passages) for label in LABELS), *map(_said, LABELS), *map(_worded, LABELS)]
 
 
 def _ours(label: str, passages: list[str]) -> Source:
@@ -183,6 +183,26 @@ def _ours(label: str, passages: list[str]) -> Source:
     return Source(
         name=f"our own, {label}", licence="MIT, passages of BoolQ", label=label, prompts=prompts, held=tuple(sorted(held)), weight=4.0
     )
+
+
+def _said(label: str) -> Source:
+    """Our own prompts of a sort that were written one by one, also in small letters; judged by every fifth of them."""
+    _, _, rest = (PROMPTS / "said.txt").read_text().partition(f"\n=== {label}\n")
+    said = [prompt.strip("\n") for prompt in rest.partition("\n=== ")[0].split("\n---\n")]
+    small = {prompt: prompt if "\n" in prompt else prompt.lower() for prompt in said}
+    held = dict.fromkeys(way for prompt in said[::5] for way in (prompt, small[prompt]))
+    prompts = tuple(dict.fromkeys((*said, *small.values())))
+    return Source(name=f"as said, {label}", licence="MIT", label=label, prompts=prompts, held=tuple(held), weight=2.0)
+
+
+def _worded(label: str) -> Source:
+    """The words by which a sort is told, each said in some ways; judged by those of every fifth word."""
+    chance, said = random.Random(f"words, {label}"), []
+    for book in tomllib.loads((PROMPTS / "words.toml").read_text())[label]:
+        said += [[_mannered(way.format(word), chance) for way in chance.sample(book["ways"], WAYS)] for word in book["words"].split(";")]
+    held = {prompt for prompts in said[::5] for prompt in prompts}
+    prompts = tuple(dict.fromkeys(prompt for prompts in said for prompt in prompts))
+    return Source(name=f"words, {label}", licence="MIT", label=label, prompts=prompts, held=tuple(sorted(held)), weight=1.0)
 
 
 def _source(prompts: Iterable[str], *, name: str, licence: str, label: str, most: int, weight: float) -> Source:
