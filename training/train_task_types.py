@@ -186,13 +186,18 @@ def _ours(label: str, passages: list[str]) -> Source:
 
 
 def _said(label: str) -> Source:
-    """Our own prompts of a sort that were written one by one, also in small letters; judged by every fifth of them."""
+    """Our own prompts of a sort that were written one by one, also in small letters, and several as one; judged by every fifth of them."""
+    chance = random.Random(f"said, {label}")
     _, _, rest = (PROMPTS / "said.txt").read_text().partition(f"\n=== {label}\n")
     said = [prompt.strip("\n") for prompt in rest.partition("\n=== ")[0].split("\n---\n")]
-    small = {prompt: prompt if "\n" in prompt else prompt.lower() for prompt in said}
-    held = dict.fromkeys(way for prompt in said[::5] for way in (prompt, small[prompt]))
-    prompts = tuple(dict.fromkeys((*said, *small.values())))
-    return Source(name=f"as said, {label}", licence="MIT", label=label, prompts=prompts, held=tuple(held), weight=2.0)
+
+    def ways(those: list[str]) -> list[str]:
+        small = [prompt.lower() for prompt in those if "\n" not in prompt]
+        return [*those, *small, *(chance.choice(" \n").join(chance.sample(those, chance.randint(2, 4))) for _ in those)]
+
+    held = ways(said[::5])
+    prompts = tuple(dict.fromkeys(ways([prompt for number, prompt in enumerate(said) if number % 5]) + held))
+    return Source(name=f"as said, {label}", licence="MIT", label=label, prompts=prompts, held=tuple(dict.fromkeys(held)), weight=2.0)
 
 
 def _worded(label: str) -> Source:
