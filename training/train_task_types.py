@@ -32,7 +32,7 @@ from bot.brain.task_type import WEIGHTS, features
 
 PROMPTS = Path(__file__).with_name("prompts")
 SOURCES = tomllib.loads(Path(__file__).with_name("sources.toml").read_text())
-FILLINGS, WAYS, OPENERS = 8, 5, ("please ", "can you ", "could you please ", "hey robbie, ", "hi! ", "robbie, ", "i'd like you to ", "ok, ", "now ")
+FILLINGS, WAYS, JOINED, OPENERS = 8, 5, 1000, ("please ", "can you ", "could you please ", "hey robbie, ", "hi! ", "robbie, ", "i'd like you to ", "ok, ", "now ")
 CLOSERS = (
     *(" please", " thanks", " Thank you!", " Keep it short.", " Be as detailed as possible."),
     *(" Please answer in English.", " No comments.", " Explain your answer."),
@@ -74,6 +74,11 @@ class Source:
     prompts: tuple[str, ...]
     held: tuple[str, ...]
     weight: float = 1.0
+
+    @property
+    def ours(self) -> bool:
+        """Whether we wrote it."""
+        return self.place in {"our own", "as said", "words"}
 
     @property
     def place(self) -> str:
@@ -186,18 +191,17 @@ def _ours(label: str, passages: list[str]) -> Source:
 
 
 def _said(label: str) -> Source:
-    """Our own prompts of a sort that were written one by one, also in small letters, and several as one; judged by every fifth of them."""
-    chance = random.Random(f"said, {label}")
+    """Our own prompts of a sort that were written one by one, also in small letters; judged by every fifth of them."""
     _, _, rest = (PROMPTS / "said.txt").read_text().partition(f"\n=== {label}\n")
     said = [prompt.strip("\n") for prompt in rest.partition("\n=== ")[0].split("\n---\n")]
+    held = dict.fromkeys(way for prompt in said[::5] for way in _cases(prompt))
+    prompts = dict.fromkeys(way for prompt in said for way in _cases(prompt))
+    return Source(name=f"as said, {label}", licence="MIT", label=label, prompts=tuple(prompts), held=tuple(held), weight=2.0)
 
-    def ways(those: list[str]) -> list[str]:
-        small = [prompt.lower() for prompt in those if "\n" not in prompt]
-        return [*those, *small, *(chance.choice(" \n").join(chance.sample(those, chance.randint(2, 4))) for _ in those)]
 
-    held = ways(said[::5])
-    prompts = tuple(dict.fromkeys(ways([prompt for number, prompt in enumerate(said) if number % 5]) + held))
-    return Source(name=f"as said, {label}", licence="MIT", label=label, prompts=prompts, held=tuple(dict.fromkeys(held)), weight=2.0)
+def _cases(prompt: str) -> tuple[str, ...]:
+    """As it is, and in small letters where it is no code."""
+    return (prompt,) if "\n" in prompt else (prompt, prompt.lower())
 
 
 def _worded(label: str) -> Source:
@@ -306,6 +310,7 @@ def _mannered(text: str, chance: random.Random) -> str:
 def trained(sources: Iterable[Source]) -> Linear:
     """The classifier of these: every label weighs the same, and in it every source as much as it is given."""
     sources = [source for source in sources if source.prompts]
+    sources += [_joined(label, [source.prompts for source in sources if source.label == label and source.ours]) for label in LABELS]
     shares: dict[str, float] = defaultdict(float)
     for source in sources:
         shares[source.label] += source.weight
@@ -317,6 +322,14 @@ def trained(sources: Iterable[Source]) -> Linear:
         labels += [source.label] * len(source.prompts)
         weights += [each] * len(source.prompts)
     return fit(examples, labels, weights)
+
+
+def _joined(label: str, books: list[tuple[str, ...]]) -> Source:
+    """Two to four of our own prompts of a sort as one: what is long and in plain words is told by few of them."""
+    chance = random.Random(f"joined, {label}")
+    pieces = ([chance.choice(chance.choice(books)) for _ in range(chance.randint(2, 4))] for _ in range(JOINED))
+    prompts = tuple(chance.choice((" ", "\n", "\n\n")).join(piece) for piece in pieces)
+    return Source(name="several as one", licence="MIT", label=label, prompts=prompts, held=(), weight=2.0)
 
 
 _features = cache(features)
