@@ -32,14 +32,15 @@ from bot.brain.task_type import WEIGHTS, features
 
 PROMPTS = Path(__file__).with_name("prompts")
 SOURCES = tomllib.loads(Path(__file__).with_name("sources.toml").read_text())
-FILLINGS, WAYS, JOINED, OPENERS = 8, 5, 1000, ("please ", "can you ", "could you please ", "hey robbie, ", "hi! ", "robbie, ", "i'd like you to ", "ok, ", "now ")
+FILLINGS, WAYS, JOINED = 8, 5, 1000
+OPENERS = ("please ", "can you ", "could you please ", "hey robbie, ", "hi! ", "robbie, ", "i'd like you to ", "ok, ", "now ")
 CLOSERS = (
     *(" please", " thanks", " Thank you!", " Keep it short.", " Be as detailed as possible."),
     *(" Please answer in English.", " No comments.", " Explain your answer."),
 )
-TEMPERATURE, LESS_QUICK = 1.0, 0.3
+TEMPERATURE, LESS_QUICK, DROPOUT = 1.0, 0.1, 0.3
 """What is strange looks quick to a classifier that knows many quick questions, so that their odds are lowered. `--score` fitted 0.9 and 0.7
-with half of the sources left out; with all of them there, less is strange."""
+with half of the sources left out; with all of them there, less is strange. `DROPOUT` is how many of the words are overlooked at a look."""
 FRAMES = (
     "### Instruction:\n{}\n\n### Response:",
     "Question: {}\nAnswer:",
@@ -321,7 +322,7 @@ def trained(sources: Iterable[Source]) -> Linear:
         examples += [_features(prompt) for prompt in source.prompts]
         labels += [source.label] * len(source.prompts)
         weights += [each] * len(source.prompts)
-    return fit(examples, labels, weights)
+    return fit(examples, labels, weights, dropout=DROPOUT)
 
 
 def _joined(label: str, books: list[tuple[str, ...]]) -> Source:
