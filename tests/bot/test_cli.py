@@ -88,7 +88,7 @@ def test_ask_with_every_model_dead_is_honest_and_done(robbie):
 
 def test_classify_tells_each_line_without_a_config(tmp_path: Path):
     """A JSON string is one text however many lines it has; what is none is taken as it stands."""
-    lines = b'write a poem about rain\n"def f(x):\\n    return x + 1"\n"no JSON\n\n\xff\n'
+    lines = b'write a poem about rain\n"def f(x):\\n    return x + 1"\n"what time is it\n\n\xff\n'
     result = subprocess.run(
         [sys.executable, "-m", "bot", "classify", "-", "--json"],
         input=lines,

@@ -209,7 +209,7 @@ async def test_page_heals_when_the_hub_comes_back(robbie: Robbie, browser: Brows
 
 async def test_an_answer_is_judged_by_keys_alone_and_the_word_is_there_again(robbie: Robbie, browser: Browser):
     context = await browser.new_context()
-    page = await open_page(context)
+    page = await strict_page(context)
     await page.goto(robbie.link)
     await send(page, "/help")
     await expect(page.locator(".message.answer")).to_have_count(1)
