@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from bot.domain.thought import Turn
 from bot.hub.hub import Receipt
-from bot.hub.late import FAILURES_PER_ROUND
+from bot.hub.late import FAILURES_PER_ROUND, LONGEST_BUSY_REST_SECONDS
 from bot.hub.thinking import CRASHES_ALLOWED
 from storage.models.messaging import InboxEvent
 from tests.clock import FakeClock
@@ -118,7 +118,7 @@ async def test_while_no_level_is_back_the_tries_grow_rare(sqlite_file: Path, tmp
         await house.reply(receipt)
         tries = []
         for _ in range(4):
-            clock.advance(seconds=61)
+            clock.advance(seconds=LONGEST_BUSY_REST_SECONDS + 1)
             before = len(model.asked)
             await house.app.hub.resume()
             await until(lambda before=before: len(model.asked) > before)  # type: ignore[misc]
@@ -159,7 +159,7 @@ async def test_an_outage_is_never_blamed_on_the_question(database_url: str, tmp_
         receipt = await house.hears("what is love")
         await house.reply(receipt)
         while (await house.event(receipt.event_id)).attempts < 3 * CRASHES_ALLOWED:
-            clock.advance(seconds=61)
+            clock.advance(seconds=LONGEST_BUSY_REST_SECONDS + 1)
             await house.app.hub.resume()
             await asyncio.sleep(0.01)
         await _until(house, receipt, lambda event: event.owner is None)

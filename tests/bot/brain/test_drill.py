@@ -78,7 +78,7 @@ async def test_times_are_those_of_the_fault(build: Build, allan: Person, clock: 
     assert silent[1].latency_ms >= silent[1].first_token_ms + 75
     assert silent[2].latency_ms >= 400
     refused = await hold(drill, allan, clock, Fault.REFUSED)
-    assert refused[1].first_token_ms < HEDGE * 1000
+    assert refused[1].first_token_ms < silent[1].first_token_ms
 
 
 async def test_the_first_word_is_that_of_the_text_that_stayed(build: Build, allan: Person, clock: FakeClock):
