@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from bot.learning.realtime import Learning
 from bot.services.notices import tell
 from storage.models.messaging import Message
 from tests.bot.palace.web_house import House
+from tests.machine import PATIENCE_SECONDS
 
 SCRIPTED = {"HX-Request": "true"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -286,6 +288,25 @@ async def test_a_thumb_can_take_back_what_was_said_by_the_command(house: House):
     assert thumbs((await judge(browser, answer.id, "-7", **SCRIPTED))[1]) == NOTHING
     status, _ = await judge(browser, answer.id, "👎")
     assert (status, thumbs(await page(browser))) == (303, DOWN), "a page without script"
+
+
+async def test_a_page_without_script_stays_in_its_conversation_whatever_is_pressed(house: House):
+    browser = await house.browser()
+    body = urlencode({"text": "hello", "id": str(new_id()), "conversation": "work"})
+    async with browser.post("/chat", data=body, headers=FORM, allow_redirects=False) as response:
+        assert response.headers["Location"] == "/chat?conversation=work#end"
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not (
+            found := re.search(
+                r'<form method="post" action="/chat/word".*?</form>', shown := await page(browser, "/chat?conversation=work"), re.S
+            )
+        ):
+            await asyncio.sleep(0.02)
+    fields = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]+)"', found.group())
+    assert ("conversation", "work") in fields, shown
+    async with browser.post("/chat/word", data=urlencode([*fields, ("word", "👍")]), headers=FORM, allow_redirects=False) as response:
+        assert response.headers["Location"] == f"/chat?conversation=work#m-{dict(fields)['message']}"
+    assert thumbs(await page(browser, "/chat?conversation=work")) == UP
 
 
 async def test_only_ones_own_answers_can_be_judged_and_no_other_site_can_do_it(house: House):
