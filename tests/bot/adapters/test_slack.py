@@ -224,7 +224,7 @@ async def test_a_server_that_says_nothing_more_is_left_at_once(slack: FakeSlack,
     async with listening(door, reception) as task:
         await slack.connected()
         task.cancel()
-        await asyncio.wait([task], timeout=8)  # less than the ten seconds that a line is waited for by itself
+        await asyncio.wait([task], timeout=8)  # a hub has nine seconds to stop
         assert task.done()
 
 
