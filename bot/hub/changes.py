@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from bot.brain.providers.offline import digest
@@ -26,21 +27,26 @@ def value_of(reaction: str) -> float:
 
 async def apply(work: UnitOfWork, inbound: Inbound, user_id: UUID, *, clock: Clock, learning: Learning) -> bool:
     """Do what somebody's edit, deletion or reaction asks for; whether its conversation has something to answer now."""
-    now = clock.now()
     if inbound.kind is InboundKind.REACTION:
-        if inbound.sender.channel == "web":  # where messages have no ids but our own
-            said = await work.messages.find_by_id(UUID(inbound.target))
-        else:
-            said = await work.messages.find_on_channel(inbound.address.channel, inbound.target)
-        if said is not None and said.direction == "out":
-            value, word, known = value_of(inbound.text), inbound.text[:64], await work.feedback.find(user_id, said.id)
-            if value or (known is not None and word == f"-{known.detail}"[:64]):  # what else is taken back, or tells nothing, is no word
-                await learning.rate(work, user_id, said, value=value, source="reaction", detail=word, now=now)
+        await _judge(work, inbound, user_id, learning, clock.now())
         return False
     event = await work.inbox.find_to_change(channel=inbound.sender.channel, account=inbound.sender.account, external_id=inbound.target)
     if event is None:
         return False
     return await _edit(work, event, inbound.text) if inbound.kind is InboundKind.EDIT else await _delete(work, event, learning, clock)
+
+
+async def _judge(work: UnitOfWork, inbound: Inbound, user_id: UUID, learning: Learning, now: datetime) -> None:
+    """Keep somebody's word on what Robbie said; one that they gave before, with a minus before it, takes that back."""
+    is_web, messages, word = inbound.sender.channel == "web", work.messages, inbound.text[:64]
+    find = messages.find_by_id(UUID(inbound.target)) if is_web else messages.find_on_channel(inbound.address.channel, inbound.target)
+    said = await find  # on the web messages have no ids but our own
+    if said is None or said.direction != "out":
+        return
+    known = await work.feedback.find(user_id, said.id)
+    value = 0.0 if is_web and word.startswith("-") else value_of(word)  # "-1" takes a `/rate 1` back there, and is a thumb on Slack
+    if value or (known is not None and word == f"-{known.detail}"[:64]):  # what else is taken back, or tells nothing, is no word
+        await learning.rate(work, user_id, said, value=value, source="reaction", detail=word, now=now)
 
 
 async def _edit(work: UnitOfWork, event: InboxEvent, text: str) -> bool:

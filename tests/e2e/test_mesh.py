@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -153,9 +154,11 @@ async def test_a_stalled_node_is_not_waited_for(mesh: Mesh, servers: dict[str, O
     """SIGSTOP: it takes the question and says nothing. Another node is asked as well; after SIGCONT it is well again by itself."""
     stalled = mesh.first
     servers[stalled].signal(signal.SIGSTOP)
+    began = time.monotonic()
     (reply,) = await mesh.ask("What is the capital of Sweden?")
     assert is_whole(reply)
     assert met_trouble(reply)
+    assert time.monotonic() - began < STALL, "the next was asked at the hedge delay, and not once the silence was given up on"
     await until(lambda: mesh.state(stalled).is_up is False, seconds=PATIENCE_SECONDS)
     assert mesh.first != stalled
     servers[stalled].signal(signal.SIGCONT)
@@ -172,9 +175,11 @@ async def test_a_node_that_crawls_or_talks_garbage_spoils_no_answer(
         mesh = await stack.enter_async_context(hub_over({name: shim.url for name, shim in shims.items()}, tmp_path))
         broken = mesh.first
         vars(shims[broken]).update(fault)
+        began = time.monotonic()
         replies = await mesh.ask("What is the capital of Poland?", "What is the capital of Greece?")
         assert all(is_whole(reply) for reply in replies)
         assert any(met_trouble(reply) for reply in replies) or mesh.state(broken).why  # a look may have met it first
+        assert time.monotonic() - began < STALL, "nobody waited for it"
         await until(lambda: bool(mesh.state(broken).why) and not mesh.state(broken).resident, seconds=PATIENCE_SECONDS)
         assert mesh.first != broken
         vars(shims[broken]).update(delay_seconds=0.0, garbled=False)

@@ -112,6 +112,10 @@ async def test_a_rating_command_counts_and_an_answer_tells_how_sure_it_is(house:
     row = await _row(house, "m1")
     assert (row.score, row.source) == (1.0, "command")
     assert row.guess == pytest.approx(row.confidence, abs=1e-3)
+    await _asks(house, chat, "/rate 1")
+    await house.app.front.receive(_reaction(chat, "-1"))
+    row = await _row(house, "m1")
+    assert (row.score, row.source) == (0.0, "reaction"), "Slack's name of a thumb down, which takes nothing back"
 
 
 async def test_the_report_is_told_in_private_to_the_owner_whole_and_to_anybody_else_of_their_own(house: House, chat: FakeDoor):

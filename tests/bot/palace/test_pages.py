@@ -286,6 +286,10 @@ async def test_a_thumb_can_take_back_what_was_said_by_the_command(house: House):
         await Learning().rate(work, house.owner.id, answer, value=0.33, source="command", detail="7", now=datetime.now(UTC))
     assert thumbs(await page(browser)) == [("-7", "true"), ("👎", "false")]
     assert thumbs((await judge(browser, answer.id, "-7", **SCRIPTED))[1]) == NOTHING
+    async with house.database.unit_of_work() as work:
+        await Learning().rate(work, house.owner.id, answer, value=-1.0, source="command", detail="1", now=datetime.now(UTC))
+    for _ in range(2):  # on Slack it is a thumb down
+        assert thumbs((await judge(browser, answer.id, "-1", **SCRIPTED))[1]) == NOTHING
     status, _ = await judge(browser, answer.id, "👎")
     assert (status, thumbs(await page(browser))) == (303, DOWN), "a page without script"
 
