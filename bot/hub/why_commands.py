@@ -39,7 +39,8 @@ class WhyCommands:
 
     async def _report(self, question: Question, words: str) -> str:
         """Of so many days: all of it for the owner; for anybody else, of their own answers."""
-        days = min(max(int(words), 1), MOST_DAYS) if words.isascii() and words.isdigit() and len(words) < 5 else DAYS
+        number = re.match(r"\d{1,4}(?!\d)", words, re.ASCII)
+        days = min(max(int(number[0]), 1), MOST_DAYS) if number else DAYS
         since, person = question.asked_at - timedelta(days=days), question.person
         async with self._database.reading() as work:
             told = await report(work, since=since, timezone=person.timezone, user_id=None if person.is_owner else person.id)

@@ -126,7 +126,7 @@ async def test_the_report_is_told_in_private_to_the_owner_whole_and_to_anybody_e
     await _asks(house, chat, "/report", account="grace")
     assert "Nothing yet" in chat.texts[-1]
     await _asks(house, chat, "two", account="grace")
-    await _asks(house, chat, "/report 7", account="grace")
+    await _asks(house, chat, "/report 7 days", account="grace")
     assert chat.texts[-1].startswith("**What I learned in the last 7 days**")
     assert "1 quick by first (direct)" in chat.texts[-1]
     assert "**Spent**" not in chat.texts[-1]
