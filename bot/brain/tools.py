@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -249,9 +250,15 @@ def _sound(call: ToolCall) -> ToolCall:
 
 def spec_of(tool: Tool) -> ToolSpec:
     """A tool as a model is told of it."""
-    schema = tool.arguments.model_json_schema()
-    parameters = _plain({**schema, "description": tool.description}, schema.get("$defs", {}))
-    return ToolSpec(name=tool.name, description=parameters.pop("description"), parameters=parameters)
+    description, parameters = _told(tool.arguments, tool.description)
+    return ToolSpec(name=tool.name, description=description, parameters=parameters)
+
+
+@lru_cache(maxsize=256)  # to write the schemas anew took a fifth of every turn
+def _told(arguments: type[BaseModel], description: str) -> tuple[str, Mapping[str, Any]]:
+    schema = arguments.model_json_schema()
+    parameters = _plain({**schema, "description": description}, schema.get("$defs", {}))
+    return parameters.pop("description"), parameters
 
 
 _KEPT = ("type", "description", "enum", "required", "minimum", "maximum", "format")
