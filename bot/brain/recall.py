@@ -14,8 +14,7 @@ from typing import Any
 
 _READ = tomllib.loads((Path(__file__).parent / "prompts" / "recall.toml").read_text("utf-8"))
 COMMON = frozenset(_READ["common"].split())
-_WHEN, _TIME = re.compile(_READ["when"], re.I), re.compile(_READ["time"], re.I)
-_WORD = re.compile(r"[^\W_]+")
+_WORD, _WHEN, _TIME = re.compile(r"[^\W_]+"), re.compile(_READ["when"], re.I), re.compile(_READ["time"], re.I)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +65,7 @@ class Corpus:
 
 
 Vectors = Callable[[Sequence[str]], Any]
-"""Words to their unit vectors: an array, (words, dimensions)."""
+"""Words to unit vectors: an array, (words, dimensions)."""
 
 
 def terms(text: str) -> list[str]:
@@ -141,8 +140,9 @@ def _covered(question: str, held: Sequence[Sequence[str]], corpus: Corpus, vecto
 def _with_neighbours(scores: Sequence[float], turns: Sequence[Candidate], w: Weights) -> list[float]:
     """With `decay` of the scores one step away in the session, its square of those two away; who is missing counts 0, the mean."""
     at = {(turn.session, turn.position): score for score, turn in zip(scores, turns, strict=True)}
-    steps = {step: w.decay ** abs(step) for step in range(-w.reach, w.reach + 1)}
-    return [sum(share * at.get((turn.session, turn.position + step), 0.0) for step, share in steps.items()) for turn in turns]
+    steps = {step: w.decay ** abs(step) for step in range(-w.reach, w.reach + 1) if step}
+    heard = [[share * at.get((turn.session, turn.position + step), 0.0) for step, share in steps.items()] for turn in turns]
+    return [score + sum(each) for score, each in zip(scores, heard, strict=True)]
 
 
 def _centred(values: Sequence[float | None]) -> list[float]:
