@@ -19,7 +19,7 @@ ALONE = Weights(when=0, asking=0, speaker=0, session=0, reach=0)
 
 def turn(said: str, **other: Any) -> Candidate:
     """A turn of its own session, unless something else is said of it."""
-    known = {"key": said, "speaker": "Ann", "session": said, "position": 0, "on": date(2026, 5, 7)}
+    known: dict[str, Any] = {"key": said, "speaker": "Ann", "session": said, "position": 0, "on": date(2026, 5, 7)}
     return Candidate(**(known | {"said": said} | other))
 
 
