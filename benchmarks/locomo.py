@@ -36,9 +36,9 @@ UNNAMED = Weights(speaker=0.0)
 VARIANTS = (
     UNNAMED,
     *(replace(UNNAMED, covered=value) for value in (0.5, 1.0)),
-    *(replace(UNNAMED, lexical=value) for value in (0.15, 0.6)),
-    *(replace(UNNAMED, decay=value) for value in (0.2, 0.4)),
-    *(replace(UNNAMED, session=value) for value in (0.25, 0.75)),
+    replace(UNNAMED, lexical=0.5),
+    replace(UNNAMED, decay=0.2),
+    replace(UNNAMED, session=0.25),
 )
 """Among these each conversation's weights are chosen by the others."""
 Embed = Callable[[Sequence[str]], Any]
@@ -51,10 +51,13 @@ class Talk:
     turns: list[Candidate]
     questions: list[tuple[str, set[int]]]
     index: sqlite3.Connection = field(init=False)
+    mean_terms: float = field(init=False)
+    known: dict[str, Corpus] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Two FTS5 tables: of what is searched, and of what was said alone."""
         self.index = sqlite3.connect(":memory:")
+        self.mean_terms = sum(len(terms(searched(turn))) for turn in self.turns) / len(self.turns)
         for table, text in (
             ("searched", searched),
             ("undated", lambda turn: f"{turn.speaker}: {turn.said}"),
@@ -72,11 +75,11 @@ class Talk:
         return dict(found)
 
     def corpus(self, question: str) -> Corpus:
-        """What the index knows of the question's words."""
-        words = sum(len(terms(searched(turn))) for turn in self.turns)
-        return Corpus(
-            turns=len(self.turns), mean_terms=words / len(self.turns), holding={each: len(self.found(each)) for each in terms(question)}
-        )
+        """What the index knows of the question's words; it is asked once."""
+        if question not in self.known:
+            holding = {each: len(self.found(each)) for each in terms(question)}
+            self.known[question] = Corpus(turns=len(self.turns), mean_terms=self.mean_terms, holding=holding)
+        return self.known[question]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
