@@ -1,14 +1,12 @@
 """`robbie task|note|contact|deal`: a person's own affairs at the command line, beside a running hub or without one."""
 
-from __future__ import annotations
-
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bot.cli_words import As, Told, commands, group_of, told
 from bot.domain.errors import RobbieError
 
 if TYPE_CHECKING:
@@ -24,109 +22,99 @@ HELP = {
 Words = Annotated[list[str], typer.Argument(metavar="TEXT…", show_default=False, help="As you would write it after the slash command.")]
 Some = Annotated[list[str] | None, typer.Argument(metavar="[WORDS]", show_default=False, help="Those alone that hold these words.")]
 Which = Annotated[str, typer.Argument(metavar="WHICH", show_default=False, help="Its code, or words of its title.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
-As = Annotated[str | None, typer.Option("--as", metavar="PERSON", help="Whose; the owner's by default.")]
 Source = Annotated[str, typer.Argument(metavar="FILE", show_default=False, help="CSV, or vCard for contacts; - is stdin.")]
 Target = Annotated[str, typer.Argument(metavar="[FILE]", show_default=False, help="A name that ends in .vcf gives vCards; - is stdout.")]
-Told = tuple[str, dict[str, Any]]
-"""What is printed, and what is printed for a script."""
 
 
-def groups(
-    *, app_of: Callable[[typer.Context], App], wait: Callable[[Coroutine[Any, Any, Any]], Any], say: Callable[[object], None]
-) -> Iterator[tuple[str, typer.Typer]]:
-    """A group of commands for each kind of thing."""
-
-    def run(context: typer.Context, as_person: str | None, as_json: bool, act: Callable[[App, Errand], Awaitable[Told]]) -> None:
-        from bot import commands
-
-        text, told = wait(commands.at_books(app_of(context), as_person, act))
-        say(told if as_json else text)
-
-    for noun in HELP:
-        yield noun, _group(noun, run)
-
-
-def _group(noun: str, run: Callable[..., None]) -> typer.Typer:
-    group = typer.Typer(help=HELP[noun], no_args_is_help=True, rich_markup_mode=None)
+def _group(noun: str) -> typer.Typer:
+    group = group_of(HELP[noun])
 
     @group.command("add", help=f"Add a {noun}.")
-    def add(context: typer.Context, text: Words, as_person: As = None, as_json: Json = False) -> None:
-        run(context, as_person, as_json, lambda app, errand: _add(app, errand, noun, " ".join(text)))
+    @told
+    async def add(app: "App", text: Words, as_person: As = None) -> Told:
+        async with commands.errand(app, as_person) as errand:
+            row, said = await _book(app, noun).take(errand, " ".join(text))
+        return said, {noun: _plain(row)}
 
     @group.command("list", help=f"List the {noun}s.")
-    def show(context: typer.Context, words: Some = None, as_person: As = None, as_json: Json = False) -> None:
-        run(context, as_person, as_json, lambda app, errand: _list(app, errand, noun, " ".join(words or ())))
+    @told
+    async def show(app: "App", words: Some = None, as_person: As = None) -> Told:
+        async with commands.errand(app, as_person) as errand:
+            return await _list(app, errand, noun, " ".join(words or ()))
+
+    async def change(app: "App", as_person: str | None, verb: str, which: str, words: str = "") -> Told:
+        book = _book(app, noun)
+        async with commands.errand(app, as_person) as errand:
+            said = await getattr(book, verb)(errand, await book.find(errand.person, which), words)
+        return said, {"said": said}
 
     @group.command("edit", help=f"Change a {noun}.")
-    def edit(context: typer.Context, which: Which, text: Words, as_person: As = None, as_json: Json = False) -> None:
-        run(context, as_person, as_json, lambda app, errand: _change(app, errand, noun, "edit", which, " ".join(text)))
+    @told
+    async def edit(app: "App", which: Which, text: Words, as_person: As = None) -> Told:
+        return await change(app, as_person, "edit", which, " ".join(text))
 
     @group.command("done", help="It is won." if noun == "deal" else "You talked to them today." if noun == "contact" else "It is done.")
-    def done(context: typer.Context, which: Which, as_person: As = None, as_json: Json = False) -> None:
-        verb = {"contact": "touch", "note": "remove"}.get(noun, "done")
-        run(context, as_person, as_json, lambda app, errand: _change(app, errand, noun, verb, which))
+    @told
+    async def done(app: "App", which: Which, as_person: As = None) -> Told:
+        return await change(app, as_person, {"contact": "touch", "note": "remove"}.get(noun, "done"), which)
 
     @group.command("remove", help=f"Remove a {noun}.")
-    def remove(context: typer.Context, which: Which, as_person: As = None, as_json: Json = False) -> None:
-        run(context, as_person, as_json, lambda app, errand: _change(app, errand, noun, "remove", which))
+    @told
+    async def remove(app: "App", which: Which, as_person: As = None) -> Told:
+        return await change(app, as_person, "remove", which)
 
     @group.command("import", help=f"Bring {noun}s in from a file, without doubling any; a broken line is told by its number.")
-    def bring(context: typer.Context, file: Source, as_person: As = None, as_json: Json = False) -> None:
-        run(context, as_person, as_json, lambda app, errand: _import(app, errand, noun, file))
+    @told
+    async def bring(app: "App", file: Source, as_person: As = None) -> Told:
+        async with commands.errand(app, as_person) as errand:
+            return await _import(app, errand, noun, file)
 
     @group.command("export", help=f"Give all {noun}s out as a file.")
-    def give(context: typer.Context, file: Target = "-", as_person: As = None, as_json: Json = False) -> None:
-        run(context, as_person, as_json, lambda app, errand: _export(app, errand, noun, file))
+    @told
+    async def give(app: "App", file: Target = "-", as_person: As = None) -> Told:
+        async with commands.errand(app, as_person) as errand:
+            return await _export(app, errand, noun, file)
 
     return group
 
 
-def _book(app: App, noun: str) -> Any:
+affairs = {noun: _group(noun) for noun in HELP}
+"""A group of commands for each kind of thing."""
+
+
+def _book(app: "App", noun: str) -> Any:
     from bot.services.books import Books
 
     return getattr(Books.over(app.database, app.clock), noun)
 
 
-async def _add(app: App, errand: Errand, noun: str, words: str) -> Told:
-    row, text = await _book(app, noun).take(errand, words)
-    return text, {noun: _plain(row)}
-
-
-async def _list(app: App, errand: Errand, noun: str, words: str) -> Told:
+async def _list(app: "App", errand: "Errand", noun: str, words: str) -> Told:
     from bot.services.affairs import holds
 
     book = _book(app, noun)
     lines = [(row, book.line(row, book.local(errand.person))) for row in await book.standing(errand.person)]
     found = [(row, line) for row, line in lines if holds(line, words)]
-    told = [f"{getattr(row, 'code', number)}  {line}" for number, (row, line) in enumerate(found, start=1)]
-    return "\n".join(told) or f"no {noun}s", {f"{noun}s": [_plain(row) for row, _ in found]}
+    shown = [f"{getattr(row, 'code', number)}  {line}" for number, (row, line) in enumerate(found, start=1)]
+    return "\n".join(shown) or f"no {noun}s", {f"{noun}s": [_plain(row) for row, _ in found]}
 
 
-async def _change(app: App, errand: Errand, noun: str, verb: str, which: str, words: str = "") -> Told:
-    book = _book(app, noun)
-    text = await getattr(book, verb)(errand, await book.find(errand.person, which), words)
-    return text, {"said": text}
-
-
-async def _import(app: App, errand: Errand, noun: str, file: str) -> Told:
-    from bot.commands import Bar
+async def _import(app: "App", errand: "Errand", noun: str, file: str) -> Told:
     from bot.services.exchange import Exchange
 
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()  # noqa: ASYNC240  nothing else waits
     except OSError as error:
         raise RobbieError(f"{file} cannot be read: {error.strerror}") from error
-    with Bar(f"importing {noun}s") as bar:
+    with commands.Bar(f"importing {noun}s") as bar:
         result = await Exchange(database=app.database, clock=app.clock).bring(errand, noun, data, bar)
     for number, why in result.broken:
         typer.echo(f"line {number} was left out: {why}", err=True)
     counts = {"added": result.added, "merged": result.merged, "known": result.known}
-    told = f"{result.added} added, {result.merged} completed, {result.known} known already, {len(result.broken)} left out"
-    return told, counts | {"broken": [{"line": number, "why": why} for number, why in result.broken]}
+    said = f"{result.added} added, {result.merged} completed, {result.known} known already, {len(result.broken)} left out"
+    return said, counts | {"broken": [{"line": number, "why": why} for number, why in result.broken]}
 
 
-async def _export(app: App, errand: Errand, noun: str, file: str) -> Told:
+async def _export(app: "App", errand: "Errand", noun: str, file: str) -> Told:
     from bot.services.exchange import Exchange
 
     text = await Exchange(database=app.database, clock=app.clock).give(errand.person, noun, as_cards=file.endswith(".vcf"))

@@ -8,17 +8,15 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
 from typing import Any, Self
 
 import structlog
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from bot.adapters.email import EmailAdapter
 from bot.adapters.markup import last_block, to_html
-from bot.adapters.slack import SlackAdapter
 from bot.adapters.talk import Talk
-from bot.adapters.telegram import TelegramAdapter
 from bot.adapters.web import CONSOLE, WebAdapter
 from bot.brain.analytical import Council
 from bot.brain.brain import Brain
@@ -40,6 +38,7 @@ from bot.config import Config
 from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
 from bot.domain.errand import Tool
+from bot.domain.errors import ConfigError
 from bot.domain.ports import Adapter, Card, Door, Provider
 from bot.hub.auth import Auth
 from bot.hub.doctor import Doctor
@@ -51,7 +50,7 @@ from bot.hub.identity import Directory
 from bot.hub.metrics import TurnMetrics, gauge_nodes
 from bot.hub.owner import name_myself
 from bot.hub.reception import Front
-from bot.hub.server import Readiness, Server
+from bot.hub.server import Server
 from bot.hub.supervisor import Supervisor
 from bot.hub.timekeeper import Timekeeper
 from bot.palace.api import Api
@@ -67,6 +66,8 @@ from storage.database import Database
 from storage.schema import Progress, SchemaStatus, upgrade
 
 log = structlog.get_logger(__name__)
+
+SDKS = {"slack": ("slack_bolt",), "email": ("imap_tools", "aiosmtplib", "mailparser_reply"), "telegram": ("telegram", "aiolimiter")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,8 @@ class App:
     rooms: Rooms
     doors: Sequence[Door]
     auth: Auth
-    server: Server
+    registry: CollectorRegistry
+    troubles: Callable[[str], Sequence[str]]
     doctor: Doctor
     drill: Drill
     hub_token: str
@@ -129,6 +131,38 @@ class App:
                     finally:
                         await self.hub.finish()
             log.info("hub.stopped")
+
+    @cached_property
+    def server(self) -> Server:
+        """The web server, and every page and route that is reached through it."""
+        web, dialect, assets, clock = self.config.web, WebAdapter(), Assets(), self.clock
+        view = View(assets=assets, markdown=to_html, last_block=last_block, clock=clock)
+        transcripts = Transcripts(database=self.database, door=dialect, clock=clock)
+        patience = self.config.brain.turn_seconds * 4
+        api = Api(hub=self.hub, auth=self.auth, door=dialect, transcripts=transcripts, clock=clock, patience_seconds=patience)
+        pages = Pages(hub=self.hub, door=dialect, transcripts=transcripts, view=view, clock=clock, attention=self._attention)
+        operations = Operations(drill=self.drill, clock=clock, health=self.supervisor.health, mesh=self.chain.mesh)
+        manners = MannersApi(manners=self.rooms.manners, journal=self.rooms.journal, clock=clock)
+        own = (*self.auth.routes, *api.routes, *pages.routes, *assets.routes, *operations.routes, *manners.routes)
+        return Server(
+            host=web.host,
+            port=web.port,
+            public_url=web.public_url,
+            routes=[*own, *(route for door in self.doors for route in door.routes)],
+            middlewares=[self.auth.middleware],
+            readiness=self._readiness,
+            problem_page=view.problem,
+            registry=self.registry,
+        )
+
+    async def _attention(self, person: Person) -> tuple[Sequence[str], Sequence[Card]]:
+        """What is in trouble, and what waits for this person."""
+        return self.troubles(person.timezone) if person.is_owner else (), await self.front.waiting(person)
+
+    async def _readiness(self) -> Mapping[str, bool]:
+        """Ready is who can store a message and has a level to ask."""
+        has_level = any(self.health.breaker(rung.id).state is not BreakerState.OPEN for rung in self.chain.rungs)
+        return {**await self.hub.readiness(), "level": has_level}
 
     def talk(self, person: Person) -> Talk:
         """A conversation in this process, on the console's own address."""
@@ -236,23 +270,6 @@ def build(
     hub_token = secrets.token_urlsafe(32)
     is_secure = config.web.public_url.startswith("https://")
     auth = Auth(database=database, directory=directory, clock=clock, secure=is_secure, hub_token=hub_token)
-    manners_api = MannersApi(manners=rooms.manners, journal=rooms.journal, clock=clock)
-    server = _server(
-        config,
-        hub=hub,
-        auth=auth,
-        door=door,
-        drill=drill,
-        readiness=_readiness(hub, chain, health),
-        registry=registry,
-        database=database,
-        clock=clock,
-        more_routes=[*manners_api.routes, *(route for each in doors for route in each.routes)],
-        front=front,
-        supervisor=supervisor,
-        mesh=mesh,
-        troubles=troubles,
-    )
     doctor = Doctor(
         config=config, database=database, rungs=rungs, prices=thinking.prices, environ=environ, clock=clock, doors=doors, mcp=rooms.mcp
     )
@@ -269,7 +286,8 @@ def build(
         timekeeper=Timekeeper(rounds=rooms.rounds, clock=clock),
         doors=doors,
         auth=auth,
-        server=server,
+        registry=registry,
+        troubles=troubles,
         doctor=doctor,
         drill=drill,
         hub_token=hub_token,
@@ -280,6 +298,15 @@ def build(
 
 def make_doors(config: Config, *, database: Database, clock: Clock) -> list[Door]:
     """The channels that config switches on; each imports its SDK only then. Raises ConfigError where that is not installed."""
+    from bot.adapters.email import EmailAdapter  # not needed by a command that asks and goes
+    from bot.adapters.slack import SlackAdapter
+    from bot.adapters.telegram import TelegramAdapter
+
+    for name, packages in SDKS.items():
+        missing = [each for each in packages if getattr(config, name).enabled and find_spec(each) is None]
+        if missing:
+            repair = f"`make install`, or pip install 'robbie[{name}]'"
+            raise ConfigError(f"{name} needs {', '.join(missing)}, not installed here", key=f"{name}.enabled", repair=repair)
     doors: list[Door] = []
     public_url, owner = config.web.public_url, name_myself()
     if config.slack.enabled:
@@ -289,54 +316,3 @@ def make_doors(config: Config, *, database: Database, clock: Clock) -> list[Door
     if config.telegram.enabled:
         doors.append(TelegramAdapter(config=config.telegram, database=database, clock=clock, owner=owner, public_url=public_url))
     return doors
-
-
-def _readiness(hub: Hub, chain: FallbackChain, health: HealthBoard) -> Readiness:
-    """Ready is who can store a message and has a level to ask."""
-
-    async def readiness() -> Mapping[str, bool]:
-        has_level = any(health.rung(rung.id).state is not BreakerState.OPEN for rung in chain.rungs)
-        return {**await hub.readiness(), "level": has_level}
-
-    return readiness
-
-
-def _server(
-    config: Config,
-    *,
-    hub: Hub,
-    auth: Auth,
-    door: WebAdapter,
-    drill: Drill,
-    readiness: Readiness,
-    registry: CollectorRegistry,
-    database: Database,
-    clock: Clock,
-    more_routes: Sequence[web.RouteDef],
-    front: Front,
-    supervisor: Supervisor,
-    mesh: Mesh,
-    troubles: Callable[[str], Sequence[str]],
-) -> Server:
-    """The web server, and every page and route that is reached through it."""
-    assets = Assets()
-    view = View(assets=assets, markdown=to_html, last_block=last_block, clock=clock)
-    transcripts = Transcripts(database=database, door=door, clock=clock)
-    patience = config.brain.turn_seconds * 4
-    api = Api(hub=hub, auth=auth, door=door, transcripts=transcripts, clock=clock, patience_seconds=patience)
-
-    async def attention(person: Person) -> tuple[Sequence[str], Sequence[Card]]:
-        return troubles(person.timezone) if person.is_owner else (), await front.waiting(person)
-
-    pages = Pages(hub=hub, door=door, transcripts=transcripts, view=view, clock=clock, attention=attention)
-    operations = Operations(drill=drill, clock=clock, health=supervisor.health, mesh=mesh)
-    return Server(
-        host=config.web.host,
-        port=config.web.port,
-        public_url=config.web.public_url,
-        routes=[*auth.routes, *api.routes, *pages.routes, *assets.routes, *operations.routes, *more_routes],
-        middlewares=[auth.middleware],
-        readiness=readiness,
-        problem_page=view.problem,
-        registry=registry,
-    )

@@ -1,74 +1,60 @@
-"""The command line: thin, one function a command; what a command needs is imported when it runs, so that `--help` is quick."""
-
-from __future__ import annotations
+"""The command line: thin, one function a command."""
 
 import asyncio
+import gc
 import json
 import os
 import sys
 import threading
-from collections.abc import Coroutine, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
+from uuid import UUID
 
 import typer
 
-from bot.affairs_cli import groups
-from bot.briefs_cli import brief
+from bot.affairs_cli import affairs
+from bot.cli_words import As, Json, Options, Told, app_of, commands, config_of, group_of, log_to_stderr, say, told
 from bot.domain.errors import ConfigError, RobbieError, StorageUnavailable
 
 if TYPE_CHECKING:
     from bot.app import App
-    from bot.config import Config
+    from storage.models.people import Identity
 
-cli = typer.Typer(
+cli = group_of(
+    "Robbie, your personal chief of staff: one brain at every door, and it always answers.",
     name="robbie",
-    help="Robbie, your personal chief of staff: one brain at every door, and it always answers.",
     epilog="First steps: `robbie model fetch`, then `robbie run`. Keys: `robbie init`. Something wrong: `robbie doctor`.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
 )
-db = typer.Typer(help="The database: migrations, and moving to PostgreSQL.", no_args_is_help=True, rich_markup_mode=None)
-model = typer.Typer(help="The embedded model, which needs no key and no account.", no_args_is_help=True, rich_markup_mode=None)
-token = typer.Typer(help="Bearer tokens for the HTTP API.", no_args_is_help=True, rich_markup_mode=None)
-person = typer.Typer(help="The people Robbie knows.", no_args_is_help=True, rich_markup_mode=None)
-pair = typer.Typer(help="Strangers who wrote to Robbie, and linked accounts.", no_args_is_help=True, rich_markup_mode=None)
-mood = typer.Typer(help="How Robbie is set: three sliders and a mood.", invoke_without_command=True, rich_markup_mode=None)
-mesh = typer.Typer(help="The machines that run Ollama, and their models.", invoke_without_command=True, rich_markup_mode=None)
+mesh = group_of("The machines that run Ollama, and their models.", no_args_is_help=False, invoke_without_command=True)
+db = group_of("The database: migrations, and moving to PostgreSQL.")
+model = group_of("The embedded model, which needs no key and no account.")
+token = group_of("Bearer tokens for the HTTP API.")
+person = group_of("The people Robbie knows.")
+pair = group_of("Strangers who wrote to Robbie, and linked accounts.")
+mood = group_of("How Robbie is set: three sliders and a mood.", no_args_is_help=False, invoke_without_command=True)
+brief = group_of("Briefs: one now, and when they come by themselves.")
 _groups = {"mesh": mesh, "db": db, "model": model, "token": token, "person": person, "pair": pair, "mood": mood, "brief": brief}
-for command_name, group in _groups.items():
+for command_name, group in (_groups | affairs).items():
     cli.add_typer(group, name=command_name)
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 Text = Annotated[str, typer.Argument(metavar="TEXT", show_default=False)]
-Days = Annotated[int, typer.Option(min=1, max=3660, metavar="N", help="How many days back.")]
 Id = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
-As = Annotated[str | None, typer.Option("--as", metavar="PERSON", help="Speak as this person; the owner by default.")]
+Node = Annotated[str, typer.Argument(metavar="NODE", show_default=False)]
 FaultName = Literal["refused", "rate_limited", "silent", "cut"]
 """The names of `bot.brain.drill.Fault`, which is not imported for `--help`."""
 LONGEST_STOP_SECONDS = 9.0
 """Then a hub whose stop hangs, by a locked database for example, is cut off; the ledger outlives that as it does any death."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
-    """What was said before the command."""
-
-    config: Path
-    debug: bool
-
-    def app(self, context: typer.Context) -> App:
-        """Everything, for a command that stands in a file of its own."""
-        return _app(context, tends=False)
-
-
 def main() -> None:
     """Run one command: exit status 0 done, 1 failed with one clear line, 2 wrong usage."""
     os.umask(0o077)  # what people wrote is for the eyes of whoever runs Robbie
+    gc.set_threshold(50_000)  # imports make much and waste nothing: to look for waste all the while took a fifth of the start
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that has no sign for something is no reason to fail
     try:
@@ -101,13 +87,11 @@ def options(
 @cli.command()
 def run(context: typer.Context) -> None:
     """Run the hub: every door, the web server, the jobs. On a terminal it opens the console chat as well."""
-    from bot import commands
-
     last_resort = threading.Timer(LONGEST_STOP_SECONDS, os._exit, (0,))
     last_resort.daemon = True
     try:
-        app = _app(context, listens=True, log_level="info")
-        _wait(commands.run(app, is_terminal=_is_terminal(), debug=context.obj.debug, stopping=last_resort.start))
+        app = app_of(context, tends=True, listens=True, log_level="info")
+        asyncio.run(commands.run(app, is_terminal=_is_terminal(), debug=context.obj.debug, stopping=last_resort.start))
     finally:
         last_resort.cancel()
 
@@ -115,18 +99,16 @@ def run(context: typer.Context) -> None:
 @cli.command()
 def chat(context: typer.Context, as_person: As = None) -> None:
     """Talk in the terminal. When stdin is no terminal, one reply is printed for each line."""
-    from bot import commands
-
-    _wait(commands.chat(_app(context, tends=_is_terminal()), as_person, is_terminal=_is_terminal()))
+    asyncio.run(commands.chat(app_of(context, tends=_is_terminal()), as_person, is_terminal=_is_terminal()))
 
 
 @cli.command()
-def ask(context: typer.Context, text: Text, as_person: As = None, as_json: Json = False) -> None:
+@told
+async def ask(app: "App", text: Text, as_person: As = None) -> Told:
     """Ask one question and print the answer."""
-    from bot import commands
-
-    answer = _wait(commands.ask(_app(context, tends=False), text, as_person))
-    _say(commands.ask_json(answer) if as_json else commands.readable(answer["reply"], colour=sys.stdout.isatty()))
+    async with commands.talking(app, as_person) as talker:
+        answer = await talker.ask(text)
+    return commands.readable(answer["reply"]), {key: answer[key] for key in commands.ASK_KEYS}
 
 
 @cli.command()
@@ -139,7 +121,7 @@ def classify(text: Annotated[str, typer.Argument(metavar="TEXT|-", show_default=
 
     for each in _lines(sys.stdin.buffer) if text == "-" else (text,):
         task_type, confidence = classify_text(each)
-        _say({"task_type": task_type, "confidence": round(confidence, 4)} if as_json else f"{task_type} {confidence:.2f}")
+        say({"task_type": task_type, "confidence": round(confidence, 4)} if as_json else f"{task_type} {confidence:.2f}")
 
 
 @cli.command()
@@ -148,16 +130,14 @@ def doctor(context: typer.Context, as_json: Json = False) -> None:
 
     Looks at config, database, every level, node and channel, disk and clock; changes nothing and spends nothing.
     """
-    from bot import commands
-
     try:
-        app = _app(context, tends=False, listens=True)
+        app = app_of(context, listens=True)
     except ConfigError as error:
         if not as_json:
             raise
-        _say({"ok": False, "checks": [{"part": "config", "status": "fail", "detail": str(error), "repair": error.repair}]})
+        say({"ok": False, "checks": [{"part": "config", "status": "fail", "detail": str(error), "repair": error.repair}]})
         raise typer.Exit(1) from error
-    raise typer.Exit(0 if _wait(commands.doctor(app, as_json=as_json)) else 1)
+    raise typer.Exit(0 if asyncio.run(commands.doctor(app, as_json=as_json)) else 1)
 
 
 @cli.command()
@@ -170,17 +150,17 @@ def drill(
 
     One more fails each time; shown is what you would have seen, from which level, after how long.
     """
-    from bot import commands
-
-    _wait(commands.drill(_app(context, tends=False), fault, as_json=as_json))
+    asyncio.run(commands.drill(app_of(context), fault, as_json=as_json))
 
 
 @cli.command()
-def report(context: typer.Context, days: Days = 30, as_json: Json = False) -> None:
+def report(
+    context: typer.Context,
+    days: Annotated[int, typer.Option(min=1, max=3660, metavar="N", help="How many days back.")] = 30,
+    as_json: Json = False,
+) -> None:
     """Tell what Robbie learned, what it cost, and how his answers were taken."""
-    from bot import commands
-
-    _wait(commands.report(_app(context, tends=False), days, as_json=as_json))
+    asyncio.run(commands.report(app_of(context), days, as_json=as_json))
 
 
 @cli.command()
@@ -194,46 +174,45 @@ def init(
     """
     from bot.setup import Setup
 
-    _configure_log("error", debug=context.obj.debug)
-    _wait(Setup(config_file=context.obj.config, environ=os.environ, asks=not yes).run())
+    log_to_stderr(context, "error")
+    asyncio.run(Setup(config_file=context.obj.config, environ=os.environ, asks=not yes).run())
 
 
 @cli.command()
-def signin(context: typer.Context, as_person: As = None, as_json: Json = False) -> None:
+@told
+async def signin(app: "App", as_person: As = None) -> Told:
     """Print a fresh one-time link that signs a browser in."""
-    from bot import commands
-
-    link = _wait(commands.signin(_app(context, tends=False), as_person))
-    _say({"url": link} if as_json else link)
+    async with commands.opened(app, as_person) as person:
+        hub = await commands.running_hub(app)
+        if hub is None:
+            print("No hub is running yet, and the link leads to one: `robbie run`.", file=sys.stderr)
+        base = app.config.web.public_url or (hub.url if hub else f"http://{app.config.web.host}:{app.config.web.port}")
+        link = base.rstrip("/") + await app.auth.create_link(person.id)
+    return link, {"url": link}
 
 
 @db.command("upgrade")
-def db_upgrade(context: typer.Context, as_json: Json = False) -> None:
+@told
+async def db_upgrade(app: "App") -> Told:
     """Bring the database up to date, all or nothing."""
-    from bot import commands
-
-    _say_status(_wait(commands.db_upgrade(_app(context, tends=False))), as_json=as_json)
+    return await commands.db_upgrade(app)
 
 
 @db.command("status")
-def db_status(context: typer.Context, as_json: Json = False) -> None:
+@told
+async def db_status(app: "App") -> Told:
     """Where the database is, and whether migrations wait."""
-    from bot import commands
-
-    _say_status(_wait(commands.db_status(_app(context, tends=False))), as_json=as_json)
+    return await commands.db_status(app)
 
 
 @db.command("copy")
-def db_copy(
-    context: typer.Context,
+@told
+async def db_copy(
+    app: "App",
     to: Annotated[str, typer.Option(metavar="URL", help="An empty database, for example postgresql+psycopg://user@host/robbie")],
-    as_json: Json = False,
-) -> None:
+) -> Told:
     """Copy everything into another database, all or nothing; the hub must not be running."""
-    from bot import commands
-
-    rows = _wait(commands.db_copy(_app(context, tends=False), to))
-    _say({"rows": rows} if as_json else f"copied {rows} rows; write the new address under [database] url")
+    return await commands.db_copy(app, to)
 
 
 @model.command("fetch")
@@ -245,176 +224,193 @@ def model_fetch(
     as_json: Json = False,
 ) -> None:
     """Download the embedded model once, check it, and keep it in the user's cache folder."""
-    from bot import commands
-
-    path = commands.model_fetch(name or commands.embedded_model(_config(context)), os.environ)
-    _say({"path": str(path)} if as_json else str(path))
+    path = str(commands.model_fetch(name or commands.embedded_model(config_of(context)), os.environ))
+    say({"path": path} if as_json else path)
 
 
 @model.command("list")
 def model_list(as_json: Json = False) -> None:
     """The embedded models that are there."""
-    from bot import commands
-
     found = commands.model_list(os.environ)
-    _say({"models": found} if as_json else "\n".join(f"{m['model']}  {m['megabytes']} MB  {m['path']}" for m in found) or _NO_MODEL)
+    lines = [f"{each['model']}  {each['megabytes']} MB  {each['path']}" for each in found]
+    say({"models": found} if as_json else "\n".join(lines) or "none yet: `robbie model fetch`")
 
 
 @token.command("create")
-def token_create(context: typer.Context, label: str = "script", as_person: As = None, as_json: Json = False) -> None:
+@told
+async def token_create(app: "App", label: str = "script", as_person: As = None) -> Told:
     """Make a token; it is shown once, as the last word."""
-    from bot import commands
-
-    made = _wait(commands.token_create(_app(context, tends=False), label, as_person))
-    _say(made if as_json else f"{made['id']} {made['label']} {made['token']}")
+    async with commands.opened(app, as_person) as person:
+        row, secret = await app.auth.create_token(person.id, label)
+    made = {"id": str(row.id), "label": row.label, "person": person.name, "token": secret}
+    return f"{row.id} {row.label} {secret}", made
 
 
 @token.command("list")
-def token_list(context: typer.Context, as_json: Json = False) -> None:
+@told
+async def token_list(app: "App") -> Told:
     """The tokens that are valid, without their secrets."""
-    from bot import commands
-
-    tokens = _wait(commands.token_list(_app(context, tends=False)))
-    _say({"tokens": tokens} if as_json else "\n".join(f"{t['id']} {t['label']} {t['created_at']}" for t in tokens) or "no tokens")
+    async with commands.opened(app, None):
+        rows = await app.auth.tokens()
+    tokens = [{"id": str(row.id), "label": row.label, "created_at": row.created_at.isoformat()} for row in rows]
+    return "\n".join(" ".join(token.values()) for token in tokens) or "no tokens", {"tokens": tokens}
 
 
 @token.command("revoke")
-def token_revoke(context: typer.Context, id: Id, as_json: Json = False) -> None:
+@told
+async def token_revoke(app: "App", id: Id) -> Told:
     """End a token at once."""
-    from bot import commands
-
-    _wait(commands.token_revoke(_app(context, tends=False), id))
-    _say({"revoked": id} if as_json else "revoked")
+    async with commands.opened(app, None):
+        try:
+            was_valid = await app.auth.revoke(UUID(id))
+        except ValueError:
+            was_valid = False
+        if not was_valid:
+            raise RobbieError(f"no valid token has the id {id}; `robbie token list` shows them")
+    return "revoked", {"revoked": id}
 
 
 @person.command("list")
-def person_list(context: typer.Context, as_json: Json = False) -> None:
+@told
+async def person_list(app: "App") -> Told:
     """Everyone Robbie knows, with their linked accounts."""
-    from bot import commands
-
-    people = _wait(commands.person_list(_app(context, tends=False)))
-    lines = (f"{p['name']} ({p['role']}, {p['timezone']}) {' '.join(p['accounts'])}".rstrip() for p in people)
-    _say({"people": people} if as_json else "\n".join(lines))
+    async with commands.opened(app, None):
+        everyone = await app.directory.everyone()
+    people = [
+        {"name": each.name, "role": each.role, "timezone": each.timezone, "accounts": [*map(_account, accounts)]}
+        for each, accounts in everyone
+    ]
+    lines = [f"{each.name} ({each.role}, {each.timezone}) {' '.join(map(_account, accounts))}".rstrip() for each, accounts in everyone]
+    return "\n".join(lines), {"people": people}
 
 
 @pair.command("list")
-def pair_list(context: typer.Context, as_json: Json = False) -> None:
+@told
+async def pair_list(app: "App") -> Told:
     """Who waits to be let in, and every linked account."""
-    from bot import commands
-
-    listed = _wait(commands.pair_list(_app(context, tends=False)))
-    waiting = [f"waiting  {w['code']}  {w['who']}  since {w['since']}" for w in listed["waiting"]]
-    linked = [f"linked   {each['id']}  {each['person']}" for each in listed["linked"]]
-    _say(listed if as_json else "\n".join([*waiting, *linked]) or "nobody waits, and no account is linked")
+    async with commands.opened(app, None):
+        strangers = await app.rooms.pairing.waiting()
+        everyone = await app.directory.everyone()
+    waiting = [{"code": code, "who": who.name, "since": since.isoformat(timespec="seconds")} for code, who, since in strangers]
+    linked = [{"id": _account(account), "person": each.name} for each, accounts in everyone for account in accounts]
+    lines = [f"waiting  {each['code']}  {each['who']}  since {each['since']}" for each in waiting]
+    lines += [f"linked   {each['id']}  {each['person']}" for each in linked]
+    return "\n".join(lines) or "nobody waits, and no account is linked", {"waiting": waiting, "linked": linked}
 
 
 @pair.command("approve")
-def pair_approve(context: typer.Context, code: Annotated[str, typer.Argument(metavar="CODE")], as_json: Json = False) -> None:
+@told
+async def pair_approve(app: "App", code: Annotated[str, typer.Argument(metavar="CODE")]) -> Told:
     """Let the stranger in who was told this code; what they wrote first is answered then."""
-    from bot import commands
-
-    name = _wait(commands.pair_approve(_app(context, tends=False), code))
-    _say({"person": name} if as_json else f"{name} is in")
+    async with commands.opened(app, None):
+        if (name := await app.rooms.pairing.approve(code)) is None:
+            raise RobbieError(f"nobody waits under the code {code}; `robbie pair list` shows who does")
+    return f"{name} is in", {"person": name}
 
 
 @pair.command("revoke")
-def pair_revoke(context: typer.Context, id: Id, as_json: Json = False) -> None:
+@told
+async def pair_revoke(app: "App", id: Id) -> Told:
     """Take an account away from whoever has it; ID as `pair list` shows it, such as telegram:123."""
-    from bot import commands
-
-    _wait(commands.pair_revoke(_app(context, tends=False), id))
-    _say({"revoked": id} if as_json else "revoked")
+    channel, _, account = id.partition(":")
+    async with commands.opened(app, None):
+        if app.directory.names(channel, account):
+            raise RobbieError(f"config.toml gives {id} to somebody: take it out there, under [[people]]")
+        if not await app.rooms.pairing.revoke(channel, account):
+            raise RobbieError(f"{id} is nobody's account; `robbie pair list` shows them")
+    return "revoked", {"revoked": id}
 
 
 @mood.callback()
 def mood_any(context: typer.Context) -> None:
     """How Robbie is set: three sliders from 1 to 10, and a mood."""
     if context.invoked_subcommand is None:
-        mood_show(context)
+        mood_show(context=context)
 
 
 @mood.command("show")
-def mood_show(context: typer.Context, as_person: As = None, as_json: Json = False) -> None:
+@told
+async def mood_show(app: "App", as_person: As = None) -> Told:
     """How Robbie is set with a person, in each context, and what that means in figures."""
-    from bot import commands
-
-    text, told = _wait(commands.mood_show(_app(context, tends=False), as_person))
-    _say(told if as_json else commands.readable(text, colour=sys.stdout.isatty()))
+    return await commands.mood_show(app, as_person)
 
 
 @mood.command("set")
-def mood_set(
-    context: typer.Context,
+@told
+async def mood_set(
+    app: "App",
     values: Annotated[list[str], typer.Argument(metavar="NAME=VALUE…", help="gandhi=3, cocktail=+1, mood=playful, or normal.")],
     place: Annotated[str, typer.Option("--in", metavar="CONTEXT", help="private, channel, email, brief, mornings, …")] = "*",
     until: Annotated[str, typer.Option(metavar="WHEN", help='Until when it holds, such as "6pm" or "Friday".')] = "",
     as_person: As = None,
-    as_json: Json = False,
-) -> None:
+) -> Told:
     """Set sliders or the mood; prints the same words before and after."""
-    from bot import commands
-
-    said = _wait(commands.mood_set(_app(context, tends=False), values, as_person, place=place, until=until))
-    _say({"said": said} if as_json else commands.readable(said, colour=sys.stdout.isatty()))
+    return await commands.mood_set(app, values, as_person, place=place, until=until)
 
 
 @mood.command("undo")
-def mood_undo(context: typer.Context, as_person: As = None, as_json: Json = False) -> None:
+@told
+async def mood_undo(app: "App", as_person: As = None) -> Told:
     """Take back the last thing that was done, as /undo does."""
-    from bot import commands
+    async with commands.opened(app, as_person) as person:
+        said = await app.rooms.journal.undo(person)
+    return said, {"said": said}
 
-    said = _wait(commands.mood_undo(_app(context, tends=False), as_person))
-    _say({"said": said} if as_json else said)
+
+def _brief_of(slot: str) -> Callable[..., None]:
+    """The command that composes the brief of a slot."""
+
+    @told
+    async def compose(
+        app: "App",
+        as_person: As = None,
+        send: Annotated[bool, typer.Option("--send", help="Deliver it as well, where the person's briefs go.")] = False,
+    ) -> Told:
+        return await commands.brief_now(app, slot, as_person, sends=send)
+
+    return compose
+
+
+for slot_name in ("morning", "afternoon", "evening"):
+    brief.command(slot_name, help=f"Compose the {slot_name} brief as of now; it does not count as the day's own.")(_brief_of(slot_name))
+
+
+@brief.command("schedule")
+@told
+async def brief_schedule(
+    app: "App",
+    first: Annotated[datetime | None, typer.Option("--from", metavar="DATE", formats=["%Y-%m-%d"], help="Today by default.")] = None,
+    days: Annotated[int, typer.Option(min=1, max=3660, metavar="N", help="How many local days.")] = 7,
+) -> Told:
+    """When each brief will come, for everybody who gets them."""
+    if first and not 1900 <= first.year <= 2200:
+        raise typer.BadParameter("a year from 1900 to 2200, such as 2027-03-01", param_hint="--from")
+    return await commands.brief_schedule(app, first.date() if first else None, days)
 
 
 @mesh.callback()
 def mesh_any(context: typer.Context, as_json: Json = False) -> None:
     """The machines that run Ollama: how each is, what it holds in memory, and how quick it is."""
     if context.invoked_subcommand is None:
-        from bot import commands
-
-        nodes = _wait(commands.mesh_nodes(_app(context, tends=False)))
-        _say({"nodes": nodes} if as_json else "\n".join(map(commands.node_line, nodes)) or "config.toml names no [[mesh.nodes]]")
+        told(commands.mesh_nodes)(context=context, as_json=as_json)
 
 
-def _drain(context: typer.Context, node: Annotated[str, typer.Argument(metavar="NODE", show_default=False)]) -> None:
-    from bot import commands
-
-    _say(_wait(commands.mesh_drain(_app(context, tends=False), node, is_drained=context.info_name == "drain")))
-
-
-mesh.command("drain", help="Begin nothing new on a node; what is under way there is finished.")(_drain)
-mesh.command("return", help="Give a drained node work again.")(_drain)
+@mesh.command("drain")
+@told
+async def mesh_drain(app: "App", node: Node) -> Told:
+    """Begin nothing new on a node; what is under way there is finished."""
+    return await commands.mesh_drain(app, node, is_drained=True)
 
 
-_NO_MODEL = "none yet: `robbie model fetch`"
+@mesh.command("return")
+@told
+async def mesh_return(app: "App", node: Node) -> Told:
+    """Give a drained node work again."""
+    return await commands.mesh_drain(app, node, is_drained=False)
 
 
-def _app(context: typer.Context, *, tends: bool = True, listens: bool = False, log_level: str = "error") -> App:
-    """Everything, built from the config; the one place where the command line imports it."""
-    from bot.app import build
-
-    _configure_log(log_level, debug=context.obj.debug)
-    return build(_config(context), environ=os.environ, tends=tends, listens=listens)
-
-
-def _config(context: typer.Context) -> Config:
-    from bot.config import load_config
-
-    return load_config(context.obj.config, os.environ)
-
-
-def _configure_log(level: str, *, debug: bool) -> None:
-    from bot.logs import configure_log
-
-    configure_log("debug" if debug else level, stream=sys.stderr)
-
-
-T = TypeVar("T")
-
-
-def _wait(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(work)
+def _account(account: "Identity") -> str:
+    return f"{account.channel}:{account.account}"
 
 
 def _lines(stream: Iterable[bytes]) -> Iterable[str]:
@@ -426,21 +422,6 @@ def _lines(stream: Iterable[bytes]) -> Iterable[str]:
         except (ValueError, RecursionError):
             read = text
         yield read if isinstance(read, str) else text
-
-
-def _say(what: object) -> None:
-    """To stdout: a text as it is, anything else as JSON, in ASCII, so that no text can break it."""
-    print(what if isinstance(what, str) else json.dumps(what, default=str))
-
-
-def _say_status(status: Any, *, as_json: bool) -> None:
-    told = asdict(status) | {"ready": status.is_ready}
-    waiting = "made by a newer Robbie" if status.is_newer else f"waiting: {', '.join(status.pending) or 'nothing'}"
-    _say(told if as_json else f"revision {status.current or 'none'}, {waiting}")
-
-
-for command_name, group in groups(app_of=lambda context: _app(context, tends=False), wait=_wait, say=_say):
-    cli.add_typer(group, name=command_name)
 
 
 def _is_terminal() -> bool:

@@ -6,14 +6,13 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
-from uuid import UUID
+from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -22,7 +21,6 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from bot.adapters.console import ConsoleChat, answer_lines
 from bot.adapters.markup import to_terminal
 from bot.adapters.talk import RemoteTalk, Talker, is_up
 from bot.app import App
@@ -39,6 +37,7 @@ from bot.domain.errors import NotAllowed, RobbieError
 from bot.domain.finding import Status
 from bot.hub.home import RunningHub, find_hub, locked, make_folder
 from bot.hub.manner_commands import changes_of, told
+from bot.learning.report import NOTHING_YET
 from bot.learning.report import report as report_of
 from bot.logs import configure_log
 from bot.services.manners import find_mistake, read_end
@@ -49,9 +48,8 @@ from storage.schema import SchemaStatus, revisions, schema_status, upgrade
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
-
-NOTHING_YET = "Nothing yet: no answer was given in this time. What I learn of those that come will stand here."
+Told = tuple[str, dict[str, Any]]
+"""What is printed, and what is printed for a script."""
 ASK_KEYS = ("reply", "tier", "level", "provider", "model", "task_type", "confidence", "why", "latency_ms", "cost_usd", "offline")
 
 
@@ -74,27 +72,13 @@ async def run(app: App, *, is_terminal: bool, debug: bool, stopping: Callable[[]
 
 async def chat(app: App, as_person: str | None, *, is_terminal: bool) -> None:
     """A conversation in the terminal, or a reply for each line of stdin."""
-    async with _talking(app, as_person) as talker:
+    from bot.adapters.console import ConsoleChat, answer_lines
+
+    async with talking(app, as_person) as talker:
         if is_terminal:
             await ConsoleChat(talker=talker, history=_history(app)).run()
         else:
             await answer_lines(talker, sys.stdin)
-
-
-async def ask(app: App, text: str, as_person: str | None) -> dict[str, Any]:
-    """One question's answer, with everything that is told of it."""
-    async with _talking(app, as_person) as talker:
-        return await talker.ask(text)
-
-
-def ask_json(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """What `ask --json` prints."""
-    return {key: answer[key] for key in ASK_KEYS}
-
-
-def readable(text: str, *, colour: bool) -> str:
-    """An answer for the terminal."""
-    return to_terminal(text, colour=colour)
 
 
 async def doctor(app: App, *, as_json: bool) -> bool:
@@ -136,7 +120,7 @@ async def drill(app: App, fault: str, *, as_json: bool) -> None:
 
 async def report(app: App, days: int, *, as_json: bool) -> None:
     """Print what there is to tell of the last days."""
-    async with _opened(app, None) as (_, owner), app.database.reading() as work:
+    async with opened(app, None) as owner, app.database.reading() as work:
         told = await report_of(work, since=app.clock.now() - timedelta(days=days), timezone=owner.timezone)
     if as_json or not (told["answers"] or told["levels"]):
         print(json.dumps({"days": days, **told}) if as_json else NOTHING_YET)
@@ -149,33 +133,28 @@ async def report(app: App, days: int, *, as_json: bool) -> None:
         console.print(table, "")
 
 
-async def signin(app: App, as_person: str | None) -> str:
-    """A fresh sign-in link."""
-    async with _opened(app, as_person) as (_, person):
-        hub = await _running_hub(app)
-        if hub is None:
-            print("No hub is running yet, and the link leads to one: `robbie run`.", file=sys.stderr)
-        base = app.config.web.public_url or (hub.url if hub else f"http://{app.config.web.host}:{app.config.web.port}")
-        return base.rstrip("/") + await app.auth.create_link(person.id)
-
-
-async def db_upgrade(app: App) -> SchemaStatus:
+async def db_upgrade(app: App) -> Told:
     """Migrate."""
     async with app:
         with Bar("preparing the database") as bar:
-            return await app.migrate(bar)
+            return _stand(await app.migrate(bar))
 
 
-async def db_status(app: App) -> SchemaStatus:
+async def db_status(app: App) -> Told:
     """Where the database stands."""
     async with app:
         if app.database.file is not None and not app.database.file.exists():
-            return SchemaStatus(current=None, pending=revisions(), is_newer=False)
-        return await schema_status(app.database)
+            return _stand(SchemaStatus(current=None, pending=revisions(), is_newer=False))
+        return _stand(await schema_status(app.database))
 
 
-async def db_copy(app: App, to: str) -> int:
-    """Copy all rows into another database; how many there were."""
+def _stand(status: SchemaStatus) -> Told:
+    waiting = "made by a newer Robbie" if status.is_newer else f"waiting: {', '.join(status.pending) or 'nothing'}"
+    return f"revision {status.current or 'none'}, {waiting}", asdict(status) | {"ready": status.is_ready}
+
+
+async def db_copy(app: App, to: str) -> Told:
+    """Copy all rows into another database."""
     try:
         DatabaseConfig(url=to)
     except ValueError:
@@ -185,7 +164,8 @@ async def db_copy(app: App, to: str) -> int:
             await app.migrate()
             await upgrade(target)
             with Bar("copying") as bar:
-                return await copy_everything(app.database, target, bar)
+                rows = await copy_everything(app.database, target, bar)
+    return f"copied {rows} rows; write the new address under [database] url", {"rows": rows}
 
 
 def embedded_model(config: Config) -> str:
@@ -211,83 +191,16 @@ def model_list(environ: Mapping[str, str]) -> list[dict[str, Any]]:
     ]
 
 
-async def token_create(app: App, label: str, as_person: str | None) -> dict[str, Any]:
-    """A new token."""
-    async with _opened(app, as_person) as (_, person):
-        row, secret = await app.auth.create_token(person.id, label)
-        return {"id": str(row.id), "label": row.label, "person": person.name, "token": secret}
+@asynccontextmanager
+async def errand(app: App, as_person: str | None) -> AsyncIterator[Errand]:
+    """What is done meanwhile on a person's own affairs was asked for at the command line."""
+    async with opened(app, as_person) as person:
+        yield Errand(person=person, key=f"cli/{new_id()}", why="the command line")
 
 
-async def token_list(app: App) -> list[dict[str, Any]]:
-    """The valid tokens."""
-    async with _opened(app, None):
-        tokens = await app.auth.tokens()
-        return [{"id": str(row.id), "label": row.label, "created_at": row.created_at.isoformat()} for row in tokens]
-
-
-async def token_revoke(app: App, token_id: str) -> None:
-    """End a token."""
-    async with _opened(app, None):
-        try:
-            was_valid = await app.auth.revoke(UUID(token_id))
-        except ValueError:
-            was_valid = False
-        if not was_valid:
-            raise RobbieError(f"no valid token has the id {token_id}; `robbie token list` shows them")
-
-
-async def person_list(app: App) -> list[dict[str, Any]]:
-    """Everyone."""
-    async with _opened(app, None):
-        return [
-            {
-                "name": person.name,
-                "role": person.role,
-                "timezone": person.timezone,
-                "accounts": [f"{account.channel}:{account.account}" for account in accounts],
-            }
-            for person, accounts in await app.directory.everyone()
-        ]
-
-
-async def pair_list(app: App) -> dict[str, Any]:
-    """Who waits to be let in, and every linked account."""
-    async with _opened(app, None):
-        waiting = await app.rooms.pairing.waiting()
-        people = await app.directory.everyone()
-    return {
-        "waiting": [{"code": code, "who": who.name, "since": since.isoformat(timespec="seconds")} for code, who, since in waiting],
-        "linked": [{"id": f"{a.channel}:{a.account}", "person": person.name} for person, accounts in people for a in accounts],
-    }
-
-
-async def pair_approve(app: App, code: str) -> str:
-    """Let a stranger in; their name."""
-    async with _opened(app, None):
-        if (name := await app.rooms.pairing.approve(code)) is None:
-            raise RobbieError(f"nobody waits under the code {code}; `robbie pair list` shows who does")
-        return name
-
-
-async def pair_revoke(app: App, account_id: str) -> None:
-    """Take an account away."""
-    channel, _, account = account_id.partition(":")
-    async with _opened(app, None):
-        if app.directory.names(channel, account):
-            raise RobbieError(f"config.toml gives {account_id} to somebody: take it out there, under [[people]]")
-        if not await app.rooms.pairing.revoke(channel, account):
-            raise RobbieError(f"{account_id} is nobody's account; `robbie pair list` shows them")
-
-
-async def at_books(app: App, as_person: str | None, act: Callable[[App, Errand], Awaitable[T]]) -> T:
-    """What comes of an act on a person's own affairs, asked for at the command line."""
-    async with _opened(app, as_person) as (_, person):
-        return await act(app, Errand(person=person, key=f"cli/{new_id()}", why="the command line"))
-
-
-async def brief_now(app: App, slot: str, as_person: str | None, *, sends: bool) -> dict[str, Any]:
+async def brief_now(app: App, slot: str, as_person: str | None, *, sends: bool) -> Told:
     """A brief as of now, worded by a model if one is well; promised as well, if it *sends*."""
-    async with _opened(app, as_person) as (_, person):
+    async with opened(app, as_person) as person:
         now = app.clock.now()
         async with app.database.reading() as work:
             rows = await work.briefs.latest(person.id, limit=1)
@@ -299,13 +212,13 @@ async def brief_now(app: App, slot: str, as_person: str | None, *, sends: bool) 
         if place:
             async with app.database.unit_of_work() as work:
                 await say(work, place, person.id, made.text, now=now, buttons=made.buttons)
-    return {"text": made.text, "sections": sections_of(made), "slot": slot, "person": person.name}
+    return readable(made.text), {"text": made.text, "sections": sections_of(made), "slot": slot, "person": person.name}
 
 
-async def brief_schedule(app: App, first: date | None, days: int) -> list[dict[str, str]]:
+async def brief_schedule(app: App, first: date | None, days: int) -> Told:
     """When each brief of so many local days will come, in order."""
     now = app.clock.now()
-    async with _opened(app, None), app.database.reading() as work:
+    async with opened(app, None), app.database.reading() as work:
         standings = [await app.rooms.briefs.standing(work, user, now) for user in await work.people.users()]
     coming = [
         (standing.person.name, due)
@@ -313,45 +226,42 @@ async def brief_schedule(app: App, first: date | None, days: int) -> list[dict[s
         if standing is not None
         for due in upcoming(standing.habits, first=first or now.astimezone(ZoneInfo(standing.habits.zone)).date(), days=days)
     ]
-    return [
-        {"person": name, "slot": due.slot, "local": due.local.isoformat(), "utc": due.at.isoformat()}
-        for name, due in sorted(coming, key=lambda each: (each[1].at, each[0]))
-    ]
+    coming.sort(key=lambda each: (each[1].at, each[0]))
+    slots = [{"person": name, "slot": due.slot, "local": due.local.isoformat(), "utc": due.at.isoformat()} for name, due in coming]
+    lines = [f"{each['local']}  {each['slot']:9}  {each['person']}" for each in slots]
+    return "\n".join(lines) or "nobody gets briefs", {"slots": slots}
 
 
-async def mood_show(app: App, as_person: str | None) -> tuple[str, dict[str, Any]]:
+async def mood_show(app: App, as_person: str | None) -> Told:
     """How Robbie is set with a person: as they read it, and as a script does."""
-    async with _opened(app, as_person) as (_, person):
+    async with opened(app, as_person) as person:
         standings = await app.rooms.manners.look(person)
-    return told(standings, person), {"person": person.name, "contexts": {each.context: asdict(each) for each in standings}}
+    return readable(told(standings, person)), {"person": person.name, "contexts": {each.context: asdict(each) for each in standings}}
 
 
-async def mood_set(app: App, values: Sequence[str], as_person: str | None, *, place: str, until: str) -> str:
-    """Change sliders and the mood; what there is to say about it. Raises RobbieError where that cannot be."""
+async def mood_set(app: App, values: Sequence[str], as_person: str | None, *, place: str, until: str) -> Told:
+    """Change sliders and the mood. Raises RobbieError where that cannot be."""
     changes = changes_of(values)
-    async with _opened(app, as_person) as (_, person):
+    async with opened(app, as_person) as person:
         now = app.clock.now()
         end = read_end(f"until {until}", timezone=person.timezone, now=now) if until else None
         if isinstance(end, str) or (mistake := find_mistake(person, changes, place, is_past=end is not None and end <= now)):
             raise RobbieError(end if isinstance(end, str) else mistake)
-        errand = Errand(person=person, key=f"manners/{new_id()}", why="the command robbie mood")
-        return (await app.rooms.manners.set(errand, changes, context=place, expires_at=end, source="cli")).text
+        wish = Errand(person=person, key=f"manners/{new_id()}", why="the command robbie mood")
+        said = (await app.rooms.manners.set(wish, changes, context=place, expires_at=end, source="cli")).text
+    return readable(said), {"said": said}
 
 
-async def mood_undo(app: App, as_person: str | None) -> str:
-    """Take the last thing back."""
-    async with _opened(app, as_person) as (_, person):
-        return await app.rooms.journal.undo(person)
-
-
-async def mesh_nodes(app: App) -> list[dict[str, Any]]:
+async def mesh_nodes(app: App) -> Told:
     """The nodes as the running hub knows them; where none runs, as they tell now."""
-    if (hub := await _running_hub(app)) is not None:
+    if (hub := await running_hub(app)) is not None:
         async with app, RemoteTalk(hub, person=None) as talker:
-            return list((await talker.get("/api/mesh"))["nodes"])
-    async with _opened(app, None):
-        await asyncio.gather(app.chain.mesh.read_drained(), *(app.chain.mesh.examine(state.name) for state in app.chain.mesh.states))
-        return [state.told() for state in app.chain.mesh.states]
+            nodes = (await talker.get("/api/mesh"))["nodes"]
+    else:
+        async with opened(app, None):
+            await asyncio.gather(app.chain.mesh.read_drained(), *(app.chain.mesh.examine(state.name) for state in app.chain.mesh.states))
+            nodes = [state.told() for state in app.chain.mesh.states]
+    return "\n".join(map(node_line, nodes)) or "config.toml names no [[mesh.nodes]]", {"nodes": nodes}
 
 
 def node_line(node: Mapping[str, Any]) -> str:
@@ -363,45 +273,46 @@ def node_line(node: Mapping[str, Any]) -> str:
     return f"{node['node']:12} {node['state']:8} {held}; {node['in_flight']} under way; {pace}; {seen}"
 
 
-async def mesh_drain(app: App, node: str, *, is_drained: bool) -> str:
+async def mesh_drain(app: App, node: str, *, is_drained: bool) -> Told:
     """Take a node out of work, or back into it."""
-    async with _opened(app, None):
+    async with opened(app, None):
         await app.chain.mesh.drain(node, is_drained=is_drained)
-    return f"{node} is given nothing new; `robbie mesh return {node}` takes it back" if is_drained else f"{node} is given work again"
+    said = f"{node} is given nothing new; `robbie mesh return {node}` takes it back" if is_drained else f"{node} is given work again"
+    return said, {"said": said}
 
 
 @asynccontextmanager
-async def _opened(app: App, name: str | None) -> AsyncIterator[tuple[App, Person]]:
+async def opened(app: App, name: str | None) -> AsyncIterator[Person]:
     """The data, ready to be used beside a hub, and the person who is meant."""
     async with app:
         owner = await app.prepare()
         person = owner if name is None else await app.directory.by_name(name)
         if person is None:
             raise NotAllowed(f"nobody here is called {name}; `robbie person list` shows who is")
-        yield app, person
+        yield person
 
 
 @asynccontextmanager
-async def _talking(app: App, name: str | None) -> AsyncIterator[Talker]:
+async def talking(app: App, name: str | None) -> AsyncIterator[Talker]:
     """A conversation through the running hub, else in this process."""
-    hub = await _running_hub(app)
+    hub = await running_hub(app)
     if hub is not None:
         find = partial(find_hub, app.config.robbie.data_dir)
         async with app, RemoteTalk(hub, person=name, find=find) as talker:
             yield talker
     else:
-        async with _opened(app, name) as (_, person), app.hub:
+        async with opened(app, name) as person, app.hub:
             yield app.talk(person)
 
 
-async def _running_hub(app: App) -> RunningHub | None:
+async def running_hub(app: App) -> RunningHub | None:
     """The hub that runs on this home; a note that leads to nobody is one that a crash left behind."""
     hub = find_hub(app.config.robbie.data_dir)
     return hub if hub is not None and await is_up(hub) else None
 
 
 async def _rehearsals(app: App, fault: Fault) -> AsyncIterator[dict[str, Any]]:
-    hub = await _running_hub(app)
+    hub = await running_hub(app)
     if hub is not None:
         async with RemoteTalk(hub, person=None) as talker:
             async for event, data in talker.events(f"/api/drill?fault={fault}", {}):
@@ -415,6 +326,8 @@ async def _rehearsals(app: App, fault: Fault) -> AsyncIterator[dict[str, Any]]:
 
 async def _chat_until(stop: asyncio.Event, app: App) -> None:
     """The console chat of `robbie run`; leaving it stops the hub."""
+    from bot.adapters.console import ConsoleChat  # prompt_toolkit takes a while to import
+
     talker = app.talk(await app.directory.owner())
     chatting = asyncio.create_task(ConsoleChat(talker=talker, history=_history(app)).run(), name="console chat")
     stopping = asyncio.create_task(stop.wait(), name="wait for the end")
@@ -441,6 +354,11 @@ async def _logging_to_file(app: App, is_so: bool) -> AsyncIterator[None]:
             yield
         finally:
             configure_log("info", stream=sys.stderr)
+
+
+def readable(text: str) -> str:
+    """What Robbie says, for this terminal."""
+    return to_terminal(text, colour=sys.stdout.isatty())
 
 
 def _history(app: App) -> Path:

@@ -400,7 +400,8 @@ def _first_of(tree: Table, error: ValidationError) -> ConfigError:
     complaints = []
     for found in sorted(error.errors(include_url=False, include_input=False), key=lambda each: each["type"] == "missing"):
         path, refused = found["loc"], found.get("ctx", {}).get("error")
-        known = _keys(path[:-1])
+        section = _section(path[:-1])
+        known = tuple(section.model_fields) if section else ()
         if isinstance(refused, Refused):
             message, repair = str(refused), refused.repair
         elif found["type"] == "extra_forbidden":
@@ -427,12 +428,6 @@ def _section(path: tuple[str | int, ...]) -> type[Section] | None:
             inner = (field.annotation, *get_args(field.annotation)) if field else ()
             section = next((kind for kind in inner if isinstance(kind, type) and issubclass(kind, Section)), None)
     return section
-
-
-def _keys(path: tuple[str | int, ...]) -> tuple[str, ...]:
-    """The keys that may stand in the section at *path*."""
-    section = _section(path)
-    return tuple(section.model_fields) if section else ()
 
 
 def _example(path: tuple[str | int, ...]) -> str:

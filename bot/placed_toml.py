@@ -30,19 +30,15 @@ class Table(dict[str, Any]):
         self.place = place
         self.places: dict[str, Place] = {}
 
-    def put(self, key: str, value: Any, place: Place) -> None:
-        """Set *key*, written at *place*; dotted keys of one table meet in it."""
-        mine = self.get(key)
-        if isinstance(mine, Table) and isinstance(value, dict):
-            mine.put_all(value, place)
-        else:
-            self[key] = _placed(value, place)
-            self.places[key] = place
-
     def put_all(self, values: Mapping[str, Any], place: Place) -> None:
-        """Set all of *values*, all written at *place*."""
+        """Set all of *values*, all written at *place*; dotted keys of one table meet in it."""
         for key, value in values.items():
-            self.put(key, value, place)
+            mine = self.get(key)
+            if isinstance(mine, Table) and isinstance(value, dict):
+                mine.put_all(value, place)
+            else:
+                self[key] = _placed(value, place)
+                self.places[key] = place
 
     def lay_over(self, top: Self) -> None:
         """Let *top* win: tables are merged key by key, arrays of tables by their entries' `name`, and all else is replaced."""

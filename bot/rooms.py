@@ -25,7 +25,7 @@ from bot.config import Config
 from bot.domain.clock import Clock
 from bot.domain.errand import Gate, Tool
 from bot.domain.message import OutgoingKind
-from bot.domain.schedule import Round
+from bot.domain.ports import Round
 from bot.hub.autonomy_commands import AutonomyCommands
 from bot.hub.brief_commands import BriefCommands
 from bot.hub.commands import Commands

@@ -55,8 +55,13 @@ class Setup:
         for level in config.brain.levels:
             if level.provider == "ollama" and level.nodes:
                 await self._look_at_nodes(level, config)
+        channels = ChannelSetup(config_file=self._file, environ=self._environ, asks=self._asks, console=self._console)
         try:
-            await self._ask_about_channels(config)
+            async for channel, answers in channels.run(config):
+                self._settings[channel] = answers.settings
+                self._secrets |= answers.secrets
+                if answers.own_id:
+                    self._own_ids[channel] = answers.own_id
         finally:  # what was accepted is kept, also where whoever types leaves in the middle
             self._save(config)
 
@@ -125,14 +130,6 @@ class Setup:
             finally:
                 await rung.provider.close()
             self._console.print(f"{level.name}: the node {rung.node} {words}")
-
-    async def _ask_about_channels(self, config: Config) -> None:
-        channels = ChannelSetup(config_file=self._file, environ=self._environ, asks=self._asks, console=self._console)
-        async for channel, answers in channels.run(config):
-            self._settings[channel] = answers.settings
-            self._secrets |= answers.secrets
-            if answers.own_id:
-                self._own_ids[channel] = answers.own_id
 
     def _save(self, config: Config) -> None:
         """Settings on top of those that were there, secrets likewise; both files appear whole or not at all."""

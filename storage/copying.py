@@ -9,11 +9,9 @@ from sqlalchemy import ColumnElement, Table, func, insert, literal, select, tupl
 
 from bot.domain.errors import Conflict
 from storage.database import Database, UnitOfWork
-from storage.models import affairs, decisions, housekeeping, learning, manners, memory, messaging, models, operations, people
 from storage.models.base import Base
 from storage.schema import Progress
 
-FAMILIES = (people, messaging, memory, models, operations, decisions, housekeeping, affairs, manners, learning)
 BATCH = 500
 
 

@@ -20,17 +20,15 @@ from bot.domain.errors import Conflict, StorageError, StorageUnavailable
 from storage.dialects import SQLITE_BUSY_SECONDS, enter_organization, is_sqlite, make_postgres_engine, make_sqlite_engine
 from storage.repositories.affairs import Activities, Contacts, Deals, Tasks
 from storage.repositories.decisions import Feedbacks, Proposals
-from storage.repositories.housekeeping import Credentials, Housekeeping
+from storage.repositories.housekeeping import Credentials, Housekeeping, Incidents, JobRuns
 from storage.repositories.inbox import Inbox
-from storage.repositories.learning import Insights, RoutingArms
+from storage.repositories.learning import CachedAnswers, Insights, Patterns, RoutingArms
 from storage.repositories.manners import Briefs, Settings
 from storage.repositories.memory import StickyNotes
 from storage.repositories.messaging import Attachments, Conversations, Messages
 from storage.repositories.models import ModelHealths, ModelUsages
-from storage.repositories.operations import Incidents, JobRuns
 from storage.repositories.outbox import Outbox, ToSend
 from storage.repositories.people import People
-from storage.repositories.reflexes import CachedAnswers, Patterns
 from storage.shared_commit import SharedCommit
 
 ACT_SECONDS = 15.0

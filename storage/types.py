@@ -21,7 +21,7 @@ def escape_text(text: str) -> str:
 
 def unescape_text(text: str) -> str:
     """The very text that was given to `escape_text`."""
-    return _ESCAPED.sub(lambda found: chr(int(found.group(1), 16)), text)
+    return _ESCAPED.sub(lambda found: chr(int(found.group(1), 16)), text) if _ESCAPE in text else text
 
 
 class AnyText(TypeDecorator[str]):

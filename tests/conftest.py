@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import shutil
 import zlib
@@ -14,11 +15,18 @@ import pytest
 from storage.database import Database
 from storage.schema import upgrade
 from tests.clock import FakeClock
+from tests.light import (  # noqa: F401  (fixtures are found where they are named)
+    ORGANIZATION,
+    _compiled_once,
+    _few_authorities,
+    opened_before,
+    opened_before_on_a_server,
+)
+from tests.machine import free_port
 from tests.postgres import Postgres, running_postgres, why_missing
 from tests.stage import Stage, set_stage
 
 BOTH = ("sqlite", "postgresql")
-ORGANIZATION = "default"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,6 +49,17 @@ def _falls_elsewhere(item: pytest.Item) -> bool:
     database = next((name for name in BOTH if name in re.split(r"[\[\]-]", item.name)), None)
     bare = item.name.replace(str(database), "")
     return database is not None and database != BOTH[zlib.crc32(bare.encode()) % 3 == 0]
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: the collector of garbage need not look through it again and again."""
+    gc.freeze()
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """In the place of the one that comes with pytest-asyncio, which anybody may take before the test does."""
+    return free_port()
 
 
 @pytest.fixture
@@ -74,16 +93,28 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture(scope="session")
+def sqlite_original(sqlite_template: Path) -> Path:
+    """What a test's file is a copy of; a folder of tests may name another one."""
+    return sqlite_template
+
+
+@pytest.fixture(scope="session")
+def postgres_original(postgres_template: str) -> str:
+    """What a test's database on a server is a copy of."""
+    return postgres_template
+
+
 @pytest.fixture
-def sqlite_file(tmp_path: Path, sqlite_template: Path) -> Path:
+def sqlite_file(tmp_path: Path, sqlite_original: Path) -> Path:
     """A database file with every table in it."""
-    return Path(shutil.copy(sqlite_template, tmp_path / "robbie.db"))
+    return Path(shutil.copy(sqlite_original, tmp_path / "robbie.db"))
 
 
 @pytest.fixture
-def postgres_url(postgres: Postgres, postgres_template: str) -> Iterator[str]:
+def postgres_url(postgres: Postgres, postgres_original: str) -> Iterator[str]:
     """A PostgreSQL database with every table in it."""
-    name = postgres.create(postgres_template)
+    name = postgres.create(postgres_original)
     yield postgres.url(name)
     postgres.drop(name)
 

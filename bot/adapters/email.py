@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,15 +23,7 @@ from bot.adapters.mail_text import Quoting
 from bot.adapters.mail_trust import authserv_id_of
 from bot.config import EmailConfig
 from bot.domain.clock import Clock
-from bot.domain.errors import (
-    AdapterError,
-    ChannelRefused,
-    ChannelUnavailable,
-    ConfigError,
-    DeliveryRejected,
-    DeliveryUnknown,
-    StorageUnavailable,
-)
+from bot.domain.errors import AdapterError, ChannelRefused, ChannelUnavailable, DeliveryRejected, DeliveryUnknown, StorageUnavailable
 from bot.domain.finding import Finding, Status
 from bot.domain.message import Attachment, Inbound, Outgoing, Sent
 from bot.domain.ports import Capabilities, Reception
@@ -73,9 +64,6 @@ class EmailAdapter:
     deaf_seconds = 20.0
 
     def __init__(self, *, config: EmailConfig, database: Database, clock: Clock, owner: str) -> None:
-        if missing := [name for name in ("imap_tools", "aiosmtplib", "mailparser_reply") if find_spec(name) is None]:
-            repair = "`make install`, or pip install 'robbie[email]'"
-            raise ConfigError(f"email needs {', '.join(missing)}, not installed here", key="email.enabled", repair=repair)
         assert config.imap is not None  # see `load_config`
         assert config.smtp is not None
         self._config, self._imap = config, config.imap

@@ -76,13 +76,9 @@ def last_block(text: str) -> int:
 
 def _lines(text: str, dialect: Plain) -> list[Line]:
     """*text* laid out for *dialect*; as it is, where it is too long or too tangled to be read."""
-    text = _without_controls(text)
+    text = NOT_TEXT.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
     tokens = _read(text)
     return verbatim(text) if tokens is None else Layout(fenced=dialect.FENCED, links=dialect.LINKS).lines(tokens)
-
-
-def _without_controls(text: str) -> str:
-    return NOT_TEXT.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _read(text: str) -> list[Token] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 import termios
 from collections.abc import Callable, Iterator
@@ -28,11 +27,6 @@ def to_screen(text: str) -> None:
 def to_printable(text: str) -> str:
     """*text* without what would steer a terminal."""
     return "".join(character if character.isprintable() or character in "\n\t" else "\N{REPLACEMENT CHARACTER}" for character in text)
-
-
-def columns_of_screen() -> int:
-    """How many columns the terminal has now."""
-    return shutil.get_terminal_size().columns
 
 
 class WordWrap:

@@ -7,14 +7,13 @@ Web API; `slack_install`, several workspaces.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 from aiohttp import web
 
 from bot.adapters.slack_events import CHANNEL
 from bot.config import SlackConfig
 from bot.domain.clock import Clock
-from bot.domain.errors import AdapterError, ChannelUnavailable, ConfigError, StorageError
+from bot.domain.errors import AdapterError, ChannelUnavailable, StorageError
 from bot.domain.finding import Finding, Status
 from bot.domain.ports import Capabilities
 from storage.database import Database
@@ -29,9 +28,6 @@ class SlackAdapter:
     capabilities = Capabilities(finds=True, show_seconds=1.5, buttons=True)
 
     def __init__(self, *, config: SlackConfig, database: Database, clock: Clock, public_url: str = "", watch_seconds: float = 60.0) -> None:
-        if find_spec("slack_bolt") is None:
-            repair = "`make install`, or pip install 'robbie[slack]'"
-            raise ConfigError("Slack needs its SDK, which is not installed", key="slack.enabled", repair=repair)
         from bot.adapters import slack_delivery, slack_hearing, slack_install, slack_wire  # they import the SDK
 
         self._config = config

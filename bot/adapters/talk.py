@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any, Protocol, Self
 
 import aiohttp
@@ -125,15 +126,13 @@ class RemoteTalk:
 
     async def latest_replies(self, limit: int = LATEST) -> list[dict[str, Any]]:
         """See `Talker.latest_replies`."""
+        wish = partial(self.get, f"/api/conversations/{CONSOLE}/messages", limit=str(limit), **self._for_whom)
         try:
-            return await self._replies(limit)
+            told = await wish()
         except ChannelUnavailable:
             if not await self._look_again():
                 raise
-            return await self._replies(limit)
-
-    async def _replies(self, limit: int) -> list[dict[str, Any]]:
-        told = await self.get(f"/api/conversations/{CONSOLE}/messages", limit=str(limit), **self._for_whom)
+            told = await wish()
         return [message for message in told["messages"] if message["direction"] == "out"]
 
     async def get(self, path: str, **query: str) -> dict[str, Any]:

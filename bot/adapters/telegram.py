@@ -6,7 +6,6 @@ import asyncio
 import hmac
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +19,7 @@ from bot.adapters.telegram_updates import ALLOWED_UPDATES, CHANNEL, Fields, numb
 from bot.config import TelegramConfig
 from bot.domain.address import SessionType
 from bot.domain.clock import Clock
-from bot.domain.errors import AdapterError, ChannelRefused, ConfigError, DeliveryRejected, StorageUnavailable
+from bot.domain.errors import AdapterError, ChannelRefused, DeliveryRejected, StorageUnavailable
 from bot.domain.finding import Finding, Status
 from bot.domain.message import ASKING, Attachment, Button, Inbound, InboundKind, Outgoing, Sent
 from bot.domain.ports import Capabilities, Reception
@@ -55,9 +54,6 @@ class TelegramAdapter:
     deaf_seconds = 20.0
 
     def __init__(self, *, config: TelegramConfig, database: Database, clock: Clock, owner: str, public_url: str) -> None:
-        if find_spec("telegram") is None or find_spec("aiolimiter") is None:
-            repair = "`make install`, or pip install 'robbie[telegram]'"
-            raise ConfigError("Telegram needs a library that is not installed", key="telegram.enabled", repair=repair)
         from bot.adapters.telegram_bot import TelegramBot  # loads that library
 
         self._database = database

@@ -17,7 +17,6 @@ from bot.brain.context import PROMPTS, cleaned, inert
 from bot.brain.health import BreakerState
 from bot.brain.mentors import MentorView
 from bot.brain.tools import Watch
-from bot.domain.address import SessionType
 from bot.domain.errors import AllLevelsFailed, BudgetExhausted
 from bot.domain.thought import Attempt, Completion, Line, Prompt, Question, Role, Route, TaskType, Tier, estimate_tokens
 
@@ -52,7 +51,7 @@ def read_wish(question: Question) -> tuple[Question, bool]:
 
 def _is_barred(question: Question) -> bool:
     """What strangers are told, and what the owner may have to approve, is one model's."""
-    return bool(question.writer) or (question.channel == "email" and question.session_type is SessionType.SHARED)
+    return bool(question.writer) or (question.channel == "email" and not question.is_private)
 
 
 class Council:
@@ -69,10 +68,8 @@ class Council:
         seats, left = dict[tuple[str, str], Rung](), self._usd
         for rung in self._chain.ordered(route.levels[route.is_exploring :]):  # nothing is learned of a level here
             model, most = (rung.provider.provider, rung.provider.model), self._chain.most_usd(rung, prompt)
-            is_well = (
-                self._chain.health.breaker(rung.id).state is BreakerState.CLOSED and self._chain.mesh.serves(rung) and not rung.is_brief
-            )
-            if is_well and most <= left and model not in seats and len(seats) < MEMBERS:
+            is_well = self._chain.health.breaker(rung.id).state is BreakerState.CLOSED and self._chain.mesh.serves(rung)
+            if is_well and not rung.is_brief and most <= left and model not in seats and len(seats) < MEMBERS:
                 seats[model], left = rung, left - most
         return list(seats.values()) if len(seats) > 1 else []
 

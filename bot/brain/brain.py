@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 from bot.brain.analytical import NO_COUNCIL, WISH, Council, read_wish
@@ -32,64 +32,52 @@ CUT_MARK = " …"
 """Ends an answer that its level's `max_output_tokens` ended, so that nobody takes it for whole."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Brain:
     """Tier 1 first; else one prompt, before the council or down the chain with tools; else the honest last rung."""
 
-    def __init__(
-        self,
-        *,
-        reactive: Reactive,
-        context: ContextBuilder,
-        chain: FallbackChain,
-        offline: OfflineRung,
-        router: Router | None = None,
-        toolbox: Toolbox | None = None,
-        council: Council | None = None,
-        confidence: Confidence | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._reactive = reactive
-        self._context = context
-        self._chain = chain
-        self._offline = offline
-        self._router = router
-        self._toolbox = toolbox
-        self._council = council
-        self._confidence = confidence
-        self._monotonic = monotonic
+    reactive: Reactive
+    context: ContextBuilder
+    chain: FallbackChain
+    offline: OfflineRung
+    router: Router | None = None
+    toolbox: Toolbox | None = None
+    council: Council | None = None
+    confidence: Confidence | None = None
+    monotonic: Callable[[], float] = time.monotonic
 
     async def answer(self, question: Question, listener: Listener | None = None) -> Turn:
         """Answer *question*; text is told to *listener* while it grows. Raises StorageUnavailable, nothing of the models'."""
-        began = self._monotonic()
-        self._chain.mesh.wake()
+        began = self.monotonic()
+        self.chain.mesh.wake()
         is_plain = not (question.writer or question.quoted or question.attachments or WISH.fullmatch(question.text))
-        turn = await self._reactive.answer(question) if is_plain else None
+        turn = await self.reactive.answer(question) if is_plain else None
         turn = turn or await self._think(question, listener)
-        turn = await self._confidence.weighed(turn) if self._confidence else turn
-        return replace(turn, latency_ms=(self._monotonic() - began) * 1000)
+        turn = await self.confidence.weighed(turn) if self.confidence else turn
+        return replace(turn, latency_ms=(self.monotonic() - began) * 1000)
 
     async def step(self, prompt: Prompt, *, question: Question, uses_tools: bool, seconds: float) -> Completion:
         """One step of longer work, with tools that only look where it may use some. Raises AllLevelsFailed, StorageUnavailable."""
-        kit = await self._toolbox.open(question, only_looks=True) if self._toolbox and uses_tools else Kit(question=question)
-        bound = min(seconds, self._chain.turn_seconds * LATE_PATIENCE)
-        return await answer_with(kit, prompt, chain=self._chain, watch=None, question=question, seconds=bound)
+        kit = await self.toolbox.open(question, only_looks=True) if self.toolbox and uses_tools else Kit(question=question)
+        bound = min(seconds, self.chain.turn_seconds * LATE_PATIENCE)
+        return await answer_with(kit, prompt, chain=self.chain, watch=None, question=question, seconds=bound)
 
     async def _think(self, question: Question, listener: Listener | None) -> Turn:
         """The answer of the council where one is due, else of the chain with tools; where neither has one, what is made do with."""
         question, is_wished = read_wish(question)
-        prompt = await self._context.build(question)
-        route = await self._router.route(prompt, question) if self._router else Route(task_type=classify(prompt)[0], levels=())
-        seats = self._council.members(question, prompt, route, is_wished=is_wished) if self._council else []
-        kit = await self._toolbox.open(question) if self._toolbox and not seats else Kit(question=question)
+        prompt = await self.context.build(question)
+        route = await self.router.route(prompt, question) if self.router else Route(task_type=classify(prompt)[0], levels=())
+        seats = self.council.members(question, prompt, route, is_wished=is_wished) if self.council else []
+        kit = await self.toolbox.open(question) if self.toolbox and not seats else Kit(question=question)
         watch = Watch(listener)
-        seconds = self._chain.turn_seconds * (LATE_PATIENCE if question.is_late else 1)
+        seconds = self.chain.turn_seconds * (LATE_PATIENCE if question.is_late else 1)
         try:
-            if self._council and seats:
-                views = await self._context.views(question)
-                said = await self._council.answer(prompt, seats, views, question, route, watch, seconds)
+            if self.council and seats:
+                views = await self.context.views(question)
+                said = await self.council.answer(prompt, seats, views, question, route, watch, seconds)
             else:
                 said = await answer_with(
-                    kit, prompt, chain=self._chain, watch=watch, question=question, seconds=seconds, levels=route.levels
+                    kit, prompt, chain=self.chain, watch=watch, question=question, seconds=seconds, levels=route.levels
                 )
         except AllLevelsFailed as failure:
             return await self._make_do(question, failure, route.task_type, watch, kit.deeds)
@@ -107,7 +95,7 @@ class Brain:
             text = about + ACTED.format(done="\n".join(f"- {deed}" for deed in deeds))
             makeshift = Makeshift(text=text, why=f"its tools had acted by then ({why})")
         else:
-            makeshift = await self._offline.answer(question, is_spent=is_spent)
+            makeshift = await self.offline.answer(question, is_spent=is_spent)
             makeshift = replace(makeshift, why=f"{makeshift.why} ({why})")
         await watch.correct(makeshift.text)
         kind, cost_usd = OutgoingKind.NOTICE if is_refusal else OutgoingKind.OFFLINE, sum(attempt.cost_usd for attempt in attempts)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from copy import copy
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -14,6 +15,7 @@ from bot.domain.errors import BudgetExhausted
 from bot.domain.thought import Attempt, AttemptOutcome, Prompt, Usage
 from storage.database import Database, UnitOfWork
 
+SETTLED = ("outcome", "error", "cost_usd", "first_token_ms", "latency_ms")
 TOOL_BYTES = 2_000
 """What a vendor, or the text protocol, adds to a prompt with tools."""
 
@@ -36,14 +38,12 @@ class Budget:
         self._daily_usd = daily_usd
         self._zone = ZoneInfo(timezone)
         self._clock = clock
-        self._pretended: Collection[str] | None = None
+        self.pretended: Collection[str] | None = None
 
     def rehearsing(self, pretended: Collection[str]) -> Budget:
         """The same allowance for a drill in which the calls of these levels are *pretended*; see `rehearsed`."""
-        budget = Budget(
-            database=self._database, pricing=self._pricing, daily_usd=self._daily_usd, timezone=self._zone.key, clock=self._clock
-        )
-        budget._pretended = pretended
+        budget = copy(self)
+        budget.pretended = pretended
         return budget
 
     def day_began(self) -> datetime:
@@ -84,7 +84,7 @@ class Budget:
 
     async def settle(self, attempts: Sequence[Attempt], *, event_id: UUID | None) -> None:
         """As `settle`, in a commit of its own, for a turn that was called off. Raises StorageUnavailable."""
-        called = attempts if self._pretended is None else rehearsed(attempts, self._pretended)
+        called = attempts if self.pretended is None else rehearsed(attempts, self.pretended)
         async with self._database.unit_of_work() as work:
             await settle(work, called, event_id=event_id, now=self._clock.now())
 
@@ -105,16 +105,8 @@ async def settle(work: UnitOfWork, attempts: Sequence[Attempt], *, event_id: UUI
     for attempt in attempts:
         if attempt.outcome is AttemptOutcome.SKIPPED:
             continue
-        values: dict[str, Any] = {
-            "outcome": attempt.outcome,
-            "error": attempt.error,
-            "detail": attempt.detail[:500],
-            "input_tokens": attempt.usage.input_tokens,
-            "output_tokens": attempt.usage.output_tokens,
-            "cost_usd": attempt.cost_usd,
-            "first_token_ms": attempt.first_token_ms,
-            "latency_ms": attempt.latency_ms,
-        }
+        values: dict[str, Any] = {name: getattr(attempt, name) for name in SETTLED}
+        values |= {"detail": attempt.detail[:500], **asdict(attempt.usage)}
         if attempt.reservation is not None:
             await work.usage.settle(attempt.reservation, **values)
         else:

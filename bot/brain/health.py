@@ -7,7 +7,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -206,15 +205,6 @@ def _cooldown(error: Exception, openings: int) -> float:
     return min(FIRST_COOLDOWN_SECONDS * 2.0**doublings, LONGEST_COOLDOWN_SECONDS)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RungHealth:
-    """What is known of a rung, for `doctor`, the status line and metrics."""
-
-    state: BreakerState
-    retry_at: datetime | None
-    first_token_p95_ms: float | None
-
-
 class HealthBoard:
     """The breakers and latencies of every rung; a change of state is written down, so that a restart forgets nothing."""
 
@@ -274,11 +264,6 @@ class HealthBoard:
         samples: list[float] = sorted(self._latencies(rung))
         return samples[math.ceil(0.95 * len(samples)) - 1] if len(samples) >= MINIMUM_SAMPLES else None
 
-    def rung(self, rung: str) -> RungHealth:
-        """What is known of a rung."""
-        breaker = self.breaker(rung)
-        return RungHealth(state=breaker.state, retry_at=breaker.retry_at, first_token_p95_ms=self.first_token_p95_ms(rung))
-
     async def save_changes(self) -> None:
         """Write down the breakers whose state changed since the last time. Raises StorageUnavailable."""
         async with self._saving:  # what is written last is what was seen last
@@ -303,11 +288,5 @@ class HealthBoard:
     def _row(self, rung: str) -> dict[str, object]:
         breaker = self._breakers[rung]
         state, retry_at = breaker.standing
-        return {
-            "rung": rung,
-            "state": state,
-            "outcomes": list(breaker.outcomes),
-            "openings": breaker.openings,
-            "retry_at": retry_at,
-            "updated_at": self.clock.now(),
-        }
+        seen = {"outcomes": list(breaker.outcomes), "openings": breaker.openings}
+        return {"rung": rung, "state": state, **seen, "retry_at": retry_at, "updated_at": self.clock.now()}

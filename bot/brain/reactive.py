@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from bot.brain.confidence import PRIOR
@@ -16,7 +17,6 @@ from bot.brain.personality import personality_of
 from bot.brain.providers.offline import digest, stands_alone
 from bot.brain.reflexes import Reflexes
 from bot.brain.tone import context_of
-from bot.domain.address import SessionType
 from bot.domain.clock import Clock
 from bot.domain.message import Button, OutgoingKind
 from bot.domain.thought import Question, TaskType, Tier, Turn
@@ -45,28 +45,7 @@ class Intent(StrEnum):
 PERSONAL = (Intent.NOTES, Intent.RECENT)
 """What is told to the person alone."""
 
-HELP = """I am Robbie, your chief of staff. Just write to me as you would to a person.
-
-These always work, even when I cannot reach any model:
-
-- `/task` puts something down, `/remind` reminds you, `/tasks` shows what is to do: "remind me to call Dana on Friday at 3"
-- `/who Dana` tells about a contact, `/contact` keeps one; `/deal Acme, negotiation, 40k` keeps a deal, `/deals` shows them
-- `/note` and some words keeps a note, `/notes` shows them
-- `/research` and a question has it looked into, and says what could not be found
-- `/council` and a question asks several models at once, and says where they differ; `/why` tells how the last answer came to be
-- `/approve` shows what waits for your decision; `/autonomy` tells and sets what I may do without asking
-- `/follow Dana about the offer` drafts a mail, which is sent once you agree; `/follow stop Dana` has nobody write there
-- `/journal` shows what was done and why, `/undo` takes the last of it back; `/rate up` or `/rate down` tells me how the last answer was
-- `/brief` gives your brief now, `/brief times 7:00 13:00 19:00` sets when they come, `/quiet until Monday` holds them back
-- `/zone Lisbon` or "I'm in Lisbon" moves your day to where you are, `/zone home` brings it back
-- `/mood` shows how I am set; `/gandhi 3`, `/cocktail 8 until 6pm`, `/flirty 2` and `/mood playful` change it, and `/undo` takes that back
-- `/mentor` shows who may speak beside me: `/mentor churchill`, `/mentor auto`, or just "what would Einstein say about this?"
-- `/link` joins another account of yours, on another channel
-- `/status` tells how I am
-- `/help` shows this
-- "what time is it", "what day is it", "my notes", "my last messages"
-
-When I cannot reach a model I say so, keep your question, and answer it when I can."""
+HELP = Path(__file__).with_name("help.md").read_text("utf-8").strip()
 NOTHING_SAID = "Your message reached me without a word in it. What can I do for you?"
 IN_PRIVATE = "That is between you and me. Ask me again in a private chat, and I will tell you."
 
@@ -76,28 +55,21 @@ def is_empty(text: str) -> bool:
     return not any(character.isprintable() and not character.isspace() for character in text)
 
 
+@dataclass(kw_only=True, eq=False)
 class Reactive:
     """Answers a few things at once and without a model; *skipped* levels of the config are none of its *rungs*."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        health: HealthBoard,
-        rungs: Sequence[str],
-        clock: Clock,
-        skipped: int = 0,
-        reflexes: Reflexes | None = None,
-        troubles: Callable[[str], Sequence[str]] = lambda zone: (),
-    ) -> None:
-        self._troubles = troubles
-        self._database = database
-        self._reflexes = reflexes or Reflexes(database=database)
+    database: Database
+    health: HealthBoard
+    rungs: Sequence[str]
+    clock: Clock
+    skipped: int = 0
+    reflexes: Reflexes | None = None
+    troubles: Callable[[str], Sequence[str]] = lambda zone: ()
+
+    def __post_init__(self) -> None:
+        self._reflexes = self.reflexes or Reflexes(database=self.database)
         self._commands: Callable[[Question], Awaitable[Turn | None]] | None = None
-        self._health = health
-        self._rungs = rungs
-        self._skipped = skipped
-        self._clock = clock
 
     def obey(self, commands: Callable[[Question], Awaitable[Turn | None]]) -> None:
         """What a recognised command shows is told by *commands*, which know who may see it where."""
@@ -122,10 +94,10 @@ class Reactive:
 
     async def _said_before(self, question: Question) -> Turn | None:
         """A model's answer to exactly these words, which was the same every time; not where it is asked again at once."""
-        if question.session_type is not SessionType.PRIVATE or question.is_late or not stands_alone(question.text):
+        if not question.is_private or question.is_late or not stands_alone(question.text):
             return None
-        words, now = digest(question.text), self._clock.now()
-        async with self._database.reading() as work:
+        words, now = digest(question.text), self.clock.now()
+        async with self.database.reading() as work:
             row = await work.cached_answers.find(question.person.id, words)
             if row is None or row.state != Habit.ON or row.fresh_until <= now:
                 return None
@@ -144,9 +116,9 @@ class Reactive:
 
     async def say(self, intent: Intent, question: Question) -> str:
         """What an intent has to say to this person, where others may read along or not. Raises StorageUnavailable."""
-        if intent in PERSONAL and question.session_type is not SessionType.PRIVATE:
+        if intent in PERSONAL and not question.is_private:
             return IN_PRIVATE
-        now = self._local(self._clock.now(), question)
+        now = self._local(self.clock.now(), question)
         match intent:
             case Intent.TIME:
                 return f"It is {now:%H:%M} on {spoken_date(now)} ({question.person.timezone})."
@@ -159,17 +131,17 @@ class Reactive:
         return await (self._notes(question) if intent is Intent.NOTES else self._recent(question))
 
     async def _status(self, question: Question) -> str:
-        health, skipped = _spoken_health([self._health.breaker(rung) for rung in self._rungs]), self._skipped
-        async with self._database.reading() as work:
+        health, skipped = _spoken_health([self.health.breaker(rung) for rung in self.rungs]), self.skipped
+        async with self.database.reading() as work:
             queued = len(await work.inbox.queued(limit=MOST_QUEUED))
-        is_told = question.person.is_owner and question.session_type is SessionType.PRIVATE
-        troubles = "".join(f" {trouble}" for trouble in self._troubles(question.person.timezone)) if is_told else ""
+        is_told = question.person.is_owner and question.is_private
+        troubles = "".join(f" {trouble}" for trouble in self.troubles(question.person.timezone)) if is_told else ""
         rest = f" {skipped} more {'is' if skipped == 1 else 'are'} not set up yet: `robbie doctor` tells how." if skipped else ""
         owed = f" {queued} question{' still waits' if queued == 1 else 's still wait'} for a real answer." if queued else ""
         return f"I am here. {health}{rest}{owed}{troubles}"
 
     async def _notes(self, question: Question) -> str:
-        async with self._database.reading() as work:
+        async with self.database.reading() as work:
             notes = await work.notes.latest(question.person.id, limit=LISTED)
         if not notes:
             return "You have no notes yet. `/note` and some words keeps one."
@@ -178,7 +150,7 @@ class Reactive:
         )
 
     async def _recent(self, question: Question) -> str:
-        async with self._database.reading() as work:
+        async with self.database.reading() as work:
             said = await work.messages.said_by(question.person.id, limit=LISTED, before=question.id)
         if not said:
             return "You have not written anything to me before."

@@ -95,7 +95,7 @@ class Reflexes:
         async with self._database.reading() as work:
             if (standing := await work.patterns.standing()) == self._standing:
                 return
-            rows = [row for row in await work.patterns.all() if row.intent in INTENTS]
+            rows = [row for row in await work.patterns.known() if row.intent in INTENTS]
         shared = [row for row in rows if row.state == Habit.ON and row.user_id is None]
         self._exact = {row.key: Recognised(row.intent, WORD_FOR_WORD, row.key) for row in rows if row.state == Habit.ON}
         for row in rows:

@@ -19,7 +19,6 @@ from bot.brain.mcp_tools import McpTools
 from bot.brain.reactive import one_line
 from bot.brain.tool_text import UNREADABLE
 from bot.config_values import nearest
-from bot.domain.address import SessionType
 from bot.domain.errand import OUTSIDE, Errand, Gate, Risk, Tool, seconds_of
 from bot.domain.errors import AllLevelsFailed, NotAllowed, StorageUnavailable, ToolFailed
 from bot.domain.ports import Listener
@@ -54,7 +53,7 @@ class Toolbox:
 
     async def open(self, question: Question, *, only_looks: bool = False) -> Kit:
         """The tools for this question, all of them or those that only look. Raises StorageUnavailable."""
-        is_private = question.session_type is SessionType.PRIVATE
+        is_private = question.is_private
         own = self._tools if is_private and not question.writer else ()
         others: Sequence[Tool] = ()
         if self._mcp and not question.writer:

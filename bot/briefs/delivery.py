@@ -212,7 +212,7 @@ def person_of(user: User, settings: Sequence[PersonalitySetting], now: datetime)
     away = holding(settings, ZONE, now)
     zone, _, home = away.value.partition(" from ") if away else ("", "", "")
     zone = zone if home == home_of(user) else home_of(user)
-    return Person(id=user.id, name=user.name, role=user.role, timezone=zone)
+    return replace(user.person, timezone=zone)
 
 
 def sections_of(brief: Brief) -> list[dict[str, object]]:

@@ -83,7 +83,7 @@ class HowIAm:
             return []
         async with self.database.reading() as work:
             spent = await work.usage.spent_since(self.budget.day_began())
-        silent = [level for rung, level in self.rungs if self.health.rung(rung).state is BreakerState.OPEN]
+        silent = [level for rung, level in self.rungs if self.health.breaker(rung).state is BreakerState.OPEN]
         wrong = [Item(text=trouble) for trouble in self.troubles(person.timezone)]
         if silent:
             wrong.append(Item(text=f"{', '.join(silent)} did not answer lately ({len(silent)} of {len(self.rungs)} ways to think)"))

@@ -31,6 +31,7 @@ class _Ids:
         self._latest = 0
 
     def next(self) -> UUID:
+        """A UUIDv7: unique, and after all earlier ones of this process and those it was told of, also where the clock is set back."""
         made = uuid7().int
         if made <= self._latest:
             made = (self._latest // _MILLISECOND + 1) * _MILLISECOND + made % _MILLISECOND
@@ -38,19 +39,11 @@ class _Ids:
         return UUID(int=made)
 
     def begin_after(self, id: UUID) -> None:
+        """From now on ids sort after *id*, which another process made, perhaps by a clock that was ahead."""
         self._latest = max(self._latest, id.int)
 
 
 _MILLISECOND = 1 << 80
 """By so much ids differ of which one was made a millisecond later (RFC 9562: the first 48 of 128 bits count them)."""
 _ids = _Ids()
-
-
-def new_id() -> UUID:
-    """A UUIDv7: unique, and after all earlier ones of this process and those it was told of, also where the clock is set back."""
-    return _ids.next()
-
-
-def begin_ids_after(id: UUID) -> None:
-    """From now on ids sort after *id*, which another process made, perhaps by a clock that was ahead."""
-    _ids.begin_after(id)
+new_id, begin_ids_after = _ids.next, _ids.begin_after

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -144,3 +145,14 @@ class Door(Adapter, Protocol):
 
     async def examine(self) -> Sequence[Finding]:
         """What is well and what is not, as the channel itself tells: tokens, scopes, addresses, folders. Changes nothing."""
+
+
+class Round(Protocol):
+    """Timed work that is looked after again and again while the hub runs, by every process: what it does it must do once by its rows."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in logs."""
+
+    async def look(self, now: datetime) -> datetime | None:
+        """Do what is due; when the next thing is known to be due, or None. Raises StorageUnavailable."""

@@ -86,6 +86,11 @@ class Question:
     channel: str = ""
     is_pressed: bool = False
 
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody else can read along."""
+        return self.session_type is SessionType.PRIVATE
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToolSpec:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
 from bot.domain.message import Button
 
@@ -22,40 +24,7 @@ class Word:
     adjusts: bool = False
 
 
-WORDS = {
-    "help": Word(says="what I can do", on_slack=False),
-    "brief": Word(says="your brief, now", hint="morning | afternoon | evening"),
-    "task": Word(says="put something on your list", hint="call Dana on Friday at 3"),
-    "tasks": Word(says="what is on your list", hint="today | overdue | all"),
-    "remind": Word(says="be reminded", hint="me at 3 to call Dana", on_slack=False),
-    "note": Word(says="keep a note", hint="what to keep"),
-    "notes": Word(says="your notes"),
-    "who": Word(says="what I know of somebody", hint="Dana", on_slack=False),
-    "contact": Word(says="keep somebody's details", hint="Dana, dana@example.com"),
-    "deal": Word(says="keep a deal, or move it on", hint="Acme negotiation 40k"),
-    "deals": Word(says="your deals by stage"),
-    "follow": Word(says="draft a follow-up to somebody", hint="Dana"),
-    "research": Word(says="have something looked into", hint="a question"),
-    "council": Word(says="ask several models at once", hint="a question"),
-    "why": Word(says="how the last answer came to be"),
-    "mood": Word(says="how I am set, and my mood", hint="playful until 6pm", adjusts=True),
-    "gandhi": Word(says="from Gandhi (1) to Genghis (10)", hint="1-10", adjusts=True),
-    "cocktail": Word(says="from Cocktail (1) to Lightning (10)", hint="1-10", adjusts=True),
-    "flirty": Word(says="from Professional (1) to Flirty (10)", hint="1-10", adjusts=True),
-    "mentor": Word(says="whose voice joins mine", hint="churchill | auto | off", adjusts=True),
-    "quiet": Word(says="no briefs for a while", hint="until Monday | off"),
-    "zone": Word(says="where you are", hint="Lisbon | home"),
-    "autonomy": Word(says="what I do by myself", hint="assisted | semi | highly | fully"),
-    "journal": Word(says="what was done, and why"),
-    "undo": Word(says="take the last thing back"),
-    "approve": Word(says="say yes to what waits", hint="CODE"),
-    "edit": Word(says="change the words of what waits", hint="CODE new words"),
-    "reject": Word(says="say no to what waits", hint="CODE"),
-    "status": Word(says="how I am", on_slack=False),
-    "rate": Word(says="say how good the last answer was", hint="up | down | 1-10"),
-    "link": Word(says="join this account to another of yours", hint="CODE"),
-    "pair": Word(says="let somebody in, or not", hint="approve CODE"),
-}
+WORDS = {name: Word(**told) for name, told in tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8")).items()}
 
 
 def adjusts(command: str) -> bool:

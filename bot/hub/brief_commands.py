@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, time, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from bot.brain.context import spoken_date
@@ -24,16 +26,8 @@ from bot.services.journal import added, record
 from storage.database import Database, UnitOfWork
 
 _POLITE = re.compile(r"\s*(?:(?:please|hey|hi|ok|robbie)[,:]?\s+)*(.*?)(?:,?\s+(?:please|robbie|now))*[\s.!?]*", re.I | re.DOTALL)
-_WORDS: Mapping[str, re.Pattern[str]] = {
-    command: re.compile(pattern, re.I)
-    for command, pattern in {
-        "/brief {0}": r"(?:(?:give|show|send) me |what's in )?(?:my |the |a )?(morning |afternoon |evening )?brief(?:ing)?|brief me",
-        "/quiet {0}": r"(?:(?:be |stay |keep )?quiet|no (?:more )?briefs) ((?:until|till|for|today|this) ?.*)",
-        "/quiet off": r"(?:no (?:more|longer) quiet|you (?:can|may) (?:talk|speak) again|quiet off)",
-        "/zone {0}": r"i(?:'m| am| have landed| just landed|'ve arrived) (?:back )?(?:now )?in ([^,.]{2,60}?(?: (?:until|till|for) .+)?)",
-        "/zone home": r"i(?:'m| am) (?:back )?home(?: again)?|(?:i(?:'m| am) )?back home",
-    }.items()
-}
+_TOLD = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+_WORDS = {command: re.compile(pattern, re.I) for command, pattern in _TOLD.items()}
 _UNTIL = re.compile(r"(.*?)(?<![,\s])[,\s]*\b((?:until|till|for|today|this week)\b.*)", re.I | re.DOTALL)
 _TO_DAY = re.compile(r"(?:until|till)\b|for (?:the next )?(?:\d|an? |one|two|three)", re.I)
 _TIME = re.compile(r"(\d{1,2})(?:[:.h](\d\d)?)?\s*(am|pm)?", re.I)

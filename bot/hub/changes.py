@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from bot.brain.providers.offline import digest
 from bot.domain.clock import Clock
 from bot.domain.message import Inbound, InboundKind
@@ -22,16 +24,18 @@ def value_of(reaction: str) -> float:
     return HIGHEST if name in GOOD else LOWEST if name in BAD else 0.0
 
 
-async def apply(work: UnitOfWork, inbound: Inbound, *, clock: Clock, learning: Learning) -> bool:
-    """Do what an edit, a deletion or a reaction asks for; whether its conversation has something to answer now."""
+async def apply(work: UnitOfWork, inbound: Inbound, user_id: UUID, *, clock: Clock, learning: Learning) -> bool:
+    """Do what somebody's edit, deletion or reaction asks for; whether its conversation has something to answer now."""
     now = clock.now()
     if inbound.kind is InboundKind.REACTION:
-        said = await work.messages.find_on_channel(inbound.address.channel, inbound.target)
-        person = await work.people.find_user_by_account(inbound.sender.channel, inbound.sender.account)
-        if said is not None and person is not None and said.direction == "out":
-            value, word, known = value_of(inbound.text), inbound.text[:64], await work.feedback.find(person.id, said.id)
+        if inbound.sender.channel == "web":  # where messages have no ids but our own
+            said = await work.messages.find_by_id(UUID(inbound.target))
+        else:
+            said = await work.messages.find_on_channel(inbound.address.channel, inbound.target)
+        if said is not None and said.direction == "out":
+            value, word, known = value_of(inbound.text), inbound.text[:64], await work.feedback.find(user_id, said.id)
             if value or (known is not None and word == f"-{known.detail}"[:64]):  # what else is taken back, or tells nothing, is no word
-                await learning.rate(work, person.id, said, value=value, source="reaction", detail=word, now=now)
+                await learning.rate(work, user_id, said, value=value, source="reaction", detail=word, now=now)
         return False
     event = await work.inbox.find_to_change(channel=inbound.sender.channel, account=inbound.sender.account, external_id=inbound.target)
     if event is None:

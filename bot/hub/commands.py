@@ -5,19 +5,19 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from bot.brain.analytical import WISH
 from bot.brain.reactive import IN_PRIVATE, Intent, Reactive, reactive_turn
-from bot.domain.address import Person, SessionType
+from bot.domain.address import Person
 from bot.domain.clock import Clock
 from bot.domain.errors import NotMeant
 from bot.domain.ports import Card, Command
 from bot.domain.thought import Question, Turn
 from bot.domain.vocabulary import adjusts
 from bot.hub.pairing import Pairing
-from bot.learning.realtime import ANSWERS, Learning
+from bot.learning.realtime import Learning, takes_word
 from bot.services.approvals import Approvals
 from bot.services.journal import Journal
 from storage.database import Database
@@ -26,7 +26,7 @@ from storage.models.messaging import Message
 _COMMAND = re.compile(r"\s*/([a-z]{1,32})(?:\s+(.*))?\s*", re.I | re.DOTALL)
 _CHOICE = re.compile(r"\s*(\d\d?|approve|edit|reject|let in|turn away)\s*(?:[.:)]\s*(.*)|\n\s*\n.*)?", re.I | re.DOTALL)
 """The choice, and the words that go with it; below an empty line, a mail's farewell."""
-CONTROL = ("approve", "edit", "reject", "pair", "link", "undo", "autonomy", "journal", "log", "why")
+CONTROL = ("approve", "edit", "reject", "pair", "link", "undo", "autonomy", "journal", "log", "why", "report")
 """What is decided, or told, in private alone."""
 DECISIONS = ("/approve", "/edit", "/reject", "/pair")
 LONGEST_PLAIN = 300
@@ -39,47 +39,38 @@ Plain = Callable[[str], str]
 """The command that a sentence in plain words stands for; empty where it stands for none, or where that is not sure."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Commands:
     """Answers messages that begin with a slash and a word, choose among what was offered last, or say the same in plain words.
 
     Other rooms of the hub bring commands of their own (`families`), and `plain` words for them.
     """
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        reactive: Reactive,
-        approvals: Approvals,
-        pairing: Pairing,
-        journal: Journal,
-        clock: Clock,
-        learning: Learning,
-        families: Sequence[Mapping[str, Command]] = (),
-        plain: Sequence[Plain] = (),
-    ) -> None:
-        self._database = database
-        self._reactive = reactive
-        self._approvals = approvals
-        self._pairing = pairing
-        self._journal = journal
-        self._clock = clock
-        self._learning = learning
-        self._plain = plain
+    database: Database
+    reactive: Reactive
+    approvals: Approvals
+    pairing: Pairing
+    journal: Journal
+    clock: Clock
+    learning: Learning
+    families: Sequence[Mapping[str, Command]] = ()
+    plain: Sequence[Plain] = ()
+
+    def __post_init__(self) -> None:
         self._table: dict[str, Command] = {
             "start": self._says(Intent.HELP),
             "help": self._says(Intent.HELP),
             "status": self._says(Intent.STATUS),
             "notes": self._says(Intent.NOTES),
-            "approve": self._decides(approvals.approve),
-            "edit": self._decides(approvals.edit),
-            "reject": self._decides(approvals.reject),
+            "approve": self._decides(self.approvals.approve),
+            "edit": self._decides(self.approvals.edit),
+            "reject": self._decides(self.approvals.reject),
             "pair": self._pair,
             "link": self._link,
             "rate": self._rate,
             "undo": self._undo,
         }
-        for family in families:
+        for family in self.families:
             self._table |= family
 
     async def run(self, question: Question) -> Turn | None:
@@ -92,7 +83,7 @@ class Commands:
             found = _COMMAND.fullmatch(found.string.strip().partition("\n\n")[0]) or found
         name, words = found.group(1).lower(), (found.group(2) or "").strip()
         command = self._table.get(name)
-        if command is not None and name in CONTROL and question.session_type is not SessionType.PRIVATE:
+        if command is not None and name in CONTROL and not question.is_private:
             said: str | Card = IN_PRIVATE
         else:
             try:
@@ -110,17 +101,17 @@ class Commands:
         if question.quoted or question.attachments or len(question.text) > LONGEST_PLAIN:
             return ""
         text = question.text.strip()
-        return next((command for plain in self._plain if (command := plain(text))), "")
+        return next((command for plain in self.plain if (command := plain(text))), "")
 
     async def _undo(self, question: Question, words: str) -> str:
-        return await self._journal.undo(question.person, words, key=f"{question.id}/undo")
+        return await self.journal.undo(question.person, words, key=f"{question.id}/undo")
 
     async def _chosen(self, question: Question) -> str:
         """The command of the choice that a number or a word names, if choices were the last thing Robbie offered here."""
         found = _CHOICE.fullmatch(question.text)
         if found is None:
             return ""
-        async with self._database.reading() as work:
+        async with self.database.reading() as work:
             last = await work.messages.last_said(question.conversation_id, before=question.id)
         buttons = (last.details or {}).get("buttons", []) if last is not None else []
         word, more = found.group(1).casefold(), found.group(2) or ""
@@ -128,14 +119,13 @@ class Commands:
         command = ({label.casefold(): command for label, command in buttons} | named).get(word, "")
         if more and not command.startswith("/edit"):
             return ""
-        is_clear = (
-            not command.startswith(DECISIONS) or len(await self._cards(question)) < 2
-        )  # with more than one thing waiting, a bare yes could mean any of them
+        # with more than one thing waiting, a bare yes could mean any of them
+        is_clear = not command.startswith(DECISIONS) or len(await self._cards(question)) < 2
         return f"{command} {more}" if is_clear else "/approve" if command else ""
 
     def _says(self, intent: Intent) -> Command:
         async def say(question: Question, words: str) -> str | Card:
-            return await self._reactive.say(intent, question)
+            return await self.reactive.say(intent, question)
 
         return say
 
@@ -152,7 +142,7 @@ class Commands:
         return "\n\n---\n\n".join(told) or "Nothing waits for your decision."
 
     async def _cards(self, question: Question) -> list[Card]:
-        return [*await self._pairing.cards(question.person), *await self._approvals.waiting(question.person)]
+        return [*await self.pairing.cards(question.person), *await self.approvals.waiting(question.person)]
 
     async def _pair(self, question: Question, words: str) -> str:
         if not question.person.is_owner:
@@ -160,10 +150,10 @@ class Commands:
         verb, _, code = words.partition(" ")
         match verb.lower():
             case "approve":
-                name = await self._pairing.approve(code)
+                name = await self.pairing.approve(code)
                 told = f"{name} is in."
             case "reject":
-                name = await self._pairing.reject(code)
+                name = await self.pairing.reject(code)
                 told = f"{name} stays out, and hears nothing more from me."
             case _:
                 return await self._waiting(question)
@@ -171,8 +161,8 @@ class Commands:
 
     async def _link(self, question: Question, words: str) -> str:
         if words:
-            return await self._pairing.outcome(question.person, words)
-        code = await self._pairing.link_code(question.person)
+            return await self.pairing.outcome(question.person, words)
+        code = await self.pairing.link_code(question.person)
         return f"Write this to me in a private chat from your other account, within ten minutes: `/link {code}`"
 
     async def _rate(self, question: Question, words: str) -> str:
@@ -183,18 +173,17 @@ class Commands:
             return "How was the last answer? `/rate up`, `/rate down`, or a number from 1 to 10."
         if (message := await self._rated(question, which)) is None:
             return "There is no answer of mine here that I could take that for."
-        source, now = "button" if which else "command", self._clock.now()
-        async with self._database.unit_of_work() as work:
-            await self._learning.rate(work, question.person.id, message, value=value, source=source, detail=word, now=now)
+        source, now = "button" if which else "command", self.clock.now()
+        async with self.database.unit_of_work() as work:
+            await self.learning.rate(work, question.person.id, message, value=value, source=source, detail=word, now=now)
         return "" if question.is_pressed else "Thank you; I will remember that."
 
     async def _rated(self, question: Question, which: str) -> Message | None:
         """What is rated: a thing said to this person, or where they take part."""
-        async with self._database.reading() as work:
+        async with self.database.reading() as work:
             if not which:
                 said = await work.messages.latest(question.conversation_id, limit=20, before=question.id)
-                made = [(message, message.details or {}) for message in reversed(said) if message.kind in ANSWERS]
-                return next((message for message, how in made if how.get("model") or how.get("pattern")), None)
+                return next(filter(takes_word, reversed(said)), None)
             found = await work.messages.find_by_id(UUID(which)) if _is_uuid(which) else None
         is_theirs = found is not None and (found.user_id == question.person.id or found.conversation_id == question.conversation_id)
         return found if is_theirs and found is not None and found.direction == "out" else None

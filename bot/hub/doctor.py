@@ -8,6 +8,7 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -38,6 +39,7 @@ CLOCK_SLACK = timedelta(minutes=5)
 OFFERED = 6
 """Names of a vendor's current list that one line offers."""
 
+ok, warn, fail = (partial(Finding, status=status) for status in Status)
 _ON_SERVER = "check that it runs, the address, and the rights on it"
 _IN_FILE = "see that the disk has room and that Robbie may write the file and its folder; if it is damaged, restore a backup"
 
@@ -58,7 +60,7 @@ class Doctor:
     async def examine(self) -> AsyncIterator[Finding]:
         """One finding after another, each as soon as it is known."""
         levels, people = len(self.config.brain.levels), len(self.config.household())
-        yield Finding(part="config", status=Status.OK, detail=f"levels: {levels}, people: {people}")
+        yield ok(part="config", detail=f"levels: {levels}, people: {people}")
         yield await self._data()
         async for finding in self._levels():
             yield finding
@@ -76,31 +78,30 @@ class Doctor:
                 return await door.examine()
         except (RobbieError, TimeoutError) as error:
             detail = str(error) or f"nothing came in {2 * LOOK_SECONDS:.0f} s"
-            return [Finding(part=door.channel, status=Status.FAIL, detail=detail, repair="check the network, then `robbie init`")]
+            return [fail(part=door.channel, detail=detail, repair="check the network, then `robbie init`")]
 
     async def _data(self) -> Finding:
         where, file = self.database.place, self.database.file
         if file is not None and not file.exists():
-            return Finding(part="database", status=Status.WARN, detail=f"{where} does not exist yet", repair="`robbie run` makes it")
+            return warn(part="database", detail=f"{where} does not exist yet", repair="`robbie run` makes it")
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 status = await schema_status(self.database)
                 await self.database.check_writing()
         except (StorageError, TimeoutError) as error:
             repair = _ON_SERVER if file is None else _IN_FILE
-            return Finding(part="database", status=Status.FAIL, detail=str(error) or f"{where}: no answer", repair=repair)
+            return fail(part="database", detail=str(error) or f"{where}: no answer", repair=repair)
         if status.is_newer:
-            detail, repair = f"{where}: made by a newer Robbie ({status.current})", "update Robbie, or restore a backup from before"
-            return Finding(part="database", status=Status.FAIL, detail=detail, repair=repair)
+            detail = f"{where}: made by a newer Robbie ({status.current})"
+            return fail(part="database", detail=detail, repair="update Robbie, or restore a backup from before")
         if status.pending:
-            detail = f"{where}: migrations wait: {', '.join(status.pending)}"
-            return Finding(part="database", status=Status.WARN, detail=detail, repair="`robbie db upgrade`")
-        return Finding(part="database", status=Status.OK, detail=f"{where}, revision {status.current}")
+            return warn(part="database", detail=f"{where}: migrations wait: {', '.join(status.pending)}", repair="`robbie db upgrade`")
+        return ok(part="database", detail=f"{where}, revision {status.current}")
 
     async def _levels(self) -> AsyncIterator[Finding]:
         """Every level and node, all asked at once. One that is out is a warning while another one answers."""
         for gap in find_gaps(self.config.brain.levels, self.config.mesh.nodes):
-            yield Finding(part=f"level {gap.level}", status=Status.WARN, detail=gap.reason, repair=gap.repair)
+            yield warn(part=f"level {gap.level}", detail=gap.reason, repair=gap.repair)
         looked = await asyncio.gather(*(self._level(rung) for rung in self.rungs))
         failed = {row.rung for row in await self._told(lambda work: work.health.all()) or () if row.state != BreakerState.CLOSED}
         drained = (await self._told(lambda work: work.housekeeping.cursor(DRAINED)) or "").splitlines()
@@ -112,9 +113,9 @@ class Doctor:
         if usable == 0:
             detail = "no level can answer: only the honest offline reply is left"
             repair = f"`robbie model fetch {SMOLLM2.name}` gets the embedded model, which needs no key; `robbie init` asks for keys"
-            yield Finding(part="chain", status=Status.FAIL, detail=detail, repair=repair)
+            yield fail(part="chain", detail=detail, repair=repair)
         else:
-            yield Finding(part="chain", status=Status.OK, detail=f"{usable} of {len(findings)} levels can answer, {well} without a remark")
+            yield ok(part="chain", detail=f"{usable} of {len(findings)} levels can answer, {well} without a remark")
 
     async def _level(self, rung: Rung) -> Finding:
         provider, model = rung.provider.provider, rung.provider.model
@@ -160,8 +161,7 @@ class Doctor:
         folder = next(path for path in (wanted, *wanted.absolute().parents) if path.exists())
         free = shutil.disk_usage(folder).free
         if not os.access(folder, os.W_OK):
-            repair = "give Robbie the right to write there"
-            return Finding(part="disk", status=Status.FAIL, detail=f"{folder} cannot be written", repair=repair)
+            return fail(part="disk", detail=f"{folder} cannot be written", repair="give Robbie the right to write there")
         status = Status.FAIL if free < NO_SPACE else Status.WARN if free < LITTLE_SPACE else Status.OK
         repair = "" if status is Status.OK else f"make room; the embedded model lives in {cache_folder(self.environ)}"
         return Finding(part="disk", status=status, detail=f"{free / 2**30:.1f} GiB free at {folder}", repair=repair)
@@ -171,9 +171,9 @@ class Doctor:
         now, latest = self.clock.now(), await self._told(lambda work: work.messages.latest_at())
         if latest is not None and latest > now + CLOCK_SLACK:
             detail = f"it is {now:%Y-%m-%d %H:%M} UTC by this clock, but a message is dated {latest:%Y-%m-%d %H:%M}"
-            return Finding(part="clock", status=Status.FAIL, detail=detail, repair="set the clock (timedatectl set-ntp true)")
+            return fail(part="clock", detail=detail, repair="set the clock (timedatectl set-ntp true)")
         local = now.astimezone(ZoneInfo(self.config.robbie.timezone))
-        return Finding(part="clock", status=Status.OK, detail=f"{local:%Y-%m-%d %H:%M} in {self.config.robbie.timezone}")
+        return ok(part="clock", detail=f"{local:%Y-%m-%d %H:%M} in {self.config.robbie.timezone}")
 
     async def _told(self, question: Callable[[UnitOfWork], Awaitable[T]]) -> T | None:
         """What the database says, where it can be asked; one that does not exist is not made by asking."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from bot.brain.reactive import IN_PRIVATE
-from bot.domain.address import SessionType
 from bot.domain.errand import Errand
 from bot.domain.errors import NotMeant, ToolFailed
 from bot.domain.message import Button
@@ -32,30 +33,16 @@ _HANDLE = re.compile(r"(\d{1,3}|[A-HJKMNP-Z2-9]{4,6}|(?=\w*\d)[a-hjkmnp-z2-9]{4,
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _NAMED = re.compile(r"([^:]+):\s+(.+)", re.DOTALL)
 
-_WHO = r"(?!(?:i|you|he|she|it|they|we|this|that|everything)\b)(?P<what>[\w&'’.-]+(?: [\w&'’.-]+){0,4}?)"
-_THING = r"(?!(?:it|this|that|these|those|them)\b)(?P<what>.+?)"
-_ON_LIST = r"(?:to|on|onto) (?:my|the) (?:list|tasks?|to-?do|(?:task|to-?do)[- ]list)"
-_MOVED = rf"(?:the )?{_WHO}(?: deal)? (?:is|moved|has moved|went|goes) (?:now )?(?:in|into|to)(?: the)? "
-_STAGE = r"(?P<stage>lead|qualified|proposal|negotiation)(?: stage| phase)?"
-_VALUE = r",? (?:at |worth |for )?(?P<value>[$€£]?\s?\d[\d.,]*\s?(?:k|m|million)?\s?(?:[A-Z]{3}|[$€£])?)"
-PLAIN = tuple(
-    (re.compile(rf"(?:hey |ok |please )?(?:robbie,? )?(?:please )?(?:can you |could you )?{pattern}", re.I), command)
-    for pattern, command in (
-        (r"remind me (?:that )?(?!of\b|what|who|why|how|where|which|when (?:is|was|did|do|does)\b)(?P<what>.+)", "/remind {what}"),
-        (rf"(?:add|put) {_THING} {_ON_LIST}", "/task add {what}"),
-        (r"(?:new )?to-?do: ?(?P<what>.+)", "/task add {what}"),
-        (rf"(?:mark|tick off) {_THING} (?:as )?(?:done|finished|completed)", "/task done {what}"),
-        (rf"i(?:'ve|’ve| have)? (?:just )?(?:talked|spoken|spoke) (?:to|with) {_WHO}(?: today| just now)?", "/contact touch {what}"),
-        (r"(?:what (?:do i have|have i got) to do|what(?:'s|’s| is) (?:on my list|due)) (?P<what>today)", "/tasks {what}"),
-        (r"(?:what do i have to do|(?:show(?: me)? |list |what are )?my (?:tasks|to-?dos|to-?do list))", "/tasks"),
-        (r"(?:what(?:'s|’s| is) )?(?P<what>overdue)", "/tasks {what}"),
-        (r"(?:show(?: me)? |list |what are |how are )?my deals", "/deals"),
-        (_MOVED + _STAGE + _VALUE, "/deal {what}, {stage}, {value}"),
-        (_MOVED + _STAGE, "/deal update {what}, {stage}"),
-        (rf"we(?:'ve|’ve| have)? (?P<stage>won|lost) the {_WHO} deal", "/deal update {what}, {stage}"),
-        (rf"the {_WHO} deal is (?P<stage>won|lost)", "/deal update {what}, {stage}"),
-    )
-)
+_TOLD = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+_POLITE = "(?:hey |ok |please )?(?:robbie,? )?(?:please )?(?:can you |could you )?"
+
+
+def _pattern(told: str) -> str:
+    """A pattern of errands.toml, each <NAME> in it replaced by its own."""
+    return re.sub(r"(?<!P)<([A-Z_]+)>", lambda name: _pattern(_TOLD["names"][name[1]]), told)
+
+
+PLAIN = tuple((re.compile(_POLITE + _pattern(told), re.I), command) for told, command in _TOLD["sentences"]["rows"])
 """Whole sentences only; what merely sounds like one is left to a model and its tools."""
 
 
@@ -87,8 +74,8 @@ class Errands:
             first, _, rest = words.partition(" ")
             verb = ALSO.get(first.lower(), first.lower())
             if verb in book.verbs:
-                return IN_PRIVATE if _is_shared(question) else await self._act(question, book, verb, rest.strip())
-            if _is_shared(question) and noun not in ("task", "note"):  # those two only take down what was said here anyway
+                return await self._act(question, book, verb, rest.strip()) if question.is_private else IN_PRIVATE
+            if not question.is_private and noun not in ("task", "note"):  # those two only take down what was said here anyway
                 return IN_PRIVATE
             return await self._take(question, noun, rest if verb == "add" else words)
 
@@ -102,7 +89,7 @@ class Errands:
         except ToolFailed as failed:
             return Card(text=str(failed))
         buttons = (*(choices(row)[:1] if noun == "task" else ()), _undo(question))
-        return Card(text=told, buttons=() if _is_shared(question) else buttons)
+        return Card(text=told, buttons=buttons if question.is_private else ())
 
     async def _act(self, question: Question, book: Book[Any], verb: str, words: str) -> Card:
         """Do something with the row that is meant; where that is not clear, ask."""
@@ -180,13 +167,9 @@ def in_private(command: Command) -> Command:
     """The same, where nobody reads along."""
 
     async def answered(question: Question, words: str) -> str | Card:
-        return IN_PRIVATE if _is_shared(question) else await command(question, words)
+        return await command(question, words) if question.is_private else IN_PRIVATE
 
     return answered
-
-
-def _is_shared(question: Question) -> bool:
-    return question.session_type is not SessionType.PRIVATE
 
 
 def _errand(question: Question) -> Errand:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from bot.brain.reactive import IN_PRIVATE
-from bot.domain.address import SessionType
 from bot.domain.clock import Clock
 from bot.domain.errand import Errand
 from bot.domain.errors import ToolFailed
 from bot.domain.ports import Command
 from bot.domain.thought import Question
+from bot.hub.errands import in_private
 from bot.services.journal import changed, record
 from bot.services.outreach import Outreach, held_back
 from storage.database import Database
@@ -29,11 +28,9 @@ class FollowUpCommands:
         self._outreach = outreach
         self._database = database
         self._clock = clock
-        self.table: Mapping[str, Command] = {"follow": self._follow, "followup": self._follow}
+        self.table: Mapping[str, Command] = dict.fromkeys(("follow", "followup"), in_private(self._follow))
 
     async def _follow(self, question: Question, words: str) -> str:
-        if question.session_type is not SessionType.PRIVATE:
-            return IN_PRIVATE
         verb, _, rest = words.partition(" ")
         is_permission = verb.lower() in ("stop", "again")
         name, *about = [rest] if is_permission else _ABOUT.split(words, maxsplit=1)

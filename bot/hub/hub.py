@@ -29,6 +29,7 @@ from bot.hub.late import LateAnswers
 from bot.hub.metrics import TurnMetrics
 from bot.hub.outbox import Outbox
 from bot.hub.owner import is_dead
+from bot.hub.patience import comes_within, see_out
 from bot.hub.thinking import Thinkers
 from bot.hub.workers import ConversationPool
 from bot.learning.realtime import Learning
@@ -63,58 +64,50 @@ class Receipt:
     is_new: bool
 
 
+@dataclass(kw_only=True, eq=False)
 class Hub:
     """Receives, has thought about, delivers; tends the ledger while it runs. An async context manager: leaving it drains.
 
     One that does not tend (a single `robbie ask` without a running hub) answers what it received itself, and nothing else.
     """
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        brain: Brain,
-        commands: Commands,
-        adapters: Mapping[str, Adapter],
-        feed: Feed,
-        owner: str,
-        clock: Clock,
-        approvals: Approvals,
-        files: Files,
-        learning: Learning,
-        experts: Experts | None = None,
-        metrics: TurnMetrics | None = None,
-        tends: bool = True,
-    ) -> None:
-        self.feed = feed
-        self._database = database
-        self._clock = clock
-        self._metrics = metrics
-        self._learning = learning
-        self._tends = tends
-        self._owner = owner
+    database: Database
+    brain: Brain
+    commands: Commands
+    adapters: Mapping[str, Adapter]
+    feed: Feed
+    owner: str
+    clock: Clock
+    approvals: Approvals
+    files: Files
+    learning: Learning
+    experts: Experts | None = None
+    metrics: TurnMetrics | None = None
+    tends: bool = True
+
+    def __post_init__(self) -> None:
         self._conversations: dict[Address, UUID] = {}
         self._queues_at_doors: WeakValueDictionary[Address, asyncio.Lock] = WeakValueDictionary()
         self._unanswered: set[UUID] = set()  # received here, and not answered as far as is known here
         self._waiting: dict[UUID, list[asyncio.Future[Message]]] = defaultdict(list)
-        self._outbox = Outbox(database=database, adapters=adapters, files=files, owner=self._owner, clock=clock)
-        database.on_promised = self._promised
+        self._outbox = Outbox(database=self.database, adapters=self.adapters, files=self.files, owner=self.owner, clock=self.clock)
+        self.database.on_promised = self._promised
         self._thinkers = Thinkers(
-            database=database,
-            brain=brain,
-            commands=commands,
-            feed=feed,
-            owner=self._owner,
-            clock=clock,
+            database=self.database,
+            brain=self.brain,
+            commands=self.commands,
+            feed=self.feed,
+            owner=self.owner,
+            clock=self.clock,
             outbox=self._outbox,
-            approvals=approvals,
-            files=files,
-            experts=experts,
-            learning=learning,
+            approvals=self.approvals,
+            files=self.files,
+            experts=self.experts,
+            learning=self.learning,
             recorded=self._recorded,
         )
         self._pool = ConversationPool(name="think", step=self._think, width=THINKERS)
-        self._late = LateAnswers(database=database, thinkers=self._thinkers, clock=clock)
+        self._late = LateAnswers(database=self.database, thinkers=self._thinkers, clock=self.clock)
         self._closing = asyncio.Event()
         self._watches: list[asyncio.Task[None]] = []
 
@@ -130,14 +123,14 @@ class Hub:
         conversation_id = await self._conversation(inbound, person)
         is_asked, is_message = inbound.kind in ASKING and not terms.is_noted, inbound.kind in ASKING
         state = InboxState.RECEIVED if is_asked else InboxState.NOTED
-        async with self._database.unit_of_work() as work:
-            is_new = await keep(work, inbound, person.id, conversation_id, terms=terms, state=state, now=self._clock.now())
+        async with self.database.unit_of_work() as work:
+            is_new = await keep(work, inbound, person.id, conversation_id, terms=terms, state=state, now=self.clock.now())
             if is_new and is_message and terms.is_stranger:
-                await heard(work, inbound, person, can_meet=is_asked, now=self._clock.now())
+                await heard(work, inbound, person, can_meet=is_asked, now=self.clock.now())
             elif is_new and is_message and inbound.sender.channel == "email" and inbound.wants_reply:
-                await work.contacts.spoke_with(inbound.sender.account, self._clock.now())
+                await work.contacts.spoke_with(inbound.sender.account, self.clock.now())
             if is_new and not is_message:
-                is_asked = await changes.apply(work, inbound, clock=self._clock, learning=self._learning)
+                is_asked = await changes.apply(work, inbound, person.id, clock=self.clock, learning=self.learning)
         if not is_new:
             return await self._known(inbound)
         if is_asked and not is_message:
@@ -152,7 +145,7 @@ class Hub:
 
     async def _changed(self, inbound: Inbound) -> None:
         """A conversation (a change may come by another address than the message did) has something to answer again."""
-        async with self._database.reading() as work:
+        async with self.database.reading() as work:
             event = await work.inbox.find(channel=inbound.sender.channel, account=inbound.sender.account, external_id=inbound.target)
         if event is not None:
             self._pool.wake(event.conversation_id)
@@ -170,7 +163,7 @@ class Hub:
                     with suppress(StorageUnavailable):  # the answer is kept meanwhile, and so is whoever waits for it
                         if (reply := await self._find_reply(event_id)) is not None:
                             return reply
-                    if not self._tends:  # nobody else looks whether whoever holds the conversation has died
+                    if not self.tends:  # nobody else looks whether whoever holds the conversation has died
                         self._pool.nudge(receipt.conversation_id)
                     await asyncio.wait([told], timeout=LOOK_SECONDS)
                 return told.result()
@@ -188,7 +181,7 @@ class Hub:
         """Whether messages can be stored."""
         try:
             async with asyncio.timeout(3):
-                await self._database.check()
+                await self.database.check()
         except (StorageError, TimeoutError):
             return {"database": False}
         return {"database": True}
@@ -196,68 +189,55 @@ class Hub:
     async def __aenter__(self) -> Self:
         await self.resume()
         self._watches = [asyncio.create_task(self._tend(), name="tend the ledger")]
-        if self._tends:
+        if self.tends:
             self._watches.append(asyncio.create_task(self._late.run(), name="answer late"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._closing.set()
         self._late.close()
-        await asyncio.gather(self._pool.drain(DRAIN_SECONDS), self._end_watches(DRAIN_SECONDS))
+        await asyncio.gather(self._pool.drain(DRAIN_SECONDS), see_out(self._watches, DRAIN_SECONDS))
         await self._outbox.drain(1.0)
-        await self._let_go({self._owner})
+        await self._let_go({self.owner})
 
     async def resume(self) -> None:
         """Take up what dead processes of this host left behind. Raises StorageUnavailable."""
-        async with self._database.reading() as work:
+        async with self.database.reading() as work:
             owners = await work.inbox.owners() | await work.outbox.owners()
-        if dead := {owner for owner in owners if is_dead(owner, self._owner)}:
+        if dead := {owner for owner in owners if is_dead(owner, self.owner)}:
             await self._let_go(dead)
-        if self._tends:
+        if self.tends:
             await self._wake_all()
 
     async def _think(self, conversation_id: UUID) -> float | None:
         """One step of a conversation's thinking: anyone's, or of a hub that does not tend, only as far as its own questions need it."""
-        return await self._thinkers.step(conversation_id) if self._tends or self._unanswered else None
+        return await self._thinkers.step(conversation_id) if self.tends or self._unanswered else None
 
     async def _let_go(self, owners: set[str]) -> None:
         """What these owners were answering is free again; what they, or anyone whose lease ran out, were sending may have arrived."""
         try:
-            async with self._database.unit_of_work() as work:
+            async with self.database.unit_of_work() as work:
                 await work.inbox.release(owners)
-                await work.outbox.give_up_on(owners, self._clock.now())
+                await work.outbox.give_up_on(owners, self.clock.now())
         except StorageError as error:
             log.warning("ledger.not_released", error=str(error))
 
-    async def _end_watches(self, seconds: float) -> None:
-        """Let each finish what it is at, within *seconds*."""
-        _, late = await asyncio.wait(self._watches, timeout=seconds)
-        for watch in late:
-            watch.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-
     async def _tend(self) -> None:
         """Renew leases, and look for work that nobody was woken for: retries that are due, and what other processes left."""
-        while not await self._closes_within(TEND_SECONDS):
+        while not await comes_within(TEND_SECONDS, self._closing):
             try:
                 await self._thinkers.renew()
                 await self._outbox.renew()
-                if self._tends:
+                if self.tends:
                     await self.resume()
             except StorageError as error:
                 log.warning("ledger.not_tended", error=str(error))
             except Exception:  # an edge that must survive: without it leases run out
                 log.exception("ledger.bug")
 
-    async def _closes_within(self, seconds: float) -> bool:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._closing.wait()
-        return self._closing.is_set()
-
     async def _wake_all(self) -> None:
-        now = self._clock.now()
-        async with self._database.reading() as work:
+        now = self.clock.now()
+        async with self.database.reading() as work:
             to_answer, to_send = await work.inbox.waiting(now), await work.outbox.waiting(now)
             has_lapsed = await work.outbox.lapsed(now)
         for conversation_id in to_answer:
@@ -279,8 +259,8 @@ class Hub:
 
     def _recorded(self, reply: Message | None, turn: Turn, event: InboxEvent) -> None:
         """Tell whoever waits for this reply, deliver it where that is still to be done, and catch up once a model is back."""
-        if self._metrics is not None:
-            self._metrics.count(turn)
+        if self.metrics is not None:
+            self.metrics.count(turn)
         self._unanswered.discard(event.id)
         if reply is not None:
             for told in self._waiting.get(event.id, ()):
@@ -293,26 +273,19 @@ class Hub:
         known = self._conversations.get(inbound.address)
         if known is not None:
             return known
-        address = inbound.address
-        async with self._database.unit_of_work() as work:
-            conversation = await work.conversations.ensure(
-                channel=address.channel,
-                key=address.conversation,
-                user_id=person.id,
-                session_type=address.session_type,
-                now=self._clock.now(),
-            )
+        async with self.database.unit_of_work() as work:
+            conversation = await work.conversations.at(inbound.address, person.id, self.clock.now())
         if len(self._conversations) >= KNOWN_CONVERSATIONS:
             self._conversations.clear()
-        self._conversations[address] = conversation.id
+        self._conversations[inbound.address] = conversation.id
         return conversation.id
 
     async def _known(self, inbound: Inbound) -> Receipt:
-        async with self._database.reading() as work:
+        async with self.database.reading() as work:
             event = await work.inbox.find(channel=inbound.sender.channel, account=inbound.sender.account, external_id=inbound.external_id)
         assert event is not None
         return Receipt(event_id=event.id, conversation_id=event.conversation_id, is_new=False)
 
     async def _find_reply(self, event_id: UUID) -> Message | None:
-        async with self._database.reading() as work:
+        async with self.database.reading() as work:
             return await work.messages.find_reply(event_id, REPLIES)

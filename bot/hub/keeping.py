@@ -31,17 +31,9 @@ async def keep(
     work: UnitOfWork, inbound: Inbound, user_id: UUID, conversation_id: UUID, *, terms: Terms = AS_USUAL, state: InboxState, now: datetime
 ) -> bool:
     """Keep an event, the message it brought and its files, unless it is known already; whether it was new."""
-    is_new = await work.inbox.add_once(
-        id=inbound.id,
-        channel=inbound.sender.channel,
-        account=inbound.sender.account,
-        external_id=inbound.external_id,
-        conversation_id=conversation_id,
-        kind=inbound.kind,
-        raw=inbound.raw,
-        received_at=now,
-        state=state,
-    )
+    told: dict[str, Any] = {name: getattr(inbound, name) for name in ("id", "external_id", "kind", "raw")}
+    whence = {"channel": inbound.sender.channel, "account": inbound.sender.account, "conversation_id": conversation_id}
+    is_new = await work.inbox.add_once(**told, **whence, received_at=now, state=state)
     if is_new and inbound.kind in ASKING:
         await work.messages.add(_message(inbound, user_id, conversation_id, work.organization, terms))
         for attachment in inbound.attachments:

@@ -13,7 +13,7 @@ from bot.brain.mentors import MENTORS, introduced, read_setting
 from bot.brain.personality import CONTEXTS, EVERYWHERE, FIGURES, LEFT, MOODS, NORMAL, PARTS, RIGHT, SLIDERS, VALUES
 from bot.brain.reactive import IN_PRIVATE
 from bot.brain.tone import context_of
-from bot.domain.address import Person, SessionType
+from bot.domain.address import Person
 from bot.domain.clock import Clock
 from bot.domain.errand import Errand
 from bot.domain.message import Button
@@ -75,7 +75,7 @@ class MannerCommands:
         value, rest = read_setting(words)
         if value:
             return await self._set(question, {"mentor": value}, rest)
-        return IN_PRIVATE if question.session_type is SessionType.SHARED else await self._mentors(_heard(question))
+        return await self._mentors(_heard(question)) if question.is_private else IN_PRIVATE
 
     async def _mentors(self, person: Person) -> Card:
         """Who is set, the six and how well each did, with buttons."""
@@ -87,7 +87,7 @@ class MannerCommands:
         return Card(text=f"{introduced(held)}{_end(standing, 'mentor', person)}\n\n{six}\n\n{_MENTIONED}", buttons=tuple(buttons))
 
     async def _set(self, question: Question, changes: Changes, words: str) -> str | Card:
-        is_shared, (context, when) = question.session_type is SessionType.SHARED, _split(words)
+        is_shared, (context, when) = not question.is_private, _split(words)
         end = read_end(when, timezone=question.person.timezone, now=self._clock.now()) if when else None
         if isinstance(end, str):
             return end
@@ -98,13 +98,12 @@ class MannerCommands:
         card = await self._manners.set(errand, changes, context=context, expires_at=end, source=source)
         if not card.buttons or not question.is_pressed or is_shared:
             return card
-        shown = await (
-            self._mentors(person) if "mentor" in changes else self.shown(person)
-        )  # it takes the place of the card whose button was pressed, to be pressed again
+        # it takes the place of the card whose button was pressed, to be pressed again
+        shown = await (self._mentors(person) if "mentor" in changes else self.shown(person))
         return Card(text=f"{shown.text}\n\n{card.text}", buttons=(*shown.buttons, *card.buttons))
 
     async def _shown(self, question: Question, names: Sequence[str] = tuple(SLIDERS)) -> str | Card:
-        return IN_PRIVATE if question.session_type is SessionType.SHARED else await self.shown(_heard(question), names)
+        return await self.shown(_heard(question), names) if question.is_private else IN_PRIVATE
 
     async def shown(self, person: Person, names: Sequence[str] = tuple(SLIDERS)) -> Card:
         """How Robbie is set with somebody, with buttons to change it."""

@@ -17,12 +17,12 @@ from bot.domain.errors import AdapterError, ChannelUnavailable, Conflict, Delive
 from bot.domain.message import Button, Outgoing, OutgoingKind, Sent
 from bot.domain.ports import Adapter
 from bot.hub.files import Files
+from bot.hub.owner import claim_of
 from bot.hub.patience import outlast
 from bot.hub.showing import Showing
 from bot.hub.workers import ConversationPool
 from storage.database import Database
 from storage.models.messaging import Conversation, Message, OutboxItem, OutboxState
-from storage.repositories.base import Claim
 from storage.repositories.inbox import Asked
 from storage.repositories.outbox import Promised
 
@@ -30,7 +30,6 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-LEASE_SECONDS = 20.0
 WIDTH = 16
 """Sends under way at once on one channel."""
 FIRST_RETRY_SECONDS = 1.0
@@ -102,12 +101,12 @@ class Outbox:
         """Keep the leases of what is being sent now."""
         if self._held:
             async with self._database.unit_of_work() as work:
-                await work.outbox.renew(self._held, self._make_claim())
+                await work.outbox.renew(self._held, claim_of(self._owner, self._clock))
 
     async def deliver(self, conversation_id: UUID) -> float | None:
         """Send the oldest unsent reply of a conversation, if it is its turn; seconds until it is worth looking again."""
         async with self._database.unit_of_work() as work:
-            item = await work.outbox.claim_next(conversation_id, self._make_claim())
+            item = await work.outbox.claim_next(conversation_id, claim_of(self._owner, self._clock))
             promised = None if item is None else await work.outbox.load(item)
         if promised is None:
             return None
@@ -218,10 +217,6 @@ class Outbox:
             buttons=_buttons(message, can_press=self._adapters[promised.conversation.channel].capabilities.buttons),
             attachments=attachments,
         )
-
-    def _make_claim(self) -> Claim:
-        now = self._clock.now()
-        return Claim(owner=self._owner, now=now, until=now + timedelta(seconds=LEASE_SECONDS))
 
 
 def _brief(error: Exception) -> str:

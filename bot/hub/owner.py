@@ -13,13 +13,22 @@ from pathlib import Path
 from bot.domain.clock import Clock
 from bot.domain.errors import StorageError
 from storage.database import Database
+from storage.repositories.base import Claim
 
 END_SECONDS = 2.0
+LEASE_SECONDS = 20.0
+"""Of a claim, which is renewed while its work goes on."""
 
 
 def name_myself() -> str:
     """This process's name: host, process id, and a word that no other run has."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+def claim_of(owner: str, clock: Clock) -> Claim:
+    """A claim of this owner's, from now on."""
+    now = clock.now()
+    return Claim(owner=owner, now=now, until=now + timedelta(seconds=LEASE_SECONDS))
 
 
 def is_dead(owner: str, me: str) -> bool:

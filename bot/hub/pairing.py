@@ -69,11 +69,9 @@ class Pairing:
 
     async def _begin(self, work: UnitOfWork, inbound: Inbound, stranger: User) -> None:
         """Keep what they wrote, tell them their code, and ask the owner; all of it or nothing."""
-        address, now = inbound.address, self._clock.now()
+        now = self._clock.now()
         where = {"channel": inbound.sender.channel, "account": inbound.sender.account}
-        conversation = await work.conversations.ensure(
-            channel=address.channel, key=address.conversation, user_id=stranger.id, session_type=address.session_type, now=now
-        )
+        conversation = await work.conversations.at(inbound.address, stranger.id, now)
         await keep(work, inbound, stranger.id, conversation.id, state=InboxState.NOTED, now=now)
         code = make_code(6)
         while not await work.people.add_code(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 import structlog
 
 from bot.domain.errors import DeliveryUnknown, RobbieError
 from bot.domain.message import Sent
+from bot.hub.patience import comes_within
 
 log = structlog.get_logger(__name__)
 
@@ -55,9 +55,7 @@ class Showing:
             while not self._over.is_set():
                 if self._text != self._seen:
                     await self._show_now(self._text)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._seconds):
-                        await self._over.wait()
+                await comes_within(self._seconds, self._over)
         except RobbieError as error:
             self._is_doubtful = isinstance(error, DeliveryUnknown)
             log.warning("showing.stopped", error=str(error))

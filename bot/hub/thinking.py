@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -14,7 +14,7 @@ import structlog
 from bot.brain.brain import Brain, recalled
 from bot.brain.budget import ALLOWANCE_SPENT, settle
 from bot.brain.reactive import one_line, reactive_turn
-from bot.domain.address import Person, SessionType
+from bot.domain.address import SessionType
 from bot.domain.clock import Clock, new_id
 from bot.domain.errors import Conflict, StorageUnavailable
 from bot.domain.message import InboundKind, OutgoingKind
@@ -23,9 +23,10 @@ from bot.hub.commands import Commands
 from bot.hub.feed import Feed, Grown, Said
 from bot.hub.files import Files
 from bot.hub.outbox import Outbox
+from bot.hub.owner import claim_of
 from bot.hub.patience import outlast
 from bot.hub.showing import Showing
-from bot.learning.realtime import Learning
+from bot.learning.realtime import FACTS, Learning
 from bot.learning.signals import heard
 from bot.services.approvals import Approvals
 from bot.services.experts import Experts
@@ -36,11 +37,12 @@ from storage.repositories.inbox import Asked
 
 log = structlog.get_logger(__name__)
 
-LEASE_SECONDS = 20.0
 CRASHES_ALLOWED = 3
 CLAIMS_ALLOWED = 25
 """A claim that was neither answered nor failed means that the process died; a message that has seen this many deaths may be their cause."""
 FIRST_RETRY_SECONDS = 0.5
+_TOLD = ("tier", "level", "provider", "model", "task_type", "confidence", "why", "latency_ms", "cost_usd", "offline")
+"""What the details of an answer tell of its turn."""
 REPAIRS = ("CredentialsRejected", "ModelNotServed")
 """Failures that only a person can mend; each is recorded once."""
 FAILURES_AT_A_QUESTION = ("StreamBroken", "RequestRejected", "ContextTooLong")
@@ -63,77 +65,61 @@ class _Outcome:
     is_settled: bool = True
 
 
+@dataclass(kw_only=True, eq=False)
 class Thinkers:
     """Answers the messages of one conversation at a time, oldest first."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        brain: Brain,
-        commands: Commands,
-        feed: Feed,
-        owner: str,
-        clock: Clock,
-        outbox: Outbox,
-        approvals: Approvals,
-        files: Files,
-        experts: Experts | None,
-        learning: Learning,
-        recorded: Callable[[Message | None, Turn, InboxEvent], None],
-    ) -> None:
-        self._database = database
-        self._brain = brain
-        self._commands = commands
-        self._feed = feed
-        self._owner = owner
-        self._clock = clock
-        self._outbox = outbox
-        self._approvals = approvals
-        self._files = files
-        self._experts = experts
-        self._learning = learning
-        self._recorded = recorded
-        self._held: set[UUID] = set()
+    database: Database
+    brain: Brain
+    commands: Commands
+    feed: Feed
+    owner: str
+    clock: Clock
+    outbox: Outbox
+    approvals: Approvals
+    files: Files
+    experts: Experts | None
+    learning: Learning
+    recorded: Callable[[Message | None, Turn, InboxEvent], None]
+    _held: set[UUID] = field(default_factory=set, init=False)
 
     async def step(self, conversation_id: UUID) -> float | None:
         """Answer the oldest waiting message of a conversation; None where there is none that may be claimed."""
-        asked = await self._claim(lambda work, claim: work.inbox.claim_next(conversation_id, claim))
-        if asked is None:
-            return None
-        with _holding(self._held, asked.event.id):
-            return (await self._answer(asked)).rest
+        came = await self._take(lambda work, claim: work.inbox.claim_next(conversation_id, claim))
+        return came.rest if came else None
 
     async def step_late(self, event_id: UUID, *, others_answered: bool) -> bool | None:
         """Try again to answer what the offline rung answered; False where still no level can, None where it may not be tried now.
 
         `others_answered`: levels answered other questions since the last try in vain.
         """
-        asked = await self._claim(lambda work, claim: work.inbox.claim_queued(event_id, claim))
-        if asked is None:
-            return None
-        with _holding(self._held, asked.event.id):
-            return (await self._answer(asked, others_answered=others_answered)).is_settled
+        came = await self._take(lambda work, claim: work.inbox.claim_queued(event_id, claim), others_answered=others_answered)
+        return came.is_settled if came else None
 
     async def renew(self) -> None:
         """Keep the leases of what is being answered now."""
         if self._held:
-            async with self._database.unit_of_work() as work:
-                await work.inbox.renew(self._held, self._make_claim())
+            async with self.database.unit_of_work() as work:
+                await work.inbox.renew(self._held, claim_of(self.owner, self.clock))
 
-    async def _claim(self, take: Callable[[UnitOfWork, Claim], Awaitable[InboxEvent | None]]) -> Asked | None:
-        async with self._database.unit_of_work() as work:
-            event = await take(work, self._make_claim())
-            return None if event is None else await work.inbox.load(event)
-
-    def _make_claim(self) -> Claim:
-        now = self._clock.now()
-        return Claim(owner=self._owner, now=now, until=now + timedelta(seconds=LEASE_SECONDS))
+    async def _take(self, claim: Callable[[UnitOfWork, Claim], Awaitable[InboxEvent | None]], **how: bool) -> _Outcome | None:
+        """Claim an event and answer it; meanwhile its lease is renewed. None where there is none."""
+        async with self.database.unit_of_work() as work:
+            event = await claim(work, claim_of(self.owner, self.clock))
+            asked = await work.inbox.load(event) if event else None
+        if asked is None:
+            return None
+        self._held.add(asked.event.id)
+        try:
+            return await self._answer(asked, **how)
+        finally:
+            self._held.discard(asked.event.id)
 
     async def _answer(self, asked: Asked, *, others_answered: bool = False) -> _Outcome:
         """Answer and record a claimed event."""
         event = asked.event
-        stream = _Stream(database=self._database, feed=self._feed, asked=asked, claim=self._make_claim, outbox=self._outbox)
+        claim = partial(claim_of, self.owner, self.clock)
+        stream = _Stream(database=self.database, feed=self.feed, asked=asked, claim=claim, outbox=self.outbox)
         try:
             if event.crashes >= CRASHES_ALLOWED or (event.attempts > CLAIMS_ALLOWED and not _is_late(event)):
                 return await self._set_aside(asked, stream)
@@ -155,13 +141,13 @@ class Thinkers:
             await stream.end()
 
     async def _think(self, asked: Asked, stream: _Stream) -> Turn:
-        question = replace(_question(asked), attachments=await self._files.of(asked.message))
+        question = replace(_question(asked), attachments=await self.files.of(asked.message))
         stream.begin()
         if question.writer:
-            return await self._brain.answer(question)
+            return await self.brain.answer(question)
         listener = None if question.is_late or asked.is_held else stream
-        crew = await self._experts.answer(question, listener) if self._experts else None
-        return crew or await self._commands.run(question) or await self._brain.answer(question, listener)
+        crew = await self.experts.answer(question, listener) if self.experts else None
+        return crew or await self.commands.run(question) or await self.brain.answer(question, listener)
 
     async def _record(self, asked: Asked, turn: Turn, *, stream: _Stream, state: InboxState = InboxState.ANSWERED) -> _Outcome:
         """One commit: the reply, the event's new state, the promise to deliver, what it cost."""
@@ -172,25 +158,25 @@ class Thinkers:
         except Conflict as error:
             return self._superseded(event, error)
         if reply is not None:
-            self._feed.publish(reply.conversation_id, Said(message_id=reply.id, reply_to=reply.reply_to))
-        self._recorded(reply, turn, event)
+            self.feed.publish(reply.conversation_id, Said(message_id=reply.id, reply_to=reply.reply_to))
+        self.recorded(reply, turn, event)
         return _Outcome(rest=0.0 if has_more else None)
 
     def _superseded(self, event: InboxEvent, error: Conflict) -> _Outcome:
         """Someone else answers it: whoever watches it grow here is to look there."""
         log.warning("turn.superseded", message=str(event.id), error=str(error))
-        self._feed.publish(event.conversation_id, Said(message_id=event.id, reply_to=event.id))
+        self.feed.publish(event.conversation_id, Said(message_id=event.id, reply_to=event.id))
         return _Outcome(rest=0.0)
 
     async def _commit(self, asked: Asked, turn: Turn, *, stream: _Stream, state: InboxState) -> tuple[Message | None, bool]:
         """The reply that was recorded, if any, and whether more waits in its conversation: a claim in vain would cost a commit."""
-        event, now = asked.event, self._clock.now()
-        async with self._database.unit_of_work() as work:
+        event, now = asked.event, self.clock.now()
+        async with self.database.unit_of_work() as work:
             turn = await self._with_notice(work, turn, asked)
             await work.inbox.settle(event, state, now=now, deferred_at=now if turn.queued else event.deferred_at)
             await self._record_usage(work, event.id, turn)
             if asked.message.kind == InboundKind.MESSAGE and not (asked.is_by_stranger or asked.is_held):
-                await heard(work, asked.message, asked.user.id, event.received_at, self._learning)
+                await heard(work, asked.message, asked.user.id, event.received_at, self.learning)
             if not await self._is_told(work, asked, turn):
                 if stream.is_promised or event.attempts > 1:  # what was shown of another answer stays as it is
                     await work.outbox.void(event.id)
@@ -198,7 +184,7 @@ class Thinkers:
             reply = _reply(asked, turn, id=new_id(), at=now)
             reply.recovered = await work.outbox.promise(
                 reply,
-                delivered=self._outbox.pulls(event.channel),
+                delivered=self.outbox.pulls(event.channel),
                 streamed=stream.is_promised,
                 retried=(event.attempts > 1 and not stream.is_open) or stream.is_doubtful,
                 shown_in=stream.shown_in or _pressed(asked, turn),
@@ -206,7 +192,8 @@ class Thinkers:
             )
             await work.messages.add(reply)
             if turn.kind in (OutgoingKind.ANSWER, OutgoingKind.LATE) and not asked.is_by_stranger:
-                await _open_outcome(work, asked, turn, reply)
+                learned = {name: getattr(turn, name) for name in (*FACTS, "guess")}
+                await work.feedback.open(user_id=asked.user.id, message_id=reply.id, at=reply.at, **learned)
             if asked.is_by_stranger:
                 await work.contacts.wrote_to(asked.user.id, asked.event.account, now)
             return reply, await work.inbox.has_more(event.conversation_id)
@@ -228,21 +215,21 @@ class Thinkers:
         message, sender = asked.message, asked.details.get("sender", {})
         about = {"subject": asked.details.get("thread", {}).get("subject", ""), **sender}
         where = {"conversation_id": message.conversation_id, "event_id": message.id}
-        await self._approvals.propose_reply(work, **where, asked=message.text, about=about, text=turn.text)
+        await self.approvals.propose_reply(work, **where, asked=message.text, about=about, text=turn.text)
 
     async def _with_notice(self, work: UnitOfWork, turn: Turn, asked: Asked) -> Turn:
         """Say once a day that the allowance is used up, to somebody whom that concerns."""
         if not turn.over_budget or asked.is_by_stranger or asked.is_held:
             return turn
-        day = self._clock.now().astimezone(ZoneInfo(asked.user.timezone)).date()
+        day = self.clock.now().astimezone(ZoneInfo(asked.user.timezone)).date()
         is_news = await work.incidents.add_once(
-            kind="allowance", key=str(day), detail="today's allowance ruled out a level", now=self._clock.now()
+            kind="allowance", key=str(day), detail="today's allowance ruled out a level", now=self.clock.now()
         )
         return replace(turn, text=turn.text + ALLOWANCE_SPENT) if is_news and not turn.queued else turn
 
     async def _record_usage(self, work: UnitOfWork, event_id: UUID, turn: Turn) -> None:
         """What the turn cost; and, once each, what only a person can mend."""
-        now = self._clock.now()
+        now = self.clock.now()
         await settle(work, turn.attempts, event_id=event_id, now=now)
         for attempt in turn.attempts:
             if attempt.error not in REPAIRS:
@@ -253,17 +240,17 @@ class Thinkers:
 
     async def _put_off(self, event: InboxEvent, turn: Turn, *, is_to_blame: bool) -> _Outcome:
         """Still no level can answer it: it waits on, and what is blamed as often as a crash would be is given up like one."""
-        async with self._database.unit_of_work() as work:
-            await work.inbox.settle(event, InboxState.QUEUED, now=self._clock.now(), crashes=event.crashes + int(is_to_blame))
+        async with self.database.unit_of_work() as work:
+            await work.inbox.settle(event, InboxState.QUEUED, now=self.clock.now(), crashes=event.crashes + int(is_to_blame))
             await self._record_usage(work, event.id, turn)
         return _Outcome(is_settled=False)
 
     async def _crashed(self, event: InboxEvent, error: Exception) -> _Outcome:
         """Try again a little later; the next claim sees how often it was tried."""
-        crashes, now = event.crashes + 1, self._clock.now()
+        crashes, now = event.crashes + 1, self.clock.now()
         wait = FIRST_RETRY_SECONDS * 2.0**event.crashes if crashes < CRASHES_ALLOWED else 0.0
         state = InboxState.QUEUED if _is_late(event) else InboxState.RECEIVED
-        async with self._database.unit_of_work() as work:
+        async with self.database.unit_of_work() as work:
             await work.inbox.settle(event, state, now=now, crashes=crashes, next_attempt_at=now + timedelta(seconds=wait))
             if crashes >= CRASHES_ALLOWED:
                 detail = f"{type(error).__name__}: {error}"[:500]
@@ -273,8 +260,8 @@ class Thinkers:
     async def _set_aside(self, asked: Asked, stream: _Stream) -> _Outcome:
         """Stop trying; the person gets an honest line."""
         detail = f"given up after {asked.event.crashes} crashes and {asked.event.attempts} attempts"
-        async with self._database.unit_of_work() as work:
-            await work.incidents.add_once(kind="set_aside", key=str(asked.event.id), detail=detail, now=self._clock.now())
+        async with self.database.unit_of_work() as work:
+            await work.incidents.add_once(kind="set_aside", key=str(asked.event.id), detail=detail, now=self.clock.now())
         text = f"{recalled(_question(asked))} {SET_ASIDE}" if _is_late(asked.event) else SET_ASIDE
         turn = reactive_turn(text, why="three tries failed on this message alone", kind=OutgoingKind.NOTICE)
         return await self._record(asked, turn, stream=stream, state=InboxState.SET_ASIDE)
@@ -345,23 +332,11 @@ class _Stream:
             log.warning("stream.not_shown", error=str(error))
             self._is_barred = True
             return False
-        is_lost = (
-            item.recovered and item.channel_message_id is None
-        )  # a crash may have left a message that nobody can change: no second one
+        is_lost = item.recovered and item.channel_message_id is None  # what a crash left nobody can change: no second one
         if conversation is not None and not is_lost:
             self._channel = self._outbox.showing(item, conversation, self._asked)
         self.is_open = True
         return True
-
-
-@contextmanager
-def _holding(held: set[UUID], event_id: UUID) -> Iterator[None]:
-    """While inside, the event's lease is renewed."""
-    held.add(event_id)
-    try:
-        yield
-    finally:
-        held.discard(event_id)
 
 
 def _is_late(event: InboxEvent) -> bool:
@@ -377,11 +352,10 @@ def _is_outage(turn: Turn) -> bool:
 
 def _question(asked: Asked) -> Question:
     """What is to be answered; the owner reads along where the answer is held, so that it is not private."""
-    user = asked.user
     return Question(
         id=asked.event.id,
         conversation_id=asked.event.conversation_id,
-        person=Person(id=user.id, name=user.name, role=user.role, timezone=user.timezone),
+        person=asked.user.person,
         text=asked.message.text,
         asked_at=asked.message.at,
         session_type=SessionType.SHARED if asked.is_held else SessionType(asked.message.session_type),
@@ -390,24 +364,6 @@ def _question(asked: Asked) -> Question:
         is_pressed=asked.message.kind == InboundKind.ACTION,
         writer=_writer(asked) if asked.is_by_stranger else "",
         channel=asked.event.channel,
-    )
-
-
-async def _open_outcome(work: UnitOfWork, asked: Asked, turn: Turn, reply: Message) -> None:
-    """Begin the record of what becomes of this answer, by which Robbie learns."""
-    await work.feedback.open(
-        user_id=asked.user.id,
-        message_id=reply.id,
-        at=reply.at,
-        tier=turn.tier,
-        level=turn.level,
-        task_type=turn.task_type,
-        mentor=turn.mentor,
-        pattern=turn.pattern,
-        latency_ms=turn.latency_ms,
-        cost_usd=turn.cost_usd,
-        confidence=turn.confidence,
-        guess=turn.guess,
     )
 
 
@@ -437,18 +393,8 @@ def _reply(asked: Asked, turn: Turn, *, id: UUID, at: datetime) -> Message:
         session_type=question.session_type,
         reply_to=question.id,
         personality=turn.personality or None,
-        details={
-            "tier": turn.tier,
-            "level": turn.level,
-            "provider": turn.provider,
-            "model": turn.model,
-            "task_type": turn.task_type,
-            "confidence": turn.confidence,
-            "why": turn.why,
-            "latency_ms": round(turn.latency_ms, 1),
-            "cost_usd": turn.cost_usd,
-            "offline": turn.offline,
-        }
+        details={name: getattr(turn, name) for name in _TOLD}
+        | {"latency_ms": round(turn.latency_ms, 1)}
         | ({"outside": True} if turn.is_untrusted else {})
         | ({"path": list(turn.path)} if turn.path else {})
         | ({"tools": list(turn.tools)} if turn.tools else {})

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Self
 
 import structlog
 
 from bot.domain.clock import Clock
 from bot.domain.errors import StorageError
-from bot.domain.schedule import Round
+from bot.domain.ports import Round
+from bot.hub.patience import comes_within, see_out
 
 log = structlog.get_logger(__name__)
 
@@ -36,16 +36,11 @@ class Timekeeper:
 
     async def __aexit__(self, *exc_info: object) -> None:
         self._closing.set()
-        if not self._tasks:
-            return
-        _, late = await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        await see_out(self._tasks, STOP_SECONDS)
 
     async def _go(self, each: Round) -> None:
         rest = 0.0
-        while not await self._closes_within(rest):
+        while not await comes_within(rest, self._closing):
             try:
                 now = self._clock.now()
                 due = await each.look(now)
@@ -56,9 +51,3 @@ class Timekeeper:
             except Exception:  # an edge that must survive: a bug in one round is not the others'
                 log.exception("round.bug", round=each.name)
                 rest = BROKEN_REST_SECONDS
-
-    async def _closes_within(self, seconds: float) -> bool:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._closing.wait()
-        return self._closing.is_set()

@@ -1,9 +1,10 @@
-"""The command that tells how an answer came to be: /why; and what the council is for, where it is asked nothing."""
+"""The commands that tell how answers came to be, /why, and what they taught, /report; what the council is for, if it is asked nothing."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,11 +13,13 @@ from bot.brain.reactive import one_line
 from bot.brain.tone import is_intimate
 from bot.domain.ports import Command
 from bot.domain.thought import Question
+from bot.learning.report import in_lines, report
 from storage.database import Database
 from storage.repositories.messaging import DELETED
 
 COUNCIL = "What shall I put to the council? `/council should we lease or buy the van?` asks my best two or three models at once."
 NOTHING = "There is no answer of mine here that I could tell about."
+DAYS, MOST_DAYS = 30, 3660
 _PLAIN = re.compile(r"why (?:did|do|would) you say (?:that|so)|how did you get (?:to )?that|how (?:do|did) you know(?: that)?", re.I)
 
 
@@ -25,7 +28,7 @@ class WhyCommands:
 
     def __init__(self, *, database: Database) -> None:
         self._database = database
-        self.table: Mapping[str, Command] = {"why": self._why, "council": self._council}
+        self.table: Mapping[str, Command] = {"why": self._why, "report": self._report, "council": self._council}
 
     def plain(self, text: str) -> str:
         """See `Plain`."""
@@ -33,6 +36,14 @@ class WhyCommands:
 
     async def _council(self, question: Question, words: str) -> str:
         return COUNCIL
+
+    async def _report(self, question: Question, words: str) -> str:
+        """Of so many days: all of it for the owner; for anybody else, of their own answers."""
+        days = min(max(int(words), 1), MOST_DAYS) if words.isascii() and words.isdigit() and len(words) < 5 else DAYS
+        since, person = question.asked_at - timedelta(days=days), question.person
+        async with self._database.reading() as work:
+            told = await report(work, since=since, timezone=person.timezone, user_id=None if person.is_owner else person.id)
+        return in_lines(told, days)
 
     async def _why(self, question: Question, words: str) -> str:
         """Of the answer whose id follows, or else of the last one here."""

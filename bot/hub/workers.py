@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from uuid import UUID
 
 import structlog
 
 from bot.domain.errors import StorageError
+from bot.hub.patience import comes_within, see_out
 
 log = structlog.get_logger(__name__)
 
@@ -17,7 +17,6 @@ Step = Callable[[UUID], Awaitable[float | None]]
 """Does one piece of a conversation's work. Returns seconds until the next (0 is at once), or None when there is no more."""
 
 AFTER_TROUBLE_SECONDS = 1.0
-CUT_OFF_SECONDS = 1.0
 
 
 class ConversationPool:
@@ -52,13 +51,7 @@ class ConversationPool:
     async def drain(self, seconds: float) -> None:
         """Start nothing more and let what runs finish within *seconds*; what does not is cut off, and not waited for much longer."""
         self._closing.set()
-        running = tuple(self._tasks.values())
-        if running:
-            _, late = await asyncio.wait(running, timeout=seconds)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=CUT_OFF_SECONDS)
+        await see_out(tuple(self._tasks.values()), seconds)
 
     async def _work(self, conversation_id: UUID) -> None:
         try:
@@ -67,7 +60,7 @@ class ConversationPool:
                 rest = await self._one_step(conversation_id)
                 if rest is not None:
                     self._woken.add(conversation_id)
-                    await self._sleep(rest)
+                    await comes_within(rest, self._closing)  # it rests, holding no place among the workers; a drain ends that
         finally:
             del self._tasks[conversation_id]
 
@@ -85,9 +78,3 @@ class ConversationPool:
                 return AFTER_TROUBLE_SECONDS
             self._is_troubled = False
             return rest
-
-    async def _sleep(self, seconds: float) -> None:
-        """Rest, holding no place among the workers; a drain ends it."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._closing.wait()

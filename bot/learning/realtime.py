@@ -18,6 +18,12 @@ FACTS = ("tier", "level", "task_type", "mentor", "pattern", "latency_ms", "cost_
 LOCK = "learning"  # among several hubs too: what is made anew of all rows must see those of whoever came before
 
 
+def takes_word(message: Message) -> bool:
+    """Whether it is an answer that may be judged: a model's, or one of a pattern; not what a command said."""
+    told = message.details or {}
+    return message.kind in ANSWERS and bool(told.get("model") or told.get("pattern"))
+
+
 def score_of(value: float | None, signals: Mapping[str, float]) -> float | None:
     """How well an answer served (0 to 1): what its person said of it (-1 to 1; 0: taken back), else what they did, added up; else None."""
     if not value and not signals:

@@ -12,7 +12,6 @@ from bot.brain.intents import OUT, SURE
 from bot.brain.providers.offline import stands_alone
 from bot.brain.reactive import Reactive
 from bot.brain.reflexes import Reflexes, key_of, phrase_of
-from bot.domain.address import Person
 from bot.domain.thought import Question
 from bot.learning.signals import FILLER
 from storage.database import Database, UnitOfWork
@@ -132,8 +131,7 @@ class ReflexLearning:
             user = await work.people.find_user_by_id(asked.user_id) if intent not in ("", OUT, *COSTLY) else None
         if user is None:
             return "", False
-        person = Person(id=user.id, name=user.name, role=user.role, timezone=user.timezone)
-        question = Question(id=asked.id, conversation_id=asked.conversation_id, person=person, text=asked.text, asked_at=asked.at)
+        question = Question(id=asked.id, conversation_id=asked.conversation_id, person=user.person, text=asked.text, asked_at=asked.at)
         said = await self._reactive.compute(intent, question)
         return intent, said is not None and agree(said.text, answer.text)
 

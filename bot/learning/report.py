@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from statistics import fmean
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from bot.domain.thought import Tier
@@ -17,12 +18,33 @@ from storage.models.decisions import Feedback
 
 BINS, SURE, CLOSE = 5, 10, 0.05  # of confidence; fewer scored answers are too few to tell; so much off is still right
 ENDS = ("answered", "failed", "overtaken")
+NOTHING_YET = "Nothing yet: no answer was given in this time. What I learn of those that come will stand here."
+MOST = 5
+IN_LINE = {
+    "answers": ("Answers", "{answers} {task_type} by {level} ({tier}), mean score {score}"),
+    "satisfaction": ("How they were taken", "{by}: {answers}, mean score {score}"),
+    "mentors": ("Mentors", "{mentor} spoke in {answers}, mean score {score}"),
+    "latency": ("Milliseconds", "{tier}: half within {p50_ms:.0f}, 95 of 100 within {p95_ms:.0f}"),
+    "confidence": ("How sure I was", "{in_words}"),
+    "cells": ("Which level is good at what", "{level} at {task_type}: {quality} on {evidence:.0f} answers"),
+    "patterns": ("Phrases", "{count} {state}, used {used} times"),
+    "levels": ("Levels", "{level} answered {answered}, failed {failed}, was overtaken {overtaken} times"),
+    "spent": ("Spent", "{usd:.2f} USD; for each point of score {usd_per_point}"),
+    "predictions": ("Failures foretold", "{judged} judged, precision {precision}, recall {recall}"),
+    "nodes": ("Nodes", "{node} {state}"),
+}
+"""How a section is told in a chat: its title, and each row, of which MOST are told."""
+OWN = ("answers", "satisfaction", "signals", "latency", "confidence", "reliability", "mentors")
+"""What is made of answers alone; the rest tells of everybody's."""
 Row = dict[str, Any]
 
 
-async def report(work: UnitOfWork, *, since: datetime, timezone: str) -> dict[str, list[Row]]:
-    """All there is to tell of the time since then, by section: rows, none where there is nothing. Raises StorageUnavailable."""
+async def report(work: UnitOfWork, *, since: datetime, timezone: str, user_id: UUID | None = None) -> dict[str, list[Row]]:
+    """All there is to tell of the time since then, by section: rows, none where there is nothing; of one person's answers, where one is
+    named, and nothing of anybody else's then. Raises StorageUnavailable.
+    """
     rows, calls = await work.feedback.since(since), await work.usage.since(since)
+    rows = [row for row in rows if user_id in (None, row.user_id)]
     pairs = [(row.confidence, row.score) for row in rows if row.confidence is not None and row.score is not None]
     taken = {"explicit": [row for row in rows if row.value], "implicit": [row for row in rows if not row.value and row.signals]}
     foretold = await precision_recall(work, since, calls)
@@ -34,7 +56,7 @@ async def report(work: UnitOfWork, *, since: datetime, timezone: str) -> dict[st
     used = Counter(pattern for _, pattern in {(row.message_id, row.pattern) for row in rows})
     own = Counter((row.user_id, row.pattern) for row in rows)
     spent = sum(call.cost_usd for call in calls)
-    return {
+    told = {
         "answers": grouped(rows, "tier level task_type", scored),
         "satisfaction": [{"by": by, **scored(of)} for by, of in taken.items() if of],
         "signals": [{"signal": name, "times": n} for name, n in Counter(name for row in rows for name in row.signals).most_common()],
@@ -63,6 +85,19 @@ async def report(work: UnitOfWork, *, since: datetime, timezone: str) -> dict[st
         "mentors": [{"mentor": name, **scored([row for row in rows if name in row.mentor.split()])} for name in mentors],
         "nodes": [{"node": each.rung, "state": each.state} for each in await work.health.all() if "@" in each.rung],
     }
+    return told if user_id is None else {title: told[title] for title in OWN}
+
+
+def in_lines(told: Mapping[str, Sequence[Row]], days: int) -> str:
+    """A report as it is told in a chat: a line of Markdown for each section that has something to tell."""
+    if not (told["answers"] or told.get("levels")):
+        return NOTHING_YET
+    lines = [f"**What I learned in the last {'day' if days == 1 else f'{days} days'}**", ""]
+    for section, (title, row_told) in IN_LINE.items():
+        if rows := told.get(section):
+            said = [row_told.format_map({name: "–" if value is None else value for name, value in row.items()}) for row in rows[:MOST]]
+            lines.append(f"- **{title}**: " + "; ".join(said) + (f"; and {len(rows) - MOST} more" if len(rows) > MOST else ""))
+    return "\n".join(lines)
 
 
 def grouped(items: Iterable[Any], key: str, told: Callable[[list[Any]], Row]) -> list[Row]:

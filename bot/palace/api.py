@@ -101,8 +101,10 @@ class _Growth:
                 news.cancel()
                 break
             match news.result():
-                case Grown(event_id=self._event_id) as grown:
-                    await self._grow(grown)
+                case Grown(event_id=self._event_id, whole=True, text=text):
+                    await self._become(text)
+                case Grown(event_id=self._event_id, text=text) if not self._has_gap:
+                    await self._token(text)
                 case Said(reply_to=self._event_id):
                     break
                 case Lagged():
@@ -110,12 +112,6 @@ class _Growth:
                 case None:
                     await self._stream.keep_alive()
         await self._finish(waiting, ask)
-
-    async def _grow(self, grown: Grown) -> None:
-        if grown.whole:
-            await self._become(grown.text)
-        elif not self._has_gap:
-            await self._token(grown.text)
 
     async def _finish(self, waiting: asyncio.Task[Message], ask: Ask) -> None:
         try:

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from aiohttp import web
@@ -31,7 +32,7 @@ class Assets:
         self._assets = dict(_read(Path(__file__).with_name("static")))
         digest = hashlib.sha256(b"".join(name.encode() + asset.content for name, asset in sorted(self._assets.items())))
         self._version = digest.hexdigest()[:12]
-        self.routes = (web.get("/static/{version}/{name:.+}", self._serve), web.get("/favicon.ico", self._icon))
+        self.routes = (web.get("/static/{version}/{name:.+}", self._serve), web.get("/favicon.ico", self._serve))
 
     def url(self, name: str) -> str:
         """The address of the file *name*. Raises KeyError."""
@@ -40,15 +41,10 @@ class Assets:
 
     @open_to_all
     async def _serve(self, request: web.Request) -> web.Response:
-        return self._respond(request, request.match_info["name"], is_current=request.match_info["version"] == self._version)
-
-    @open_to_all
-    async def _icon(self, request: web.Request) -> web.Response:
-        return self._respond(request, "robbie.svg", is_current=False)
-
-    def _respond(self, request: web.Request, name: str, *, is_current: bool) -> web.Response:
-        if (asset := self._assets.get(name)) is None:
+        """The file that is named; the icon where none is."""
+        if (asset := self._assets.get(request.match_info.get("name", "robbie.svg"))) is None:
             raise Problem(404, "not_found", "there is no such file")
+        is_current = request.match_info.get("version") == self._version
         headers = {"Cache-Control": "public, max-age=31536000, immutable" if is_current else "no-cache", "Vary": "Accept-Encoding"}
         takes_packed = "gzip" in request.headers.get("Accept-Encoding", "")
         headers |= {"Content-Encoding": "gzip"} if takes_packed else {}
@@ -60,5 +56,10 @@ def _read(folder: Path) -> Iterator[tuple[str, Asset]]:
     for file in folder.rglob("*"):
         if content_type := TYPES.get(file.suffix):
             content = file.read_bytes()
-            asset = Asset(content_type=content_type, content=content, packed=gzip.compress(content, mtime=0))
+            asset = Asset(content_type=content_type, content=content, packed=_packed(content))
             yield file.relative_to(folder).as_posix(), asset
+
+
+@cache
+def _packed(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)

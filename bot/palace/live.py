@@ -77,6 +77,7 @@ class Live:
     async def _look(self) -> str:
         """The messages that were recorded since the last look, whoever recorded them."""
         messages = await self.transcripts.since(self.conversation_id, self.after)
+        words = await self.transcripts.words(self.person, messages)
         answered = {message.reply_to for message in messages}
         pieces = []
         for message in still_standing(messages):
@@ -87,7 +88,7 @@ class Live:
             if message.reply_to is not None:
                 self._answered.add(message.reply_to)
                 pieces.append(self.view.end(message.reply_to))
-            pieces.append(self.view.add(message, self.person))
+            pieces.append(self.view.add(message, self.person, words))
             if message.direction == IN and message.id not in answered:
                 pieces.append(self._begin(message.id))
         return "".join(pieces)

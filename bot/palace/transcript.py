@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -12,7 +12,9 @@ from bot.domain.clock import Clock
 from bot.domain.message import Inbound, InboundKind
 from bot.domain.vocabulary import adjusts
 from bot.hub.server import Problem
+from bot.learning.realtime import takes_word
 from storage.database import Database
+from storage.models.decisions import Feedback
 from storage.models.messaging import Conversation, Message
 from storage.repositories.inbox import WAITING
 
@@ -24,6 +26,10 @@ LONGEST_ID = 200
 FLUSH = 500
 SKEW_MS = 30_000
 """Ids are made before their rows are committed, by several processes with their own clocks: this far back something may still turn up."""
+
+
+Words = Mapping[UUID, Feedback]
+"""What became of answers, by their ids."""
 
 
 class Door(Protocol):
@@ -78,6 +84,20 @@ class Transcripts:
             found = await work.messages.find_by_id(message_id)
         assert found is not None
         return found
+
+    async def answer(self, person: Person, message_id: UUID | None) -> Message:
+        """What *person* was answered, and may judge. Raises Problem."""
+        async with self._database.reading() as work:
+            found = await work.messages.find_by_id(message_id) if message_id else None
+        if found is None or found.user_id != person.id or not takes_word(found):
+            raise Problem(404, "no_answer", "there is no such answer of yours")
+        return found
+
+    async def words(self, person: Person, messages: Sequence[Message]) -> Words:
+        """What *person* thinks of those of *messages* that may be judged."""
+        answers = [message.id for message in messages if takes_word(message)]
+        async with self._database.reading() as work:
+            return await work.feedback.of(person.id, answers) if answers else {}
 
     async def since(self, conversation_id: UUID, after: UUID | None) -> Sequence[Message]:
         """What was said after a message, and shortly before it (see SKEW_MS), oldest first."""

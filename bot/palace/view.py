@@ -8,11 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bot.domain.address import Person
 from bot.domain.clock import Clock, new_id
@@ -20,9 +18,14 @@ from bot.domain.message import Button
 from bot.domain.ports import Card
 from bot.domain.vocabulary import in_rows
 from bot.hub.server import Problem
+from bot.learning.realtime import takes_word
 from bot.palace.assets import Assets
-from bot.palace.transcript import IN, MAIN, is_adjusting, still_standing
+from bot.palace.transcript import IN, MAIN, Words, is_adjusting, still_standing
+from storage.models.decisions import Feedback
 from storage.models.messaging import Message
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 LABELS = {
     "offline": "Answered without a model. Your question is kept; the real answer follows.",
@@ -30,7 +33,9 @@ LABELS = {
     "notice": "A note from Robbie",
 }
 RECOVERED = "Sent again after an interruption; you may have seen it before."
+PAGE = 50
 WIDEST_ROW = 12
+THUMBS = (("👍", "Good answer", 1), ("👎", "Bad answer", -1))
 LONGEST_BLOCK = 4_000
 """Characters; a growing block is read anew for every few words, and a longer one is shown as it comes until it seems to end."""
 LOOK_BACK = 250
@@ -45,7 +50,7 @@ LastBlock = Callable[[str], int]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """One message, ready to be shown; `html` is harmless."""
+    """One message, ready to be shown; `html` is harmless. A thumb: its label, the word a press gives, whether it was the last one."""
 
     id: UUID
     direction: str
@@ -57,6 +62,7 @@ class Line:
     facts: Mapping[str, str]
     rows: Sequence[Sequence[Button]]
     replaces: str
+    thumbs: Sequence[tuple[str, str, bool]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,44 +83,39 @@ class View:
     """Every piece of HTML of the chat."""
 
     def __init__(self, *, assets: Assets, markdown: MarkdownToHtml, last_block: LastBlock, clock: Clock) -> None:
-        self._markdown = markdown
-        self._last_block = last_block
-        self._clock = clock
-        self._templates = Environment(
-            loader=PackageLoader("bot.palace"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-        )
-        self._templates.tests["about"] = lambda label, what: label.partition(": ")[2] == what
-        self._templates.globals |= {"static": assets.url, "MAIN": MAIN}
+        self._assets, self._markdown, self._last_block, self._clock = assets, markdown, last_block, clock
+
+    @cached_property
+    def _templates(self) -> Environment:
+        """All that the page is made of: read when it is first shown, which a hub without its page never does."""
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+
+        where = PackageLoader("bot.palace")
+        templates = Environment(loader=where, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        templates.tests["about"] = lambda label, what: label.partition(": ")[2] == what
+        templates.globals |= {"static": self._assets.url, "MAIN": MAIN}
+        return templates
 
     @cached_property
     def _pieces(self) -> Any:
-        """What a message and a growing one look like: compiled when the first is shown, which a hub without its page never does."""
+        """What a message and a growing one look like."""
         return self._templates.get_template("message.html").module
 
     def chat(
-        self, person: Person, *, conversation: str, messages: Sequence[Message], progress: Mapping[UUID, str], has_earlier: bool
+        self, person: Person, messages: Sequence[Message], words: Words, *, conversation: str, progress: Mapping[UUID, str] | None = None
     ) -> str:
-        """The whole page."""
-        now = self._clock.now().astimezone(ZoneInfo(person.timezone))
-        return self._templates.get_template("chat.html").render(
+        """The whole page, of the last PAGE messages; without *progress*, what takes the place of the button that asked for them."""
+        shown, now = messages[-PAGE:], self._clock.now().astimezone(ZoneInfo(person.timezone))
+        return self._templates.get_template("earlier.html" if progress is None else "chat.html").render(
             person=person,
             conversation=conversation,
-            lines=[self.line(message, person) for message in still_standing(messages)],
-            first=messages[0].id if messages else None,
-            last=messages[-1].id if messages else None,
-            progress={event_id: self._growing(self._progress_to(Progress(event_id=event_id), text)) for event_id, text in progress.items()},
-            has_earlier=has_earlier,
+            lines=[self.line(message, person, words) for message in still_standing(shown)],
+            first=shown[0].id if shown else None,
+            last=shown[-1].id if shown else None,
+            progress={each: self._growing(self._progress_to(Progress(event_id=each), text)) for each, text in (progress or {}).items()},
+            has_earlier=len(messages) > PAGE,
             request_id=str(new_id()),
             greeting="Good morning" if 5 <= now.hour < 12 else "Good afternoon" if 12 <= now.hour < 18 else "Good evening",
-        )
-
-    def earlier(self, person: Person, *, conversation: str, messages: Sequence[Message], has_earlier: bool) -> str:
-        """What takes the place of the button that asked for it."""
-        return self._templates.get_template("earlier.html").render(
-            conversation=conversation,
-            lines=[self.line(message, person) for message in still_standing(messages)],
-            first=messages[0].id if messages else None,
-            has_earlier=has_earlier,
         )
 
     def attention(self, troubles: Sequence[str], cards: Sequence[Card]) -> str:
@@ -126,8 +127,8 @@ class View:
         """The page for a request that is not served; it tells what to do, not what went wrong."""
         return self._templates.get_template("problem.html").render(code=problem.code, status=problem.status)
 
-    def line(self, message: Message, person: Person) -> Line:
-        """*message* as *person* sees it; only Robbie's words are read as Markdown, a person's stay as they are."""
+    def line(self, message: Message, person: Person, words: Words) -> Line:
+        """*message* as *person* sees it, and has judged it; only Robbie's words are read as Markdown, a person's stay as they are."""
         is_question = message.direction == IN
         at = message.at.astimezone(ZoneInfo(person.timezone))
         details = message.details or {}
@@ -143,11 +144,16 @@ class View:
             facts={} if is_question else _facts(message),
             rows=in_rows([Button(label=label, command=command) for label, command in details.get("buttons", ())], WIDEST_ROW),
             replaces=details.get("replaces", ""),
+            thumbs=_thumbs(words.get(message.id)) if takes_word(message) else (),
         )
 
-    def add(self, message: Message, person: Person) -> str:
+    def add(self, message: Message, person: Person, words: Words) -> str:
         """A piece that shows a message (once, however often it is sent), in the place of the one that it replaces."""
-        return "" if is_adjusting(message) else _partial("#log", "beforeend", self._pieces.message(self.line(message, person)))
+        return "" if is_adjusting(message) else _partial("#log", "beforeend", self._pieces.message(self.line(message, person, words)))
+
+    def thumbs(self, message: Message, person: Person, words: Words) -> str:
+        """What stands under an answer for judging it, as it was judged."""
+        return str(self._pieces.thumbs(self.line(message, person, words)))
 
     def begin(self, event_id: UUID, text: str) -> tuple[Progress, str]:
         """A piece that shows that, and how far, a reply is being made; and what is shown then."""
@@ -205,6 +211,12 @@ def _time(at: datetime, now: datetime) -> str:
     if at.date() == now.date():
         return f"{at:%H:%M}"
     return f"{at.day} {at:%b, %H:%M}" if at.year == now.year else f"{at.day} {at:%b %Y, %H:%M}"
+
+
+def _thumbs(known: Feedback | None) -> list[tuple[str, str, bool]]:
+    """A thumb for either word; the one that was given last is pressed, and pressing it again takes that back."""
+    value, told = (known.value or 0.0, known.detail) if known else (0.0, "")
+    return [(label, f"-{told}" if value * sign > 0 else word, value * sign > 0) for word, label, sign in THUMBS]
 
 
 def _facts(message: Message) -> dict[str, str]:

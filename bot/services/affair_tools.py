@@ -81,19 +81,12 @@ def affair_tools(books: Books) -> Sequence[Tool]:
         row = await book.find(errand.person, asked.which)
         return str(await getattr(book, asked.action)(errand, row, asked.to if asked.action in ("edit", "snooze") else ""))
 
-    return (
-        AffairTool(
-            name="find", description="Look into the person's lists.", kind="affairs.find", risk=Risk.LOOK, arguments=Looking, act=find
-        ),
-        AffairTool(
-            name="add",
-            description="Add to them; a known contact or deal is updated.",
-            kind="affairs.add",
-            arguments=Adding,
-            act=add,
-            risk=Risk.OWN,
-        ),
-        AffairTool(
-            name="change", description="Change what is in them.", kind="affairs.change", arguments=Changing, act=change, risk=Risk.OWN
-        ),
+    told = (
+        ("find", "Look into the person's lists.", Risk.LOOK, Looking, find),
+        ("add", "Add to them; a known contact or deal is updated.", Risk.OWN, Adding, add),
+        ("change", "Change what is in them.", Risk.OWN, Changing, change),
+    )
+    return tuple(
+        AffairTool(name=name, description=says, kind=f"affairs.{name}", risk=risk, arguments=arguments, act=act)
+        for name, says, risk, arguments, act in told
     )

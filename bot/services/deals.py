@@ -103,8 +103,7 @@ class Deals(Book[Deal]):
 
     async def _standing(self, work: UnitOfWork, user_id: UUID) -> list[Deal]:
         """What is won or lost is still known by its name."""
-        rows = [row for row in await work.deals.of(user_id) if row.archived_at is None]
-        return sorted(rows, key=lambda row: (row.stage in ENDED, row.id))
+        return sorted(await super()._standing(work, user_id), key=lambda row: (row.stage in ENDED, row.id))
 
 
 def parse_deal(words: str) -> tuple[str, dict[str, Any]]:

@@ -16,14 +16,13 @@ from bot.brain.budget import settle
 from bot.brain.confidence import PRIOR
 from bot.brain.context import PROMPTS, printable, spoken_date
 from bot.brain.reactive import IN_PRIVATE, one_line, reactive_turn
-from bot.domain.address import SessionType
 from bot.domain.clock import Clock, new_id
 from bot.domain.errors import AllLevelsFailed, Conflict
 from bot.domain.message import OutgoingKind
 from bot.domain.ports import Listener
 from bot.domain.thought import Attempt, Completion, Line, Prompt, Question, Role, TaskType, Tier, Turn
 from storage.database import Database
-from storage.models.operations import JobRun
+from storage.models.housekeeping import JobRun
 
 JOB = "research"
 QUESTIONS = 4
@@ -174,7 +173,7 @@ class Experts:
         found = None if question.writer else _ASKED.fullmatch(question.text)
         if found is None:
             return None
-        if question.session_type is not SessionType.PRIVATE:
+        if not question.is_private:
             return reactive_turn(IN_PRIVATE, why="research reads what is private")
         if not found.group(1):
             return reactive_turn(ASKS_WHAT, why="the command /research")
@@ -246,21 +245,13 @@ def _material(coming: Next, asked: str, done: Sequence[Step]) -> str:
     """What an expert gets to read for a step."""
     findings = "\n\n".join(f"{step.about}\n{step.text}" for step in done if step.role == "research") or "(none)"
     drafts = [step.text for step in done if step.role in ("draft", "revise")]
+    seen = [f"The question: {asked}", f"<findings>\n{findings}\n</findings>", f"<draft>\n{drafts[-1] if drafts else ''}\n</draft>"]
     parts = {
         "plan": [asked],
         "research": [f"The whole question, for context: {asked}", f"Your question: {coming.about}"],
-        "draft": [f"The question: {asked}", f"<findings>\n{findings}\n</findings>"],
-        "critique": [
-            f"The question: {asked}",
-            f"<findings>\n{findings}\n</findings>",
-            f"<draft>\n{drafts[-1] if drafts else ''}\n</draft>",
-        ],
-        "revise": [
-            f"The question: {asked}",
-            f"<findings>\n{findings}\n</findings>",
-            f"<draft>\n{drafts[-1] if drafts else ''}\n</draft>",
-            f"<review>\n{done[-1].text if done else ''}\n</review>",
-        ],
+        "draft": seen[:2],
+        "critique": seen,
+        "revise": [*seen, f"<review>\n{done[-1].text if done else ''}\n</review>"],
     }
     return "\n\n".join(parts[coming.role])
 

@@ -34,21 +34,9 @@ async def record(
 
     `undo` is made by `added` or `changed`; *about* names what it is about: contact_id, deal_id, task_id.
     """
-    return await work.activities.record(
-        new_activity(
-            work.organization,
-            user_id=errand.person.id,
-            actor=errand.actor,
-            kind=kind,
-            text=text,
-            why=errand.why,
-            key=errand.key,
-            source_id=errand.source_id,
-            undo=None if undo is None else dict(undo),
-            at=now,
-            **about,
-        )
-    )
+    asked = {"user_id": errand.person.id, **{name: getattr(errand, name) for name in ("actor", "why", "key", "source_id")}}
+    row = new_activity(work.organization, **asked, kind=kind, text=text, undo=undo and dict(undo), at=now, **about)
+    return await work.activities.record(row)
 
 
 def added(table: str, row_id: UUID, *more: UUID) -> dict[str, Any]:

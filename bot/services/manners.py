@@ -95,7 +95,7 @@ class Manners:
     async def history(self, person: Person, *, limit: int = 20) -> Sequence[PersonalitySetting]:
         """The last changes, newest first; those that were taken back have a `void_at`."""
         async with self._database.reading() as work:
-            return await work.settings.history(person.id, limit=limit)
+            return await work.settings.latest(person.id, limit=limit)
 
 
 async def keep(

@@ -15,7 +15,7 @@ from bot.domain.clock import Clock
 from bot.domain.errand import Errand, Risk
 from bot.services.approvals import propose
 from bot.services.manners import SETTING, preview_of, seen
-from storage.database import Database, UnitOfWork
+from storage.database import Database
 from storage.repositories.manners import Said
 
 LOOKS_BACK = timedelta(days=28)
@@ -92,7 +92,7 @@ class Suggestions:
                 users = await work.people.users()
             for user in users:
                 if user.role in ("owner", "member"):
-                    await self._look_at(Person(id=user.id, name=user.name, role=user.role, timezone=user.timezone), now)
+                    await self._look_at(user.person, now)
             self._next = now + LOOKS_EVERY
         return self._next
 
@@ -101,22 +101,16 @@ class Suggestions:
         if local.hour < FROM_HOUR:
             return
         async with self._database.unit_of_work() as work:
-            if not await _is_first(work, "suggestions", f"{person.id}/{local.date()}", now):
+            if not await work.job_runs.mark("suggestions", f"{person.id}/{local.date()}", now):
                 return
             rows = await work.settings.holding(person.id, now)
             said = await work.settings.said(person.id, since=now - LOOKS_BACK)
             found = suggest(outcomes_of(said, person.timezone), {part: seen(person, rows, part) for part in PARTS})
             year, week, _ = local.isocalendar()
-            if found is not None and await _is_first(work, "suggestions a week", f"{person.id}/{year}/{week}", now):
+            if found is not None and await work.job_runs.mark("suggestions a week", f"{person.id}/{year}/{week}", now):
                 key = f"suggestion/{person.id}/{found.part}/{found.changes}/{year}/{week // 13}"
                 about = f"{found.why}\n\n{preview_of(replace(person, role='member'), rows, found.changes, found.part)}"
                 what = {"title": f"Shall I change how long my answers are in the {found.part}?", "about": about}
                 details = {"changes": dict(found.changes), "context": found.part}
                 errand = Errand(person=person, key=key, why=found.why, actor="robbie")
                 await propose(work, errand, kind=SETTING, action="manners.set", risk=Risk.OWN, now=now, details=details, **what)
-
-
-async def _is_first(work: UnitOfWork, job: str, slot: str, now: datetime) -> bool:
-    """Whether nobody has taken this slot of a job before; it is done with this act."""
-    run = await work.job_runs.claim(job, slot, owner=job, now=now, until=now)
-    return run is not None and await work.job_runs.keep(run, state="done", finished_at=now)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from storage.models import affairs, decisions, housekeeping, manners, memory, messaging, models, operations, people
 from storage.models.base import Base
-
-FAMILIES = (people, messaging, memory, models, operations, decisions, housekeeping, affairs, manners)
 
 context.configure(
     connection=context.config.attributes["connection"],

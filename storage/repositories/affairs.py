@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Executable, and_, delete, func, select, update
+from sqlalchemy import Executable, and_, func, select, update
 from sqlalchemy import bindparam as given
 from sqlalchemy.sql.functions import count
 
@@ -15,39 +15,29 @@ from bot.domain.clock import new_id
 from storage.dialects import insert_or_skip
 from storage.models.affairs import Activity, Contact, Deal, Task, TaskState
 from storage.models.decisions import Proposal
-from storage.repositories.base import Repository, ours, values_of
+from storage.repositories.base import Changing, Rows, ours, values_of
 
 Affair = TypeVar("Affair", Contact, Deal, Task)
 
 
-class Affairs(Repository, Generic[Affair]):
-    """What the tables of affairs have in common: a row belongs to a person, has a code people name it by, and may change."""
+class Affairs(Changing[Affair]):
+    """What the tables of affairs have in common: a row has a code people name it by."""
 
-    table: type[Affair]
     _add: Executable
-    _by_id: Any
     _by_code: Any
     _of_person: Any
-    _change: Executable
-    _delete: Executable
 
     def __init_subclass__(cls) -> None:
         """Each table's statements are built once."""
+        super().__init_subclass__()
         table: Any = cls.table
         cls._add = insert_or_skip(table)
-        cls._by_id = select(table).where(ours(table), table.id == given("which"))
         cls._by_code = select(table).where(ours(table), table.user_id == given("user"), table.code == given("the_code"))
         cls._of_person = select(table).where(ours(table), table.user_id == given("user")).order_by(table.id)
-        cls._change = update(table).where(ours(table), table.id == given("which"))
-        cls._delete = delete(table).where(ours(table), table.id == given("which"))
 
     async def add(self, row: Affair) -> bool:
         """Keep a row; False where its code is taken."""
         return await self._insert(self._add, **{name: value for name, value in values_of(row).items() if name != "organization_id"})
-
-    async def find_by_id(self, which: UUID) -> Affair | None:
-        """The row of this id, whosever it is."""
-        return await self._first(self.table, self._by_id, which=which)
 
     async def find(self, user_id: UUID, code: str) -> Affair | None:
         """A person's row of this code."""
@@ -56,14 +46,6 @@ class Affairs(Repository, Generic[Affair]):
     async def of(self, user_id: UUID) -> list[Affair]:
         """Everything of a person's, oldest first."""
         return await self._all(self.table, self._of_person, user=user_id)
-
-    async def change(self, which: UUID, **values: Any) -> bool:
-        """Give a row these values; whether it is there."""
-        return await self._changes(self._change, which=which, **values)
-
-    async def remove(self, which: UUID) -> bool:
-        """Delete a row; whether it was there."""
-        return await self._changes(self._delete, which=which)
 
 
 _OPEN_TASKS = (
@@ -149,7 +131,6 @@ class Tasks(Affairs[Task]):
 
 
 _RECORD = insert_or_skip(Activity)
-_LATEST = select(Activity).where(ours(Activity), Activity.user_id == given("user")).order_by(Activity.id.desc()).limit(given("limit"))
 _TO_UNDO = (
     select(Activity)
     .where(ours(Activity), Activity.user_id == given("user"), Activity.undone_at.is_(None), Activity.undo.is_not(None))
@@ -168,8 +149,10 @@ _UNDO = update(Activity).where(ours(Activity), Activity.id == given("which"), Ac
 _ABOUT = select(Activity).where(ours(Activity), Activity.contact_id == given("contact")).order_by(Activity.id.desc()).limit(given("limit"))
 
 
-class Activities(Repository):
+class Activities(Rows[Activity]):
     """The journal."""
+
+    table = Activity
 
     async def record(self, row: Activity) -> bool:
         """Write a line; False where its key is known: the same was done before."""
@@ -178,10 +161,6 @@ class Activities(Repository):
     async def find_by_key(self, key: str) -> Activity | None:
         """The line of this key."""
         return await self._first(Activity, _BY_KEY, the_key=key)
-
-    async def latest(self, user_id: UUID, *, limit: int) -> Sequence[Activity]:
-        """A person's last lines, newest first."""
-        return await self._all(Activity, _LATEST, user=user_id, limit=limit)
 
     async def about(self, contact_id: UUID, *, limit: int) -> Sequence[Activity]:
         """The last lines about a contact, newest first."""

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, CursorResult, Executable, Row, inspect, or_
+from sqlalchemy import ColumnElement, CursorResult, Executable, Row, delete, inspect, or_, select, update
 from sqlalchemy import bindparam as given
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import TypedReturnsRows
@@ -97,6 +97,51 @@ class Repository:
 
     async def _value(self, statement: TypedReturnsRows[T], **values: Any) -> T | None:
         return (await self._execute(statement, **values)).scalar()
+
+
+class Rows(Repository, Generic[Table]):
+    """Rows of a `table` that are known by their ids and belong to a person."""
+
+    table: type[Table]
+    _by_id: Any
+    _every: Any
+    _latest: Any
+    _change: Executable
+    _remove: Executable
+
+    def __init_subclass__(cls) -> None:
+        """Each table's statements are built once."""
+        table: Any = cls.__dict__.get("table")
+        if table is not None:
+            cls._by_id = select(table).where(ours(table), table.id == given("which"))
+            cls._every = select(table).where(ours(table)).order_by(table.id)
+            cls._latest = select(table).where(ours(table), table.user_id == given("user")).order_by(table.id.desc()).limit(given("limit"))
+            cls._change = update(table).where(ours(table), table.id == given("which"))
+            cls._remove = delete(table).where(ours(table), table.id == given("which"))
+
+    async def find_by_id(self, which: UUID) -> Table | None:
+        """The row of this id, whosever it is."""
+        return await self._first(self.table, self._by_id, which=which)
+
+    async def all(self) -> list[Table]:
+        """Everybody's, in whatever state, oldest first."""
+        return await self._all(self.table, self._every)
+
+    async def latest(self, user_id: UUID, *, limit: int) -> list[Table]:
+        """A person's last rows, newest first."""
+        return await self._all(self.table, self._latest, user=user_id, limit=limit)
+
+
+class Changing(Rows[Table]):
+    """Rows that may be given other values, or be thrown away, whatever they say."""
+
+    async def change(self, which: UUID, **values: Any) -> bool:
+        """Give a row these values; whether it is there."""
+        return await self._changes(self._change, which=which, **values)
+
+    async def remove(self, which: UUID) -> bool:
+        """Delete a row; whether it was there."""
+        return await self._changes(self._remove, which=which)
 
 
 def make(table: type[Table], columns: Sequence[Any]) -> Table:

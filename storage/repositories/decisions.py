@@ -18,7 +18,7 @@ from storage.dialects import insert_or_replace, insert_or_skip
 from storage.models.affairs import Task
 from storage.models.decisions import Feedback, Proposal, ProposalState
 from storage.models.messaging import Message, OutboxItem, OutboxState
-from storage.repositories.base import Repository, make, ours
+from storage.repositories.base import Repository, Rows, make, ours
 from storage.repositories.messaging import DELETED
 
 _ADD = insert_or_skip(Proposal)
@@ -42,13 +42,15 @@ _EXPIRE = (
 _APPROVED = ours(Proposal), Proposal.state == ProposalState.APPROVED
 _TO_RUN = select(Proposal).where(*_APPROVED, Proposal.run_at <= given("now")).order_by(Proposal.run_at).limit(50)
 _SETTLE = update(Proposal).where(*_APPROVED, Proposal.id == given("which"), Proposal.run_at == given("was"))
-_LATEST = select(Proposal).where(ours(Proposal), Proposal.user_id == given("user")).order_by(Proposal.id.desc()).limit(given("limit"))
 _COUNT = (
     select(count()).select_from(Proposal).where(ours(Proposal), Proposal.user_id == given("user"), Proposal.created_at > given("since"))
 )
 _GIVE = insert_or_replace(Feedback, "value", "source", "detail")
 _OPEN = insert_or_skip(Feedback)
 _OUTCOME = select(Feedback).where(ours(Feedback), Feedback.message_id == given("message"), Feedback.user_id == given("user"))
+_OUTCOMES = select(Feedback).where(
+    ours(Feedback), Feedback.user_id == given("user"), Feedback.message_id.in_(given("those", expanding=True))
+)
 _CHANGE_OUTCOME = update(Feedback).where(ours(Feedback), Feedback.message_id == given("message"), Feedback.user_id == given("user"))
 _reply, _question = aliased(Message), aliased(Message)
 _SCORED = (
@@ -113,8 +115,10 @@ class Scored(NamedTuple):
     question: str = ""
 
 
-class Proposals(Repository):
+class Proposals(Rows[Proposal]):
     """What waits for a person's yes or no; each is decided once."""
+
+    table = Proposal
 
     async def add_once(self, **values: Any) -> bool:
         """Keep a proposal; False where its code or key is taken. The values are the columns of `Proposal`."""
@@ -135,10 +139,6 @@ class Proposals(Repository):
     async def find_by_key(self, key: str) -> Proposal | None:
         """The proposal of what this key names."""
         return await self._first(Proposal, _BY_KEY, the_key=key)
-
-    async def latest(self, user_id: UUID, *, limit: int) -> Sequence[Proposal]:
-        """What this person was asked last, newest first."""
-        return await self._all(Proposal, _LATEST, user=user_id, limit=limit)
 
     async def count_since(self, user_id: UUID, since: datetime) -> int:
         """How often this person was asked since then."""
@@ -172,6 +172,10 @@ class Feedbacks(Repository):
     async def find(self, user_id: UUID, message_id: UUID) -> Feedback | None:
         """What became of an answer for this person."""
         return await self._first(Feedback, _OUTCOME, user=user_id, message=message_id)
+
+    async def of(self, user_id: UUID, message_ids: Sequence[UUID]) -> Mapping[UUID, Feedback]:
+        """What became of these answers for this person, by their ids."""
+        return {row.message_id: row for row in await self._all(Feedback, _OUTCOMES, user=user_id, those=message_ids)}
 
     async def change(self, user_id: UUID, message_id: UUID, **values: Any) -> bool:
         """Give a row these values; whether it was there."""

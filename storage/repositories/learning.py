@@ -1,4 +1,4 @@
-"""Questions about what Robbie learned of his levels, and what he believes."""
+"""Questions about what Robbie learned: of his levels, of the world, and what he can say without a model."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Row, case, func, insert, select, update
 from sqlalchemy import bindparam as given
-from sqlalchemy import insert, select, update
 
 from bot.domain.clock import new_id
-from storage.dialects import insert_or_replace
-from storage.models.learning import Insight, RoutingArm
-from storage.repositories.base import Repository, ours
+from storage.dialects import insert_or_replace, insert_or_skip
+from storage.models.learning import CachedAnswer, Habit, Insight, Pattern, RoutingArm
+from storage.models.messaging import Message
+from storage.repositories.base import Changing, Repository, first_id_at, ours
 
 _ARMS = select(RoutingArm).where(ours(RoutingArm))
 _ARMS_OF = _ARMS.where(RoutingArm.task_type == given("sort"))
@@ -65,3 +66,70 @@ class Insights(Repository):
     async def judge(self, which: UUID, *, outcome: float, judged_at: datetime) -> bool:
         """Say whether one came true; False where somebody has."""
         return await self._changes(_JUDGE, which=which, outcome=outcome, judged_at=judged_at)
+
+
+_ADD_PATTERN = insert_or_skip(Pattern)
+_KNOWN = (
+    select(Pattern.key, Pattern.text, Pattern.intent, Pattern.state, Pattern.user_id, Pattern.weight)
+    .where(ours(Pattern))
+    .order_by(Pattern.id)
+)
+_STATES = [func.sum(case((Pattern.state == state, 1), else_=0)) for state in Habit]
+_STANDING = select(func.max(Pattern.changed_at), func.sum(Pattern.weight), func.sum(Pattern.agreed), *_STATES).where(ours(Pattern))
+_PATTERN = select(Pattern).where(ours(Pattern), Pattern.key == given("the_key"))
+_CACHE = insert_or_skip(CachedAnswer)
+_CACHED = select(CachedAnswer).where(ours(CachedAnswer), CachedAnswer.user_id == given("user"), CachedAnswer.digest == given("words"))
+
+_ANSWERS = (
+    select(Message)
+    .where(ours(Message), Message.id >= given("first"), Message.at >= given("since"), Message.at < given("before"))
+    .where(Message.kind == "answer", Message.session_type == "private")
+    .order_by(Message.id)
+    .limit(given("limit"))
+)
+
+
+class Patterns(Changing[Pattern]):
+    """Phrases and what they mean."""
+
+    table = Pattern
+
+    async def add_new(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Keep patterns; those whose key is there stay as they are. The values are the columns of `Pattern`."""
+        await self._insert_all(_ADD_PATTERN, [{"id": new_id(), "agreed": 0, "disagreed": 0, **row} for row in rows])
+
+    async def propose(self, user_id: UUID, phrase: str, intent: str, now: datetime, **values: Any) -> None:
+        """Keep a phrase of one person's, unless there is one."""
+        about = {"user_id": user_id, "key": f"{user_id}/{phrase}", "text": phrase, "intent": intent, "created_at": now, "changed_at": now}
+        await self.add_new([{**about, "state": Habit.PROPOSED, "origin": "learned", "weight": 1.0, **values}])
+
+    async def known(self) -> Sequence[Row[str, str, str, str, UUID | None, float]]:
+        """Of every pattern its key, text, intent, state, user_id and weight: hundreds are read at every start."""
+        return (await self._execute(_KNOWN)).all()
+
+    async def standing(self) -> tuple[Any, ...]:
+        """A few figures, other ones whenever a pattern was added or changed, by whatever clock."""
+        return tuple((await self._execute(_STANDING)).one())
+
+    async def find(self, key: str) -> Pattern | None:
+        """The pattern of this key."""
+        return await self._first(Pattern, _PATTERN, the_key=key)
+
+
+class CachedAnswers(Changing[CachedAnswer]):
+    """What a person was told, and may be told again."""
+
+    table = CachedAnswer
+
+    async def add_once(self, **values: Any) -> bool:
+        """Keep an answer; False where these words have one. The values are the columns of `CachedAnswer`."""
+        row = {"id": new_id(), "state": Habit.PROPOSED, "weight": 1.0, "agreed": 0, "disagreed": 0, **values}
+        return await self._insert(_CACHE, **row)
+
+    async def candidates(self, since: datetime, before: datetime, *, limit: int) -> list[Message]:
+        """What was answered to anybody in private between these moments, oldest first."""
+        return await self._all(Message, _ANSWERS, first=first_id_at(since), since=since, before=before, limit=limit)
+
+    async def find(self, user_id: UUID, digest: str) -> CachedAnswer | None:
+        """A person's answer to these words, fresh or not."""
+        return await self._first(CachedAnswer, _CACHED, user=user_id, words=digest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -16,15 +16,9 @@ from storage.dialects import insert_or_skip
 from storage.models.decisions import Feedback
 from storage.models.manners import PersonalitySetting, StoredBrief
 from storage.models.messaging import Message
-from storage.repositories.base import Repository, first_id_at, ours
+from storage.repositories.base import Repository, Rows, first_id_at, ours
 
 _ADD = insert(PersonalitySetting)
-_HISTORY = (
-    select(PersonalitySetting)
-    .where(ours(PersonalitySetting), PersonalitySetting.user_id == given("user"))
-    .order_by(PersonalitySetting.id.desc())
-    .limit(given("limit"))
-)
 _later = aliased(PersonalitySetting)
 _IS_PAST = exists().where(
     *(getattr(_later, key) == getattr(PersonalitySetting, key) for key in ("organization_id", "user_id", "name", "context")),
@@ -60,8 +54,10 @@ class Said(NamedTuple):
     rating: float | None
 
 
-class Settings(Repository):
+class Settings(Rows[PersonalitySetting]):
     """Sliders, moods and habits: every change is a row of its own."""
+
+    table = PersonalitySetting
 
     async def add(self, **values: Any) -> UUID:
         """Keep a change; the values are the columns of `PersonalitySetting`, an `id` where it is known before. Returns its id."""
@@ -72,10 +68,6 @@ class Settings(Repository):
     async def holding(self, user_id: UUID, now: datetime) -> Sequence[PersonalitySetting]:
         """What is neither void nor expired, oldest first: the last of a name and context holds; few, however much was set."""
         return await self._all(PersonalitySetting, _HOLDING, user=user_id, now=now)
-
-    async def history(self, user_id: UUID, *, limit: int) -> Sequence[PersonalitySetting]:
-        """The last changes, newest first, void ones among them."""
-        return await self._all(PersonalitySetting, _HISTORY, user=user_id, limit=limit)
 
     async def void(self, setting_id: UUID, now: datetime) -> bool:
         """A change holds no more; whether it did."""
@@ -88,9 +80,6 @@ class Settings(Repository):
 
 
 _ADD_BRIEF = insert_or_skip(StoredBrief)
-_BRIEF = select(StoredBrief).where(
-    ours(StoredBrief), StoredBrief.user_id == given("user"), StoredBrief.slot == given("the_slot"), StoredBrief.day == given("on")
-)
 _LAST_BRIEFS = (
     select(StoredBrief)
     .where(ours(StoredBrief), StoredBrief.user_id == given("user"))
@@ -105,10 +94,6 @@ class Briefs(Repository):
     async def add_once(self, **values: Any) -> bool:
         """Keep the brief of a person, slot and day; False where there is one. The values are the columns of `StoredBrief`."""
         return await self._insert(_ADD_BRIEF, id=new_id(), **values)
-
-    async def find(self, user_id: UUID, slot: str, day: date) -> StoredBrief | None:
-        """The brief of a person, slot and day."""
-        return await self._first(StoredBrief, _BRIEF, user=user_id, the_slot=slot, on=day)
 
     async def latest(self, user_id: UUID, *, limit: int) -> Sequence[StoredBrief]:
         """A person's last briefs by the time they were due, newest first."""

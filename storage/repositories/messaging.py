@@ -12,6 +12,7 @@ from sqlalchemy import String, and_, case, exists, insert, literal, or_, select,
 from sqlalchemy import bindparam as given
 from sqlalchemy.orm import aliased
 
+from bot.domain.address import Address
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_skip
 from storage.models.messaging import Conversation, InboxEvent, Message, OutboxItem, StoredAttachment
@@ -42,6 +43,11 @@ class Conversations(Repository):
             found = await self.find(channel=channel, key=key)
         assert found is not None
         return found
+
+    async def at(self, address: Address, user_id: UUID, now: datetime) -> Conversation:
+        """The conversation at this address, made if it is new: then it is this person's."""
+        where = {"channel": address.channel, "key": address.conversation, "session_type": address.session_type}
+        return await self.ensure(**where, user_id=user_id, now=now)
 
     async def find(self, *, channel: str, key: str) -> Conversation | None:
         """The conversation of this key."""

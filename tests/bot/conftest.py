@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -110,8 +111,11 @@ Robbie = Callable[..., Outcome]
 
 
 @pytest.fixture
-def robbie(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Robbie]:
-    """Runs a command as a person would, but in this process: starting another for each takes a second."""
+def robbie(home: Path, opened_before: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Robbie]:
+    """Runs a command as a person would, but in this process (starting another for each takes a second) and in a house opened before."""
+    data = home.parent / "data"
+    data.mkdir(mode=0o700)
+    shutil.copy(opened_before, data / "robbie.db")
 
     def run(*words: str, key: str = GOOD_KEY, stdin: str = "", **variables: str) -> Outcome:
         for name, value in {"OPENAI_API_KEY": key, **variables}.items():

@@ -39,6 +39,21 @@ def test_help_imports_nothing_heavy():
     assert "doctor" in result.stdout
 
 
+def test_ask_imports_no_terminal_no_page_and_no_channel(tmp_path):
+    """What only a chat, a browser or a channel needs is not waited for by whoever asks one question."""
+    (tmp_path / "config.toml").write_text('[robbie]\nowner = "Allan"\ndata_dir = "data"\n', encoding="utf-8")
+    program = (
+        "import sys\nfrom bot.cli import cli\n"
+        "try:\n    cli(['ask', 'what day is it?'])\nexcept SystemExit:\n    pass\n"
+        "print('HEAVY', [name for name in sys.argv[1:] if name in sys.modules])"
+    )
+    heavy = ("prompt_toolkit", "jinja2", "openai", "anthropic", "bot.adapters.slack", "bot.adapters.telegram", "bot.adapters.email")
+    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    result = subprocess.run([sys.executable, "-c", program, *heavy], capture_output=True, text=True, check=True, cwd=tmp_path, env=path)
+    assert result.stdout.splitlines()[-1] == "HEAVY []"
+    assert "Today is" in result.stdout
+
+
 COMMANDS = (
     *("run", "chat", "ask", "doctor", "drill", "init", "signin", "db", "model", "token", "person", "mood", "brief", "mesh"),
     *("classify", "report"),
@@ -73,7 +88,7 @@ def test_ask_with_every_model_dead_is_honest_and_done(robbie):
 
 def test_classify_tells_each_line_without_a_config(tmp_path: Path):
     """A JSON string is one text however many lines it has; what is none is taken as it stands."""
-    lines = b'write a poem about rain\n"def f(x):\\n    return x + 1"\n"no JSON\n\n\xff\n'
+    lines = b'write a poem about rain\n"def f(x):\\n    return x + 1"\n"what time is it\n\n\xff\n'
     result = subprocess.run(
         [sys.executable, "-m", "bot", "classify", "-", "--json"],
         input=lines,
@@ -178,7 +193,8 @@ def test_tokens_come_and_go(robbie):
     assert robbie("token", "revoke", created[0]).returncode == 1
 
 
-def test_database_is_brought_up_to_date_once(robbie):
+def test_database_is_brought_up_to_date_once(robbie, home: Path):
+    (home.parent / "data" / "robbie.db").unlink()
     assert json.loads(robbie("db", "status", "--json").stdout)["current"] is None
     upgraded = json.loads(robbie("db", "upgrade", "--json").stdout)
     assert upgraded["ready"] is True
@@ -197,7 +213,6 @@ def test_copy_moves_everything(robbie, tmp_path):
 def test_note_of_a_dead_hub_is_no_hub(robbie, home: Path):
     """Its process id may belong to another program by now."""
     note = home.parent / "data" / "hub.json"
-    note.parent.mkdir()
     note.write_text(json.dumps({"url": "http://127.0.0.1:9", "token": "t", "pid": os.getpid()}))
     assert json.loads(robbie("ask", "hello", "--json").stdout)["reply"] == "You said: hello"
 

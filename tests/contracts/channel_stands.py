@@ -28,6 +28,7 @@ from bot.domain.ports import Adapter, Card, Door
 from storage.database import Database
 from tests.bot.adapters.fake_telegram import TOKEN, fake_telegram, message
 from tests.bot.adapters.mail_fakes import PASSWORD, FakeImap, FakeSmtp, serving
+from tests.machine import PATIENCE_SECONDS
 from tests.slack_fake import ALLAN, DIRECT, TEAM, fake_slack
 
 ALLAN_AS_PERSON = Person(id=UUID(int=7), name="Allan", role="owner", timezone="UTC")
@@ -51,7 +52,7 @@ class FakeReception:
 
     async def count(self, count: int) -> list[Inbound]:
         """What was brought, once it is so much."""
-        async with asyncio.timeout(8), self._came:
+        async with asyncio.timeout(PATIENCE_SECONDS), self._came:
             await self._came.wait_for(lambda: len(self.kept) >= count)
         return self.kept
 
@@ -110,7 +111,7 @@ class PushStand(Stand):
 
         task = asyncio.create_task(keep())
         try:
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await alive.wait()
                 await self._ready()
             yield

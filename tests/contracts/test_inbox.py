@@ -10,6 +10,7 @@ from bot.domain.errors import Conflict
 from storage.database import Database
 from storage.models.messaging import InboxEvent, InboxState
 from storage.repositories.base import values_of
+from tests.machine import PATIENCE_SECONDS
 from tests.stage import LEASE_SECONDS, Stage
 
 
@@ -108,7 +109,7 @@ async def test_concurrent_workers_answer_everything_once_and_in_order(stage: Sta
                     await unit.inbox.settle(event, InboxState.ANSWERED, now=stage.clock.now())
 
     async with Database(stage.database.url, organization="default") as other_process:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await asyncio.gather(*(work(database, f"here:{n}:x") for n, database in enumerate([stage.database, other_process] * 2)))
     assert answered == ids
 

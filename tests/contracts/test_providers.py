@@ -35,6 +35,7 @@ from bot.domain.ports import Provider
 from bot.domain.thought import Delta, Finish, Line, Prompt, Role, ToolCall, ToolSpec, Usage
 from tests.clock import FakeClock
 from tests.contracts.model_fakes import FakeModel, Wire, fake_model
+from tests.machine import PATIENCE_SECONDS
 
 KEY = "sk-secret-of-the-test"
 WIRES = ("openai", "anthropic", "ollama", "local")
@@ -230,7 +231,7 @@ async def test_a_refused_connection_is_an_absent_model(wire: str, tmp_path: Path
     with pytest.raises(ProviderUnavailable):
         await ask(provider)
     await provider.close()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
 
 
 async def test_closing_the_stream_hangs_up(provider: Provider, server: FakeModel) -> None:
@@ -238,7 +239,7 @@ async def test_closing_the_stream_hangs_up(provider: Provider, server: FakeModel
     stream = provider.stream(asking())
     assert await anext(stream) == Delta(text="Good ")
     await stream.aclose()
-    await asyncio.wait_for(server.hung_up.wait(), 2)
+    await asyncio.wait_for(server.hung_up.wait(), PATIENCE_SECONDS)
 
 
 async def test_giving_up_before_the_first_token_hangs_up(provider: Provider, server: FakeModel) -> None:
@@ -249,7 +250,7 @@ async def test_giving_up_before_the_first_token_hangs_up(provider: Provider, ser
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    await asyncio.wait_for(server.hung_up.wait(), 2)
+    await asyncio.wait_for(server.hung_up.wait(), PATIENCE_SECONDS)
 
 
 async def test_text_that_is_no_unicode_is_rejected_and_harms_nothing(provider: Provider, server: FakeModel) -> None:

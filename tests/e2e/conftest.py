@@ -21,6 +21,11 @@ from tests.e2e.telegram_server import (
 )
 
 
+@pytest.fixture(scope="session")
+def _few_authorities() -> None:
+    """Here `make run` may fetch from the internet, and trusts whom it always does."""
+
+
 @pytest.fixture(scope="module")
 def mock() -> Iterator[Aimock]:
     """A running aimock."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from tests.e2e.model_servers import free_port
+from tests.machine import PATIENCE_SECONDS, free_port
 
 CONFIG = """
 [robbie]
@@ -50,9 +50,11 @@ class Hub:
                 *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=self._environ
             )
         assert self.process.stdout
-        async for line in self.process.stdout:
-            if b"/signin/" in line:
-                return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                async for line in self.process.stdout:
+                    if b"/signin/" in line:
+                        return
         raise AssertionError(self.log)
 
     async def kill(self) -> None:

@@ -25,7 +25,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
@@ -35,7 +35,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.model_servers import free_port
+from tests.machine import PATIENCE_SECONDS, free_port
 
 ROBBIE, ALLAN, GRACE = "robbie@test.local", "allan@test.local", "grace@test.local"
 PASSWORDS = {ROBBIE: "password-of-robbie", ALLAN: "password-of-allan", GRACE: "password-of-grace"}
@@ -211,7 +211,7 @@ class MailServer:
 
     async def deliver(self, raw: bytes | EmailMessage, *, sender: str = OUTSIDER, to: Sequence[str] = (ROBBIE,)) -> None:
         """The world sends mail, as it is; *sender* is its envelope's ("": a bounce). It lies in the mailbox when this returns."""
-        before = {person: len(self.mailbox(person)) for person in to}
+        before = {person: len(self._files(person)) for person in to}
         await asyncio.to_thread(self._send, "mx", raw, sender, to, None)
         for person in to:
             await self.mail(person, count=before[person] + 1)
@@ -222,20 +222,21 @@ class MailServer:
 
     def mailbox(self, user: str, folder: str = "INBOX") -> list[EmailMessage]:
         """All that lies in a folder, oldest first."""
-        maildir = self.folder / "mail" / user / ("" if folder == "INBOX" else f".{folder}")
-        files = sorted((file for part in ("new", "cur") for file in (maildir / part).glob("*")), key=_came)
-        return [message_from_bytes(file.read_bytes(), policy=policy.default) for file in files]
+        while True:
+            with contextlib.suppress(FileNotFoundError):  # Dovecot moves a mail when somebody looks at it
+                return [message_from_bytes(file.read_bytes(), policy=policy.default) for file in self._files(user, folder)]
 
-    async def mail(self, user: str, folder: str = "INBOX", *, count: int = 1, seconds: float = 10) -> list[EmailMessage]:
+    async def mail(self, user: str, folder: str = "INBOX", *, count: int = 1) -> list[EmailMessage]:
         """All that lies in a folder, once that is *count* messages. Raises TimeoutError."""
-        async with asyncio.timeout(seconds):
-            while len(found := self.mailbox(user, folder)) < count:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(self._files(user, folder)) < count:
                 await asyncio.sleep(0.02)
-        return found
+        return self.mailbox(user, folder)
 
     def clear(self) -> None:
-        """Everybody's mail is gone, as if there had never been any; connections are ended, tokens are void."""
+        """Everybody's mail is gone, as if there had never been any, also what was on its way; connections are ended, tokens are void."""
         self.bye("*")
+        until(lambda: not self._queued())
         self.tokens.clear()
         for user in PASSWORDS:
             shutil.rmtree(self.folder / "mail" / user, ignore_errors=True)
@@ -253,11 +254,12 @@ class MailServer:
         users = self.folder / "dovecot/users"
         before = users.read_text()
         users.write_text(before.replace("password-of", "another-of"))
-        time.sleep(1.1)  # Dovecot looks at the file once a second
+        until(lambda: not self._knows(ROBBIE))
         try:
             yield
         finally:
             users.write_text(before)
+            until(lambda: self._knows(ROBBIE))
 
     def stop(self) -> None:
         """Stop both servers; connections hear BYE, the mail stays."""
@@ -275,13 +277,32 @@ class MailServer:
             for command in commands:
                 subprocess.run(command, env={**os.environ, "PATH": PATH}, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True)
         for name in ("imap", "mx"):
-            self._wait_for(self.ports[name])
+            until(lambda name=name: self._greets(name))  # type: ignore[misc]
 
     def log(self) -> str:
         """What both servers wrote down, for a test that does not understand them."""
         return "".join(file.read_text() for file in self.folder.glob("*.log"))
 
     # How it is done
+
+    def _files(self, user: str, folder: str = "INBOX") -> list[Path]:
+        """The mails in a folder, oldest first; one that was moved while we looked is told of once."""
+        maildir = self.folder / "mail" / user / ("" if folder == "INBOX" else f".{folder}")
+        found = {file.name.partition(":")[0]: file for part in ("new", "cur") for file in (maildir / part).glob("*")}
+        return sorted(found.values(), key=_came)
+
+    def _queued(self) -> bool:
+        """Whether Postfix has any mail to deliver still; what it must put off is forgotten."""
+        forget: list[str | Path] = ["postsuper", "-c", self.folder / "postfix", "-d", "ALL", "deferred"]
+        subprocess.run(forget, env={**os.environ, "PATH": PATH}, check=False, capture_output=True)
+        return any(
+            file.is_file() for name in ("maildrop", "incoming", "active", "deferred") for file in (self.folder / "queue" / name).rglob("*")
+        )
+
+    def _knows(self, user: str) -> bool:
+        """Whether somebody's own password lets them in: Dovecot looks at the file once a second."""
+        test: list[str | Path] = ["doveadm", "-c", self.folder / "dovecot/dovecot.conf", "auth", "test", user, PASSWORDS[user]]
+        return subprocess.run(test, check=False, capture_output=True).returncode == 0
 
     def prepare(self, tokens_port: int) -> None:
         """Write every file that the two servers read."""
@@ -308,16 +329,11 @@ class MailServer:
             command = [*OPENSSL, *itertools.chain(*arguments.items())]
             subprocess.run(command, cwd=self.folder / "tls", check=True, capture_output=True)
 
-    def _wait_for(self, port: int, seconds: float = 20) -> None:
-        """Return when the server at *port* greets."""
-        deadline = time.monotonic() + seconds
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=seconds) as line:
-                if line.recv(1):
-                    return
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"no mail server in {seconds} s: {self.log()}")
-            time.sleep(0.02)
+    def _greets(self, name: str) -> bool:
+        """Whether the server at this port says something."""
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.ports[name]), timeout=PATIENCE_SECONDS) as line:
+            return bool(line.recv(1))
+        return False
 
     def _send(self, port: str, raw: bytes | EmailMessage, sender: str, to: Sequence[str], user: str | None) -> None:
         where = ("127.0.0.1", self.ports[port])
@@ -332,15 +348,28 @@ def _came(file: Path) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", file.name)[:2]]
 
 
-def end(process_id: int, seconds: float = 20) -> None:
-    """Ask a daemon and all its children to end, and wait until it has."""
-    deadline = time.monotonic() + seconds
-    with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+def until(is_so: Callable[[], bool]) -> None:
+    """Return when something has become true. Raises TimeoutError."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_so():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not in {PATIENCE_SECONDS} s")
+        time.sleep(0.02)
+
+
+def end(process_id: int) -> None:
+    """Ask a daemon and all its children to end, and wait until they have, so that their ports are free."""
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process_id, signal.SIGTERM)
-        while Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z":  # who should bury it may be slow
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"process {process_id} does not end")
-            time.sleep(0.01)
+    until(lambda: not any(_is_of(process_id, process) for process in Path("/proc").glob("[0-9]*/stat")))
+
+
+def _is_of(group: int, process: Path) -> bool:
+    """Whether a process is in this group and alive; one that is dead already, who should bury it may be slow."""
+    with contextlib.suppress(OSError):
+        state, _, its_group = process.read_text().rpartition(")")[2].split()[:3]
+        return int(its_group) == group and state != "Z"
+    return False
 
 
 @contextmanager

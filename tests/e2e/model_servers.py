@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +23,7 @@ from bot.brain.providers.ollama import OllamaProvider
 from bot.brain.providers.openai import OpenAIProvider
 from bot.domain.errors import ProviderError, ProviderUnavailable, RateLimited, StreamBroken
 from bot.domain.ports import Provider
+from tests.machine import PATIENCE_SECONDS, free_port
 
 NODE_MODULES = Path(os.environ.get("ROBBIE_E2E_NODE", ".e2e/node_modules"))
 AIMOCK = NODE_MODULES / ".bin" / "llmock"
@@ -74,6 +73,13 @@ class Fault:
     delay_ms: int = 0
 
 
+def _late(how: str, by_ms: int) -> tuple[Fault, Fault]:
+    return (
+        Fault(name=f"fault-{how}-first-token", error=None, delay_ms=by_ms, fixture={"streamingProfile": {"ttft": by_ms, "tps": 500}}),
+        Fault(name=f"fault-{how}-to-accept", error=None, delay_ms=by_ms, fixture={"chaos": {"latencyMs": by_ms}}),
+    )
+
+
 SLOW_MS = 700
 FAULTS = (
     Fault(name="fault-429", error=RateLimited, fixture={"chaos": {"rateLimitRate": 1}}),
@@ -86,10 +92,11 @@ FAULTS = (
     Fault(name="fault-malformed", error=StreamBroken, fixture={"chaos": {"malformedRate": 1}}),
     Fault(name="fault-dropped", error=ProviderUnavailable, fixture={"chaos": {"disconnectRate": 1}}),
     Fault(name="fault-truncated", error=StreamBroken, begun=True, fixture={"truncateAfterChunks": 4, "latency": 25, "chunkSize": 5}),
-    Fault(name="fault-cut", error=StreamBroken, begun=True, fixture={"disconnectAfterMs": 120, "latency": 25, "chunkSize": 5}),
-    Fault(name="fault-slow-first-token", error=None, delay_ms=SLOW_MS, fixture={"streamingProfile": {"ttft": SLOW_MS, "tps": 500}}),
-    Fault(name="fault-slow-to-accept", error=None, delay_ms=SLOW_MS, fixture={"chaos": {"latencyMs": SLOW_MS}}),
+    Fault(name="fault-cut", error=StreamBroken, begun=True, fixture={"disconnectAfterMs": 800, "latency": 100, "chunkSize": 5}),
+    *_late("slow", SLOW_MS),
 )
+STALLS = _late("stalled", 30_000)
+"""As the late ones, but by so much that whoever is asked in their stead has answered, however loaded the machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +122,7 @@ class Aimock:
 @contextmanager
 def aimock() -> Iterator[Aimock]:
     """Start aimock on a free port; a model named by no fault gives ANSWER."""
-    fixtures = [{"match": {"model": fault.name}, "response": {"content": ANSWER}, **fault.fixture} for fault in FAULTS]
+    fixtures = [{"match": {"model": fault.name}, "response": {"content": ANSWER}, **fault.fixture} for fault in (*FAULTS, *STALLS)]
     fixtures += [*TOOL_FIXTURES, *COUNCIL_FIXTURES, {"match": {}, "response": {"content": ANSWER}}]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "fixtures.json")
@@ -166,21 +173,13 @@ def embedded(*, context: int = 2048) -> Iterator[Embedded]:
             process.kill()
 
 
-def free_port() -> int:
-    """A port of loopback that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 20) -> None:
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     """Return when something answers at *url*."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             _call(f"{url}/__aimock/chaos", "GET")
-        except urllib.error.URLError:
+        except OSError:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
@@ -192,6 +191,6 @@ def _call(url: str, method: str, body: object = None) -> Any:
     """One HTTP call with JSON both ways."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
         told = answer.read()
     return json.loads(told) if told else None

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, suppress
@@ -17,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.model_servers import EMBEDDED_MISSING, EMBEDDED_PATH, free_port
+from tests.e2e.model_servers import EMBEDDED_MISSING, EMBEDDED_PATH
+from tests.machine import PATIENCE_SECONDS, free_port
 
 OLLAMA = Path(os.environ.get("ROBBIE_E2E_OLLAMA", ".e2e/ollama/ollama")).absolute()
 OLLAMA_MISSING = EMBEDDED_MISSING if OLLAMA.exists() else "needs Ollama, which `make e2e-tools` builds where Go and a C++ compiler are"
@@ -58,9 +58,9 @@ class OllamaServer:
             self.process = subprocess.Popen(
                 command, env=self.environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
-            with suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            with suppress(OSError):
                 self.ask("/api/version")
                 return
             assert self.process.poll() is None, (self.folder / "log").read_text()
@@ -69,7 +69,7 @@ class OllamaServer:
 
     def ask(self, path: str) -> Any:
         """What it answers to a GET."""
-        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+        with urllib.request.urlopen(self.url + path, timeout=PATIENCE_SECONDS) as answer:
             return json.load(answer)
 
     def resident(self) -> list[str]:
@@ -104,7 +104,7 @@ def ollama_servers(folder: Path, *names: str) -> Iterator[dict[str, OllamaServer
                 file = server.folder / "Modelfile"
                 file.write_text(MODELFILE.format(path=EMBEDDED_PATH))
                 command = [str(OLLAMA), "create", MODEL, "-f", str(file)]
-                subprocess.run(command, env=server.environ, check=True, capture_output=True, timeout=60)
+                subprocess.run(command, env=server.environ, check=True, capture_output=True, timeout=PATIENCE_SECONDS)
             servers[name] = server
         yield servers
 

@@ -16,6 +16,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from tests.machine import PATIENCE_SECONDS
+
 NOT_PASSED_ON = {"host", "content-length", "transfer-encoding", "content-encoding", "connection", "keep-alive"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -38,7 +40,7 @@ class Fault:
 
 
 class Faults(list[Fault]):
-    """The faults that wait for their request; `met` are the paths of those that came."""
+    """The faults that wait for their request; `met` are the paths of those that came and, where the emulator was to do it, did."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +54,6 @@ class Faults(list[Fault]):
         """The fault that this request meets."""
         met = next((fault for fault in self if path.endswith(fault.path)), None)
         if met is not None:
-            self.met.append(path)
             met.times -= 1
             if not met.times:
                 self.remove(met)
@@ -65,6 +66,7 @@ class Faults(list[Fault]):
             return await handler(request)
         if met.done:
             await handler(request)
+        self.met.append(request.path)
         if met.hangs:
             await asyncio.Event().wait()
         if met.status:
@@ -94,7 +96,7 @@ class Emulator:
         async with self.session.request(method, self.url + path, raise_for_status=True, **what) as answer:
             return await answer.json(content_type=None)
 
-    async def until_up(self, path: str, seconds: float = 30) -> None:
+    async def until_up(self, path: str) -> None:
         """Wait until it answers."""
 
         async def is_up() -> bool:
@@ -104,7 +106,7 @@ class Emulator:
                 return False
             return True
 
-        await until(is_up, seconds)
+        await until(is_up)
 
 
 @asynccontextmanager
@@ -134,7 +136,7 @@ async def serving(handler: Handler, *, port: int, faults: Faults | None = None) 
         await runner.cleanup()
 
 
-async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 10) -> Any:
+async def until(condition: Callable[[], Awaitable[Any]], seconds: float = PATIENCE_SECONDS) -> Any:
     """What *condition* gives once that is something. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while not (found := await condition()):

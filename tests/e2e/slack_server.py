@@ -40,8 +40,9 @@ import aiohttp
 from aiohttp import web
 
 from tests.e2e.confined import confined, why_not_confined
-from tests.e2e.model_servers import NODE_MODULES, free_port
+from tests.e2e.model_servers import NODE_MODULES
 from tests.e2e.shim import Emulator, Faults, emulator, serving, until
+from tests.machine import PATIENCE_SECONDS, free_port
 
 LOCAL_SLACK = Path(os.environ.get("ROBBIE_E2E_SLACK", NODE_MODULES / "local-slack-linux-x64/bin/local-slack"))
 
@@ -153,14 +154,14 @@ class SlackServer:
         found: list[dict[str, Any]] = (await self._emulator.ask("GET", f"/_control/messages/{await self.channel(channel)}"))["messages"]
         return found
 
-    async def said(self, channel: str = GENERAL, *, count: int = 1, seconds: float = 10) -> list[dict[str, Any]]:
+    async def said(self, channel: str = GENERAL, *, count: int = 1) -> list[dict[str, Any]]:
         """What the bot said there, once it said *count* things. Raises TimeoutError."""
 
         async def enough() -> list[dict[str, Any]] | None:
             found = [message for message in await self.messages(channel) if message.get("user") == BOT]
             return found if len(found) >= count else None
 
-        found: list[dict[str, Any]] = await until(enough, seconds)
+        found: list[dict[str, Any]] = await until(enough)
         return found
 
     async def home(self, user: str = ALLAN) -> dict[str, Any] | None:
@@ -185,13 +186,13 @@ class SlackServer:
         found = (await self._emulator.ask("GET", "/_control/log"))["log"]
         return [entry for entry in found if kind in (None, entry["kind"])]
 
-    async def connected(self, seconds: float = 10) -> None:
+    async def connected(self) -> None:
         """Wait until a bot listens by Socket Mode. Raises TimeoutError."""
 
         async def open_socket() -> bool:
             return bool(self._sockets)
 
-        await until(open_socket, seconds)
+        await until(open_socket)
 
     # What goes wrong
 
@@ -255,7 +256,7 @@ class SlackServer:
 
     async def _through_ui(self, *told: dict[str, Any]) -> dict[str, Any]:
         """Tell the emulator's own page something; returns what that page showed before."""
-        async with asyncio.timeout(10), self._emulator.session.ws_connect(f"{self.url}/ui") as page:
+        async with asyncio.timeout(PATIENCE_SECONDS), self._emulator.session.ws_connect(f"{self.url}/ui") as page:
             shown: dict[str, Any] = (await page.receive_json())["state"]
             for what in told:
                 await page.send_json(what)

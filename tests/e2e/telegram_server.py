@@ -28,9 +28,10 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.e2e.model_servers import NODE_MODULES, free_port
+from tests.e2e.model_servers import NODE_MODULES
 from tests.e2e.shim import Emulator, emulator, serving
 from tests.e2e.telegram_shim import ALLAN, TOKEN, BotApi, Call, Fields, Refused, chat_of, post_update, public
+from tests.machine import free_port
 
 TEST_API = NODE_MODULES / "telegram-test-api/lib/telegramServer.js"
 TELEMELYA = Path(os.environ.get("ROBBIE_E2E_TELEMELYA", NODE_MODULES.parent / "telemelya")) / "bin/python"

@@ -82,14 +82,14 @@ class BotApi(ABC):
         """The fields of every call of *method*."""
         return [call.fields for call in self.calls if call.method == method]
 
-    async def said(self, chat_id: int = ALLAN["id"], *, count: int = 1, seconds: float = 10) -> list[Fields]:
+    async def said(self, chat_id: int = ALLAN["id"], *, count: int = 1) -> list[Fields]:
         """The bot's messages in a chat, once there are *count*. Raises TimeoutError."""
 
         async def enough() -> list[Fields] | None:
             found = [message for message in self.messages if message["chat"]["id"] == chat_id]
             return found if len(found) >= count else None
 
-        found: list[Fields] = await until(enough, seconds)
+        found: list[Fields] = await until(enough)
         return found
 
     def fail(self, method: str, code: int, description: str, *, times: int = 1, retry_after: int | None = None) -> None:

@@ -121,5 +121,5 @@ async def test_picture_of_the_morning_brief(home: Home, browser: Browser, tmp_pa
         pytest.skip("there are no briefs yet")
     for words in ("Call Dana about the lease", "Send Acme the revised offer"):
         await expect(answer).to_contain_text(words)
-    assert await page.locator(".choices button").count() > 0
+    await expect(page.locator(".choices button").first).to_be_visible()
     await page.screenshot(path=folder / "web-brief.png")

@@ -21,15 +21,16 @@ from bot.brain.providers.openai import OpenAIProvider
 from bot.brain.reactive import Reactive
 from bot.domain.message import OutgoingKind
 from bot.domain.ports import Provider
-from tests.e2e.model_servers import AIMOCK_MISSING, ANSWER, FAULTS, WIRES, Aimock, Embedded, Fault, connect, free_port
+from tests.e2e.model_servers import AIMOCK_MISSING, ANSWER, FAULTS, STALLS, WIRES, Aimock, Embedded, Fault, connect
 from tests.fakes import FakeListener, asked, prompting
+from tests.machine import free_port
 from tests.stage import Stage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(AIMOCK_MISSING is not None, reason=AIMOCK_MISSING or "")]
 
-HEDGE = 0.5
+HEDGE, BOUND = 0.5, 100.0
+"""Where none is meant to be late, none is overtaken for being slow on a loaded machine: only one test hedges."""
 FAILING = [fault for fault in FAULTS if fault.error is not None]
-LATE = [fault for fault in FAULTS if fault.error is None]
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ async def brain_over(stage: Stage) -> AsyncIterator[Callable[..., Brain]]:
         async def close(provider: Provider) -> None:
             await provider.close()
 
-        def make(**levels: Provider) -> Brain:
+        def make(hedge: float = 0.0, **levels: Provider) -> Brain:
             for provider in levels.values():
                 stack.push_async_callback(close, provider)
             health = HealthBoard(database=stage.database, clock=stage.clock)
@@ -54,7 +55,7 @@ async def brain_over(stage: Stage) -> AsyncIterator[Callable[..., Brain]]:
             return Brain(
                 reactive=Reactive(database=stage.database, health=health, rungs=[], clock=stage.clock),
                 context=ContextBuilder(database=stage.database, owner="Allan", clock=stage.clock),
-                chain=FallbackChain(rungs=rungs, health=health, budget=None, turn_seconds=20, hedge_seconds=HEDGE, stall_seconds=5),
+                chain=FallbackChain(rungs=rungs, health=health, budget=None, turn_seconds=BOUND, hedge_seconds=hedge, stall_seconds=BOUND),
                 offline=OfflineRung(database=stage.database),
             )
 
@@ -84,7 +85,7 @@ async def test_a_fault_of_one_level_ends_in_one_clean_answer_of_the_next(
 
 
 @pytest.mark.parametrize("broken", WIRES)
-@pytest.mark.parametrize("fault", LATE, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", STALLS, ids=lambda fault: fault.name)
 async def test_a_late_level_is_overtaken_by_the_next_at_the_hedge_delay(
     fault: Fault, broken: str, mock: Aimock, brain_over: Callable[..., Brain]
 ) -> None:
@@ -92,7 +93,7 @@ async def test_a_late_level_is_overtaken_by_the_next_at_the_hedge_delay(
     levels = {wire: connect(wire, fault.name if wire == broken else "well", mock.url) for wire in row}
     listener = FakeListener()
     began = time.monotonic()
-    turn = await brain_over(**levels).answer(asked("How are you?"), listener)
+    turn = await brain_over(HEDGE, **levels).answer(asked("How are you?"), listener)
     assert (turn.text, turn.level) == (ANSWER, row[1])
     assert listener.shown == ANSWER
     assert time.monotonic() - began >= HEDGE

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
+from bot.adapters import email
 from bot.adapters.email import EmailAdapter
 from bot.config import EmailConfig, MailServerConfig, OAuthConfig
 from bot.domain.address import Address, Sender
@@ -23,14 +24,11 @@ from bot.domain.ports import Card
 from storage.database import Database
 from tests.conftest import ORGANIZATION, sqlite_url
 from tests.e2e.mail_server import ALLAN, PASSWORDS, ROBBIE, MailServer, letter, vouched
-from tests.e2e.model_servers import free_port
 from tests.e2e.shim import serving
 from tests.e2e.wire import relay
+from tests.machine import PATIENCE_SECONDS, free_port
 
 pytestmark = pytest.mark.e2e
-
-SECONDS = 30.0
-"""In which everything must have recovered."""
 
 
 class Desk:
@@ -38,10 +36,11 @@ class Desk:
 
     def __init__(self) -> None:
         self.received: list[Inbound] = []
-        self.is_away = False
+        self.is_away, self.refused = False, asyncio.Event()
 
     async def receive(self, inbound: Inbound) -> None:
         if self.is_away:
+            self.refused.set()
             raise StorageUnavailable("away")
         if inbound.external_id not in {each.external_id for each in self.received}:
             self.received.append(inbound)
@@ -52,7 +51,7 @@ class Desk:
     async def draft(self, sender: Sender, code: str) -> str | None:
         return None
 
-    async def has(self, count: int, *, seconds: float = SECONDS) -> list[Inbound]:
+    async def has(self, count: int, *, seconds: float = PATIENCE_SECONDS) -> list[Inbound]:
         """What was received, once it is *count*."""
         async with asyncio.timeout(seconds):
             while len(self.received) < count:
@@ -103,9 +102,8 @@ async def listening(adapter: EmailAdapter, desk: Desk) -> AsyncIterator[asyncio.
 
     task = asyncio.create_task(supervise())
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await alive.wait()
-        await asyncio.sleep(0.3)
         yield alive
     finally:
         task.cancel()
@@ -147,12 +145,15 @@ async def test_a_thread_of_three_mails_holds_together(mail: MailServer, make: Ma
         assert last["Subject"] == "Re: Lunch"
 
 
-async def test_new_mail_is_heard_of_at_once_and_old_mail_is_left_alone(mail: MailServer, make: Make) -> None:
+async def test_new_mail_is_heard_of_at_once_and_old_mail_is_left_alone(
+    mail: MailServer, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(email, "IDLE_SECONDS", 600.0)  # nobody but the server tells of new mail
     await mail.deliver(letter("from before Robbie"))
     desk = Desk()
     async with listening(make(), desk):
         await mail.deliver(letter("one"))
-        await desk.has(1, seconds=5)  # polling would take fifteen
+        await desk.has(1, seconds=25)  # before the server says that it is still there, which would do too
         for number in range(3):
             await mail.deliver(letter(f"more {number}"))
         assert [each.text for each in await desk.has(4)] == ["one", "more 0", "more 1", "more 2"]
@@ -197,7 +198,8 @@ async def test_a_mail_that_could_not_be_stored_comes_again(mail: MailServer, mak
     async with listening(make(), desk):
         desk.is_away = True
         await mail.deliver(letter("one"))
-        await asyncio.sleep(0.5)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await desk.refused.wait()
         desk.is_away = False
         assert [each.text for each in await desk.has(1)] == ["one"]
 

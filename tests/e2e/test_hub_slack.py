@@ -8,7 +8,7 @@ import os
 import sqlite3
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +23,9 @@ from bot.services.approvals import Approvals
 from storage.database import Database
 from tests.contracts.model_fakes import FakeModel, Wire, fake_model
 from tests.e2e.hub_process import Hub
-from tests.e2e.model_servers import free_port
 from tests.e2e.shim import until
 from tests.e2e.slack_server import ALLAN, APP_TOKEN, BOT, BOT_TOKEN, GENERAL, GRACE, SIGNING_SECRET, SlackServer, slack_server, why_no_slack
+from tests.machine import PATIENCE_SECONDS, free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -80,7 +80,7 @@ class House:
         async def is_up() -> bool:
             return (await self.health())["state"] == "up"
 
-        await until(is_up, 30)
+        await until(is_up)
         if self.mode == "socket":
             await self.slack.connected()
 
@@ -100,22 +100,37 @@ class House:
     async def sees(self, *texts: str, channel: str = ALLAN) -> list[dict[str, Any]]:
         """What Robbie said in a channel, as soon as each of *texts* is in it, in this order."""
 
+        def are_in(said: list[dict[str, Any]]) -> bool:
+            left = iter(said)
+            return all(any(text in _text(message) for message in left) for text in texts)
+
+        return await self.once(are_in, texts, channel)
+
+    async def offers(self, label: str, text: str) -> dict[str, Any]:
+        """What Robbie said last to Allan, as soon as it is this, whole, with this button under it."""
+
+        def is_it(said: list[dict[str, Any]]) -> bool:
+            return text in _text(said[-1]) and label in json.dumps(said[-1].get("blocks"), ensure_ascii=False)
+
+        return (await self.once(is_it, (text, label), ALLAN))[-1]
+
+    async def once(self, is_so: Callable[[list[dict[str, Any]]], bool], texts: tuple[str, ...], channel: str) -> list[dict[str, Any]]:
+        """What Robbie said in a channel, as soon as that is so; *texts* are what is told where it never is."""
         said: list[dict[str, Any]] = []
 
         async def are_there() -> bool:
             said[:] = [message for message in await self.slack.messages(channel) if message.get("user") == BOT]
-            left = iter(said)
-            return bool(said) and all(any(text in _text(message) for message in left) for text in texts)
+            return bool(said) and is_so(said)
 
         try:
-            await until(are_there, 10)
+            await until(are_there)
         except TimeoutError:
             pytest.fail(f"{texts} not in {[_text(message) for message in said]}\n{self.hub.log[-3000:]}")
         return said
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What stands in the hub's database."""
-        connection = sqlite3.connect(self.hub.config.parent / "data/robbie.db")
+        connection = sqlite3.connect(self.hub.config.parent / "data/robbie.db", timeout=PATIENCE_SECONDS)
         try:
             return connection.execute(query).fetchall()
         finally:
@@ -172,13 +187,18 @@ async def test_a_conversation_from_the_first_word(both: House):
     await slack.command("/robbie", "status")
     await slack.command("/note", "buy milk")
     await both.sees("All is well", "Noted", channel=GENERAL)
-    assert sum("chat.postEphemeral" in entry["summary"] for entry in await slack.log("web_api")) == 2, "for the giver's eyes alone"
+
+    async def whispers() -> bool:
+        """For the giver's eyes alone."""
+        return sum("chat.postEphemeral" in entry["summary"] for entry in await slack.log("web_api")) == 2
+
+    await until(whispers)
     assert [text for (text,) in both.rows("SELECT text FROM sticky_notes")] == ["buy milk"]
 
     await _an_edit_and_a_deletion(both)
     await slack.edit(first, "hornets")
     await slack.message("done", channel=ALLAN)
-    answer = (await both.sees("about done"))[-1]
+    answer = await both.offers("👍", "about done")
     await slack.press(answer, _button(answer, "👍"))
     await until_rows(both, "SELECT value, source FROM feedback WHERE value IS NOT NULL", (1.0, "button"))
     await slack.react(answer, "thumbsdown")
@@ -186,7 +206,7 @@ async def test_a_conversation_from_the_first_word(both: House):
     counts = Counter(_text(message) for message in await slack.messages(ALLAN) if message["user"] == BOT)
     assert max(counts.values()) == 1
     assert {"hornets", "flies", "nobody is asked"}.isdisjoint(both.thoughts.asked)
-    assert both.rows("SELECT count(*) FROM inbox_events WHERE kind = 'edit'") == [(2,)]
+    await until_rows(both, "SELECT count(*) FROM inbox_events WHERE kind = 'edit'", (2,))
 
 
 async def _an_edit_and_a_deletion(house: House) -> None:
@@ -198,6 +218,7 @@ async def _an_edit_and_a_deletion(house: House) -> None:
     gone = await house.slack.message("flies", channel=ALLAN)
     await house.slack.edit(changed, "crickets")
     await house.slack.delete(gone)
+    await until_rows(house, "SELECT count(*) FROM inbox_events WHERE kind IN ('edit', 'delete')", (2,))
     house.thoughts.may_go_on.set()
     said = await house.sees("about slow ants.", "about crickets.")
     assert ["slow ants" in _text(message) for message in said if message["ts"] == growing["ts"]] == [True]
@@ -212,7 +233,7 @@ async def test_a_stranger_is_let_in(both: House):
     await slack.message("beetles", channel=GRACE, user=GRACE)
     (told,) = await both.sees("I do not know you yet", channel=GRACE)
     await slack.message("anybody?", channel=GRACE, user=GRACE)
-    asked = (await both.sees("would like to talk with me"))[-1]
+    asked = await both.offers("Let in", "would like to talk with me")
     code = both.rows("SELECT code FROM link_codes WHERE kind = 'pair'")[0][0]
     assert code in _text(told)
     if both.mode == "http":
@@ -230,7 +251,7 @@ async def test_what_waits_is_seen_edited_and_approved(both: House):
     await slack.message("hello there, Robbie", channel=ALLAN)
     await both.sees("")
     await _propose(both, "Dear Grace, no.")
-    asked = (await both.sees("Dear Grace, no."))[-1]
+    asked = await both.offers("Edit", "Dear Grace, no.")
     await slack.open_home()
     home = await until(slack.home)
     assert "Dear Grace, no." in json.dumps(home)
@@ -239,7 +260,7 @@ async def test_what_waits_is_seen_edited_and_approved(both: House):
     (modal,) = await until(slack.modals)
     assert "Dear Grace, no." in json.dumps(modal)
     await slack.submit({"edit": {"edit": {"type": "plain_text_input", "value": "Dear Grace, yes."}}})
-    changed = (await both.sees("Dear Grace, no.", "Dear Grace, yes."))[-1]
+    changed = await both.offers("Approve", "Dear Grace, yes.")
     await slack.press(changed, _button(changed, "Approve"))
     await both.sees("Dear Grace, yes.", channel=GENERAL)
     await until_rows(both, "SELECT state FROM proposals", ("done",))
@@ -261,6 +282,8 @@ async def test_a_hub_that_is_killed_forgets_nothing(both: House):
     await slack.message(f"<@{BOT}> status")
     await slack.command("/note", "buy milk")
     await until_met(both, "/chat.postMessage", "/chat.postEphemeral")
+    for text in ("I am here", "Noted"):
+        await both.sees(text, channel=GENERAL)
     await both.hub.kill()
     both.thoughts.may_go_on.set()
     await both.hub.start()
@@ -269,7 +292,7 @@ async def test_a_hub_that_is_killed_forgets_nothing(both: House):
     await slack.message("after", channel=ALLAN)
     assert len(await both.sees("about slow bees.", "about after.")) == 2
     await until_rows(both, "SELECT count(*) FROM outbox WHERE state != 'sent'", (0,))
-    said = [_text(message) for message in await both.sees("I am here", "Noted", "(Recovered", channel=GENERAL)]
+    said = [_text(message) for message in await both.sees("Noted", "(Recovered", channel=GENERAL)]
     assert sum("I am here" in text for text in said) == 1
     assert sorted("(Recovered" in text for text in said if "Noted" in text) == [False, True]
     assert both.rows("SELECT text FROM sticky_notes") == [("buy milk",)]
@@ -310,7 +333,7 @@ async def until_rows(house: House, query: str, *rows: tuple[Any, ...]) -> None:
     async def is_so() -> bool:
         return house.rows(query) == list(rows)
 
-    await until(is_so, 15)
+    await until(is_so)
 
 
 async def until_met(house: House, *paths: str) -> None:

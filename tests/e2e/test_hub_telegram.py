@@ -23,11 +23,10 @@ from tests.e2e.hub_process import Hub
 from tests.e2e.shim import until
 from tests.e2e.telegram_server import CallingTelegram, PolledTelegram
 from tests.e2e.telegram_shim import ALLAN, GRACE, TOKEN, BotApi
+from tests.machine import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-SECONDS = 30.0
-"""In which everything must have recovered."""
 PUBLIC = "https://robbie.example"
 SECRET = "secret_of-the-test"
 HEIDI = {"id": 43, "is_bot": False, "first_name": "Heidi"}
@@ -102,7 +101,7 @@ class House:
 
     def rows(self, question: str) -> list[Any]:
         """What the database holds."""
-        with closing(sqlite3.connect(self.hub.config.parent / "data/robbie.db")) as database:
+        with closing(sqlite3.connect(self.hub.config.parent / "data/robbie.db", timeout=PATIENCE_SECONDS)) as database:
             return database.execute(question).fetchall()
 
     async def settled(self) -> None:
@@ -129,7 +128,7 @@ async def until_so(is_so: Callable[[], bool]) -> None:
     async def condition() -> bool:
         return is_so()
 
-    await until(condition, SECONDS)
+    await until(condition)
 
 
 @pytest.fixture
@@ -307,7 +306,7 @@ async def test_called_from_nothing_to_the_first_answer_and_a_kill(telegram_over_
         assert "has let you in" in (await telegram.said(GRACE["id"], count=3))[1]["text"]
         await house.settled()
         assert house.rows("select count(*) from inbox_events where raw like '%psst%'") == [(0,)]
-        assert house.rows("select source, value from feedback where value is not null") == [("button", -1.0)]
+        await until_so(lambda: house.rows("select source, value from feedback where value is not null") == [("button", -1.0)])
 
         telegram.faults.add("/sendMessage", done=True, hangs=True)
         await telegram.message("being delivered", user=GRACE)
@@ -319,8 +318,11 @@ async def test_called_from_nothing_to_the_first_answer_and_a_kill(telegram_over_
         assert await telegram.message("while it was dead") == 502
         thoughts.hangs_at = ""
         await house.start()
-        while await telegram.redeliver() != 200:  # Telegram tries for a day
-            await asyncio.sleep(0.1)
+
+        async def is_taken() -> bool:
+            return await telegram.redeliver() == 200
+
+        await until(is_taken)  # Telegram tries for a day
         await house.hears("re: while it was dead")
         await house.settled()
         assert thoughts.asked.count("hello") == thoughts.asked.count("being delivered") == 1

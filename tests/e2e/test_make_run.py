@@ -16,8 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.machine import PATIENCE_SECONDS
+
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 300  # the first time, everything is installed
+START_SECONDS = 280  # the first time, everything is installed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(not shutil.which("make"), reason="needs make: apt-get install make")]
 
@@ -34,7 +36,7 @@ class Running:
     def robbie(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command beside the running hub."""
         command = [str(ROOT / ".venv/bin/robbie"), *words]
-        return subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(command, env=self.environ, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield Running(process=process, link=_wait_for_link(process, home / "output"), home=home, environ=environ)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
+        process.wait(timeout=PATIENCE_SECONDS)
         output.close()
 
 
@@ -78,10 +80,12 @@ def test_script_is_answered_once_over_http(running: Running):
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     answers = []
     for _ in range(2):
-        with urllib.request.urlopen(urllib.request.Request(f"{hub}/api/chat", body, headers), timeout=120) as response:
+        with urllib.request.urlopen(urllib.request.Request(f"{hub}/api/chat", body, headers), timeout=PATIENCE_SECONDS) as response:
             answers.append(json.load(response))
     assert answers[0] == answers[1]
-    with urllib.request.urlopen(urllib.request.Request(f"{hub}/api/conversations/main/messages", headers=headers), timeout=10) as response:
+    with urllib.request.urlopen(
+        urllib.request.Request(f"{hub}/api/conversations/main/messages", headers=headers), timeout=PATIENCE_SECONDS
+    ) as response:
         messages = json.load(response)["messages"]
     assert [message["direction"] for message in messages] == ["in", "out"]
     assert (messages[0]["external_id"], messages[1]["reply_to"]) == ("E1", messages[0]["id"])

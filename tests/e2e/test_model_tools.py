@@ -23,13 +23,13 @@ async def test_a_tool_is_called_and_its_result_answered(wire: str, mode: str, mo
     provider = connect(wire, TOOL_MODEL[mode], mock.url)
     rung = Rung(level="a", provider=provider, context=8000, max_output_tokens=99, tools=mode)
     health = HealthBoard(database=None, clock=FakeClock())
-    chain = FallbackChain(rungs=[rung], health=health, budget=None, turn_seconds=20, hedge_seconds=0, stall_seconds=10)
+    chain = FallbackChain(rungs=[rung], health=health, budget=None, turn_seconds=100, hedge_seconds=0, stall_seconds=100)
     question = asked("What is the weather in Oslo?")
     prompt = Prompt(system="s", tool_system="You are Robbie.", brief_system="b", lines=(Line(role=Role.USER, text=question.text),))
     kit = Kit(question=question, tools=[looker], gate=FakeGate())
     before = len(mock.journal())
     try:
-        done = await answer_with(kit, prompt, chain=chain, watch=None, question=question, seconds=20)
+        done = await answer_with(kit, prompt, chain=chain, watch=None, question=question, seconds=100)
     finally:
         await provider.close()
     assert done.text == TOOL_ANSWER

@@ -25,6 +25,7 @@ from bot.hub.supervisor import Supervisor
 from storage.database import Database
 from tests.e2e.shim import serving
 from tests.e2e.slack_server import ALLAN, APP_TOKEN, BOT, BOT_TOKEN, GENERAL, SIGNING_SECRET, SlackServer, slack_server, why_no_slack
+from tests.machine import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.e2e
 
@@ -66,7 +67,7 @@ class Parrot:
         return "Dear Grace"
 
     async def heard_kinds(self, *kinds: InboundKind) -> list[Inbound]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while [inbound.kind for inbound in self.heard] != list(kinds):
                 await asyncio.sleep(0.02)
         return self.heard
@@ -94,7 +95,7 @@ async def robbie(server: SlackServer, database: Database, mode: str) -> AsyncIte
     parrot.door = SlackAdapter(config=config, database=database, clock=SystemClock())
     registry = CollectorRegistry()
     async with Supervisor(doors=[parrot.door], reception=parrot, database=database, clock=SystemClock(), registry=registry) as supervisor:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while supervisor.health["slack"].state != "up":
                 await asyncio.sleep(0.02)
         if mode == "socket":
@@ -146,7 +147,7 @@ async def test_a_conversation(both: tuple[SlackServer, Parrot]):
     assert heard[3].address.conversation == f"{TEAM}/{GENERAL}/~{ALLAN}"
     assert heard[1].address == heard[2].address
     await server.open_home()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not await server.home():
             await asyncio.sleep(0.02)
 
@@ -156,7 +157,7 @@ async def test_buttons_and_the_words_of_a_proposal(both: tuple[SlackServer, Parr
     await server.message("hello", channel=ALLAN)
     (answer,) = await server.said(ALLAN)
     await server.press(answer, "choice-1")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not await server.modals():
             await asyncio.sleep(0.02)
     await server.submit({"edit": {"edit": {"type": "plain_text_input", "value": "Dear Grace, no."}}})
@@ -164,7 +165,7 @@ async def test_buttons_and_the_words_of_a_proposal(both: tuple[SlackServer, Parr
     heard = await parrot.heard_kinds(InboundKind.MESSAGE, InboundKind.ACTION, InboundKind.ACTION)
     assert [inbound.text for inbound in heard[1:]] == ["/edit K7\nDear Grace, no.", "/approve K7"]
     assert heard[0].address == heard[1].address == heard[2].address
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while any(block["type"] == "actions" for block in (await server.said(ALLAN))[0]["blocks"]):
             await asyncio.sleep(0.02)
 
@@ -178,7 +179,7 @@ async def test_sliders_are_set_in_a_modal_and_pressed_in_place(both: tuple[Slack
     shown = (await server.said(ALLAN, count=2))[-1]
     assert [len(block["elements"]) for block in shown["blocks"][1:]] == [2, 2, 1], "a slider a row, and the modal"
     await server.press(shown, "choice-4")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not await server.modals():
             await asyncio.sleep(0.02)
     held = {"gandhi": "7", "cocktail": "5", "flirty": "1", "mood": "calm", "context": "private"}
@@ -250,7 +251,7 @@ async def test_a_cut_line_is_opened_anew(slack: SlackServer, parrot: Parrot):
 async def test_a_server_that_comes_back_is_heard(slack: SlackServer, parrot: Parrot):
     await slack.stop()
     await slack.start()
-    await slack.connected(30)
+    await slack.connected()
     await slack.message("hello", channel=ALLAN)
     await parrot.heard_kinds(InboundKind.MESSAGE)
 

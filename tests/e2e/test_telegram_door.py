@@ -23,10 +23,10 @@ from bot.domain.message import Attachment, Button, Inbound, InboundKind, Outgoin
 from bot.domain.ports import Card
 from bot.hub.server import Server
 from storage.database import Database
-from tests.e2e.model_servers import free_port
 from tests.e2e.shim import until
 from tests.e2e.telegram_server import CallingTelegram, PolledTelegram
 from tests.e2e.telegram_shim import ALLAN, TOKEN, BotApi
+from tests.machine import PATIENCE_SECONDS, free_port
 
 pytestmark = pytest.mark.e2e
 
@@ -40,10 +40,11 @@ class Reception:
 
     def __init__(self) -> None:
         self.kept: list[Inbound] = []
-        self.is_away = False
+        self.is_away, self.refused = False, asyncio.Event()
 
     async def receive(self, inbound: Inbound) -> None:
         if self.is_away:
+            self.refused.set()
             raise StorageUnavailable("away")
         if all(inbound.external_id != known.external_id for known in self.kept):
             self.kept.append(inbound)
@@ -114,7 +115,8 @@ async def test_nothing_is_lost_while_the_storage_is_away_or_the_process_is(teleg
     async with door_to(telegram, home) as (_, reception):
         reception.is_away = True
         await telegram.message("one")
-        await asyncio.sleep(0.5)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await reception.refused.wait()
         await telegram.message("two")
     async with door_to(telegram, home, owner="there:1:b") as (_, reception):
         assert [inbound.text for inbound in await reception.until(2)] == ["one", "two"]

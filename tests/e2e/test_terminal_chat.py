@@ -17,6 +17,7 @@ from aiohttp import web
 
 from tests.contracts.model_fakes import FakeModel, Wire, fake_model
 from tests.e2e.hub_process import Hub
+from tests.machine import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -57,7 +58,7 @@ class Terminal:
 
     async def ends(self) -> int:
         """The exit status."""
-        return await asyncio.to_thread(self.process.wait, 20)
+        return await asyncio.to_thread(self.process.wait, PATIENCE_SECONDS)
 
     def close(self) -> None:
         """Nobody sits here any more."""
@@ -74,7 +75,7 @@ class Terminal:
 async def until(is_so: Callable[[], bool], terminal: Terminal) -> None:
     """Wait for something to become true; shows the terminal when it does not."""
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not is_so():
                 await asyncio.sleep(0.01)
     except TimeoutError:
@@ -160,7 +161,7 @@ async def test_interrupt_during_an_answer_stops_the_hub_of_this_terminal(model: 
         terminal.type("\x03")
         assert await terminal.ends() == 0
         assert terminal.echoes
-        assert "Stopping" in terminal.written
+        await terminal.sees("Stopping")
     finally:
         terminal.close()
 
@@ -173,7 +174,7 @@ async def test_a_hub_that_is_told_to_stop_finishes_the_answer_that_is_being_watc
     await asyncio.sleep(0.3)  # long enough for a hub that does not wait to hang up
     thoughts.may_go_on.set()
     await terminal.sees("robbie › It is about bees.\n\n")
-    assert await asyncio.wait_for(hub.process.wait(), 10) == 0
+    assert await asyncio.wait_for(hub.process.wait(), PATIENCE_SECONDS) == 0
     assert len(model.asked) == 1
 
 

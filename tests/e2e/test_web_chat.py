@@ -6,12 +6,10 @@ With ROBBIE_SCREENSHOTS=FOLDER the pictures of the documentation are taken into 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import itertools
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -20,15 +18,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.model_servers import EMBEDDED_MISSING
+from tests.e2e.web_home import MISSING, open_browser, strict_page
+from tests.machine import PATIENCE_SECONDS, free_port
 
-CHROMIUM = Path(os.environ.get("ROBBIE_E2E_CHROMIUM", "/usr/bin/chromium"))
-MISSING = (
-    "needs the browser's driver: pip install playwright"
-    if importlib.util.find_spec("playwright") is None
-    else None
-    if CHROMIUM.exists()
-    else f"needs {CHROMIUM}: apt-get install chromium"
-)
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.slow,
@@ -36,9 +28,7 @@ pytestmark = [
     pytest.mark.skipif(EMBEDDED_MISSING is not None, reason=EMBEDDED_MISSING or ""),
 ]
 if MISSING is None:
-    from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
-
-    expect.set_options(timeout=30_000)
+    from playwright.async_api import Browser, Page, expect
 
 QUESTION = "In two sentences, what makes a good morning?"
 SIZES = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 800}}
@@ -50,6 +40,9 @@ data_dir = "data"
 url = "sqlite+aiosqlite:///data/robbie.db"
 [web]
 port = {port}
+[brain]
+turn_seconds = 110
+stall_seconds = 60
 [[brain.levels]]
 name = "embedded"
 provider = "local"
@@ -62,9 +55,7 @@ class Robbie:
     """`robbie run` on a home of its own."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        self.url = f"http://127.0.0.1:{free_port()}"
         self.config = folder / "config.toml"
         self.config.write_text(CONFIG.format(port=self.url.rpartition(":")[2]), encoding="utf-8")
 
@@ -82,10 +73,10 @@ class Robbie:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     def stop(self) -> None:
-        """Have it stop by itself, within the ten seconds that it has."""
+        """Have it stop by itself."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            assert self.process.wait(10) == 0
+            assert self.process.wait(PATIENCE_SECONDS) == 0
         finally:
             self.process.kill()
             self.process.stdout.close()
@@ -102,18 +93,8 @@ def robbie(tmp_path: Path) -> Iterator[Robbie]:
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    async with open_browser() as launched:
         yield launched
-        await launched.close()
-
-
-async def open_page(context: BrowserContext) -> Page:
-    """A page on which an error of the script, or a refusal by the content policy, fails the test."""
-    page = await context.new_page()
-    page.on("pageerror", lambda error: pytest.fail(f"script error: {error}"))
-    page.on("console", lambda message: "Content Security Policy" in message.text and pytest.fail(message.text))
-    return page
 
 
 async def send(page: Page, text: str) -> None:
@@ -121,28 +102,29 @@ async def send(page: Page, text: str) -> None:
     await page.keyboard.press("Enter")
 
 
-async def watch(page: Page) -> list[str]:
-    """What the growing reply shows, each time that it is another text, until it is finished."""
-    seen: list[str] = []
-    growing = page.locator(".progress .text")
-    async with asyncio.timeout(60):
-        while not await page.locator(".message.answer").count():
-            seen += [text for text in await growing.all_inner_texts() if text and text not in seen]
-            await asyncio.sleep(0.02)
-    return seen
+WATCH = """() => {
+  window.seen = [];
+  new MutationObserver(() => {
+    const text = document.querySelector(".progress .text")?.innerText;
+    if (text && text !== window.seen.at(-1)) window.seen.push(text);
+  }).observe(document.body, { childList: true, subtree: true, characterData: true });
+}"""
+"""Has the page itself note what the growing reply shows, each time that it is another text, however slowly we look."""
 
 
 async def test_person_signs_in_writes_sees_words_arrive_and_finds_them_again(robbie: Robbie, browser: Browser):
     context = await browser.new_context()
-    page = await open_page(context)
+    page = await strict_page(context)
     await page.goto(robbie.link)
     await expect(page).to_have_url(f"{robbie.url}/")
     await expect(page.get_by_role("heading", name=re.compile("Good .*, Allan"))).to_be_visible()
 
+    await page.evaluate(WATCH)
     await send(page, QUESTION)
     await expect(page.locator(".message.in .text")).to_have_text(QUESTION)
     await expect(page.get_by_label("Your message")).to_have_value("")
-    seen = await watch(page)
+    await expect(page.locator(".message.answer")).to_have_count(1)
+    seen = await page.evaluate("window.seen")
     assert len(seen) > 1, "the words should arrive one after another"
     letters = [re.sub("[^a-zA-Z]", "", text) for text in seen]  # marks of Markdown come and go
     assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(letters))
@@ -154,7 +136,7 @@ async def test_person_signs_in_writes_sees_words_arrive_and_finds_them_again(rob
     assert await page.locator(".message.answer .text").inner_text() == answer
     await expect(page.locator(".message")).to_have_count(2)
 
-    stranger = await open_page(await browser.new_context())
+    stranger = await strict_page(await browser.new_context())
     await stranger.goto(robbie.link)
     await expect(stranger.get_by_text("robbie signin", exact=True)).to_be_visible()
     await expect(stranger.locator(".message")).to_have_count(0)
@@ -162,7 +144,7 @@ async def test_person_signs_in_writes_sees_words_arrive_and_finds_them_again(rob
 
 async def test_what_is_written_is_harmless_and_two_pages_agree(robbie: Robbie, browser: Browser):
     context = await browser.new_context()
-    page, other = await open_page(context), await open_page(context)
+    page, other = await strict_page(context), await strict_page(context)
     await page.goto(robbie.link)
     await other.goto(robbie.url)
     for text in ("<script>document.title = 'taken'</script>", "/help", "<img src=x onerror=\"document.title = 'taken'\">"):
@@ -170,7 +152,9 @@ async def test_what_is_written_is_harmless_and_two_pages_agree(robbie: Robbie, b
         await send(page, text)
         await expect(page.locator(".message")).to_have_count(count + 2)
         await expect(page.locator(".message.in .text").last).to_have_text(text)
-    await expect(other.locator(".message")).to_have_count(6)
+    for each in (page, other):
+        await expect(each.locator(".message")).to_have_count(6)
+        await expect(each.locator(".progress")).to_have_count(0)
     assert await other.locator(".text").all_inner_texts() == await page.locator(".text").all_inner_texts()
     await expect(page).to_have_title("Robbie")
     await expect(page.locator("#log img")).to_have_count(0)
@@ -178,7 +162,7 @@ async def test_what_is_written_is_harmless_and_two_pages_agree(robbie: Robbie, b
 
 async def test_page_survives_the_loss_of_the_hub(robbie: Robbie, browser: Browser):
     context = await browser.new_context()
-    page = await open_page(context)
+    page = await strict_page(context)
     await page.goto(robbie.link)
     await send(page, "/help")
     await expect(page.locator(".message")).to_have_count(2)
@@ -197,7 +181,7 @@ async def test_page_survives_the_loss_of_the_hub(robbie: Robbie, browser: Browse
 
 async def test_what_was_written_waits_for_the_next_sign_in(robbie: Robbie, browser: Browser):
     context = await browser.new_context()
-    page, other = await open_page(context), await open_page(context)
+    page, other = await strict_page(context), await strict_page(context)
     await page.goto(robbie.link)
     await other.goto(robbie.url)
     await other.get_by_text("Sign out").click()
@@ -211,7 +195,7 @@ async def test_what_was_written_waits_for_the_next_sign_in(robbie: Robbie, brows
 
 
 async def test_page_heals_when_the_hub_comes_back(robbie: Robbie, browser: Browser):
-    page = await open_page(await browser.new_context())
+    page = await strict_page(await browser.new_context())
     await page.goto(robbie.link)
     await send(page, "/help")
     await expect(page.locator(".message")).to_have_count(2)
@@ -223,8 +207,42 @@ async def test_page_heals_when_the_hub_comes_back(robbie: Robbie, browser: Brows
     await expect(page.locator(".message")).to_have_count(4)
 
 
+async def test_an_answer_is_judged_by_keys_alone_and_the_word_is_there_again(robbie: Robbie, browser: Browser):
+    context = await browser.new_context()
+    page = await strict_page(context)
+    await page.goto(robbie.link)
+    await send(page, "/help")
+    await expect(page.locator(".message.answer")).to_have_count(1)
+    await send(page, "What day is it?")
+    await expect(page.locator(".message.answer")).to_have_count(2)
+    good, bad = page.get_by_role("button", name="Good answer"), page.get_by_role("button", name="Bad answer")
+    await expect(good).to_have_count(1)  # not under what a command said
+    await good.focus()
+    await page.keyboard.press("Enter")
+    await expect(good).to_have_attribute("aria-pressed", "true")
+    await expect(good).to_be_focused()
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Space")
+    await expect(bad).to_have_attribute("aria-pressed", "true")
+    await expect(good).to_have_attribute("aria-pressed", "false")
+    await page.reload()
+    await expect(bad).to_have_attribute("aria-pressed", "true")
+    await context.set_offline(True)
+    await bad.press("Space")
+    await expect(page.get_by_text("I did not get that thumb")).to_be_visible()
+    await expect(bad).to_have_attribute("aria-pressed", "true")
+    await context.set_offline(False)
+    await bad.press("Space")
+    await expect(bad).to_have_attribute("aria-pressed", "false")
+    await expect(page.get_by_text("I did not get that thumb")).to_be_hidden()
+    await page.reload()
+    await expect(bad).to_have_attribute("aria-pressed", "false")
+    await expect(page.get_by_label("Your message")).to_have_value("")
+    await expect(page.locator(".message")).to_have_count(4)
+
+
 async def test_page_works_without_script(robbie: Robbie, browser: Browser):
-    page = await open_page(await browser.new_context(java_script_enabled=False))
+    page = await strict_page(await browser.new_context(java_script_enabled=False))
     await page.goto(robbie.link)
     await page.get_by_label("Your message").fill("/help")
     await page.get_by_label("Send").click()
@@ -238,9 +256,9 @@ async def test_page_fits_every_screen(robbie: Robbie, browser: Browser, tmp_path
     context = await browser.new_context(
         viewport=SIZES[size], color_scheme=scheme, device_scale_factor=2, has_touch=size == "phone", is_mobile=size == "phone"
     )
-    page = await open_page(context)
+    page = await strict_page(context)
     await page.goto(robbie.link)
-    for count, text in enumerate(("What is the capital of France?", "What can you do?"), 1):
+    for count, text in enumerate(("What can you do?", "What is the capital of France?"), 1):
         await page.get_by_label("Your message").fill(text)
         await page.get_by_label("Send").click()
         await expect(page.locator(".message.answer")).to_have_count(count)
@@ -248,4 +266,6 @@ async def test_page_fits_every_screen(robbie: Robbie, browser: Browser, tmp_path
     assert width <= SIZES[size]["width"], "nothing sticks out to the side"
     await expect(page.locator(".message.answer").last).to_be_in_viewport()
     await expect(page.get_by_label("Send")).to_be_in_viewport()
+    await page.get_by_role("button", name="Good answer").last.click()
+    await expect(page.get_by_role("button", name="Good answer").last).to_have_attribute("aria-pressed", "true")
     await page.screenshot(path=folder / f"web-chat-{size}-{scheme}.png")

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from bot.app import App, build
 from bot.domain.message import Button, OutgoingKind
 from bot.services.notices import say
+from tests.machine import PATIENCE_SECONDS
 from tests.scenarios.house import FakeModel, config_of, rung_of
 
 CHROMIUM = Path(os.environ.get("ROBBIE_E2E_CHROMIUM", "/usr/bin/chromium"))
@@ -26,9 +25,9 @@ MISSING = (
     else f"needs {CHROMIUM}: apt-get install chromium"
 )
 if MISSING is None:
-    from playwright.async_api import Browser, Page, async_playwright, expect
+    from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error, Page, async_playwright, expect
 
-    expect.set_options(timeout=10_000)
+    expect.set_options(timeout=1000 * PATIENCE_SECONDS)
 
 SIZES = {"phone": {"width": 390, "height": 844}, "desktop": {"width": 1280, "height": 900}}
 
@@ -67,9 +66,23 @@ async def open_browser() -> AsyncIterator[Browser]:
 
 
 async def open_page(browser: Browser, home: Home, **how: Any) -> Page:
-    """A signed-in page on which an error of the script, or a refusal by the content policy, fails the test."""
-    page = await (await browser.new_context(**how)).new_page()
-    page.on("pageerror", lambda error: pytest.fail(f"script error: {error}"))
-    page.on("console", lambda message: "Content Security Policy" in message.text and pytest.fail(message.text))
+    """A signed-in page; see `strict_page`."""
+    page = await strict_page(await browser.new_context(**how))
     await page.goto(home.link)
+    return page
+
+
+async def strict_page(context: BrowserContext) -> Page:
+    """A page on which an error of the script, or a refusal by the content policy, fails the test: the next look at it raises it."""
+    page = await context.new_page()
+    page.set_default_timeout(1000 * PATIENCE_SECONDS)
+
+    def err(error: Error) -> None:
+        raise AssertionError(f"script error: {error}")  # `pytest.fail` would be too much for the driver: it ends, and says nothing of this
+
+    def refuse(message: ConsoleMessage) -> None:
+        assert "Content Security Policy" not in message.text, message.text
+
+    page.on("pageerror", err)
+    page.on("console", refuse)
     return page

@@ -12,7 +12,7 @@ class Wire:
 
     def __init__(self, there: int) -> None:
         self.port, self._there, self._lines = 0, there, set[asyncio.StreamWriter]()
-        self._muted = set[asyncio.StreamWriter]()
+        self._muted, self._carried = set[asyncio.StreamWriter](), set[asyncio.Task[None]]()
         self.mutes_after = b""
         """When this was passed on, nothing more is, either way."""
 
@@ -25,8 +25,15 @@ class Wire:
         """Hold every line open, and pass nothing on."""
         self._muted |= self._lines
 
-    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one line, to its end."""
+    async def ended(self) -> None:
+        """Return when every line has been served to its end."""
+        await asyncio.gather(*self._carried, return_exceptions=True)
+
+    def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take a line."""
+        self._carried.add(asyncio.create_task(self._carry(reader, writer)))
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._there)
         self._lines |= {writer, far_writer}
         with suppress(OSError, asyncio.CancelledError):
@@ -36,10 +43,12 @@ class Wire:
         self._lines -= {writer, far_writer}
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        passed = b""
         while data := await reader.read(65_536):
             if writer not in self._muted:
                 writer.write(data)
-            if self.mutes_after and self.mutes_after in data:
+            passed = passed[-100:] + data  # what it looks for may come in two pieces
+            if self.mutes_after and self.mutes_after in passed:
                 self.mute()
         writer.close()
 
@@ -48,11 +57,11 @@ class Wire:
 async def relay(there: int) -> AsyncIterator[Wire]:
     """A relay to this port of loopback."""
     wire = Wire(there)
-    server = await asyncio.start_server(wire.carry, "127.0.0.1", 0)
+    server = await asyncio.start_server(wire.serve, "127.0.0.1", 0)
     wire.port = server.sockets[0].getsockname()[1]
     try:
         yield wire
     finally:
         server.close()
         wire.cut()
-        await asyncio.sleep(0.05)
+        await wire.ended()

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import structlog
 
-from bot.brain.reflexes import Reflexes
-from storage.database import Database
-from tests.conftest import ORGANIZATION, sqlite_url
-from tests.postgres import Postgres
 from tests.scenarios.house import FakeDoor, House, open_house
 
 
@@ -27,27 +20,15 @@ def _quiet() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def sqlite_template(sqlite_template: Path) -> Path:
-    """As any house is that was opened before: it knows the phrases that come with it, which takes longest to put in."""
-    file = Path(shutil.copy(sqlite_template, sqlite_template.with_name("house.db")))
-    _furnish(sqlite_url(file))
-    return file
+def sqlite_original(opened_before: Path) -> Path:
+    """Scenarios play in a house that was opened before."""
+    return opened_before
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres: Postgres, postgres_template: str) -> str:
+def postgres_original(opened_before_on_a_server: str) -> str:
     """The same, on a server."""
-    name = postgres.create(postgres_template)
-    _furnish(postgres.url(name))
-    return name
-
-
-def _furnish(url: str) -> None:
-    async def furnish() -> None:
-        async with Database(url, organization=ORGANIZATION) as opened:
-            await Reflexes(database=opened).prepare(datetime(2026, 1, 1, tzinfo=UTC))
-
-    asyncio.run(furnish())
+    return opened_before_on_a_server
 
 
 @pytest.fixture

@@ -25,9 +25,9 @@ from bot.domain.thought import Delta, Finish, Prompt
 from bot.hub.hub import Receipt
 from storage.database import Database
 from storage.models.messaging import InboxEvent, Message
+from tests.machine import PATIENCE_SECONDS
 
 PUSH = "push"
-PATIENCE_SECONDS = 20.0
 
 
 class FakeModel:

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 from bot.adapters.web import CONSOLE
-from bot.hub.thinking import LEASE_SECONDS
+from bot.hub.owner import LEASE_SECONDS
 from tests.clock import FakeClock
 from tests.scenarios.house import FakeModel, open_house, until
 
@@ -54,6 +54,7 @@ async def test_who_was_killed_before_holds_nobody_up(database_url: str, tmp_path
             receipt = await next_one.hears("hello", channel=CONSOLE)
             assert (await next_one.reply(receipt)).text == "re: hello"
             assert await next_one.said(left.conversation_id) == ["re: left", "re: hello"]
+        killed.model.gate.set()  # leaving would wait for it
 
 
 async def test_who_dies_meanwhile_holds_nobody_up_for_longer_than_its_lease(database_url: str, tmp_path: Path, clock: FakeClock) -> None:
@@ -68,3 +69,4 @@ async def test_who_dies_meanwhile_holds_nobody_up_for_longer_than_its_lease(data
         await asyncio.sleep(0.1)
         clock.advance(seconds=LEASE_SECONDS + 1)
         assert (await waiting).text == "re: hello"
+        lost.model.gate.set()  # leaving would wait for it

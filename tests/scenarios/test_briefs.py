@@ -18,6 +18,7 @@ from bot.config import IdentityConfig, PersonConfig
 from storage.models.manners import StoredBrief
 from tests.clock import FakeClock
 from tests.fakes import FakeProvider, Pause
+from tests.machine import PATIENCE_SECONDS
 from tests.scenarios.house import FakeDoor, House, open_house, until
 
 pytestmark = pytest.mark.either
@@ -184,10 +185,9 @@ async def test_by_mail_each_brief_begins_a_thread_in_which_its_choices_can_be_an
         await house.app.front.receive(answer)
         async with house.app.database.reading() as work:
             event = await work.inbox.find(channel="email", account="allan@example.com", external_id=answer.external_id)
-        for _ in range(500):
-            if len(said := await house.said(event.conversation_id)) > 1:
-                break
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(said := await house.said(event.conversation_id)) < 2:
+                await asyncio.sleep(0.01)
         assert "Left unsent: Mail from Bob." in said
 
 

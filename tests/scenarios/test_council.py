@@ -30,6 +30,7 @@ class FakeMember(FakeModel):
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish]:
         self.prompts.append(prompt)
+        await self.gate.wait()
         if self.error is not None:
             raise self.error
         is_synthesis = "<draft" in prompt.lines[-1].text
@@ -45,13 +46,16 @@ def seats(*members: FakeMember) -> Sequence[Rung]:
 
 async def test_a_wish_is_answered_by_several_and_the_path_is_kept(database_url: str, tmp_path: Path) -> None:
     push, members = FakePush(show_seconds=0.001), (FakeMember("gpt", LEASE), FakeMember("claude", BUY))
+    members[1].hold()
     async with open_house(database_url, tmp_path, rungs=seats(*members), push=push, council="ask") as house:
-        reply = await house.asks("/council should we lease or buy the van?")
+        receipt = await house.hears("/council should we lease or buy the van?")
+        await until(lambda: any("Asking gpt and claude" in shown.text for shown in push.showed))
+        members[1].gate.set()
+        reply = await house.reply(receipt)
         details = reply.details or {}
         assert (reply.text, details["tier"], details["level"]) == (BOTH, "analytical", "gpt")
         assert [(step.get("who"), step.get("said")) for step in details["path"][:2]] == [("gpt", LEASE), ("claude", BUY)]
         assert members[0].prompts[0].lines[-1].text == "should we lease or buy the van?"
-        assert any("Asking gpt and claude" in shown.text for shown in push.showed)
         await until(lambda: bool(push.took))
         assert push.took[-1].channel_message_id  # what grew becomes the answer
         why = (await house.asks("Why did you say that?")).text

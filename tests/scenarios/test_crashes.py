@@ -15,6 +15,7 @@ from bot.domain.message import Outgoing, Sent
 from bot.hub.hub import DRAIN_SECONDS
 from bot.hub.outbox import RECOVERED_MARK
 from tests.conftest import sqlite_url
+from tests.machine import PATIENCE_SECONDS
 from tests.scenarios.house import FakeModel, FakePush, open_house, until
 
 
@@ -120,11 +121,17 @@ async def test_stream_of_a_second_try_is_no_repeat_where_the_first_showed_nothin
     async with open_house(database_url, tmp_path) as house:
         receipt = await house.hears("hi", channel=CONSOLE)
         await house.reply(receipt)
-        build, house.app.hub._thinkers._brain._context.build = house.app.hub._thinkers._brain._context.build, None  # type: ignore[method-assign]
+        build, broke = house.app.hub._thinkers.brain.context.build, asyncio.Event()
+
+        def breaks(*_: object, **__: object) -> None:
+            broke.set()
+            raise ZeroDivisionError("FAKE: a bug")
+
+        house.app.hub._thinkers.brain.context.build = breaks  # type: ignore[assignment, method-assign]
         with house.app.hub.feed.subscribe(receipt.conversation_id):
             receipt = await house.hears("hello", channel=CONSOLE)
-            await asyncio.sleep(0.1)
-            house.app.hub._thinkers._brain._context.build = build
+            await asyncio.wait_for(broke.wait(), PATIENCE_SECONDS)
+            house.app.hub._thinkers.brain.context.build = build  # type: ignore[method-assign]
             answer = await house.reply(receipt)
         assert (answer.text, answer.recovered) == ("re: hello", False)
         assert (await house.event(receipt.event_id)).attempts > 1
@@ -133,7 +140,7 @@ async def test_stream_of_a_second_try_is_no_repeat_where_the_first_showed_nothin
 async def test_stop_gives_back_what_it_cannot_finish(sqlite_file: Path, tmp_path: Path) -> None:
     """SIGTERM with a model that hangs: the hub stops in time, the message is free again, and its handler is not blamed."""
     url = sqlite_url(sqlite_file)
-    async with asyncio.timeout(DRAIN_SECONDS + 3), open_house(url, tmp_path) as first:
+    async with asyncio.timeout(DRAIN_SECONDS + PATIENCE_SECONDS), open_house(url, tmp_path) as first:
         first.model.hold()
         receipt = await first.hears("hello")
         await until(lambda: first.model.asked == ["hello"])

@@ -35,6 +35,7 @@ DAY = {
     "/undo": "back",
     "/council": "What shall I put to the council?",
     "/why": "the command /council",
+    "/report": "What I learned in the last 30 days",
     "/aprove": "/approve",
 }
 """What Allan writes, and what must be in the answer."""

@@ -38,16 +38,19 @@ async def test_the_hub_tells_how_its_nodes_are_and_heeds_what_is_drained(databas
             answer = await app.talk(await app.directory.owner()).ask("how are you?")
             assert (answer["reply"], answer["level"]) == ("Good day", "llama")
             await until(lambda: all(state.is_up for state in app.chain.mesh.states))
-            told = await commands.mesh_nodes(another(app))
-            assert [(each["node"], each["state"], each["in_flight"]) for each in told] == [("iceland", "up", 0), ("snowball", "up", 0)]
-            assert await commands.mesh_drain(another(app), "iceland", is_drained=True)
-            await until(lambda: app.chain.mesh.states[0].is_drained, seconds=4)
+            await until(lambda: bool(iceland.loaded or snowball.loaded))  # the first words had the model loaded in the background
+            _, told = await commands.mesh_nodes(another(app))
+            assert [(each["node"], each["state"], each["in_flight"]) for each in told["nodes"]] == [
+                ("iceland", "up", 0),
+                ("snowball", "up", 0),
+            ]
+            assert (await commands.mesh_drain(another(app), "iceland", is_drained=True))[0]
+            await until(lambda: app.chain.mesh.states[0].is_drained)
             assert [each.node for each in app.chain.mesh.arrange(app.chain.rungs)] == ["snowball"]
             examined = {each.part: each.can_answer async for each in app.doctor.examine()}
             assert [examined[f"level llama on {node}"] for node in ("iceland", "snowball")] == [False, True]
-            assert await commands.mesh_drain(another(app), "iceland", is_drained=False)
-            await until(lambda: not app.chain.mesh.states[0].is_drained, seconds=4)
-        assert iceland.loaded or snowball.loaded, "the first words had the model loaded in the background"
+            assert (await commands.mesh_drain(another(app), "iceland", is_drained=False))[0]
+            await until(lambda: not app.chain.mesh.states[0].is_drained)
 
 
 async def test_the_owner_is_told_of_a_lost_node_and_nobody_else(database_url: str, tmp_path: Path):
@@ -79,9 +82,9 @@ async def test_only_the_owner_sees_the_nodes_and_metrics_tell_of_them(database_u
 async def test_without_a_hub_the_command_asks_the_nodes_itself(database_url: str, tmp_path: Path):
     async with served(FakeNode()) as iceland:
         config = config_over(database_url, tmp_path, {"iceland": iceland, "gone": FakeNode(url="http://127.0.0.1:9")})
-        told = await commands.mesh_nodes(build(config, environ={}))
-        assert [each["state"] for each in told] == ["up", "down"]
-        assert told[1]["why"].startswith("nobody answers at http://")
-        assert commands.node_line(told[1]).startswith("gone         down")
+        text, told = await commands.mesh_nodes(build(config, environ={}))
+        assert [each["state"] for each in told["nodes"]] == ["up", "down"]
+        assert told["nodes"][1]["why"].startswith("nobody answers at http://")
+        assert text.splitlines()[1].startswith("gone         down")
         with pytest.raises(NotAllowed, match="iceland, gone"):
             await commands.mesh_drain(build(config, environ={}), "icland", is_drained=True)

@@ -112,3 +112,19 @@ async def test_a_rating_command_counts_and_an_answer_tells_how_sure_it_is(house:
     row = await _row(house, "m1")
     assert (row.score, row.source) == (1.0, "command")
     assert row.guess == pytest.approx(row.confidence, abs=1e-3)
+
+
+async def test_the_report_is_told_in_private_to_the_owner_whole_and_to_anybody_else_of_their_own(house: House, chat: FakeDoor):
+    await _asks(house, chat, "one")
+    await _asks(house, chat, "/report")
+    assert "1 quick by first (direct)" in chat.texts[-1]
+    assert "**Spent**" in chat.texts[-1]
+    await _asks(house, chat, "/report", account="grace")
+    assert "Nothing yet" in chat.texts[-1]
+    await _asks(house, chat, "two", account="grace")
+    await _asks(house, chat, "/report 7", account="grace")
+    assert chat.texts[-1].startswith("**What I learned in the last 7 days**")
+    assert "1 quick by first (direct)" in chat.texts[-1]
+    assert "**Spent**" not in chat.texts[-1]
+    await _asks(house, chat, "/report", shared=True, conversation="all")
+    assert "between you and me" in chat.texts[-1]

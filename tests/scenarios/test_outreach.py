@@ -21,6 +21,7 @@ from bot.services.follow_ups import FollowUps, due
 from bot.services.journal import record
 from storage.models.affairs import Contact
 from tests.clock import FakeClock
+from tests.machine import PATIENCE_SECONDS
 from tests.scenarios.house import FakeDoor, House, open_house, until
 
 pytestmark = pytest.mark.either
@@ -86,12 +87,12 @@ def letter(post: FakeDoor, text: str, account: str, *, root: str = "<1@x>", subj
 
 async def settled(house: House) -> None:
     """Nothing is under way."""
-    for _ in range(2000):
-        inbox, outbox = await house.counts()
-        if not (set(outbox) & {"ready", "sending", "streaming"}) and not (set(inbox) & {"received", "claimed"}):
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError((inbox, outbox))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            inbox, outbox = await house.counts()
+            if not (set(outbox) & {"ready", "sending", "streaming"}) and not (set(inbox) & {"received", "claimed"}):
+                return
+            await asyncio.sleep(0.005)
 
 
 @asynccontextmanager

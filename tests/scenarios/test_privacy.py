@@ -87,7 +87,7 @@ async def test_a_forged_mail_is_never_taken_for_the_owners_own_words(house: Hous
         (waiting,) = await work.proposals.waiting(house.owner.id, house.app.clock.now())
     assert waiting.code in notice.text + str(notice.buttons)
     await house.app.front.receive(chat.says(f"/approve {waiting.code}", account=ALLAN, kind=InboundKind.ACTION))
-    await until(lambda: "On its way" in chat.texts[-1])
+    await until(lambda: "On its way" in chat.texts[-1] and len(post.took) == 3)
     for door, inbound in (
         (chat, chat.says("which bill is the next one?", account=ALLAN)),
         (post, _mail(post, "what did I say?", "allan@home")),

@@ -10,6 +10,7 @@ import pytest
 
 from bot.domain.thought import Delta, Finish, Prompt
 from tests.clock import FakeClock
+from tests.machine import PATIENCE_SECONDS
 from tests.scenarios.house import FakeModel, FakePush, open_house, until
 
 pytestmark = pytest.mark.either
@@ -26,6 +27,7 @@ class FakeCrew(FakeModel):
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish]:
         self.prompts.append(prompt)
+        await self.gate.wait()
         if len(self.prompts) == self.hangs_at:
             await asyncio.Event().wait()
         if self.error is not None:
@@ -41,12 +43,15 @@ class FakeCrew(FakeModel):
 
 
 async def test_the_answer_says_what_was_found_and_what_was_not(database_url: str, tmp_path: Path) -> None:
-    push = FakePush(show_seconds=0.001)
-    async with open_house(database_url, tmp_path, model=FakeCrew(), push=push) as house:
-        reply = await house.asks(ASKED)
+    push, crew = FakePush(show_seconds=0.001), FakeCrew()
+    crew.hold()
+    async with open_house(database_url, tmp_path, model=crew, push=push) as house:
+        receipt = await house.hears(ASKED)
+        await until(lambda: any("Planning" in shown.text for shown in push.showed))
+        crew.gate.set()
+        reply = await house.reply(receipt)
         assert reply.text == "Acme is a mill.\n\n**What I could not find**\n\n- the owner; the register could tell"
         assert (reply.details or {})["why"].startswith("a crew took 5 steps")
-        assert any("Planning" in shown.text for shown in push.showed)
         await until(lambda: bool(push.took))
         assert push.took[-1].channel_message_id  # what grew becomes the answer
 
@@ -78,8 +83,7 @@ async def test_with_every_model_dead_the_question_is_kept_and_answered_later(dat
                 replies = [await work.messages.find_reply(each.id, ("late",)) for each in said]
             return [reply.text for reply in replies if reply is not None]
 
-        for _ in range(1000):
-            if found := await late():
-                break
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not (found := await late()):
+                await asyncio.sleep(0.01)
         assert "Acme is a mill." in found[0]

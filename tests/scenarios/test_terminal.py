@@ -10,6 +10,7 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
 from bot.adapters.console import ConsoleChat
+from tests.machine import PATIENCE_SECONDS
 from tests.scenarios.house import House, until
 
 
@@ -28,7 +29,7 @@ async def test_late_answer_comes_unasked_and_once(house: House, tmp_path: Path) 
         keys.send_text("are you sure\r")
         await until(lambda: "re: are you sure" in "".join(shown))
         keys.send_text("\x04")
-        await asyncio.wait_for(chatting, 10)
+        await asyncio.wait_for(chatting, PATIENCE_SECONDS)
     assert [reply["text"] for reply in await talker.latest_replies(1)] == ["re: are you sure"]
     text = "".join(shown)
     assert (text.count("(late)"), text.count("re: what is love"), text.count("re: are you sure")) == (1, 1, 1)

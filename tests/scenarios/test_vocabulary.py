@@ -16,4 +16,4 @@ async def test_what_is_listed_is_understood(house: House):
 
 
 async def test_what_is_understood_is_listed(house: House):
-    assert set(house.app.hub._thinkers._commands._table) - UNLISTED <= set(WORDS)
+    assert set(house.app.hub._thinkers.commands._table) - UNLISTED <= set(WORDS)

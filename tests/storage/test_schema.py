@@ -88,7 +88,7 @@ async def test_a_newer_database_is_refused_in_one_line_and_left_alone(empty: Dat
 async def test_an_upgrade_that_fails_midway_leaves_nothing(empty: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     broken = Path(shutil.copytree(MIGRATIONS, tmp_path / "migrations"))
     initial = (broken / "versions" / "0001_initial.py").read_text()
-    head = initial[: initial.index("NEW_TABLES")].replace("down_revision = None", f'down_revision = "{revisions()[-1]}"')
+    head = initial[: initial.index("def upgrade")].replace("down_revision = None", f'down_revision = "{revisions()[-1]}"')
     following = head.replace('\nrevision = "0001"', '\nrevision = "9000"')
     (broken / "versions" / "9000_breaks.py").write_text(
         following + 'def upgrade() -> None:\n    op.create_table("half", sa.Column("id", sa.Integer()))\n    op.execute("NO SQL")\n'

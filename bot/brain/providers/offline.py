@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tomllib
 import unicodedata
 from dataclasses import dataclass
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from bot.brain.confidence import plain
 from bot.brain.context import spoken_date
 from bot.brain.personality import is_intimate_tone
 from bot.brain.tone import is_intimate
-from bot.domain.address import SessionType
 from bot.domain.thought import Question
 from storage.database import Database
 
-OUT_OF_REACH = (
-    "I cannot think properly right now: none of my models can be reached. I have kept your question and will answer it when one is back.",
-    "My models are all out of reach at the moment, so I would only be guessing. Your question is safe with me; the real answer follows.",
-    "I am here, but without a model to think with just now. I wrote your question down and will come back to you with a proper answer.",
-)
-SPENT = (
-    "What is left of today's allowance does not pay for this, and I have no other model to think with. The real answer follows when I may.",
-    "Today's allowance for paid models does not cover this one. I have kept your question, and answer it as soon as I can afford to.",
-)
+_LINES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+OUT_OF_REACH, SPENT = tuple(_LINES["out_of_reach"]), tuple(_LINES["spent"])
 REACH_IN_WORDS = "None of my models can be reached right now."
 SPENT_IN_WORDS = "What is left of today's allowance does not pay for this, and I have no other model to think with."
 
@@ -82,7 +76,7 @@ class OfflineRung:
 
     async def _earlier_answer(self, question: Question, reason: str) -> str | None:
         """The person's own earlier answer, in private only, labelled with its date."""
-        if question.session_type is not SessionType.PRIVATE or not stands_alone(question.text):
+        if not question.is_private or not stands_alone(question.text):
             return None
         async with self._database.reading() as work:
             found = await work.messages.find_earlier_answer(question.person.id, digest(question.text), before=question.id)

@@ -104,6 +104,7 @@
   });
   document.addEventListener("htmx:config:request", (event) => {
     const body = event.detail.ctx.request.body;
+    if (event.target.matches?.(".thumbs")) byId("unsent").hidden = true;
     if (event.detail.ctx.request.method !== "POST" || !body.has("text")) return;
     const text = body.get("text");
     if (!text.trim()) return event.preventDefault();
@@ -116,6 +117,11 @@
   for (const name of ["htmx:error", "htmx:response:error"]) {
     document.addEventListener(name, (event) => {
       const ctx = event.detail.ctx;
+      if (!ctx?.said && event.target.matches?.(".thumbs")) {
+        if (ctx?.response?.status === 401) return signIn();
+        byId("unsent").textContent = "I did not get that thumb. Press it once more.";
+        byId("unsent").hidden = false;
+      }
       if (!ctx?.said) return;
       if (ctx.response?.status === 401) return signIn(ctx.said);
       putBack(ctx.said, ctx.response?.status);

@@ -5,17 +5,10 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from storage.migrations.building import belongs_to, documents, ids, index, moments, numbers, secure_rows, table, texts, unique
+from storage.migrations.building import belongs_to, documents, ids, index, moments, numbers, reals, secure_rows, table, texts, unique
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
-
-NEW_TABLES = (
-    *("ai_model_usage", "incidents", "model_health", "users", "conversations", "credentials"),
-    *("identities", "sticky_notes", "inbox_events", "messages", "outbox"),
-)
 
 
 def upgrade() -> None:
@@ -23,54 +16,46 @@ def upgrade() -> None:
     table(
         "ai_model_usage",
         *(*ids("id"), *moments("at"), *texts("level", "provider", "model", "outcome", "detail"), *ids("event_id", nullable=True)),
-        *(*numbers("input_tokens", "output_tokens"), sa.Column("cost_usd", sa.Double(), nullable=False)),
-        *(sa.Column("first_token_ms", sa.Double()), sa.Column("latency_ms", sa.Double(), nullable=False)),
-        key=["id"],
+        *(*numbers("input_tokens", "output_tokens"), *reals("cost_usd"), *reals("first_token_ms", nullable=True), *reals("latency_ms")),
     )
     index("ai_model_usage", "at")
     index("ai_model_usage", "level", "id")
-    table("incidents", *ids("id"), *texts("kind", "key", "detail"), *moments("at"), unique("incidents", "kind", "key"), key=["id"])
+    table("incidents", *ids("id"), *texts("kind", "key", "detail"), *moments("at"), unique("kind", "key"))
     table(
         "model_health",
-        *(*texts("rung", "state"), *documents("outcomes"), *numbers("openings")),
-        *(*moments("retry_at", nullable=True), *moments("updated_at")),
+        *(*texts("rung", "state"), *documents("outcomes"), *numbers("openings"), *moments("retry_at", nullable=True)),
+        *moments("updated_at"),
         key=["rung"],
     )
-    op.create_table("organizations", *texts("id"), *moments("created_at"), sa.PrimaryKeyConstraint("id", name=op.f("pk_organizations")))
+    op.create_table("organizations", *texts("id"), *moments("created_at"), sa.PrimaryKeyConstraint("id"))
     table(
         "users",
-        *(*ids("id"), *texts("name", "role", "timezone"), *moments("created_at"), unique("users", "name")),
-        sa.ForeignKeyConstraint(["organization_id"], ["organizations.id"], name=op.f("fk_users_")),
-        key=["id"],
+        *(*ids("id"), *texts("name", "role", "timezone"), *moments("created_at"), unique("name")),
+        sa.ForeignKeyConstraint(["organization_id"], ["organizations.id"]),
     )
     table(
         "conversations",
         *(*ids("id"), *texts("channel", "key"), *ids("user_id"), *texts("session_type"), *moments("created_at")),
-        *(belongs_to("conversations", "users", "user_id"), unique("conversations", "channel", "key")),
-        key=["id"],
+        *(belongs_to("users", "user_id"), unique("channel", "key")),
     )
     table(
         "credentials",
         *(*ids("id"), *texts("kind", "secret_hash"), *ids("user_id"), *texts("label"), *moments("created_at")),
-        *(*moments("expires_at", "ended_at", nullable=True), belongs_to("credentials", "users", "user_id")),
-        unique("credentials", "secret_hash"),
-        key=["id"],
+        *(*moments("expires_at", "ended_at", nullable=True), belongs_to("users", "user_id"), unique("secret_hash")),
     )
     table(
         "identities",
-        *(*texts("channel", "account"), *ids("user_id"), *moments("created_at"), belongs_to("identities", "users", "user_id")),
+        *(*texts("channel", "account"), *ids("user_id"), *moments("created_at"), belongs_to("users", "user_id")),
         key=["channel", "account"],
     )
     table(
         "sticky_notes",
         *(*ids("id", "user_id"), *texts("text"), *moments("created_at"), *ids("source_id", nullable=True)),
-        belongs_to("sticky_notes", "users", "user_id"),
-        key=["id"],
+        belongs_to("users", "user_id"),
     )
     index("sticky_notes", "user_id", "id")
     _ledger()
-    secure_rows(NEW_TABLES)
-    secure_rows(["organizations"], by="id")
+    secure_rows("organizations", by="id")
 
 
 def _ledger() -> None:
@@ -79,8 +64,7 @@ def _ledger() -> None:
         *(*ids("id"), *texts("channel", "account", "external_id"), *ids("conversation_id"), *texts("kind", "raw")),
         *(*moments("received_at"), *texts("state"), *texts("owner", nullable=True), *moments("lease_until", nullable=True)),
         *(*numbers("attempts", "crashes"), *moments("next_attempt_at", "deferred_at", "answered_at", nullable=True)),
-        *(belongs_to("inbox_events", "conversations", "conversation_id"), unique("inbox_events", "channel", "account", "external_id")),
-        key=["id"],
+        *(belongs_to("conversations", "conversation_id"), unique("channel", "account", "external_id")),
     )
     index("inbox_events", "conversation_id", "state", "id")
     index("inbox_events", "state", "id")
@@ -89,8 +73,7 @@ def _ledger() -> None:
         *(*ids("id", "conversation_id", "user_id"), *texts("direction", "kind", "text"), *moments("at"), *texts("session_type")),
         *(*texts("external_id", nullable=True), *ids("reply_to", nullable=True), *texts("digest", nullable=True)),
         *(sa.Column("recovered", sa.Boolean(), nullable=False), *documents("details", nullable=True)),
-        *(belongs_to("messages", "conversations", "conversation_id"), belongs_to("messages", "users", "user_id")),
-        key=["id"],
+        *(belongs_to("conversations", "conversation_id"), belongs_to("users", "user_id")),
     )
     index("messages", "conversation_id", "id")
     index("messages", "reply_to")
@@ -101,8 +84,7 @@ def _ledger() -> None:
         *(*texts("owner", nullable=True), *moments("lease_until", nullable=True), *numbers("attempts")),
         *(sa.Column("recovered", sa.Boolean(), nullable=False), *moments("next_attempt_at", nullable=True)),
         *(*texts("channel_message_id", nullable=True), *moments("sent_at", nullable=True), *texts("last_error", nullable=True)),
-        belongs_to("outbox", "conversations", "conversation_id"),
-        key=["id"],
+        belongs_to("conversations", "conversation_id"),
     )
     index("outbox", "conversation_id", "state", "id")
     index("outbox", "event_id")

@@ -5,15 +5,10 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from storage.migrations.building import belongs_to, documents, ids, index, moments, secure_rows, table, texts, unique
-from storage.types import AnyText
+from storage.migrations.building import belongs_to, documents, ids, index, moments, reals, table, texts, unique
 
 revision = "0003"
 down_revision = "0002"
-branch_labels = None
-depends_on = None
-
-NEW_TABLES = ("cursors", "installations", "leases", "link_codes", "proposals", "attachments", "feedback")
 
 
 def upgrade() -> None:
@@ -24,32 +19,27 @@ def upgrade() -> None:
     table(
         "link_codes",
         *(*ids("id"), *texts("kind", "code"), *ids("user_id", nullable=True), *moments("created_at"), *texts("channel", "account")),
-        *(*ids("event_id", nullable=True), *moments("expires_at", "used_at", nullable=True)),
-        *(belongs_to("link_codes", "users", "user_id"), unique("link_codes", "kind", "code")),
-        key=["id"],
+        *(*ids("event_id", nullable=True), *moments("expires_at", "used_at", nullable=True), belongs_to("users", "user_id")),
+        unique("kind", "code"),
     )
     table(
         "proposals",
         *(*ids("id"), *texts("code", "kind"), *ids("user_id", "conversation_id"), *ids("event_id", nullable=True)),
-        *(*texts("title", "text"), *documents("details"), *texts("state")),
-        *(*moments("created_at", "expires_at"), *moments("decided_at", nullable=True)),
-        *(belongs_to("proposals", "users", "user_id"), belongs_to("proposals", "conversations", "conversation_id")),
-        unique("proposals", "code"),
-        key=["id"],
+        *(*texts("title", "text"), *documents("details"), *texts("state"), *moments("created_at", "expires_at")),
+        *(*moments("decided_at", nullable=True), belongs_to("users", "user_id"), belongs_to("conversations", "conversation_id")),
+        unique("code"),
     )
     index("proposals", "state", "id")
     table(
         "attachments",
         *(*ids("id", "message_id"), *texts("name", "media_type"), sa.Column("size", sa.BigInteger(), nullable=False)),
-        *(*texts("source"), *texts("path", nullable=True), *texts("trouble"), belongs_to("attachments", "messages", "message_id")),
-        key=["id"],
+        *(*texts("source"), *texts("path", nullable=True), *texts("trouble"), belongs_to("messages", "message_id")),
     )
     index("attachments", "message_id")
     table(
         "feedback",
-        *(*ids("user_id", "message_id"), sa.Column("value", sa.Double(), nullable=False), *texts("source", "detail"), *moments("at")),
-        *(belongs_to("feedback", "users", "user_id"), belongs_to("feedback", "messages", "message_id")),
+        *(*ids("user_id", "message_id"), *reals("value"), *texts("source", "detail"), *moments("at")),
+        *(belongs_to("users", "user_id"), belongs_to("messages", "message_id")),
         key=["user_id", "message_id"],
     )
-    op.add_column("users", sa.Column("origin", AnyText(), nullable=False, server_default="config"))
-    secure_rows(NEW_TABLES)
+    op.add_column("users", *texts("origin", server_default="config"))

@@ -13,6 +13,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.machine import PATIENCE_SECONDS
+
 TOKEN = "123456:Secret-Token-Of-The-Test"
 BOT = {"id": 123456, "is_bot": True, "first_name": "Robbie", "username": "robbie_bot"}
 ALLAN = {"id": 41, "is_bot": False, "first_name": "Allan", "username": "allan"}
@@ -74,7 +76,7 @@ class FakeTelegram:
 
     async def until(self, method: str, *, count: int = 1) -> list[Fields]:
         """As `asked`, once there are *count*."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(self.asked(method)) < count:
                 self._asked.clear()
                 await self._asked.wait()

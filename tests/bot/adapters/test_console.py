@@ -32,6 +32,7 @@ from bot.adapters.console import (
 from bot.adapters.screen import quiet_keys
 from bot.domain.errors import ChannelUnavailable, RobbieError
 from bot.domain.ports import Listener
+from tests.machine import PATIENCE_SECONDS
 
 NEVER = 60.0
 
@@ -115,12 +116,12 @@ async def sitting(talker: FakeTalker, folder: Path, *, news_seconds: float = 0.0
         await until(lambda: bool(person.pieces))
         yield person
         pipe.send_text("\x04")
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, PATIENCE_SECONDS)
 
 
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait for something to become true. Raises TimeoutError."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not is_so():
             await asyncio.sleep(0.001)
 

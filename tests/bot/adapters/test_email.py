@@ -32,6 +32,7 @@ from storage.database import Database
 from tests.bot.adapters.mail_fakes import CUT, PASSWORD, FakeImap, FakeSmtp, serving
 from tests.clock import FakeClock
 from tests.conftest import ORGANIZATION, sqlite_url
+from tests.machine import PATIENCE_SECONDS
 
 ALLAN = "allan@example.com"
 
@@ -59,7 +60,7 @@ class Desk:
 
     async def has(self, count: int) -> list[str]:
         """The words of what was received, once there are so many."""
-        async with asyncio.timeout(5), self.news:
+        async with asyncio.timeout(PATIENCE_SECONDS), self.news:
             await self.news.wait_for(lambda: len(self.received) >= count)
         return [each.text for each in self.received]
 
@@ -85,7 +86,7 @@ class House:
         alive = asyncio.Event()
         task = asyncio.create_task(self.door.listen(self.desk, alive.set))
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while not alive.is_set() or not await self.cursor():
                     await asyncio.sleep(0.01)
                     if task.done():
@@ -102,7 +103,7 @@ class House:
 
     async def read_until(self, value: str) -> None:
         """Return when so much was read."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while await self.cursor() != value:
                 await asyncio.sleep(0.01)
 
@@ -205,7 +206,7 @@ async def test_whoever_holds_the_lease_reads_alone(house: House) -> None:
         waiting = asyncio.Event()
         other = EmailAdapter(config=house.door._config, database=house.database, clock=house.clock, owner="two:1:a")
         task = asyncio.create_task(other.listen(Desk(), waiting.set))
-        await asyncio.wait_for(waiting.wait(), 5)
+        await asyncio.wait_for(waiting.wait(), PATIENCE_SECONDS)
         logins = [command for command in house.imap.said if command.startswith("LOGIN")]
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -231,7 +232,7 @@ async def test_a_password_refused_for_sending_alone_ends_listening_until_it_is_t
             await house.door.send(notice())
         house.imap.comes(mail("read before it ends"))
         with pytest.raises(ChannelRefused):
-            await asyncio.wait_for(ended, 10)
+            await asyncio.wait_for(ended, PATIENCE_SECONDS)
     with pytest.raises(ChannelRefused):
         await house.door.listen(house.desk, lambda: None)
     house.imap.comes(mail("meanwhile"))
@@ -244,7 +245,7 @@ async def test_cancelling_ends_at_once_though_the_server_is_silent(house: House)
     async with house.listening():
         await asyncio.sleep(0.05)
         begun = asyncio.get_running_loop().time()
-    assert asyncio.get_running_loop().time() - begun < 2
+    assert asyncio.get_running_loop().time() - begun < 6  # less than it would listen
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from bot.domain.ports import Card
 from bot.hub.auth import _VISITOR, Pass, Visitor
 from storage.database import Database
 from tests.clock import FakeClock
+from tests.machine import PATIENCE_SECONDS
 from tests.slack_fake import ALLAN, BOT, CHANNEL, CUT, DIRECT, TEAM, FakeSlack, fake_slack
 
 THREAD = "1780000000.000001"
@@ -66,7 +67,7 @@ class FakeReception:
         return self.words if code == "K7" else None
 
     async def count(self, count: int) -> list[Inbound]:
-        async with asyncio.timeout(5), self._came:
+        async with asyncio.timeout(PATIENCE_SECONDS), self._came:
             await self._came.wait_for(lambda: len(self.received) >= count)
         return self.received
 
@@ -215,7 +216,7 @@ async def test_a_line_that_fell_ends_listening(slack: FakeSlack, door: SlackAdap
     async with listening(door, reception) as task:
         await (await slack.connected()).close()
         with pytest.raises(ChannelUnavailable):
-            await asyncio.wait_for(task, 5)
+            await asyncio.wait_for(task, PATIENCE_SECONDS)
 
 
 async def test_a_server_that_says_nothing_more_is_left_at_once(slack: FakeSlack, door: SlackAdapter, reception: FakeReception):
@@ -223,7 +224,7 @@ async def test_a_server_that_says_nothing_more_is_left_at_once(slack: FakeSlack,
     async with listening(door, reception) as task:
         await slack.connected()
         task.cancel()
-        await asyncio.wait([task], timeout=2)
+        await asyncio.wait([task], timeout=PATIENCE_SECONDS)
         assert task.done()
 
 
@@ -255,21 +256,21 @@ async def test_a_token_that_is_revoked_later_ends_listening(slack: FakeSlack, do
         slack.will_answer("auth.test", "token_revoked")
         await slack.sends({"type": "event_callback", "team_id": TEAM, "event": {"type": "tokens_revoked", "tokens": {"bot": [BOT]}}})
         with pytest.raises(ChannelRefused):
-            await asyncio.wait_for(task, 5)
+            await asyncio.wait_for(task, PATIENCE_SECONDS)
 
 
 async def test_the_watch_notices_a_revoked_token(slack: FakeSlack, database: Database, reception: FakeReception):
     door = make(slack, database, watch_seconds=0.01)
     slack.will_answer("auth.test", {"team_id": TEAM, "user_id": BOT}, "token_revoked")
     with pytest.raises(ChannelRefused):
-        await asyncio.wait_for(door.listen(reception, lambda: None), 5)
+        await asyncio.wait_for(door.listen(reception, lambda: None), PATIENCE_SECONDS)
 
 
 async def test_socket_mode_that_is_switched_off_is_a_refusal(slack: FakeSlack, door: SlackAdapter, reception: FakeReception):
     async with listening(door, reception) as task:
         await (await slack.connected()).send_json({"type": "disconnect", "reason": "link_disabled"})
         with pytest.raises(ChannelRefused):
-            await asyncio.wait_for(task, 5)
+            await asyncio.wait_for(task, PATIENCE_SECONDS)
 
 
 async def test_pressed_buttons_vanish_for_whoever_may_press(slack: FakeSlack, door: SlackAdapter, reception: FakeReception):
@@ -431,7 +432,7 @@ async def test_signed_http_is_heard_and_nothing_else(slack: FakeSlack, database:
         assert (await post(url, json.dumps(event())))[0] == 503
         ready = asyncio.Event()
         async with listening(door, reception, ready.set):
-            await asyncio.wait_for(ready.wait(), 5)
+            await asyncio.wait_for(ready.wait(), PATIENCE_SECONDS)
             await asyncio.sleep(0)
             assert (await post(url, json.dumps({"type": "url_verification", "challenge": "c"})))[1] == json.dumps({"challenge": "c"})
             assert (await post(url, json.dumps(event())))[0] == 200
@@ -711,7 +712,7 @@ async def test_a_workspace_installs_and_is_spoken_to_by_its_own_token(slack: Fak
         await door.send(reply())
     async with listening(door, reception):
         await slack.sends({"type": "event_callback", "team_id": "T0OTHER", "event": {"type": "app_uninstalled"}})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while await database_tokens(database):
                 await asyncio.sleep(0.01)
 
@@ -747,7 +748,7 @@ async def _know(work: Any, key: str) -> None:
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not condition():
             await asyncio.sleep(0.005)
 

@@ -41,6 +41,7 @@ from tests.bot.adapters.fake_telegram import (
     refusal,
 )
 from tests.clock import FakeClock
+from tests.machine import PATIENCE_SECONDS
 
 SECRET = "the-secret"
 UNREADABLE = refusal(400, "Bad Request: can't parse entities: Unsupported start tag")
@@ -61,7 +62,7 @@ class FakeReception:
         self.came.set()
 
     async def until(self, count: int) -> list[Inbound]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(self.kept) < count:
                 self.came.clear()
                 await self.came.wait()
@@ -172,7 +173,7 @@ async def test_every_good_answer_is_a_sign_of_life(door: TelegramAdapter, telegr
     told = asyncio.Event()
     async with listening(door, FakeReception(), told.set):
         for _ in range(4):
-            await asyncio.wait_for(told.wait(), 5)
+            await asyncio.wait_for(told.wait(), PATIENCE_SECONDS)
             told.clear()
     assert 0 < door.deaf_seconds < 30
 
@@ -191,7 +192,7 @@ async def test_only_one_polls_and_another_takes_over_at_once_after_a_stop(open_d
         await telegram.until("getUpdates")
         task = asyncio.create_task(second.listen(reception, told.set))
         for _ in range(3):  # it stands by, and says that it lives
-            await asyncio.wait_for(told.wait(), 5)
+            await asyncio.wait_for(told.wait(), PATIENCE_SECONDS)
             told.clear()
         assert len(telegram.asked("deleteWebhook")) == 1
     telegram.happens(message=message("hi"))
@@ -306,7 +307,7 @@ async def test_typing_is_shown_in_private(door: TelegramAdapter, telegram: FakeT
 async def test_listening_ends_with_what_went_wrong(door: TelegramAdapter, telegram: FakeTelegram, method: str, answer: Any, error: Any):
     telegram.answers(method, answer)
     with pytest.raises(error):
-        await asyncio.wait_for(door.listen(FakeReception(), lambda: None), 5)
+        await asyncio.wait_for(door.listen(FakeReception(), lambda: None), PATIENCE_SECONDS)
 
 
 # ── Being called ──

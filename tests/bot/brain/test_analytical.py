@@ -36,10 +36,10 @@ class FakeBudget:
         self.settled: list[str] = []
         self.is_away = False
 
-    def most_usd(self, *who: object) -> float:
+    def most_usd(self, **call: object) -> float:
         return 1.0
 
-    def cost_usd(self, *who: object) -> float:
+    def cost_usd(self, **call: object) -> float:
         return 0.1
 
     async def reserve(self, *, level: str, **call: object) -> None:
@@ -170,7 +170,7 @@ async def test_where_none_answers_those_who_were_not_asked_yet_come_first():
 async def test_what_a_silent_member_cost_counts_towards_the_most_for_a_council():
     budget, providers = FakeBudget(), models(LEASE, BUY, (SILENCE,))
     providers[0].then("Together.")
-    budget.cost_usd = lambda *who: 0.6  # type: ignore[method-assign]
+    budget.cost_usd = lambda **call: 0.6  # type: ignore[method-assign]
     done = await hold(chain_of(providers, budget), usd=3.0)
     assert "Together" not in done.text
     assert done.cost_usd <= 3.0
@@ -197,7 +197,7 @@ async def test_money_bounds_who_is_asked_and_whether_it_is_put_together():
     providers[0].then("Together.")
     assert (await hold(chain_of(providers[:2], budget), usd=2.0)).text == "Together."
     providers[0].will(LEASE)
-    budget.cost_usd = lambda *who: 0.6  # type: ignore[method-assign]
+    budget.cost_usd = lambda **call: 0.6  # type: ignore[method-assign]
     done = await hold(chain_of(providers[:2], budget), usd=2.0)
     assert done.text.endswith("*`/why` shows what the others said.*")
     assert done.cost_usd == pytest.approx(1.2)

@@ -142,7 +142,7 @@ async def test_a_refusal_of_a_level_that_was_resting_counts_as_well(build: Build
     for _ in range(2):
         await brain.answer(asked("hi", person=allan))
     refusing = build(FakeProvider(RequestRejected("400")), FakeProvider(RequestRejected("400")))
-    refusing._chain.health = brain._chain.health
+    refusing.chain.health = brain.chain.health
     turn = await refusing.answer(asked("Say the unsayable", person=allan))
     assert [attempt.outcome for attempt in turn.attempts] == ["skipped", "failed", "failed"]
     assert (turn.text, turn.queued) == (REFUSED, False)

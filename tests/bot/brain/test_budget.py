@@ -213,7 +213,7 @@ async def test_a_probe_that_the_allowance_rules_out_does_not_block_the_next(data
     thrifty.health = chain.health
     with pytest.raises(AllLevelsFailed):
         await thrifty.complete(prompting())
-    assert chain.health.rung(chain.rungs[0].id).state is BreakerState.OPEN
+    assert chain.health.breaker(chain.rungs[0].id).state is BreakerState.OPEN
     first.will("back")
     assert (await chain.complete(prompting())).text == "back"
 
@@ -229,7 +229,7 @@ async def test_storage_that_fails_while_a_probe_is_set_aside_does_not_block_the_
     away.health = chain.health
     with pytest.raises(StorageUnavailable):
         await away.complete(prompting())
-    assert chain.health.rung(chain.rungs[0].id).state is BreakerState.OPEN
+    assert chain.health.breaker(chain.rungs[0].id).state is BreakerState.OPEN
 
 
 async def test_an_answer_is_worth_more_than_a_note_about_its_author(clock: FakeClock):

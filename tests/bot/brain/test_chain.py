@@ -96,7 +96,7 @@ def make(
 
 
 def state(chain: FallbackChain, level: int = 0) -> BreakerState:
-    return chain.health.rung(chain.rungs[level].id).state
+    return chain.health.breaker(chain.rungs[level].id).state
 
 
 def outcomes(attempts: tuple[Attempt, ...] | Completion) -> list[tuple[str, str]]:
@@ -223,7 +223,7 @@ async def test_what_a_slow_level_has_said_when_the_turn_ends_is_kept_and_marked_
     assert done.is_cut
     assert done.text == heard.shown == "".join(f"w{number} " for number in range(45))
     assert (done.level, done.why) == ("a", "a answered")
-    assert chain.health.rung(chain.rungs[0].id).state is BreakerState.CLOSED
+    assert chain.health.breaker(chain.rungs[0].id).state is BreakerState.CLOSED
     assert loop_time() == pytest.approx(TURN, abs=1)
 
 

@@ -78,7 +78,7 @@ async def test_times_are_those_of_the_fault(build: Build, allan: Person, clock: 
     assert silent[1].latency_ms >= silent[1].first_token_ms + 75
     assert silent[2].latency_ms >= 400
     refused = await hold(drill, allan, clock, Fault.REFUSED)
-    assert refused[1].first_token_ms < HEDGE * 1000
+    assert refused[1].first_token_ms < silent[1].first_token_ms
 
 
 async def test_the_first_word_is_that_of_the_text_that_stayed(build: Build, allan: Person, clock: FakeClock):
@@ -121,12 +121,12 @@ async def test_a_fault_is_practised_on_a_level_that_rests_and_its_rest_goes_on(
     resting = health.breaker("a/local/m-1@0")
     while permit := resting.permit():
         permit.failed(error)
-    before = health.rung("a/local/m-1@0")
+    before = resting.standing, health.first_token_p95_ms("a/local/m-1@0")
     held = await hold(drill, allan, clock, fault)
     assert [(one.failed, one.level) for one in held] == [((), "b"), (("a",), "b"), (("a", "b"), "offline")]
     assert "a was passed over" in held[0].why
     assert not any("passed over" in one.why for one in held[1:])
-    assert health.rung("a/local/m-1@0") == before
+    assert (resting.standing, health.first_token_p95_ms("a/local/m-1@0")) == before
     assert resting.permit() is None
 
 

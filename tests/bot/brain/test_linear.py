@@ -51,3 +51,11 @@ def test_what_is_cut_short_is_refused():
 @settings(max_examples=50)
 def test_any_text_gets_odds_that_add_up(text: str):
     assert sum(MODEL.probabilities(grams(text)).values()) == pytest.approx(1)
+
+
+def test_what_overlooks_grams_while_it_learns_leans_on_all_of_them():
+    """Two grams that say the same share the say, whichever is seen first; and it is the same every time."""
+    examples, labels = [{"one", "two"}, {"three"}] * 40, ["a", "b"] * 40
+    model = fit(examples, labels, dropout=0.5)
+    assert model == fit(examples, labels, dropout=0.5) != fit(examples, labels)
+    assert all(model.probabilities({gram})[label] > 0.9 for gram, label in (("one", "a"), ("two", "a"), ("three", "b")))

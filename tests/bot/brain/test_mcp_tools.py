@@ -21,6 +21,7 @@ from bot.domain.errand import Errand, Risk, Tool
 from bot.domain.errors import NotAllowed, ToolFailed
 from bot.domain.finding import Status
 from tests.fakes import PERSON
+from tests.machine import PATIENCE_SECONDS
 
 pytest.importorskip("mcp", reason="needs the mcp extra: pip install -e '.[mcp]'")
 SERVERS = Path(__file__).parents[2] / "mcp_servers"
@@ -84,7 +85,8 @@ async def test_a_server_behind_a_url_is_spoken_to_as_well(unused_tcp_port: int):
     with subprocess.Popen([sys.executable, SERVERS / "tame.py", "http", str(unused_tcp_port)], stderr=subprocess.DEVNULL) as process:
         config = {"name": "web", "url": f"http://127.0.0.1:{unused_tcp_port}/mcp", "allow": ("weather",), "safe": ("weather",)}
         try:
-            for _ in range(100):
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while time.monotonic() < deadline:
                 tools = McpTools([McpConfig(**config)])  # type: ignore[arg-type]
                 if weather := (await offered(tools)).get("web_weather"):
                     break
@@ -121,12 +123,12 @@ async def test_a_server_that_does_not_come_up_offers_nothing_and_holds_nobody_up
     tools = make("fake_wild.py", way, allow=("act",), seconds=0.5)
     began = time.monotonic()
     assert await tools.offered(is_owner=True) == []
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     (finding,) = await tools.examine()
     assert finding.status is Status.WARN
     began = time.monotonic()
     await tools.offered(is_owner=True)  # it rests: nobody waits again
-    assert time.monotonic() - began < 0.1
+    assert time.monotonic() - began < 0.45
 
 
 async def test_a_tool_whose_arguments_cannot_be_told_is_left_out_and_doctor_says_so(make: Make):
@@ -143,7 +145,7 @@ async def test_a_server_that_misbehaves_at_a_call_is_ended_and_the_call_has_fail
     began = time.monotonic()
     with pytest.raises(ToolFailed):
         await run(act, PERSON, x="1")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     with pytest.raises(ToolFailed):
         await run(act, PERSON, x="2")
     assert await tools.offered(is_owner=True) == []

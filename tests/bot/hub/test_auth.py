@@ -18,6 +18,7 @@ from bot.hub import server
 from storage.models.housekeeping import Credential
 from tests.bot.palace.web_house import HUB_TOKEN, House, error_of, open_house, read_events
 from tests.clock import FakeClock
+from tests.machine import PATIENCE_SECONDS
 
 
 async def test_link_signs_in_once(house: House):
@@ -103,7 +104,7 @@ async def test_stream_that_was_opened_before_hears_nothing_after_the_token_is_re
         async with owner.post("/api/chat", json={"text": "a secret"}) as answer:
             assert answer.status == 200
         heard = []
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             with suppress(aiohttp.ClientError):
                 async for _, data in events:
                     heard.append(data)

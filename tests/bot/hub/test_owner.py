@@ -11,6 +11,7 @@ import time
 import pytest
 
 from bot.hub.owner import is_dead, name_myself
+from tests.machine import PATIENCE_SECONDS
 
 HOST = socket.gethostname()
 
@@ -43,7 +44,7 @@ def test_a_process_that_died_is_dead_before_its_parent_has_looked():
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     with process:
         process.kill()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not (ended := is_dead(f"{HOST}:{process.pid}:0badcafe", name_myself())) and time.monotonic() < deadline:
             pass
         assert ended

@@ -19,6 +19,7 @@ from bot.domain.errors import ConfigError, StorageUnavailable
 from bot.hub.server import Problem, Server, event_stream, open_to_all
 from bot.logs import configure_log
 from tests.bot.palace.web_house import House, error_of, open_house
+from tests.machine import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -187,7 +188,7 @@ async def test_reader_that_leaves_ends_its_stream():
     async with server, session(server) as client:
         async with client.get("/forever") as response:
             await response.content.readany()
-        await asyncio.wait_for(ended.wait(), 2)
+        await asyncio.wait_for(ended.wait(), PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize("error", [StorageUnavailable("away"), KeyError("a bug")])
@@ -217,7 +218,7 @@ async def test_stream_that_fails_is_cut_and_gets_no_second_answer(error: Excepti
     async with make_server(web.get("/api/fail", fail)) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
         writer.write(b"GET /api/fail HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        told = await asyncio.wait_for(reader.read(), 5)
+        told = await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
         writer.close()
         assert told.startswith(b"HTTP/1.1 200 OK\r\n")
         assert told.endswith(b"\r\n\r\nb\r\ndata: one\n\n\r\n")  # one piece, and not the empty one that would say: this was all
@@ -241,9 +242,9 @@ async def test_reader_that_left_before_the_first_word_is_no_failure(log: io.Stri
     async with make_server(web.get("/late", late)) as server:
         _, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
         writer.write(b"GET /late HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        await asyncio.wait_for(left.wait(), 5)
+        await asyncio.wait_for(left.wait(), PATIENCE_SECONDS)
         writer.close()
-        await asyncio.wait_for(ended.wait(), 5)
+        await asyncio.wait_for(ended.wait(), PATIENCE_SECONDS)
     assert log.getvalue() == ""
 
 
@@ -252,7 +253,7 @@ async def test_request_that_cannot_be_read_leaves_no_secret_in_the_log(log: io.S
     async with make_server() as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
         writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nCookie: robbie_session=a-secret; other=" + b"x" * 20_000 + b"\r\n\r\n")
-        status = await asyncio.wait_for(reader.readline(), 5)
+        status = await asyncio.wait_for(reader.readline(), PATIENCE_SECONDS)
         writer.close()
     assert b" 400 " in status
     assert "web.unreadable" in log.getvalue()
@@ -284,7 +285,7 @@ async def test_ten_megabytes_are_refused_before_they_are_read(house: House):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head = f"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: 10000000\r\n\r\n"
     writer.write(head.encode() + b"x" * 9_000_000)
-    status = await asyncio.wait_for(reader.readline(), 5)
+    status = await asyncio.wait_for(reader.readline(), PATIENCE_SECONDS)
     assert b" 413 " in status
     body = (await reader.readuntil(b"}}")).partition(b"\r\n\r\n")[2]
     assert json.loads(body)["error"]["code"] == "request_entity_too_large"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from uuid import UUID
 
 from bot.domain.clock import new_id
 from bot.domain.errors import StorageUnavailable
-from bot.hub import workers
 from bot.hub.workers import ConversationPool
+from tests.machine import PATIENCE_SECONDS
 
 A, B = new_id(), new_id()
 
@@ -33,7 +32,7 @@ async def test_steps_of_a_conversation_never_overlap_and_go_on_until_there_is_no
     pool = ConversationPool(name="test", step=step, width=4)
     for _ in range(3):
         pool.wake(A)
-    await asyncio.wait_for(done.wait(), 1)
+    await asyncio.wait_for(done.wait(), PATIENCE_SECONDS)
     assert most == 1
 
 
@@ -53,7 +52,7 @@ async def test_wake_during_the_last_step_is_not_missed() -> None:
     await asyncio.sleep(0)
     pool.wake(A)
     gate.set()
-    await asyncio.wait_for(again.wait(), 1)
+    await asyncio.wait_for(again.wait(), PATIENCE_SECONDS)
 
 
 async def test_resting_conversation_holds_no_place() -> None:
@@ -61,23 +60,22 @@ async def test_resting_conversation_holds_no_place() -> None:
 
     async def step(conversation_id: UUID) -> float | None:
         done.append(conversation_id)
-        return 60.0 if conversation_id == A else None
+        return 10 * PATIENCE_SECONDS if conversation_id == A else None
 
     pool = ConversationPool(name="test", step=step, width=1)
     pool.wake(A)
     pool.wake(B)
-    await asyncio.sleep(0.01)
-    assert done == [A, B]
-    began = time.monotonic()
-    await pool.drain(5)
-    assert time.monotonic() - began < 1
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while done != [A, B]:
+            await asyncio.sleep(0)
+        await pool.drain(10 * PATIENCE_SECONDS)
 
 
 async def test_drain_finishes_what_runs_begins_nothing_and_cuts_off_what_hangs() -> None:
     done: list[UUID] = []
 
     async def step(conversation_id: UUID) -> float | None:
-        await asyncio.sleep(60 if conversation_id == B else 0.01)
+        await asyncio.sleep(10 * PATIENCE_SECONDS if conversation_id == B else 0.01)
         done.append(conversation_id)
         return 0.0
 
@@ -85,7 +83,7 @@ async def test_drain_finishes_what_runs_begins_nothing_and_cuts_off_what_hangs()
     pool.wake(A)
     pool.wake(B)
     await asyncio.sleep(0)
-    await pool.drain(0.1)
+    await pool.drain(0.5)
     pool.wake(A)
     await asyncio.sleep(0.02)
     assert done == [A]
@@ -105,7 +103,7 @@ async def test_step_that_fails_is_tried_again() -> None:
 
     pool = ConversationPool(name="test", step=step, width=1)
     pool.wake(A)
-    await asyncio.wait_for(done.wait(), workers.AFTER_TROUBLE_SECONDS + 1)
+    await asyncio.wait_for(done.wait(), PATIENCE_SECONDS)
     assert len(tries) == 2
 
 
@@ -116,6 +114,7 @@ async def test_nothing_is_kept_of_conversations_that_are_done() -> None:
     pool = ConversationPool(name="test", step=step, width=64)
     for _ in range(1000):
         pool.wake(new_id())
-    await asyncio.sleep(0.05)
-    assert not pool._tasks
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while pool._tasks:
+            await asyncio.sleep(0)
     assert not pool._woken

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bot.learning.realtime import Learning
-from bot.learning.report import change, confidence, percentiles, reliability, report
+from bot.learning.report import IN_LINE, MOST, NOTHING_YET, OWN, change, confidence, in_lines, percentiles, reliability, report
 from storage.models.decisions import Feedback
 from tests.bot.learning.test_realtime import answered
 from tests.stage import Stage
@@ -75,6 +75,35 @@ async def test_what_was_learned_is_told(stage: Stage):
     assert found["patterns"] == [{"state": "on", "count": 2, "used": 1}, {"state": "proposed", "count": 1, "used": 0}]
     assert [(each["quality"], each["evidence"], each["change"]) for each in found["cells"]] == [(0.75, 4, None)]
     assert found["predictions"] == [{"judged": 2, "precision": 0.5, "outages": 0, "recall": None}]
+
+
+async def test_of_one_person_it_tells_what_became_of_their_answers_alone(stage: Stage):
+    said = await answered(stage)
+    async with stage.database.unit_of_work() as work:
+        await Learning().rate(work, stage.grace.id, said, value=-1.0, source="reaction", detail="x", now=stage.clock.now())
+        await work.usage.add(level="a", outcome="answered", cost_usd=0.2, at=stage.clock.now(), provider="p", model="m", event_id=None)
+    async with stage.database.reading() as work:
+        since = {"since": stage.clock.now() - timedelta(days=1), "timezone": "UTC"}
+        hers, his = [await report(work, user_id=each.id, **since) for each in (stage.grace, stage.allan)]
+    assert set(hers) == set(OWN)
+    assert [(row["answers"], row["score"]) for row in (*hers["answers"], *his["answers"])] == [(1, 0.0), (1, None)]
+
+
+async def test_in_a_chat_it_is_a_line_for_each_section_that_tells_something(stage: Stage):
+    assert in_lines(await told(stage), 1) == NOTHING_YET
+    await answered(stage)
+    now, arms = stage.clock.now(), MOST + 2
+    async with stage.database.unit_of_work() as work:
+        await work.usage.add(level="a", outcome="answered", cost_usd=0.2, at=now, provider="p", model="m", event_id=None)
+        for number in range(arms):
+            arm = {"task_type": "code", "level": f"l{number}", "good": 3.0, "bad": 1.0, "answers": 4, "latency_ms": 9.0, "cost_usd": 0.1}
+            await work.routing_arms.save(**arm, updated_at=now)
+    lines = in_lines(await told(stage), 7).splitlines()
+    assert lines[0] == "**What I learned in the last 7 days**"
+    assert "- **Answers**: 1 code by a (direct), mean score –" in lines
+    assert "- **Spent**: 0.20 USD; for each point of score –" in lines
+    assert next(line for line in lines if "good at what" in line).endswith("l4 at code: 0.75 on 4 answers; and 2 more")
+    assert len(lines) <= 2 + len(IN_LINE)
 
 
 def test_reliability_says_what_was_given_and_what_came_of_it():

@@ -14,6 +14,7 @@ from bot.domain.clock import new_id
 from bot.domain.message import Button, OutgoingKind
 from bot.domain.ports import Card
 from bot.hub.hub import Receipt
+from bot.learning.realtime import Learning
 from bot.services.notices import tell
 from storage.models.messaging import Message
 from tests.bot.palace.web_house import House
@@ -237,3 +238,78 @@ async def test_choices_under_a_message_are_buttons(house: House):
         let_in = Button(label="Let in", command="/pair approve X")
         await tell(work, house.owner.id, "Bob wants in.", now=datetime.now(UTC), buttons=[let_in])
     assert '<button name="text" value="/pair approve X">Let in</button>' in await page(await house.browser())
+
+
+async def judge(client: aiohttp.ClientSession, message_id: object, word: str, **headers: str) -> tuple[int, str]:
+    body = urlencode({"message": str(message_id), "word": word, "conversation": "main"})
+    async with client.post("/chat/word", data=body, headers={**FORM, **headers}, allow_redirects=False) as response:
+        return response.status, await response.text()
+
+
+def thumbs(html: str) -> list[tuple[str, str]]:
+    """What a press of each thumb says, and whether it is pressed."""
+    return re.findall(r'<button name="word" value="([^"]*)" aria-label="[^"]+" aria-pressed="(true|false)"', html)
+
+
+async def answered(house: House, browser: aiohttp.ClientSession) -> Message:
+    """The answer to a question that was asked in the page."""
+    await say(browser, "hello")
+    await settled(house)
+    async with house.database.reading() as work:
+        conversation = await work.conversations.find(channel="web", key=f"{house.owner.id}/main")
+        assert conversation is not None
+        return (await work.messages.latest(conversation.id, limit=1))[0]
+
+
+NOTHING, UP, DOWN = [("👍", "false"), ("👎", "false")], [("-👍", "true"), ("👎", "false")], [("👍", "false"), ("-👎", "true")]
+
+
+async def test_the_last_thumb_counts_and_pressing_it_again_takes_it_back(house: House):
+    browser = await house.browser()
+    answer = await answered(house, browser)
+    assert thumbs(await page(browser)) == NOTHING
+    for word, shown, score in (("👍", UP, 1.0), ("👎", DOWN, 0.0), ("👎", DOWN, 0.0), ("-👎", NOTHING, None), ("👍", UP, 1.0)):
+        status, piece = await judge(browser, answer.id, word, **SCRIPTED)
+        assert (status, thumbs(piece)) == (200, shown), word
+        assert thumbs(await page(browser)) == shown, "the page that is opened anew"
+        async with house.database.reading() as work:
+            row = await work.feedback.find(house.owner.id, answer.id)
+        assert (row and row.score) == score, word
+
+
+async def test_a_thumb_can_take_back_what_was_said_by_the_command(house: House):
+    browser = await house.browser()
+    answer = await answered(house, browser)
+    async with house.database.unit_of_work() as work:
+        await Learning().rate(work, house.owner.id, answer, value=0.33, source="command", detail="7", now=datetime.now(UTC))
+    assert thumbs(await page(browser)) == [("-7", "true"), ("👎", "false")]
+    assert thumbs((await judge(browser, answer.id, "-7", **SCRIPTED))[1]) == NOTHING
+    status, _ = await judge(browser, answer.id, "👎")
+    assert (status, thumbs(await page(browser))) == (303, DOWN), "a page without script"
+
+
+async def test_only_ones_own_answers_can_be_judged_and_no_other_site_can_do_it(house: House):
+    browser = await house.browser()
+    answer = await answered(house, browser)
+    for client, message_id in (
+        (await house.browser(house.grace), answer.id),
+        (browser, answer.reply_to),
+        (browser, "x"),
+        (browser, new_id()),
+    ):
+        assert (await judge(client, message_id, "👍", **SCRIPTED))[0] == 404
+    assert (await judge(house.anonymous, answer.id, "👍", **SCRIPTED))[0] == 401
+    assert (await judge(browser, answer.id, "👍", Origin="https://elsewhere.example"))[0] == 403
+    async with house.database.reading() as work:
+        assert [row.value for row in await work.feedback.on(answer.id)] == [None]
+
+
+async def test_what_no_model_and_no_pattern_said_takes_no_thumb(house: House):
+    browser = await house.browser()
+    house.brain.kind = OutgoingKind.NOTICE
+    await say(browser, "hello")
+    await settled(house)
+    await fill(house, 4)
+    shown = await page(browser)
+    assert shown.count('class="message out') == 3
+    assert thumbs(shown) == NOTHING, "under the one that came of a pattern"
