@@ -33,7 +33,7 @@ class Weights:
     when: float = 0.15  # for words of time, where the question asks when
     asking: float = 0.1  # taken from a turn that asks: answers are looked for
     speaker: float = 0.4  # for what the one person said who is named in the question
-    k1: float = 0.9  # BM25's saturation and length as Anserini sets them (Yang, Fang and Lin 2017)
+    k1: float = 0.9  # BM25's saturation, and b its length, as Anserini sets them (Yang, Fang and Lin 2017)
     b: float = 0.4
 
 
@@ -90,8 +90,7 @@ def rank(
 ) -> list[tuple[float, Candidate]]:
     """The candidates, best first, each with its score, which compares only within one question.
 
-    Candidates are what was found by words and by vectors, and the neighbours of these within `reach`. Without `vectors` of words
-    only words with the same beginning are alike.
+    Candidates are what was found by words and by vectors, with neighbours within `reach`. Without `vectors` only like beginnings are alike.
     """
     w, held = weights or Weights(), [terms(searched(turn)) for turn in turns]
     cosines, covered = _centred([turn.cosine for turn in turns]), _centred(_covered(question, held, corpus, vectors, w))
@@ -117,8 +116,7 @@ def _bm25(question: str, held: Sequence[Sequence[str]], corpus: Corpus, w: Weigh
     for words in held:
         counts, slack = Counter(map(_stem, words)), w.k1 * (1 - w.b + w.b * len(words) / max(corpus.mean_terms, 1))
         scores.append(sum(rarity * counts[each] * (w.k1 + 1) / (counts[each] + slack) for each, rarity in asked.items()))
-    most = max(scores, default=0) or 1
-    return [score / most for score in scores]
+    return [score / most for score in scores] if (most := max(scores, default=0.0)) else scores
 
 
 def _covered(question: str, held: Sequence[Sequence[str]], corpus: Corpus, vectors: Vectors | None, w: Weights) -> list[float]:
