@@ -1,9 +1,11 @@
 """`python -m benchmarks [NAMES]`: measures what Robbie promises, one JSON line a figure. It never fails: whoever reads it judges.
 
 NAMES are parts (turn, sustained, events, refusing, doors_ack, chain, silence, probes, kill, mesh, help, hub, prompt, dates, long_brief,
-briefs, tier1, intents, task_types, predictor, learned, bandit, forecast); all of them where none is named.
+briefs, tier1, intents, task_types, predictor, learned, bandit, forecast,
+locomo); all of them where none is named.
 `--data PATH` (again and again; or ROBBIE_BENCH_DATA) names the files, or folders, of what is judged on other people's data: CLINC150 as one
-JSON file (intents), prompts with their types as JSON lines (task_types), a CSV of which of two models was right (predictor, learned).
+JSON file (intents), prompts with their types as JSON lines (task_types), a CSV of which of two models was right (predictor, learned),
+LoCoMo's conversations as one JSON file (locomo).
 `--idle-seconds N` says how long the idle hub is watched (60 by default).
 """
 
@@ -27,6 +29,7 @@ from benchmarks import (
     doors,
     forecast,
     kill,
+    locomo,
     mesh,
     processes,
     reflexes,
@@ -69,6 +72,7 @@ def parts(idle_seconds: float, data: Sequence[Path] = ()) -> dict[str, Part]:
         "predictor": partial(routing.predictor, data=data),
         "learned": partial(routing.learned, data=data),
         "bandit": routing.bandit,
+        "locomo": partial(locomo.recalled, data=data),
     }
 
 
