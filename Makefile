@@ -115,12 +115,12 @@ $(BIN)/python:
 
 $(VENV)/run.stamp: $(BIN)/python pyproject.toml constraints.txt
 	@echo -n "Installing Robbie, about 60 MB to fetch, once "
-	@$(call pip,.[local])
+	@$(call pip,.[local$(comma)embeddings])
 	@touch $@
 
 $(VENV)/test.stamp: $(BIN)/python pyproject.toml constraints.txt
 	@echo -n "Installing Robbie and what his tests need, about 180 MB to fetch, once "
-	@$(call pip,.[local$(comma)slack$(comma)telegram$(comma)email$(comma)postgres$(comma)mcp$(comma)dev])
+	@$(call pip,.[local$(comma)slack$(comma)telegram$(comma)email$(comma)postgres$(comma)embeddings$(comma)mcp$(comma)dev])
 	@touch $@ $(VENV)/run.stamp
 
 $(VENV)/install.stamp: $(BIN)/python pyproject.toml constraints.txt

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Table, func, insert, literal, select, tupl
 
 from bot.domain.errors import Conflict
 from storage.database import Database, UnitOfWork
+from storage.dialects import NextNumber
 from storage.models.base import Base
 from storage.schema import Progress
 
@@ -27,8 +28,10 @@ async def copy_everything(source: Database, target: Database, progress: Progress
                 raise Conflict("the target already holds data; copy into an empty database")
             done = 0
             for table in Base.metadata.sorted_tables:
+                # a memory gets the next number of its new place
+                statement = insert(table).values(number=NextNumber()) if table.name == "memories" else insert(table)
                 async for rows in _batches(here, table):
-                    await there.connection.execute(insert(table), rows)
+                    await there.connection.execute(statement, rows)
                     done += len(rows)
                     progress(done, total)
     return done
@@ -40,7 +43,7 @@ async def _batches(work: UnitOfWork, table: Table) -> AsyncIterator[list[dict[st
     query = select(table).where(_own(table, work)).order_by(*key).limit(BATCH)
     rows = (await work.connection.execute(query)).mappings().all()
     while rows:
-        yield [dict(row) for row in rows]
+        yield [{name: value for name, value in row.items() if name != "number"} for row in rows]
         last = tuple_(*(literal(rows[-1][column.key], column.type) for column in key))
         rows = (await work.connection.execute(query.where(tuple_(*key) > last))).mappings().all()
 

@@ -24,7 +24,7 @@ from storage.repositories.housekeeping import Credentials, Housekeeping, Inciden
 from storage.repositories.inbox import Inbox
 from storage.repositories.learning import CachedAnswers, Insights, Patterns, RoutingArms
 from storage.repositories.manners import Briefs, Settings
-from storage.repositories.memory import StickyNotes
+from storage.repositories.memory import Memories, StickyNotes
 from storage.repositories.messaging import Attachments, Conversations, Messages
 from storage.repositories.models import ModelHealths, ModelUsages
 from storage.repositories.outbox import Outbox, ToSend
@@ -50,6 +50,7 @@ class UnitOfWork:
         self.inbox = Inbox(connection, organization)
         self.outbox = Outbox(connection, organization)
         self.notes = StickyNotes(connection, organization)
+        self.memories = Memories(connection, organization)
         self.usage = ModelUsages(connection, organization)
         self.health = ModelHealths(connection, organization)
         self.incidents = Incidents(connection, organization)

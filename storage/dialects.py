@@ -5,9 +5,10 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-from sqlalchemy import Executable, event, inspect, text
+from sqlalchemy import BigInteger, ColumnElement, Executable, event, inspect, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.compiler import compiles
 
 from bot.domain.errors import ConfigError
 from storage import one_hop
@@ -24,9 +25,11 @@ def is_sqlite(url: str) -> bool:
     return url.startswith("sqlite")
 
 
-def insert_or_skip(table: Any) -> Executable:
-    """An insert that leaves a row alone which is there already (SQLite is told in the same words)."""
-    return postgresql.insert(table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+def insert_or_skip(table: Any, **computed: Any) -> Executable:
+    """An insert that leaves a row alone which is there already (SQLite is told in the same words); *computed* columns are expressions."""
+    statement = postgresql.insert(table)
+    statement = statement.values(**computed) if computed else statement
+    return statement.on_conflict_do_nothing().execution_options(preserve_rowcount=True)
 
 
 def insert_or_replace(table: Any, *changing: str) -> Executable:
@@ -75,6 +78,23 @@ def make_postgres_engine(url: str) -> AsyncEngine:
         repair = "`make install`, or pip install 'robbie[postgres]'"
         raise ConfigError("PostgreSQL needs a driver that is not installed", key="database.url", repair=repair)
     return create_async_engine(url, pool_size=8, max_overflow=4, pool_pre_ping=True, pool_timeout=10, connect_args={"connect_timeout": 5})
+
+
+class NextNumber(ColumnElement[int]):
+    """The number of the next memory: of a sequence on PostgreSQL; on SQLite, with its one writer, one more than the last."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(NextNumber, "postgresql")
+def _of_sequence(*_: Any, **__: Any) -> str:
+    return "nextval('memories_number')"
+
+
+@compiles(NextNumber, "sqlite")
+def _after_last(*_: Any, **__: Any) -> str:
+    return "(SELECT coalesce(max(number), 0) + 1 FROM memories)"
 
 
 async def enter_organization(connection: AsyncConnection, organization: str) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import DateTime, Text
+from sqlalchemy import DateTime, LargeBinary, Text
 from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 _ESCAPE = "\ufdd0"  # a Unicode non-character: nobody types it, both databases store it
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff\ufdd0]")
@@ -65,3 +66,31 @@ class UTCDateTime(TypeDecorator[datetime]):
 
     def __repr__(self) -> str:
         return "UTCDateTime()"
+
+
+class Vector(TypeDecorator[Any]):
+    """A float32 array of any length: pgvector's `vector` on PostgreSQL, its bytes on SQLite. numpy is imported by who has one."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """The type of pgvector where there is one."""
+        if dialect.name == "postgresql":
+            from pgvector.sqlalchemy import VECTOR  # it brings numpy along
+
+            return dialect.type_descriptor(VECTOR())
+        return dialect.type_descriptor(LargeBinary())
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        """The array as it is for pgvector, its bytes for SQLite."""
+        return value if value is None or dialect.name == "postgresql" else value.astype("<f4").tobytes()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        """The array."""
+        import numpy as np
+
+        return np.frombuffer(value, dtype="<f4") if isinstance(value, bytes) else np.asarray(value, dtype=np.float32)
+
+    def __repr__(self) -> str:
+        return "Vector()"

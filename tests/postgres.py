@@ -30,12 +30,14 @@ class Postgres:
         self._numbers = count()
         self._connection = psycopg.connect(host=str(socket), user="postgres", dbname="postgres", autocommit=True)
         self._admin("CREATE ROLE robbie LOGIN NOSUPERUSER NOBYPASSRLS")
+        with psycopg.connect(host=str(socket), user="postgres", dbname="template1", autocommit=True) as template:
+            template.execute("CREATE EXTENSION vector")
 
     def url(self, database: str) -> str:
         """Where Robbie's role finds *database*."""
         return f"postgresql+psycopg://robbie@/{database}?host={self._socket}"
 
-    def create(self, template: str = "template0") -> str:
+    def create(self, template: str = "template1") -> str:
         """The name of a new database, empty or a copy of *template*."""
         name = f"t{next(self._numbers)}"
         self._admin(f"CREATE DATABASE {name} OWNER robbie TEMPLATE {template} STRATEGY wal_log")

@@ -17,6 +17,7 @@ RobbieError
 │   ├── RequestRejected         this request is refused; the level itself is well
 │   │   └── ToolsRefused        the model has no tools of its own
 │   └── AllLevelsFailed(attempts)
+├── EmbeddingFailed             a model could not turn texts into vectors
 ├── BudgetExhausted
 ├── NotAllowed
 ├── ToolFailed                  a tool cannot do this as asked: its text says why, and what would be right
@@ -124,6 +125,10 @@ class AllLevelsFailed(ProviderError):
     def __init__(self, attempts: Sequence[object] = ()) -> None:
         self.attempts = tuple(attempts)
         super().__init__("; ".join(str(attempt) for attempt in self.attempts) or "no level could be asked")
+
+
+class EmbeddingFailed(RobbieError):
+    """A model could not turn texts into vectors; what is said stays findable by its words."""
 
 
 class BudgetExhausted(RobbieError):

@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from bot.brain.providers.offline import digest
+from bot.brain.remembering import revised
 from bot.domain.clock import Clock
 from bot.domain.message import Inbound, InboundKind
 from bot.learning.realtime import Learning
@@ -55,6 +56,9 @@ async def _edit(work: UnitOfWork, event: InboxEvent, text: str) -> bool:
     if not is_unsent and event.state != InboxState.QUEUED:
         return False
     await work.messages.change_text(event.id, text, digest(text))
+    if known := await work.memories.of_messages([event.id]):
+        await work.memories.remove([each.id for each in known])
+        await work.memories.add_once(revised(known[0], text))
     await work.inbox.reopen(event.id, InboxState.RECEIVED if is_unsent else InboxState.QUEUED)
     return True
 
@@ -62,6 +66,7 @@ async def _edit(work: UnitOfWork, event: InboxEvent, text: str) -> bool:
 async def _delete(work: UnitOfWork, event: InboxEvent, learning: Learning, clock: Clock) -> bool:
     """A message that was withdrawn is not answered any more, and neither spoken of nor learned from."""
     await work.messages.withdraw(event.id)
+    await work.memories.remove([each.id for each in await work.memories.of_messages([event.id])])
     await learning.unlearn(work, event.id, clock.now())
     if await _take_back(work, event) or event.state == InboxState.QUEUED:
         await work.inbox.reopen(event.id, InboxState.NOTED)

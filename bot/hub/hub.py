@@ -124,7 +124,7 @@ class Hub:
         is_asked, is_message = inbound.kind in ASKING and not terms.is_noted, inbound.kind in ASKING
         state = InboxState.RECEIVED if is_asked else InboxState.NOTED
         async with self.database.unit_of_work() as work:
-            is_new = await keep(work, inbound, person.id, conversation_id, terms=terms, state=state, now=self.clock.now())
+            is_new = await keep(work, inbound, person, conversation_id, terms=terms, state=state, now=self.clock.now())
             if is_new and is_message and terms.is_stranger:
                 await heard(work, inbound, person, can_meet=is_asked, now=self.clock.now())
             elif is_new and is_message and inbound.sender.channel == "email" and inbound.wants_reply:

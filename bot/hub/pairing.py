@@ -72,7 +72,7 @@ class Pairing:
         now = self._clock.now()
         where = {"channel": inbound.sender.channel, "account": inbound.sender.account}
         conversation = await work.conversations.at(inbound.address, stranger.id, now)
-        await keep(work, inbound, stranger.id, conversation.id, state=InboxState.NOTED, now=now)
+        await keep(work, inbound, stranger.person, conversation.id, state=InboxState.NOTED, now=now)
         code = make_code(6)
         while not await work.people.add_code(
             kind=PAIR, code=code, user_id=stranger.id, created_at=now, **where, event_id=inbound.id, expires_at=now + PAIR_LIFE

@@ -17,11 +17,13 @@ from bot.brain.reactive import one_line, reactive_turn
 from bot.domain.address import SessionType
 from bot.domain.clock import Clock, new_id
 from bot.domain.errors import Conflict, StorageUnavailable
+from bot.domain.memory import PRIVATE_PLACE, place_of
 from bot.domain.message import InboundKind, OutgoingKind
 from bot.domain.thought import Question, Turn
 from bot.hub.commands import Commands
 from bot.hub.feed import Feed, Grown, Said
 from bot.hub.files import Files
+from bot.hub.keeping import remember
 from bot.hub.outbox import Outbox
 from bot.hub.owner import claim_of
 from bot.hub.patience import outlast
@@ -191,6 +193,8 @@ class Thinkers:
                 now=now,
             )
             await work.messages.add(reply)
+            if not asked.is_by_stranger:
+                await self._remember(work, asked, reply)
             if turn.kind in (OutgoingKind.ANSWER, OutgoingKind.LATE) and not asked.is_by_stranger:
                 learned = {name: getattr(turn, name) for name in (*FACTS, "guess")}
                 await work.feedback.open(user_id=asked.user.id, message_id=reply.id, at=reply.at, **learned)
@@ -210,6 +214,11 @@ class Thinkers:
                 await self._propose(work, asked, turn)
                 return False
         return bool(turn.text)
+
+    async def _remember(self, work: UnitOfWork, asked: Asked, reply: Message) -> None:
+        conversation = None if reply.session_type == "private" else await work.conversations.find_by_id(reply.conversation_id)
+        place = place_of(conversation.channel, conversation.key, conversation.session_type) if conversation else PRIVATE_PLACE
+        await remember(work, reply, asked.user.person, place=place)
 
     async def _propose(self, work: UnitOfWork, asked: Asked, turn: Turn) -> None:
         message, sender = asked.message, asked.details.get("sender", {})

@@ -25,6 +25,7 @@ def columns(kind: Callable[[], Any], *names: str, nullable: bool = False, **more
 
 texts, moments, dates, ids = (partial(columns, kind) for kind in (AnyText, UTCDateTime, sa.Date, sa.Uuid))
 numbers, reals, documents = (partial(columns, kind) for kind in (sa.Integer, sa.Double, sa.JSON))
+large_numbers, bytes_of = (partial(columns, kind) for kind in (sa.BigInteger, sa.LargeBinary))
 
 
 def belongs_to(owner: str, column: str) -> sa.schema.SchemaItem:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pytest
 from sqlalchemy import Table, insert, select
 
@@ -20,8 +21,10 @@ from storage.copying import copy_everything
 from storage.database import Database, UnitOfWork
 from storage.models.affairs import Contact, Deal, Task
 from storage.models.base import Base
+from storage.models.memory import Forgetting, Memory, Summary, SummarySource
 from storage.models.messaging import InboxState
 from storage.repositories.affairs import new_activity
+from storage.repositories.base import values_of
 from storage.schema import upgrade
 from tests.stage import Stage
 
@@ -111,6 +114,7 @@ async def _fill(stage: Stage) -> None:
         await work.usage.add(at=now, level="l", provider="p", model="m", outcome="ok", cost_usd=0.1 + 0.2, first_token_ms=1 / 3)
         await _fill_affairs(work, stage.allan.id, now)
         await _fill_learning(work, stage.allan.id, event_id, now)
+        await _fill_memory(work, stage.allan.id, event_id, now)
         row = {"rung": "r", "state": "open", "openings": 3, "outcomes": [True, False], "retry_at": now, "updated_at": now}
         await work.health.save([row])
         await work.attachments.add(
@@ -133,7 +137,8 @@ async def _content(database: Database) -> dict[str, list[dict[str, Any]]]:
 
 async def _rows(connection: Any, table: Table) -> list[dict[str, Any]]:
     found = (await connection.execute(select(table))).mappings().all()
-    return sorted((dict(row) for row in found), key=lambda row: [str(row[column.name]) for column in table.primary_key])
+    plain = [{name: value.tolist() if hasattr(value, "tolist") else value for name, value in row.items()} for row in found]
+    return sorted(plain, key=lambda row: [str(row[column.name]) for column in table.primary_key])
 
 
 async def _fill_affairs(work: UnitOfWork, user_id: UUID, now: datetime) -> None:
@@ -149,6 +154,22 @@ async def _fill_affairs(work: UnitOfWork, user_id: UUID, now: datetime) -> None:
     about = {"user_id": user_id, "slot": "morning", "day": now.date(), "state": "sent", "zone": "Europe/Berlin"}
     await work.briefs.add_once(**about, due_at=now, sections=[{"title": "ż"}], text="t", message_id=None, composed_at=now)
     await work.job_runs.claim("crew", "1", owner="me", now=now, until=later)
+
+
+async def _fill_memory(work: UnitOfWork, user_id: UUID, message_id: UUID, now: datetime) -> None:
+    """A row in every table of memory."""
+    which, made = {"organization_id": "default", "user_id": user_id}, {"created_at": now, "superseded_at": now}
+    where = {"thread": "t", "external_id": "e", "place": "", "message_id": message_id, "number": 1, "session": new_id()}
+    said = {"speaker": "Allan", "said": "ż\x00", "day": "8 May 2023", "at": now, "trust": "own", "packed": b"\x00"}
+    memory = Memory(**which, **where, **said, id=new_id(), position=0, part=0)
+    await work.memories.add_once([memory])
+    await work.memories.keep_vectors("m", {memory.id: np.array([0.6, 0.8], dtype=np.float32)})
+    between = {"starts_at": now, "ends_at": now, "made_by": "extract", "level": 1, "place": ""}
+    summary = Summary(**which, **made, **between, id=new_id(), text="t", facts=["f"])
+    going = {"what": "w", "targets": {"memories": ["m"]}, "state": "waiting", "created_at": now, "due_at": now}
+    for row in (summary, SummarySource(organization_id="default", summary_id=summary.id, memory_id=memory.id)):
+        await work.connection.execute(insert(row.__table__), values_of(row))
+    await work.connection.execute(insert(Forgetting), values_of(Forgetting(**which, **going, id=new_id())))
 
 
 async def _fill_learning(work: UnitOfWork, user_id: UUID, message_id: UUID, now: datetime) -> None:

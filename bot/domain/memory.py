@@ -1,0 +1,57 @@
+"""The words of remembering: who may hear what, and what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+from uuid import UUID
+
+
+class Trust(StrEnum):
+    """Whose words a memory holds: the person's own, Robbie's, a stranger's (or made of those); intimate is what was said in that tone."""
+
+    OWN = "own"
+    ROBBIE = "robbie"
+    OUTSIDE = "outside"
+    INTIMATE = "intimate"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scope:
+    """What may be recalled here: memories of one person, of these kinds of trust; where others read along, only those of that place.
+
+    `place` is empty in private, where all of the person's own may be told to them.
+    """
+
+    user_id: UUID
+    place: str = ""
+    trusts: tuple[Trust, ...] = (Trust.OWN, Trust.ROBBIE)
+
+
+PRIVATE_PLACE = ""
+
+
+def place_of(channel: str, key: str, session_type: str) -> str:
+    """The place that everybody in a shared conversation shares: its channel, without thread or topic; empty for a private one."""
+    parts = key.split("/")[: 2 if channel == "slack" else 1]  # a workspace and its channel, or else a chat
+    return PRIVATE_PLACE if session_type == "private" else f"{channel}:{'/'.join(parts)}"
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors of length 1, in a thread of its own. Vectors of different models are never compared."""
+
+    @property
+    def model(self) -> str:
+        """The model's id, as it is stored with each vector."""
+
+    @property
+    def dimension(self) -> int:
+        """How long its vectors are."""
+
+    async def embed(self, texts: Sequence[str]) -> Any:
+        """float32 (texts, dimension). Raises EmbeddingFailed."""
+
+    def words(self, words: Sequence[str]) -> Any | None:
+        """float32 (words, dimensions) of single words, by a model of words; None where there is none."""

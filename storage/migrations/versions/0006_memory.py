@@ -1,0 +1,133 @@
+"""What memory needs: memories, found by their words and by vectors; summaries; notes with kinds and dates; what is being forgotten."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+from bot.domain.errors import SchemaMismatch
+from storage.migrations.building import (
+    belongs_to,
+    bytes_of,
+    dates,
+    documents,
+    ids,
+    index,
+    large_numbers,
+    moments,
+    numbers,
+    secure_rows,
+    table,
+    texts,
+    unique,
+)
+from storage.types import Vector
+
+revision = "0006"
+down_revision = "0005"
+
+FOUND_BY = "substr({row}.speaker || ': ' || {row}.said || ' ' || {row}.day, 1, 20000)"
+WHOSE = "'u' || {row}.user_id || ' t' || {row}.trust || ' p' || hex({row}.place)"
+"""Who may find it, as words of their own, so that an index knows it: `Scope`."""
+DIMENSIONS = (256, 384)
+"""Of the embedders that come with Robbie; vectors of another length are compared one by one."""
+SQLITE = (
+    "CREATE VIRTUAL TABLE memory_words USING fts5(whose, words, content='', tokenize='porter unicode61')",
+    f"""CREATE TRIGGER memory_words_added AFTER INSERT ON memories WHEN new.packed IS NULL BEGIN
+        INSERT INTO memory_words(rowid, whose, words) VALUES (new.number, {WHOSE.format(row="new")}, {FOUND_BY.format(row="new")}); END""",
+    f"""CREATE TRIGGER memory_words_removed AFTER DELETE ON memories BEGIN
+        INSERT INTO memory_words(memory_words, rowid, whose, words)
+        VALUES ('delete', old.number, {WHOSE.format(row="old")}, {FOUND_BY.format(row="old")}); END""",
+    f"""CREATE TRIGGER memory_words_changed AFTER UPDATE OF said, trust, place ON memories
+        WHEN new.packed IS NULL AND old.packed IS NULL BEGIN
+        INSERT INTO memory_words(memory_words, rowid, whose, words)
+        VALUES ('delete', old.number, {WHOSE.format(row="old")}, {FOUND_BY.format(row="old")});
+        INSERT INTO memory_words(rowid, whose, words) VALUES (new.number, {WHOSE.format(row="new")}, {FOUND_BY.format(row="new")}); END""",
+)
+"""A row that is packed keeps its words; it is unpacked before it is deleted, since the index wants to be told what it held."""
+POSTGRES = (
+    "CREATE SEQUENCE memories_number",
+    """CREATE TABLE memory_words (organization_id text NOT NULL, memory_id uuid NOT NULL, words tsvector NOT NULL,
+        PRIMARY KEY (organization_id, memory_id))""",
+    "CREATE INDEX memory_words_found ON memory_words USING gin (words)",
+    f"""CREATE FUNCTION keep_memory_words() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF TG_OP = 'DELETE' THEN
+            DELETE FROM memory_words WHERE organization_id = old.organization_id AND memory_id = old.id;
+        ELSIF new.packed IS NULL THEN
+            INSERT INTO memory_words VALUES (new.organization_id, new.id, to_tsvector('english', {FOUND_BY.format(row="new")}))
+            ON CONFLICT (organization_id, memory_id) DO UPDATE SET words = excluded.words;
+        END IF;
+        RETURN NULL; END $$""",
+    """CREATE TRIGGER memory_words_kept AFTER INSERT OR DELETE OR UPDATE OF said ON memories
+        FOR EACH ROW EXECUTE FUNCTION keep_memory_words()""",
+    *(
+        f"CREATE INDEX memory_vectors_{size} ON memory_vectors USING hnsw ((vector::vector({size})) vector_cosine_ops)"
+        f" WHERE dimension = {size}"
+        for size in DIMENSIONS
+    ),
+)
+NO_PGVECTOR = "PostgreSQL has no pgvector: install it, and as a superuser run CREATE EXTENSION vector in this database"
+
+
+def upgrade() -> None:
+    """Go forward; there is no way back but a backup."""
+    connection = op.get_bind()
+    is_server = connection.dialect.name == "postgresql"
+    if is_server:
+        _need_pgvector(connection)
+    table(
+        "memories",
+        *(*ids("id"), *large_numbers("number"), *ids("user_id"), *texts("thread"), *ids("session"), *numbers("position", "part")),
+        *(*texts("external_id", "speaker", "said", "day"), *moments("at"), *texts("place", "trust"), *ids("message_id", nullable=True)),
+        *(*bytes_of("packed", nullable=True), *ids("forgotten_by", "corrected_by", nullable=True), belongs_to("users", "user_id")),
+        unique("user_id", "thread", "external_id", "part"),
+    )
+    op.create_index("ix_memories_number", "memories", ["number"], unique=True)
+    for columns in (("message_id",), ("thread", "number"), ("session", "position"), ("user_id", "at")):
+        index("memories", *columns)
+    table(
+        "memory_vectors",
+        *(*ids("memory_id", "stamp"), *texts("model"), *numbers("dimension"), sa.Column("vector", Vector(), nullable=False)),
+        belongs_to("memories", "memory_id"),
+        key=["memory_id"],
+    )
+    index("memory_vectors", "stamp")
+    table(
+        "summaries",
+        *(*ids("id", "user_id"), *numbers("level"), *texts("place", "text"), *documents("facts"), *moments("starts_at", "ends_at")),
+        *(*texts("made_by"), *moments("created_at"), *moments("superseded_at", nullable=True), *ids("forgotten_by", nullable=True)),
+        belongs_to("users", "user_id"),
+    )
+    index("summaries", "user_id", "level", "ends_at")
+    links = belongs_to("summaries", "summary_id"), belongs_to("memories", "memory_id")
+    table("summary_sources", *ids("summary_id", "memory_id"), *links, key=["summary_id", "memory_id"])
+    index("summary_sources", "memory_id")
+    table(
+        "forgettings",
+        *(*ids("id", "user_id"), *texts("what"), *documents("targets"), *texts("state"), *moments("created_at", "due_at")),
+        *(*moments("done_at", nullable=True), belongs_to("users", "user_id")),
+    )
+    index("forgettings", "state", "due_at")
+    with op.batch_alter_table("sticky_notes") as notes:
+        for column in (
+            *(*ids("memory_id", "superseded_by", "forgotten_by", nullable=True), *texts("kind", server_default="note")),
+            *(*texts("topic", server_default=""), *dates("on", nullable=True), *texts("made_by", server_default="person")),
+            *moments("valid_until", nullable=True),
+        ):
+            notes.add_column(column)
+    index("sticky_notes", "user_id", "topic")
+    index("sticky_notes", "source_id")
+    for statement in POSTGRES if is_server else SQLITE:
+        op.execute(statement)
+    if is_server:
+        secure_rows("memory_words")
+
+
+def _need_pgvector(connection: sa.Connection) -> None:
+    """Where a superuser has to make it, the one who reads the error is told how. Raises SchemaMismatch."""
+    if connection.scalar(sa.text("SELECT 1 FROM pg_extension WHERE extname = 'vector'")) is None:
+        try:
+            with connection.begin_nested():
+                connection.execute(sa.text("CREATE EXTENSION vector"))
+        except sa.exc.DBAPIError as error:
+            raise SchemaMismatch(NO_PGVECTOR) from error
