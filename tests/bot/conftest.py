@@ -86,6 +86,8 @@ owner = "Allan"
 timezone = "Europe/Berlin"
 [web]
 port = 0
+[memory]
+embedder = "none"
 [[brain.levels]]
 name = "first"
 provider = "openai"
