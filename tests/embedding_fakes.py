@@ -40,7 +40,7 @@ class FakeEmbedder:
 
 def vector_of(text: str) -> Any:
     """FAKE: of length 1, the same for the same text."""
-    drawn = np.random.default_rng(zlib.crc32(text.encode())).normal(size=FakeEmbedder.dimension).astype(np.float32)
+    drawn = np.random.default_rng(zlib.crc32(text.encode(errors="replace"))).normal(size=FakeEmbedder.dimension).astype(np.float32)
     return drawn / np.linalg.norm(drawn)
 
 

@@ -130,7 +130,7 @@ class LocalEmbedder:
 
         model, one = self._best()
         try:
-            vectors = np.stack([_of_length(one(text), model.length) for text in texts]) if texts else np.zeros((0, model.dimension))
+            vectors = np.stack([_of_length(one(sound(text)), model.length) for text in texts]) if texts else np.zeros((0, model.dimension))
         except Exception as error:
             raise EmbeddingFailed(f"{model.name}: {type(error).__name__}: {error}") from error
         if max(map(len, texts), default=0) > LONG_TEXT:
@@ -150,6 +150,11 @@ class LocalEmbedder:
             if self._loaded is None:
                 raise EmbeddingFailed("no model of meaning is installed that can be loaded")
             return self._loaded
+
+
+def sound(text: str) -> str:
+    """Without halves of characters, which no tokenizer and no wire takes."""
+    return text.encode(errors="replace").decode()
 
 
 def _of_length(vector: Any, length: float) -> Any:

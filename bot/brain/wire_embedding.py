@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from bot.brain.budget import Budget
-from bot.brain.embedding import Words
+from bot.brain.embedding import Words, sound
 from bot.brain.providers.faults import MALFORMED, brief, quiet
 from bot.domain.errors import BudgetExhausted, EmbeddingFailed
 from bot.domain.thought import Attempt, AttemptOutcome, Line, Prompt, Role, Usage
@@ -118,7 +118,7 @@ class WireEmbedder:
         import numpy as np
 
         self._wire = wire = self._wire or self._make()
-        sent = [text[:LONGEST_TEXT] for text in texts]
+        sent = [sound(text[:LONGEST_TEXT]) for text in texts]
         faults: tuple[type[Exception], ...] = (*wire.faults, *MALFORMED, BudgetExhausted, TimeoutError)
         try:
             async with asyncio.timeout(SECONDS + SECONDS_A_TEXT * len(sent)):

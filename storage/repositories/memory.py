@@ -93,6 +93,7 @@ _LACKING = (
     .order_by(Memory.id.desc())
 )
 _NEXT_LACKING = _LACKING.where(Memory.id > given("after")).limit(given("limit"))
+_EXTERNAL = select(Memory.external_id).where(ours(Memory), Memory.user_id == given("user"), Memory.thread == given("of_thread"))
 _NEWEST = select(Memory.id).where(ours(Memory)).order_by(Memory.id.desc()).limit(1)
 _WITH_LENGTH = select(MemoryVector.memory_id, MemoryVector.dimension, MemoryVector.vector)
 _NEXT_VECTORS = (
@@ -179,6 +180,10 @@ class Memories(Repository):
     async def lacking(self, model: str, *, limit: int, after: UUID = FIRST_ID) -> list[Memory]:
         """Memories with ids after one, without a vector of this model, the latest first."""
         return await self._all(Memory, _NEXT_LACKING, by=model, after=after, limit=limit)
+
+    async def external_ids(self, user_id: UUID, thread: str) -> set[str]:
+        """What is known of a person's thread, by the ids it had elsewhere."""
+        return {*await self._values(_EXTERNAL, user=user_id, of_thread=thread)}
 
     async def newest_id(self) -> UUID:
         """The id of the last memory."""
