@@ -273,7 +273,15 @@ def build(
     is_secure = config.web.public_url.startswith("https://")
     auth = Auth(database=database, directory=directory, clock=clock, secure=is_secure, hub_token=hub_token)
     doctor = Doctor(
-        config=config, database=database, rungs=rungs, prices=thinking.prices, environ=environ, clock=clock, doors=doors, mcp=rooms.mcp
+        config=config,
+        database=database,
+        rungs=rungs,
+        prices=thinking.prices,
+        environ=environ,
+        clock=clock,
+        doors=doors,
+        mcp=rooms.mcp,
+        embedder=thinking.embedder,
     )
     return App(
         config=config,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -35,22 +33,10 @@ def test_what_was_brought_in_is_found(robbie, file):
     assert robbie("memory", "search", "puppy").stdout.startswith("2023-05-08 10:00  Dana: We adopted a puppy")
 
 
-def test_a_question_a_line(robbie, file, monkeypatch):
+def test_a_question_a_line(robbie, file):
     robbie("memory", "import", str(file))
-    asked = 'puppy\n"tax\\nform"\nzebra\n'
-
-    class Stdin:
-        buffer = io.BytesIO(asked.encode())
-
-    def run(*words: str) -> list[dict[str, Any]]:
-        original = robbie.__globals__["io"].StringIO
-        monkeypatch.setattr(robbie.__globals__["io"], "StringIO", lambda _: Stdin)
-        try:
-            return [json.loads(line) for line in robbie(*words).stdout.splitlines()]
-        finally:
-            monkeypatch.setattr(robbie.__globals__["io"], "StringIO", original)
-
-    told = run("memory", "search", "-", "--json")
+    lines = robbie("memory", "search", "-", "--json", stdin='puppy\n"tax\\nform"\nzebra\n').stdout.splitlines()
+    told = [json.loads(line) for line in lines]
     assert [each["query"] for each in told] == ["puppy", "tax\nform", "zebra"]
     assert [[result["external_id"] for result in each["results"]][:1] for each in told] == [["1"], ["2"], []]
 

@@ -70,7 +70,7 @@ async def test_what_one_person_brings_is_not_the_others(stage):
 
 
 async def test_a_line_of_a_megabyte_is_kept_whole_in_parts(stage):
-    text = "".join(f"Sentence {number} of a long story. " for number in range(30_000)).strip()
+    text = "".join(f"Sentence {number} of a long story. " for number in range(32_000)).strip()
     assert len(text) > 1_000_000
     result = await bring(stage, said(stage, 1, text=text), said(stage, 2, minutes=1))
     kept = await remembered(stage)
