@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 BATCH = 64
 """Memories whose vectors are kept in one commit."""
-LOOK = timedelta(seconds=1)
+LOOK = timedelta(seconds=1.5)
 """What is said is found by its meaning at most so long, and an embedding's time, after."""
 SWEEP = timedelta(minutes=15)
 """All memories are looked through so often; in between, only those that came since."""

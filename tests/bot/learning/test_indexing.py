@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from uuid import UUID
 
 import numpy as np
@@ -13,7 +12,7 @@ from bot.brain.remembering import Saying, memories_of
 from bot.domain.clock import SystemClock
 from bot.domain.errors import EmbeddingFailed
 from bot.domain.memory import Trust
-from bot.learning.indexing import BATCH, SWEEP, TRIES, Indexing, find_damaged
+from bot.learning.indexing import BATCH, LOOK, SWEEP, TRIES, Indexing, find_damaged
 from storage.models.memory import Memory
 from tests.embedding_fakes import FakeEmbedder, vector_of
 from tests.stage import Stage
@@ -61,7 +60,7 @@ async def test_what_is_said_has_its_vector_after_one_look(stage):
     await look_until_at_rest(indexing, stage)
     assert np.allclose((await vectors(stage, [dog]))[dog.id], vector_of("Allan: I have a dog"), atol=1e-6)
     (cat,) = await remembered(stage, "and a cat")
-    stage.clock.advance(seconds=1)
+    stage.clock.advance(seconds=2)
     await look_until_at_rest(indexing, stage)
     assert embedder.asked == ["Allan: I have a dog", "Allan: and a cat"]
     assert len(await vectors(stage, [dog, cat])) == 2
@@ -136,7 +135,7 @@ async def test_an_idle_hub_asks_one_cheap_question(stage):
 
     indexing.embed_some = refuse  # type: ignore[method-assign]
     for _ in range(10):
-        assert await indexing.look(stage.clock.advance(seconds=1)) == stage.clock.now() + timedelta(seconds=1)
+        assert await indexing.look(stage.clock.advance(seconds=1)) == stage.clock.now() + LOOK
 
 
 async def test_reindexing_mends_what_is_damaged(stage, sqlite_file):
