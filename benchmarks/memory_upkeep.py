@@ -18,10 +18,10 @@ from bot.brain.embedding import LADDER
 from bot.learning.importing import Importing
 
 TURNS, IMPORTED = 20, 1_000
-WORDS = (
+WORDS = (  # noqa: SIM905
     "the and I you was it we to my went have last week with her they said really good time day friend work house dog garden school "
     "started painting talked about family trip city happy tired thought maybe because after before never always music food called"
-).split()  # noqa: SIM905
+).split()
 FULL_IMPORT, FULL_SECONDS = 5_882, 60.0
 _MEMORY = """
 import asyncio, psutil
