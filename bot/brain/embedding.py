@@ -23,6 +23,8 @@ WORDS_KEPT = 10_000
 """Vectors of words, at 1.2 KB each; when there are more, all are made anew, at 50 µs each. With the pages of its file: at most 28 MB."""
 WORKERS = 2
 """A question need not wait until a batch is through."""
+SLICE = 8
+"""Texts that a thread does before it asks whether to go on: a hub that stops waits a second for it at most."""
 LONG_TEXT = 500
 """Characters; what longer ones take while they are read (up to 60 MB) is given back after the batch, in 1 to 7 ms."""
 
@@ -93,10 +95,13 @@ class LocalEmbedder:
 
     async def embed(self, texts: Sequence[str]) -> Any:
         """float32 (texts, dimension). Raises EmbeddingFailed."""
+        import numpy as np
+
         loop = asyncio.get_running_loop()
         self._stay()
         try:
-            return await loop.run_in_executor(self._threads, self._embed, list(texts))
+            slices = [list(texts[at : at + SLICE]) for at in range(0, max(len(texts), 1), SLICE)]
+            return np.concatenate([await loop.run_in_executor(self._threads, self._embed, each) for each in slices])
         finally:
             self._stay()
             self._unloading = loop.call_later(self._quiet_seconds, self.unload)
@@ -130,7 +135,11 @@ class LocalEmbedder:
 
         model, one = self._best()
         try:
-            vectors = np.stack([_of_length(one(sound(text)), model.length) for text in texts]) if texts else np.zeros((0, model.dimension))
+            vectors = (
+                np.stack([_of_length(one(sound(text)), model.length) for text in texts])
+                if texts
+                else np.zeros((0, model.dimension), np.float32)
+            )
         except Exception as error:
             raise EmbeddingFailed(f"{model.name}: {type(error).__name__}: {error}") from error
         if max(map(len, texts), default=0) > LONG_TEXT:
