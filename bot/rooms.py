@@ -35,6 +35,7 @@ from bot.hub.manner_commands import MannerCommands
 from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
 from bot.hub.why_commands import WhyCommands
+from bot.learning.ageing import Ageing
 from bot.learning.forecasts import Forecasts
 from bot.learning.realtime import Learning
 from bot.learning.reflexes import ReflexLearning
@@ -72,6 +73,11 @@ class Thinking:
         named = [(level.name, level.usd_per_million) for level in self.config.brain.levels]
         own = {name: Rate(input=price.input, output=price.output) for name, price in named if price is not None}
         return replace(Prices.load(), own=own)
+
+    @property
+    def worth_asking(self) -> Sequence[Rung]:
+        """The rungs that can word what nobody waits for: the embedded model is too small."""
+        return [rung for rung in self.rungs if rung.provider.provider != "local"]
 
     @property
     def budget(self) -> Budget:
@@ -202,12 +208,13 @@ def furnish(
             Forecasts(database=database, chain=chain, warm=thinking.warm),
             thinking.mesh,
             Aftermath(database=database, learning=learning),
+            Ageing(database=database, chain=thinking.chain(thinking.worth_asking), owner=name_myself()),
         ),
     )
 
 
 def _briefs(thinking: Thinking, *, books: Books, off: Sequence[str], troubles: Callable[[str], Sequence[str]]) -> Delivery:
-    """Briefs, made of everything that has news for them; the embedded model is too small to word one."""
+    """Briefs, made of everything that has news for them."""
     config, database, clock = thinking.config, thinking.database, thinking.clock
     daily_usd, ways = config.brain.daily_usd, [(rung.id, rung.level) for rung in thinking.rungs]
     sources = (
@@ -217,6 +224,5 @@ def _briefs(thinking: Thinking, *, books: Books, off: Sequence[str], troubles: C
         WhatHappened(database=database),
         HowIAm(health=thinking.health, rungs=ways, budget=thinking.budget, daily_usd=daily_usd, database=database, troubles=troubles),
     )
-    worth_asking = [rung for rung in thinking.rungs if rung.provider.provider != "local"]
-    composer = Composer(sources=sources, database=database, chain=thinking.chain(worth_asking), clock=clock)
+    composer = Composer(sources=sources, database=database, chain=thinking.chain(thinking.worth_asking), clock=clock)
     return Delivery(database=database, composer=composer, config=config.briefs, clock=clock, owner=name_myself(), off=off)
