@@ -21,8 +21,8 @@ WORDS = {SESSION: 80, MONTH: 50, YEAR: 30}
 CLIPPED = {SESSION: 400, MONTH: 200, YEAR: 120}
 """Characters that are left of a found memory's own words when it has reached a level's age; LINE of its month's summary."""
 LINE, FACTS_SHOWN, LONGEST_SENTENCE = 200, 6, 60
-PADDING = 12
-"""Words that a sentence's length is taken to be longer by: else "Hey Mel!" would tell most for its length."""
+SHORTEST = 6
+"""Words: of shorter sentences ("Hey Mel!") a summary is made only where there are no others."""
 LEAST_KEPT = 0.75
 """The share of the facts that a rewrite must keep of what it replaces."""
 _NOT = frozenset("not no never nobody nothing nowhere neither nor without cannot".split())  # noqa: SIM905
@@ -71,29 +71,17 @@ def extract(memories: Sequence[Memory], words: int) -> str:
     central, by how often its words come up, adds the more. It is chosen for what it adds by its length: the greedy maximum coverage of
     Filatova and Hatzivassiloglou (2004).
     """
-    sentences = [(memory, each) for memory in memories for each in _sentences(memory.text)]
-    counts = Counter(stem for _, each in sentences for stem in {_stem(word) for word in _saying(_words(each))})
-    stated, common = [_weighed(each) for _, each in sentences], max(counts.values(), default=1)
-
-    def rarity(fact: str) -> float:
-        stems = [_stem(word) for word in _words(fact)]
-        return sum(log(1 + len(sentences) / counts.get(stem, 1)) for stem in stems) / max(len(stems), 1)
-
-    def centrality(at: int) -> float:
-        stems = [_stem(word) for word in _saying(_words(sentences[at][1]))]
-        return sum(counts[stem] / common for stem in stems) / max(len(stems), 1)
-
-    values = {fact: weight * rarity(fact) for facts in stated for fact, weight in facts.items()}
-    lengths = [len(each.split()) for _, each in sentences]
-    central = [1 + centrality(at) for at in range(len(sentences))]
+    every = [(memory, each) for memory in memories for each in _sentences(memory.text)]
+    sentences = [(memory, each) for memory, each in every if len(each.split()) >= SHORTEST] or every
+    told, lengths = _telling([each for _, each in sentences]), [len(each.split()) for _, each in sentences]
     chosen, known, left = set[int](), set[str](), words
     while at_hand := [at for at in range(len(sentences)) if at not in chosen and (lengths[at] <= left or not chosen)]:
-        adds = {at: central[at] * sum(values[fact] for fact in stated[at] if fact not in known) / (lengths[at] + PADDING) for at in at_hand}
+        adds = {at: sum(worth for fact, worth in told[at].items() if fact not in known) / (lengths[at] + SHORTEST) for at in at_hand}
         best = max(adds, key=lambda at: adds[at])
         if chosen and adds[best] <= 0:
             break
         chosen.add(best)
-        known |= stated[best].keys()
+        known |= told[best].keys()
         left -= lengths[best]
     return _told([sentences[at] for at in sorted(chosen)])
 
@@ -138,6 +126,21 @@ def _summary_for(level: int, summaries: Sequence[Summary]) -> Summary | None:
     return max(fit, key=lambda each: each.level, default=None)
 
 
+def _telling(sentences: Sequence[str]) -> list[dict[str, float]]:
+    """The facts of each sentence, and what telling one is worth there: by its weight, how rare it is, and how central the sentence."""
+    stems = [{_stem(word) for word in _saying(_words(each))} for each in sentences]
+    counts = Counter(stem for each in stems for stem in each)
+    most = max(counts.values(), default=1)
+
+    def rarity(fact: str) -> float:
+        of_it = [log(1 + len(sentences) / counts[stem]) for stem in map(_stem, _words(fact)) if stem in counts]
+        return sum(of_it) / len(of_it) if of_it else 0.0
+
+    central = [1 + sum(counts[stem] / most for stem in each) / max(len(each), 1) for each in stems]
+    facts = map(_weighed, sentences)
+    return [{fact: weight * rarity(fact) * much for fact, weight in each.items()} for each, much in zip(facts, central, strict=True)]
+
+
 def _stating(text: str) -> Callable[[str], bool]:
     """Tells of a fact whether the text states it."""
     holding: dict[str, set[int]] = {}
@@ -160,14 +163,14 @@ def _weighed(text: str) -> dict[str, float]:
         if not sentence.rstrip().endswith("?"):
             dates = [" ".join(_words(each)) for each in _DATE.findall(sentence)]
             plain = _DATE.sub(" , ", sentence)
-            facts |= dict.fromkeys((*dates, *_numbers(plain), *_names(sentence)), 2.0)
+            facts |= dict.fromkeys((*dates, *_numbers(plain), *_names(plain)), 2.0)
             facts |= {piece: 1.0 for clause in _CLAUSE.split(plain) for piece in _pieces(_words(clause)) if piece not in facts}
     return facts
 
 
 def _numbers(sentence: str) -> Iterable[str]:
     words = _words(sentence)
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in zip(words, [*words[1:], ""], strict=False):
         if any(sign.isdecimal() for sign in word):
             yield f"{word} {after}" if after and after not in COMMON and after.isalpha() else word
 
@@ -232,7 +235,8 @@ def _clipped(text: str, room: int, question: str) -> str:
         return text
     asked = {_stem(word) for word in _saying(_words(question))}
     starts = [0, *(each.end() for each in _SENTENCE.finditer(text) if each.end() < len(text))]
-    start = max(starts, key=lambda at: len(asked & {_stem(word) for word in _words(text[at : at + room])}))
+    held = {at: len(asked & {_stem(word) for word in _words(text[at : at + room])}) for at in starts}
+    start = max(starts, key=lambda at: (held[at], at)) if any(held.values()) else 0
     part = text[start : start + room]
     end = part.rfind(" ", room // 2) if start + room < len(text) else -1
     return ("… " if start else "") + (part[:end] if end > 0 else part) + (" …" if start + room < len(text) else "")

@@ -1,4 +1,4 @@
-"""Lets memories age: sessions, months and years are summarised, and what is old is packed; one small step at a time."""
+"""Lets memories age, one small step at a time: they are summarised, and packed when they are old; what is stale in the house is cleared."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import structlog
 
@@ -31,6 +31,8 @@ AT_ONCE = 200
 ASKED_A_DAY, MODEL_SECONDS, WORTH_ASKING = 8, 60.0, 3
 """A model words at most so many summaries a day, each so long, and only of what is so many times longer than its summary may be."""
 EXTRACT = "extract"
+CLEARED_AFTER = timedelta(days=90)
+"""Runs, incidents, codes and credentials that were over for so long are deleted."""
 SUMMARISED = (Trust.OWN, Trust.ROBBIE)
 LEVELS = {step: level for level, step in STEP_OF_LEVEL.items()}
 
@@ -62,6 +64,7 @@ class Ageing:
         self._chain = chain
         self._owner = owner
         self._again: datetime | None = None
+        self._cleared: date | None = None
         self._prompt = (PROMPTS / "summary.md").read_text("utf-8").strip()
 
     async def look(self, now: datetime) -> datetime:
@@ -76,6 +79,7 @@ class Ageing:
             stale = await work.summaries.stale(limit=AT_ONCE)
             due = None if stale else await _due(work, now)
         if not (stale or due):
+            await self._clear(now)
             return False
         async with self._database.unit_of_work() as work:
             if not await work.housekeeping.lease(self.name, owner=self._owner, now=now, until=now + LEASE):
@@ -88,12 +92,23 @@ class Ageing:
             await self._summarise(due, now)
         return True
 
+    async def _clear(self, now: datetime) -> None:
+        """Once a day, what serves the house alone is cleared of what is stale."""
+        if self._cleared != now.date():
+            async with self._database.unit_of_work() as work:
+                await work.housekeeping.clear(before=now - CLEARED_AFTER)
+            self._cleared = now.date()
+
     async def _summarise(self, due: Due, now: datetime) -> None:
         """Of a person's memories of one place, those that may be; what strangers said, and what is intimate, only grows older."""
         summary, sources = None, [each for each in due.memories if each.trust in SUMMARISED]
         attempts: Sequence[Attempt] = ()
         if sources:
             summary, attempts = await self._made(sources, LEVELS[due.step], now)
+        await self._keep(due, summary, sources, attempts, now)
+
+    async def _keep(self, due: Due, summary: Summary | None, sources: Sequence[Memory], attempts: Sequence[Attempt], now: datetime) -> None:
+        """All of a step in one commit. Raises Conflict where the memories changed while the summary was made."""
         async with self._database.unit_of_work() as work:
             await work.summaries.pass_on(due.step, due.memories)
             await settle(work, attempts, event_id=None, now=now)
