@@ -18,9 +18,11 @@ FRESH, RECENT, OLD = timedelta(days=7), timedelta(days=30), timedelta(days=180)
 SESSION, MONTH, YEAR = 1, 2, 3
 WORDS = {SESSION: 80, MONTH: 50, YEAR: 30}
 """Levels of summaries, and how many words each may have."""
-CLIPPED = {SESSION: 400, MONTH: 200, YEAR: 120}
-"""Characters that are left of a found memory's own words when it has reached a level's age; LINE of its month's summary."""
-LINE, FACTS_SHOWN, LONGEST_SENTENCE = 200, 6, 60
+CLIPPED = {SESSION: 300, MONTH: 160, YEAR: 100}
+"""Characters that are left of a found memory's own words when it has reached a level's age."""
+LONGEST_SUMMARY, LEAST_ROOM, FRAME = {SESSION: 900, MONTH: 240}, 120, 24
+"""Characters of a summary as it is told, the least for which it is, and what frames it and marks a clipped text."""
+FACTS_SHOWN, LONGEST_SENTENCE = 5, 60
 SHORTEST = 6
 """Words: of shorter sentences ("Hey Mel!") a summary is made only where there are no others."""
 LEAST_KEPT = 0.75
@@ -99,21 +101,33 @@ def is_fit(rewrite: str, text: str, material: str, words: int) -> bool:
 def aged(found: Sequence[Found], summaries: Mapping[UUID, Sequence[Summary]], now: datetime, *, question: str = "") -> list[str]:
     """How each memory that was found reads in a prompt, by its age; *summaries* are those that cover it, of any level, by its id.
 
-    Up to 7 days verbatim; to 30 with its session's summary before it, and clipped; to 180 with its month's line (its session's, until the
-    month has one) and what facts the clipping lost; from then on one line. A summary is told once, with the first memory of it. What is
-    left of a clipped text is where most of the *question*'s words are.
+    Up to 7 days verbatim; to 30 clipped, with its session's summary before it; to 180 clipped further, with its month's line (its
+    session's, until the month has one) and some facts that the clipping lost; from then on one line. What is left of a clipped text is
+    where most of the *question*'s words are. A summary is told once, in the room that clipping its memories made: no age reads longer
+    than verbatim would.
     """
-    lines, told = [], set[UUID]()
-    for memory in (each.memory for each in found):
-        level = _level(now - memory.at)
-        summary = _summary_for(level, summaries.get(memory.id, ()))
-        words, head = _clipped(memory.text, CLIPPED.get(level, len(memory.text)), question), ""
-        if summary is not None and summary.id not in told:
+    memories, told = [each.memory for each in found], set[UUID]()
+    levels = [_level(now - each.at) for each in memories]
+    told_by = [_summary_for(level, summaries.get(each.id, ())) for level, each in zip(levels, memories, strict=True)]
+    words = [_words_left(each, level, question) for level, each in zip(levels, memories, strict=True)]
+    room = Counter[UUID]()
+    for memory, summary, left in zip(memories, told_by, words, strict=True):
+        room[summary.id if summary else memory.id] += len(memory.text) - len(left)
+    lines = []
+    for memory, level, summary, left in zip(memories, levels, told_by, words, strict=True):
+        head = ""
+        if summary is not None and summary.id not in told and room[summary.id] >= LEAST_ROOM:
             told.add(summary.id)
-            head = f"[In short: {summary.text if level == SESSION else _clipped(summary.text, LINE, question)}]\n"
-        lost = left_out([memory], words)[:FACTS_SHOWN] if level == MONTH else ()
-        lines.append(f"{head}{memory.day}, {memory.speaker}: {words}" + (f" ({'; '.join(lost)})" if lost else ""))
+            head = f"[In short: {_clipped(summary.text, min(room[summary.id], LONGEST_SUMMARY[level]) - FRAME, question)}]\n"
+        lines.append(f"{head}{memory.day}, {memory.speaker}: {left}")
     return lines
+
+
+def _words_left(memory: Memory, level: int, question: str) -> str:
+    """A memory's own words as they read at a level's age."""
+    words = _clipped(memory.text, CLIPPED[level], question) if level else memory.text
+    lost = "; ".join(left_out([memory], words)[:FACTS_SHOWN]) if level == MONTH else ""
+    return f"{words} ({lost})" if lost and len(words) + len(lost) < len(memory.text) else words
 
 
 def _level(age: timedelta) -> int:

@@ -119,12 +119,12 @@ class SummarySource(Base):
     __table_args__ = (
         belongs_to("summaries", "summary_id"),
         belongs_to("memories", "memory_id"),
-        Index(None, "organization_id", "memory_id"),
+        Index(None, "organization_id", "summary_id"),
     )
 
     organization_id: Mapped[str] = mapped_column(primary_key=True)
-    summary_id: Mapped[UUID] = mapped_column(primary_key=True)
     memory_id: Mapped[UUID] = mapped_column(primary_key=True)
+    summary_id: Mapped[UUID] = mapped_column(primary_key=True)
 
 
 class StickyNote(Keyed, Base):

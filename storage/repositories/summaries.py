@@ -20,7 +20,6 @@ SESSIONS, MONTHS, PACKED, YEARS = 1, 2, 3, 4
 STEP_OF_LEVEL = {1: SESSIONS, 2: MONTHS, 3: YEARS}
 
 _HEARD = and_(Memory.forgotten_by.is_(None), Memory.corrected_by.is_(None))
-_UNHEARD = or_(Memory.forgotten_by.is_not(None), Memory.corrected_by.is_not(None))
 _younger = aliased(Memory)
 _GOES_ON = exists().where(
     _younger.organization_id == Memory.organization_id, _younger.session == Memory.session, _younger.at >= given("before")
@@ -36,27 +35,21 @@ _PASS = update(Memory).where(_WAITING, Memory.id.in_(given("which", expanding=Tr
 _PACK = update(Memory).where(ours(Memory), Memory.id == given("which"), Memory.aged == PACKED - 1)
 
 _HOLDS = and_(ours(Summary), Summary.superseded_at.is_(None), Summary.forgotten_by.is_(None))
-_of_unheard = (
-    select(SummarySource.summary_id)
-    .join(Memory, and_(Memory.organization_id == SummarySource.organization_id, Memory.id == SummarySource.memory_id))
-    .where(ours(Memory), _UNHEARD)
-)
+_unheard = select(Memory.id).where(ours(Memory), or_(Memory.forgotten_by.is_not(None), Memory.corrected_by.is_not(None)))
+_of_unheard = select(SummarySource.summary_id).where(ours(SummarySource), SummarySource.memory_id.in_(_unheard))
 _STALE = select(Summary).where(_HOLDS, Summary.id.in_(_of_unheard)).limit(given("limit"))
 _SUPERSEDE = update(Summary).where(ours(Summary), Summary.id == given("which"))
 _SOURCES = select(SummarySource.memory_id).where(ours(SummarySource), SummarySource.summary_id == given("summary"))
 _STEP_BACK = update(Memory).where(ours(Memory), Memory.aged > given("reached"), Memory.id.in_(_SOURCES))
-_MADE_OF = select(Summary).where(
-    ours(Summary),
-    Summary.id.in_(
-        select(SummarySource.summary_id).where(ours(SummarySource), SummarySource.memory_id.in_(given("memories", expanding=True)))
-    ),
-)
+_of_memories = and_(ours(SummarySource), SummarySource.memory_id.in_(given("memories", expanding=True)))
+_IS_OF_THEM = Summary.id.in_(select(SummarySource.summary_id).where(_of_memories))
+_MADE_OF = select(Summary).where(ours(Summary), _IS_OF_THEM)
 _REMOVE_SOURCES = delete(SummarySource).where(ours(SummarySource), SummarySource.summary_id == given("which"))
 _REMOVE = delete(Summary).where(ours(Summary), Summary.id == given("which"))
 _COVERING = (
     select(Summary, SummarySource.memory_id)
-    .join(SummarySource, and_(SummarySource.organization_id == Summary.organization_id, SummarySource.summary_id == Summary.id))
-    .where(_HOLDS, SummarySource.memory_id.in_(given("memories", expanding=True)), Summary.id.not_in(_of_unheard))
+    .join(SummarySource, SummarySource.summary_id == Summary.id)
+    .where(_HOLDS, _IS_OF_THEM, _of_memories, Summary.id.not_in(_of_unheard))  # the first of these keeps SQLite from reading all summaries
     .order_by(Summary.level)
 )
 _COUNTS = select(Summary.level, func.count()).where(_HOLDS).group_by(Summary.level)

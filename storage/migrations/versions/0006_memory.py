@@ -103,8 +103,8 @@ def upgrade() -> None:
     )
     index("summaries", "user_id", "level", "ends_at")
     links = belongs_to("summaries", "summary_id"), belongs_to("memories", "memory_id")
-    table("summary_sources", *ids("summary_id", "memory_id"), *links, key=["summary_id", "memory_id"])
-    index("summary_sources", "memory_id")
+    table("summary_sources", *ids("memory_id", "summary_id"), *links, key=["memory_id", "summary_id"])
+    index("summary_sources", "summary_id")
     table(
         "forgettings",
         *(*ids("id", "user_id"), *texts("what"), *documents("targets"), *texts("state"), *moments("created_at", "due_at")),

@@ -157,18 +157,27 @@ def test_a_memory_reads_by_its_age(days: float, level: int):
     assert "The lease in Lisbon ends on 3 May 2027." in line
     assert f"{old.day}, Allan: " in line
     if level:
-        assert len(line) < CLIPPED[level] + 120
+        assert len(line) < CLIPPED[level] + 250
         assert ("\n" in line) is (level != YEAR)
 
 
 def test_a_summary_is_told_once_and_a_months_is_stood_in_for_by_the_sessions():
-    one, other = memory("The lease is signed.", days=40), memory("The boat is sold.", days=40)
+    one, other = memory(LONG, days=40), memory(LONG, days=40)
     of_session = summary("We spoke of the lease.", SESSION)
     lines = aged([Found(score=2, memory=one), Found(score=1, memory=other)], {one.id: [of_session], other.id: [of_session]}, NOW)
-    assert lines == [
-        f"[In short: We spoke of the lease.]\n{one.day}, Allan: The lease is signed.",
-        f"{other.day}, Allan: The boat is sold.",
-    ]
+    assert lines[0].startswith("[In short: We spoke of the lease.]\n")
+    assert "In short" not in lines[1]
+
+
+@given(st.lists(st.tuples(st.text(max_size=900), st.integers(0, 400), st.integers(0, 2)), max_size=6), st.text(max_size=30))
+def test_no_age_reads_longer_than_verbatim(said: list[tuple[str, int, int]], question: str):
+    shared = [summary("A long story of Dana, who bought boats. " * 20, level) for level in (SESSION, MONTH, YEAR)]
+    memories = [(memory(text, days=days), shared[:which]) for text, days, which in said]
+    found = [Found(score=1, memory=each) for each, _ in memories]
+    lines = aged(found, {each.id: summaries for each, summaries in memories}, NOW, question=question)
+    assert len(lines) == len(found)
+    verbatim = [f"{each.day}, Allan: {each.text}" for each, _ in memories]
+    assert sum(map(len, lines)) <= sum(map(len, verbatim)) + 4 * len(lines)  # what marks a clipped text
 
 
 def test_facts_that_clipping_lost_stand_beside_a_months_words():
