@@ -28,6 +28,7 @@ from bot.brain.drill import Drill
 from bot.brain.health import BreakerState, HealthBoard
 from bot.brain.levels import Gap, find_gaps, make_rungs
 from bot.brain.mcp_tools import McpTools
+from bot.brain.memory import Recall
 from bot.brain.mesh import Mesh
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
@@ -213,7 +214,8 @@ def build(
         return [*supervisor.troubles(zone), *mesh.troubles(zone)]
 
     reactive = Reactive(database=database, health=health, rungs=ways, clock=clock, skipped=skipped, reflexes=reflexes, troubles=troubles)
-    context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
+    recall = Recall(database=database)
+    context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock, recall=recall)
     offline = OfflineRung(database=database)
     router = Router(database=database, levels=levels_of(rungs, thinking.prices), risk=chain.risk)
     confidence = Confidence(database=database, clock=clock)
