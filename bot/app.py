@@ -63,6 +63,7 @@ from bot.palace.transcript import Transcripts
 from bot.palace.view import View
 from bot.rooms import Rooms, Thinking, furnish
 from bot.services.experts import Experts, Limits
+from bot.services.memory_tool import SearchMemory
 from storage.database import Database
 from storage.schema import Progress, SchemaStatus, upgrade
 
@@ -235,6 +236,7 @@ def build(
     mailbox = config.email.address if config.email.enabled or "email" in channels else ""
     off = [name for name in ("slack", "telegram", "email") if name not in channels and not getattr(config, name).enabled]
 
+    tools = (SearchMemory(recall=recall, clock=clock), *tools)
     rooms = furnish(thinking, chain=chain, reactive=reactive, reflexes=reflexes, tools=tools, mailbox=mailbox, off=off, troubles=troubles)
     council = Council(chain=chain, mode=config.brain.council, usd=config.brain.council_usd)
     brain = brain_over(chain, toolbox=rooms.toolbox, council=council)
