@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from zoneinfo import ZoneInfo
 
 import structlog
 
 from bot.brain.memory import Found, Recall
-from bot.brain.recall import terms
+from bot.brain.recall import COMMON, terms
 from bot.brain.tone import is_intimate
 from bot.domain.clock import Clock
 from bot.domain.memory import PRIVATE_PLACE, Scope, Trust, place_of
@@ -26,14 +27,16 @@ log = structlog.get_logger(__name__)
 
 RECALL_SECONDS = 0.5
 """What is not gathered by then is done without: nobody waits longer for a memory."""
-FOUND, LONGEST_QUESTION = 20, 2_000
+FOUND, TOLD, LONGEST_QUESTION = 100, 20, 2_000
+"""Memories that are looked at, and told at most; characters of a question by which they are found."""
 NOTES, NOTES_LOOKED_AT = 8, 300
 TASKS, DECISIONS = 3, 3
 COMING, LATELY, WAITS = timedelta(days=30), timedelta(days=3), timedelta(days=7)
 LONGEST = 280
 """Characters of one line; of a longer text the part is told that has most to do with the question."""
-ALIKE = 0.75
-"""Of two texts: the share of their words that both have, from which on they say the same."""
+DENYING = frozenset(("no", "not", "nor", "t"))
+"""Common words that turn a sentence round: one with them is no repetition of one without."""
+_WORD = re.compile(r"[^\W_]+")
 FROM_OUTSIDE = ("reply", OutgoingKind.OUTREACH)
 """Kinds of proposal whose titles somebody outside may have worded."""
 
@@ -92,7 +95,8 @@ class Remembered:
             found = await self._recall.find(question.text[:LONGEST_QUESTION], scope, limit=FOUND)
             earlier = [each for each in found if each.memory.message_id is None or each.memory.message_id < question.id]
             said = memories_told(question.text, earlier, now)
-            known[always:] = distinct(each for pair in zip_longest(notes, said) for each in pair if each)
+            merged = (each for pair in zip_longest(notes, said) for each in pair if each)
+            known[always:] = islice(distinct(merged, question.text), TOLD)
 
 
 def tasks_told(count: int, due: Sequence[Task], today: date) -> list[Recollection]:
@@ -129,14 +133,13 @@ def notes_about(question: str, notes: Iterable[StickyNote], today: date) -> Iter
         yield Recollection(kind="note", id=str(note.id), text=_line(text), said=note.text, why=why)
 
 
-def memories_told(question: str, found: Sequence[Found], now: datetime) -> list[Recollection]:
+def memories_told(question: str, found: Sequence[Found], now: datetime) -> Iterator[Recollection]:
     """What was said, by whom and when, and by which words it came to mind."""
-    asked, told = _stems(question), []
+    asked = _stems(question)
     for memory in (each.memory for each in found):
         words = sorted(asked[each] for each in asked.keys() & _stems(memory.text).keys())
         why = f"it speaks of {', '.join(words)}" if words else "it is near in meaning, or stands beside what is"
-        told.append(Recollection(kind="memory", id=str(memory.id), text=line_of(memory, asked, now), said=memory.text, why=why))
-    return told
+        yield Recollection(kind="memory", id=str(memory.id), text=line_of(memory, asked, now), said=memory.text, why=why)
 
 
 def line_of(memory: Memory, asked: Iterable[str], now: datetime) -> str:
@@ -151,19 +154,23 @@ def excerpt(text: str, asked: Iterable[str]) -> str:
     if len(line) <= LONGEST:
         return line
     low, stems = line.casefold(), tuple(asked)
-    begins = max(range(0, len(line), LONGEST // 4), key=lambda at: sum(each in low[at : at + LONGEST] for each in stems))
+    begins = max(reversed(range(0, len(line), LONGEST // 4)), key=lambda at: sum(each in low[at : at + LONGEST] for each in stems))
     at = line.rfind(" ", 0, begins) + 1
     return "…" * (at > 0) + line[at : at + LONGEST] + "…" * (at + LONGEST < len(line))
 
 
-def distinct(told: Iterable[Recollection]) -> list[Recollection]:
-    """What says nearly the same is told once, as it comes first."""
-    kept = list[tuple[set[str], Recollection]]()
+def distinct(told: Iterable[Recollection], question: str) -> Iterator[Recollection]:
+    """What has a telling word that is not told yet; an older question that asks no more than this one is none."""
+    asked, heard = _telling(question), list[set[str]]()
     for each in told:
-        words = {*each.said.casefold().split()}
-        if all(len(words & other) < ALIKE * len(words | other) for other, _ in kept):
-            kept.append((words, each))
-    return [each for _, each in kept]
+        words = _telling(each.said)
+        if not any(words <= other for other in heard) and not (each.said.rstrip().endswith("?") and words <= asked):
+            heard.append(words)
+            yield each
+
+
+def _telling(text: str) -> set[str]:
+    return {*_WORD.findall(text.casefold())} - (COMMON - DENYING)
 
 
 def _stems(text: str) -> dict[str, str]:

@@ -31,7 +31,6 @@ _PLAIN = re.compile(
     r"|where (?:did|do) you (?:get|have|know) (?:that|this|it) from",
     re.I,
 )
-IN_PRIVATE = "- What I remembered for it I tell you in private alone: `/why {id}` there."
 NOTHING_REMEMBERED = "- Nothing from before was remembered for it."
 SEARCHED = "- It searched its memory as well (`search_memory`); what a tool finds is not listed here."
 GONE = "what it was has been forgotten, or put right, since"
@@ -71,14 +70,11 @@ class WhyCommands:
         theirs = [each for each in said if each and each.direction == "out" and each.user_id == question.person.id]
         if not is_intimate(question):  # what was said in another tone is not told again here
             theirs = [each for each in theirs if not is_intimate_tone(each.personality)]
-        answers = [(each, each.details) for each in theirs if each.details and "tier" in each.details and each.kind != DELETED]
+        answers = [(each.text, each.details) for each in theirs if each.details and "tier" in each.details and each.kind != DELETED]
         told_of = [each for each in answers if not each[1]["why"].startswith(("the command /why", "the command /rate"))]
         if not told_of:
             return NOTHING
-        answer, details = told_of[-1]
-        if details.get("recalled") and not question.is_private:
-            return f"{told(answer.text, details)}\n{IN_PRIVATE.format(id=answer.id)}"
-        return f"{told(answer.text, details)}\n{await self._remembered(question, details)}"
+        return f"{told(*told_of[-1])}\n{await self._remembered(question, told_of[-1][1])}"
 
     async def _remembered(self, question: Question, details: Mapping[str, Any]) -> str:
         """What was remembered for an answer, and where that is from; of what has gone since, only that it has."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from bot.brain.memory import Found, Recall
-from bot.brain.remembered import line_of
+from bot.brain.remembered import LONGEST_QUESTION, line_of
 from bot.domain.address import SessionType
 from bot.domain.clock import Clock
 from bot.domain.errand import Errand, Risk, from_outside
@@ -15,19 +15,20 @@ from bot.domain.errors import NotAllowed
 from bot.domain.memory import Scope, Trust
 
 SEARCH_MEMORY = "search_memory"
+MOST = 20
 
 
 class Searching(BaseModel):  # noqa: D101
     # no docstring here: it would be told to the model with every question
-    query: str = Field(max_length=400)
-    limit: int = Field(8, ge=1, le=20)
+    query: str
+    limit: int = 8
 
 
 class SearchMemory:
     """See `Tool`. What was said in another tone is nobody's to look up here, since a tool is not told where its answer goes."""
 
     name, kind = SEARCH_MEMORY, "memory.search"
-    description = "Find what was said earlier, in any conversation."
+    description = "Find what was said before."
     risk = Risk.LOOK
     arguments = Searching
 
@@ -38,9 +39,10 @@ class SearchMemory:
         """The lines that answer best, those of strangers in a frame. Raises NotAllowed where others read along, StorageUnavailable."""
         if errand.session_type is not SessionType.PRIVATE:
             raise NotAllowed("others read along")
+        limit = min(max(arguments.limit, 1), MOST)
         scope = Scope(user_id=errand.person.id, trusts=(Trust.OWN, Trust.ROBBIE, Trust.OUTSIDE))
-        found = await self._recall.find(arguments.query, scope, limit=arguments.limit + 1)
-        earlier = [each for each in found if each.memory.message_id != errand.source_id][: arguments.limit]
+        found = await self._recall.find(arguments.query[:LONGEST_QUESTION], scope, limit=limit + 1)
+        earlier = [each for each in found if each.memory.message_id != errand.source_id][:limit]
         own, outside = (self._told(earlier, arguments.query, errand, is_outside=which) for which in (False, True))
         return "\n".join(filter(None, (own, from_outside(outside) if outside else ""))) or "Nothing like that is remembered."
 
