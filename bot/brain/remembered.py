@@ -29,6 +29,7 @@ RECALL_SECONDS = 0.5
 """What is not gathered by then is done without: nobody waits longer for a memory."""
 FOUND, TOLD, LONGEST_QUESTION = 100, 20, 2_000
 """Memories that are looked at, and told at most; characters of a question by which they are found."""
+NEAREST, BESIDE = 3, range(-2, 3)
 NOTES, NOTES_LOOKED_AT = 8, 300
 TASKS, DECISIONS = 3, 3
 COMING, LATELY, WAITS = timedelta(days=30), timedelta(days=3), timedelta(days=7)
@@ -134,9 +135,15 @@ def notes_about(question: str, notes: Iterable[StickyNote], today: date) -> Iter
 
 
 def memories_told(question: str, found: Sequence[Found], now: datetime) -> Iterator[Recollection]:
-    """What was said, by whom and when, and by which words it came to mind."""
+    """What was said, by whom and when, and by which words it came to mind.
+
+    Vectors find something for any question: what shares no word with it, nor stands beside what does, is told of the best few alone.
+    """
     asked = _stems(question)
-    for memory in (each.memory for each in found):
+    sharing = {(each.memory.session, each.memory.position) for each in found if asked.keys() & _stems(each.memory.text).keys()}
+    for rank, memory in enumerate(each.memory for each in found):
+        if rank >= NEAREST and not any((memory.session, memory.position + step) in sharing for step in BESIDE):
+            continue
         words = sorted(asked[each] for each in asked.keys() & _stems(memory.text).keys())
         why = f"it speaks of {', '.join(words)}" if words else "it is near in meaning, or stands beside what is"
         yield Recollection(kind="memory", id=str(memory.id), text=line_of(memory, asked, now), said=memory.text, why=why)

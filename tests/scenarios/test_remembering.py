@@ -53,6 +53,9 @@ async def test_why_tells_what_was_remembered_and_from_where_until_it_is_forgotte
         why = (await house.asks(words)).text
         assert f"- Remembered, as it speaks of plate, van: “{PLATE}”, said by Allan in old chat on " in why
         assert f"(memory `{memory.id}`)" in why
+    async with house.app.database.reading() as work:  # what /why repeated is not remembered once more
+        known = await work.memories.lacking("none", limit=99)
+    assert [each.speaker for each in known if "B-XY" in each.text] == ["Allan"]
     async with house.app.database.unit_of_work() as work:
         await work.memories.change([memory.id], forgotten_by=new_id())
     why = (await house.asks(f"/why {reply.id}")).text

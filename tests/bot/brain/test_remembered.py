@@ -6,12 +6,13 @@ import asyncio
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 import structlog
 
 from bot.brain.memory import Found, Recall
-from bot.brain.remembered import LONGEST, Remembered, distinct, excerpt
+from bot.brain.remembered import LONGEST, Remembered, distinct, excerpt, memories_told
 from bot.domain.address import Person, SessionType
 from bot.domain.clock import new_id
 from bot.domain.errors import StorageUnavailable
@@ -20,6 +21,7 @@ from bot.domain.thought import Question, Recollection
 from bot.hub.keeping import remember
 from storage.models.affairs import Task
 from storage.models.decisions import ProposalState
+from storage.models.memory import Memory
 from tests.clock import FakeClock
 from tests.fakes import asked
 from tests.stage import Stage
@@ -166,6 +168,20 @@ async def test_a_memory_that_hangs_or_fails_costs_little_and_leaves_what_lists_h
             assert await texts(remembered, asked("Good morning", person=allan)) == ["Preference of today: No meetings before ten"]
             assert now() - began < 2
     assert [line["event"] for line in logs] == ["recall.away"]
+
+
+def found(said: str, *, position: int, session: UUID) -> Found:
+    values: dict[str, Any] = {"thread": "t", "part": 0, "external_id": said, "day": "", "place": "", "trust": Trust.OWN, "speaker": "Allan"}
+    known = {"organization_id": "o", "id": new_id(), "user_id": new_id(), "number": 0, "at": FakeClock().now()}
+    return Found(score=0.0, memory=Memory(session=session, position=position, said=said, **values, **known))
+
+
+def test_of_what_shares_no_word_with_the_question_only_the_best_few_are_told():
+    here = new_id()
+    alike = [found(f"nothing of that sort {number}", position=10 * number, session=here) for number in range(5)]
+    plate = [found("The plate is B-XY 123.", position=100, session=here), found("I wrote it down.", position=101, session=here)]
+    told_of = [each.said for each in memories_told("Which plate?", [*alike, *plate], FakeClock().now())]
+    assert told_of == [each.memory.said for each in [*alike[:3], *plate]]
 
 
 def told(said: str) -> Recollection:
