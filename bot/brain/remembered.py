@@ -85,7 +85,7 @@ class Remembered:
                 due = await work.tasks.next_due(person.id, limit=TASKS) if count else []
                 decided = await work.proposals.decided(person.id, since=now - LATELY, waits=WAITS, limit=DECISIONS)
                 held = await work.notes.holding(person.id, trusts, limit=NOTES_LOOKED_AT)
-                notes = list(notes_about(question.text, held, now.date()))
+                notes = list(notes_about(question.text[:LONGEST_QUESTION], held, now))
                 known += [*tasks_told(count, due, now.date()), *decisions_told(decided)]
             elif conversation := await work.conversations.find_by_id(question.conversation_id):
                 place = place_of(conversation.channel, conversation.key, question.session_type)
@@ -95,7 +95,7 @@ class Remembered:
             scope = Scope(user_id=person.id, place=place, trusts=trusts)
             found = await self._recall.find(question.text[:LONGEST_QUESTION], scope, limit=FOUND)
             earlier = [each for each in found if each.memory.message_id is None or each.memory.message_id < question.id]
-            said = memories_told(question.text, earlier, now)
+            said = memories_told(question.text[:LONGEST_QUESTION], earlier, now)
             merged = (each for pair in zip_longest(notes, said) for each in pair if each)
             known[always:] = islice(distinct(merged, question.text), TOLD)
 
@@ -117,9 +117,9 @@ def decisions_told(decided: Sequence[Proposal]) -> list[Recollection]:
     return [Recollection(kind="decisions", text=_line(f"Decided lately: {'; '.join(told)}"), why="it was lately")] if told else []
 
 
-def notes_about(question: str, notes: Iterable[StickyNote], today: date) -> Iterable[Recollection]:
+def notes_about(question: str, notes: Iterable[StickyNote], now: datetime) -> Iterator[Recollection]:
     """The notes with something to say: first what the question names, then days to come, preferences and decisions."""
-    asked, told = _stems(question), list[tuple[int, StickyNote, str]]()
+    asked, told, today = _stems(question), list[tuple[int, StickyNote, str]](), now.date()
     for note in notes:
         shared = asked.keys() & _stems(f"{note.topic} {note.text}").keys()
         if shared:
@@ -130,7 +130,7 @@ def notes_about(question: str, notes: Iterable[StickyNote], today: date) -> Iter
             told.append((2 if note.kind == "preference" else 1, note, f"it is a {note.kind}, and holds"))
     for _, note, why in sorted(told, key=lambda each: -each[0])[:NOTES]:
         on = f", for {_day(note.on, today)}" if note.on else ""
-        text = f"{note.kind.capitalize()} of {_day(note.created_at.date(), today)}{on}: {note.text}"
+        text = f"{note.kind.capitalize()} of {_day(note.created_at.astimezone(now.tzinfo).date(), today)}{on}: {note.text}"
         yield Recollection(kind="note", id=str(note.id), text=_line(text), said=note.text, why=why)
 
 
@@ -139,12 +139,12 @@ def memories_told(question: str, found: Sequence[Found], now: datetime) -> Itera
 
     Vectors find something for any question: what shares no word with it, nor stands beside what does, is told of the best few alone.
     """
-    asked = _stems(question)
-    sharing = {(each.memory.session, each.memory.position) for each in found if asked.keys() & _stems(each.memory.text).keys()}
-    for rank, memory in enumerate(each.memory for each in found):
-        if rank >= NEAREST and not any((memory.session, memory.position + step) in sharing for step in BESIDE):
+    asked, memories = _stems(question), [each.memory for each in found]
+    shared = [sorted(asked[each] for each in asked.keys() & _stems(memory.text).keys()) for memory in memories]
+    named = {(memory.session, memory.position) for memory, words in zip(memories, shared, strict=True) if words}
+    for rank, (memory, words) in enumerate(zip(memories, shared, strict=True)):
+        if rank >= NEAREST and not any((memory.session, memory.position + step) in named for step in BESIDE):
             continue
-        words = sorted(asked[each] for each in asked.keys() & _stems(memory.text).keys())
         why = f"it speaks of {', '.join(words)}" if words else "it is near in meaning, or stands beside what is"
         yield Recollection(kind="memory", id=str(memory.id), text=line_of(memory, asked, now), said=memory.text, why=why)
 
