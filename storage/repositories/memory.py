@@ -19,6 +19,18 @@ from storage.models.memory import Memory, MemoryVector, StickyNote
 from storage.repositories.base import FIRST_ID, Changing, Repository, ours, values_of
 from storage.repositories.summaries import Summaries
 
+_IS_BARRED = and_(ours(Memory), or_(Memory.trust.not_in(given("trusts", expanding=True)), Memory.forgotten_by.is_not(None)))
+_NOTES_THAT_HOLD = (
+    select(StickyNote)
+    .where(ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.valid_until.is_(None), StickyNote.forgotten_by.is_(None))
+    .where(
+        ~exists().where(_IS_BARRED, Memory.id == StickyNote.memory_id),
+        ~exists().where(_IS_BARRED, Memory.message_id == StickyNote.source_id),
+    )
+    .order_by(StickyNote.id.desc())
+    .limit(given("limit"))
+)
+
 
 class StickyNotes(Changing[StickyNote]):
     """Things people wanted kept."""
@@ -31,6 +43,10 @@ class StickyNotes(Changing[StickyNote]):
         note = StickyNote(**which, text=text, created_at=now, source_id=source_id, **more)
         await self._insert(insert(StickyNote), **values_of(note))
         return note
+
+    async def holding(self, user_id: UUID, trusts: Sequence[str], *, limit: int) -> list[StickyNote]:
+        """A person's notes that hold, the newest first, but for those made of what is of another trust, or being forgotten."""
+        return await self._all(StickyNote, _NOTES_THAT_HOLD, user=user_id, trusts=list(trusts), limit=limit)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
