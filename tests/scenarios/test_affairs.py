@@ -177,7 +177,16 @@ async def test_nothing_private_is_said_where_others_read_along_and_nothing_of_an
             await until(lambda: len(slack.took) > before)
             return slack.took[-1].text
 
-        for words in ("/tasks", "what do I have to do?", "/task done ring", "/who Dana", "/deals", "/contact touch Dana", "/note remove 1"):
+        for words in (
+            "/tasks",
+            "what do I have to do?",
+            "/task done ring",
+            "/who Dana",
+            "/deals",
+            "/contact touch Dana",
+            "/note remove 1",
+            "my notes",
+        ):
             assert await says(words, "allan", shared=True) == IN_PRIVATE, words
         assert await says("/task milk", "allan", shared=True) == "Added: milk."
         assert "I know no task" in await says(buttons(secret)["Done"], "grace")
