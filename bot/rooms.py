@@ -211,7 +211,7 @@ def furnish(
             Forecasts(database=database, chain=chain, warm=thinking.warm),
             thinking.mesh,
             Aftermath(database=database, learning=learning),
-            Promises(database=database, gate=gate, tool=promised),
+            Promises(database=database, gate=gate, autonomy=autonomy, tool=promised),
             NoteReading(database=database, chain=thinking.chain(thinking.worth_asking)),
         ),
     )

@@ -12,7 +12,7 @@ from bot.domain.errand import Errand
 from bot.services.affairs import folded, title_of
 from bot.services.journal import added, changed, record
 from bot.services.notices import tell
-from bot.services.noticing import Noticed, corrected, notice, read
+from bot.services.noticing import Noticed, corrected, may_correct, notice, read
 from storage.database import UnitOfWork
 from storage.models.memory import Memory, StickyNote
 
@@ -93,7 +93,7 @@ def _says(row: StickyNote, one: Noticed, person: Person) -> bool:
 
 async def _correction(work: UnitOfWork, person: Person, thread: str, text: str, local: datetime) -> list[Noticed]:
     """What the last note becomes by a bare correction, right after it and in the same conversation."""
-    last = next(iter(await work.notes.holding(person.id, limit=1)), None) if len(text) < 100 else None
+    last = next(iter(await work.notes.holding(person.id, limit=1)), None) if may_correct(text) else None
     if last is None or local - last.created_at > RIGHT_AFTER:
         return []
     source = await work.memories.by_ids([last.memory_id]) if last.memory_id else []

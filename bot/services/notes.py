@@ -107,7 +107,7 @@ class Notes(Book[StickyNote]):
 
 def _line(row: StickyNote, now: datetime) -> str:
     """A note in a list: its words, its day, and when it was said."""
-    return f"{one_line(row.text)}{f', {_on(row, now)}' if row.on else ''} ({_day(row.created_at, now)})"
+    return f"{one_line(row.text)} ({f'{_on(row, now)}; ' if row.on else ''}said {_day(row.created_at, now)})"
 
 
 def _on(row: StickyNote, now: datetime) -> str:

@@ -23,6 +23,7 @@ LONGEST_READ, LONGEST_SENTENCE, MOST = 4_000, 300, 5
 """Characters of a message and of a sentence that are looked at; notes of one message."""
 FEWEST_WORDS, MOST_CORRECTED, FARTHEST = 3, 6, 12
 """Words of a sentence, at least; of a correction, at most; characters before the date of what is called a date."""
+LONGEST_CORRECTION = 100
 LIKED = ("love", "like", "enjoy", "adore")
 _STRAIGHT = str.maketrans("’‘`\u00a0", "''' ")
 _FILLER = frozenset("a an the my our of on in at to is are that for with by please new currently next this it i we am m be will".split())  # noqa: SIM905
@@ -35,9 +36,9 @@ def _pattern(told: str) -> str:
     return re.sub(r"(?<!P)<([A-Z]+)>", lambda name: _pattern(_DATA["names"][name[1]]), told)
 
 
-_END, _LEAD, _CLAUSE, _FORWARDED, _CODE, _QUESTION, _VOID, _NEGATED, _SECRET, _CORRECTION = (
+_END, _LEAD, _CLAUSE, _FORWARDED, _CODE, _QUESTION, _VOID, _NEGATED, _SECRET, _CORRECTION, _DAY = (
     re.compile(_DATA["sentence"][name], re.I | re.DOTALL if name == "code" else re.I)
-    for name in ("end", "lead", "clause", "forwarded", "code", "question", "void", "negated", "secret", "correction")
+    for name in ("end", "lead", "clause", "forwarded", "code", "question", "void", "negated", "secret", "correction", "day")
 )
 _SEVERAL = re.compile(_DATA["several"])
 _ROWS = tuple((kind, re.compile(_pattern(told) + r"[.!… ]*", re.I), topic) for kind, told, topic in _DATA["grammar"]["rows"])
@@ -105,6 +106,11 @@ def is_void(text: str, *, except_for: str = "") -> bool:
     return bool(_SECRET.search(text) or _VOID.search(text[: len(text) - len(except_for)] if except_for else text))
 
 
+def may_correct(text: str) -> bool:
+    """Whether a message sounds like a bare correction of what was said just before."""
+    return len(text) <= LONGEST_CORRECTION and _CORRECTION.fullmatch(text.strip().translate(_STRAIGHT)) is not None
+
+
 def corrected(old: str, text: str, *, now: datetime) -> Noticed | None:
     """What becomes of the sentence *old* by a message right after it such as "no, it's 5 May"; None where that corrects nothing in it."""
     before, found = read(old, now=now), _CORRECTION.fullmatch(text.strip().translate(_STRAIGHT))
@@ -136,7 +142,8 @@ def _noticed(kind: str, topic: str, match: re.Match[str], text: str, now: dateti
     if _VOID.search(rest) or is_negated or (is_deed and re.search(r"\byou(?:rs?)?\b", rest, re.I)):
         return None
     when = find_when(rest, now=now)
-    is_dated = when is not None and when.span[0] <= FARTHEST and not (isinstance(when, When) and when.is_past(now))
+    is_day = not (when.is_clock or when.is_past(now)) if isinstance(when, When) else bool(_DAY.search(rest))
+    is_dated = when is not None and when.span[0] <= FARTHEST and is_day
     if (kind.startswith("date") and not is_dated) or (kind == "promise!" and when is None and not _NAME.search(rest)):
         return None
     if kind == "preference" and groups.get("value"):
@@ -150,15 +157,20 @@ def _noticed(kind: str, topic: str, match: re.Match[str], text: str, now: dateti
         text=text,
         topic=about,
         value=folded(value),
-        on=when.date if isinstance(when, When) and not (when.rule or when.is_clock or kind == "preference") else None,
+        on=when.date if isinstance(when, When) and _is_about(when, kind) else None,
         stem=text[:at].strip() if groups.get("value") and match.end("value") >= len(match.string.rstrip(".! ")) else "",
-        deed=" ".join(what.split()).strip(" ,.!") if is_deed else "",
+        deed=": ".join(filter(None, (groups.get("who"), " ".join(what.split()).strip(" ,.!")))) if is_deed else "",
     )
+
+
+def _is_about(when: When, kind: str) -> bool:
+    """Whether a note of this kind is about the one day that it names: a fact is where that is all it says."""
+    return not (when.rule or when.is_clock or kind == "preference" or (kind == "fact" and when.span[0] > 3))
 
 
 def topic_of(words: str) -> str:
     """What a note is about, the same however it is said: words without articles, endings and the like."""
-    kept = [re.sub(r"(?:'s|s'|s)$", "", word) if len(word) > 3 else word for word in re.findall(r"[\w']+", words.casefold())]
+    kept = [re.sub(r"(?:'s|s'|(?<!s)s)$", "", word) if len(word) > 3 else word for word in re.findall(r"[\w']+", words.casefold())]
     about = " ".join(word for word in kept if word not in _FILLER and word != "'s") or folded(words)
     return re.sub(r"\bfavorite\b", "favourite", about)[:120]
 

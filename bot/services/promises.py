@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,12 @@ from pydantic import BaseModel
 
 from bot.domain.errand import Errand, Gate, Risk
 from bot.domain.errors import ToolFailed
-from bot.services.affairs import title_of
+from bot.services.affairs import SHOWN, title_of
+from bot.services.approvals import propose
+from bot.services.autonomy import Autonomy, Verdict
+from bot.services.dates import When
+from bot.services.gate import TOOL
+from bot.services.notices import bare_line
 from bot.services.noticing import read, topic_of
 from bot.services.tasks import PROMISE, Tasks
 from storage.database import Database, UnitOfWork
@@ -55,9 +61,10 @@ class Promises:
 
     name = "promises"
 
-    def __init__(self, *, database: Database, gate: Gate, tool: PromiseTask) -> None:
+    def __init__(self, *, database: Database, gate: Gate, autonomy: Autonomy, tool: PromiseTask) -> None:
         self._database = database
         self._gate = gate
+        self._autonomy = autonomy
         self._tool = tool
         self._next: datetime | None = None
         self._seen: dict[UUID, None] = {}
@@ -90,8 +97,16 @@ class Promises:
         errand = Errand(
             person=user.person, key=promise_key(note), why=f"you said “{title_of(note)}”", actor="robbie", source_id=note.source_id
         )
-        with suppress(ToolFailed):
-            await self._gate.run(self._tool, Promised(what=deed, due=note.on), errand)
+        asked, tool = Promised(what=deed, due=note.on), self._tool
+        if await self._autonomy.verdict(tool.kind, tool.risk, errand) is not Verdict.ASK:
+            with suppress(ToolFailed):
+                await self._gate.run(tool, asked, errand)
+            return
+        by = f", by {When(date=note.on, spans=()).spoken(now.astimezone(zone))}" if note.on else ""
+        what: dict[str, Any] = {"kind": TOOL, "action": tool.kind, "risk": tool.risk, "about": f"You said: “{title_of(note)}” Shall I?"}
+        details = {"tool": tool.name, "arguments": asked.model_dump(mode="json")}
+        async with self._database.unit_of_work() as work:
+            await propose(work, errand, **what, title=f"Add to your tasks: {bare_line(deed, SHOWN)}{by}", details=details, now=now)
 
     async def _has_room(self, work: UnitOfWork, day: str, now: datetime) -> bool:
         for place in range(MOST_A_DAY):

@@ -153,7 +153,7 @@ async def test_deals_in_plain_words_and_the_weighted_pipeline(house: House):
 async def test_a_note_is_removed_by_its_number_or_words_and_taken_back(house: House):
     for words in ("/note Dana likes tulips", "/note wifi: hunter2"):
         await house.asks(words)
-    assert "- **1** wifi: hunter2 (22 Nov)" in (await house.asks("show me my notes")).text
+    assert "- **1** wifi: hunter2 (said 22 Nov)" in (await house.asks("show me my notes")).text
     assert (await house.asks("/note remove 1")).text == "Removed the note: wifi: hunter2"
     assert (await house.asks("/note remove tulips")).text == "Removed the note: Dana likes tulips"
     await house.asks("/note one more")

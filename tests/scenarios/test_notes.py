@@ -36,7 +36,7 @@ async def suggested(house: House) -> list[str]:
     """What waits for a yes after the round went by."""
     await next(each for each in house.app.rooms.rounds if isinstance(each, Promises)).look(house.app.clock.now())
     async with house.app.database.reading() as work:
-        return [each.details["about"] for each in await work.proposals.waiting(house.owner.id, house.app.clock.now())]
+        return [each.title for each in await work.proposals.waiting(house.owner.id, house.app.clock.now())]
 
 
 async def test_a_message_becomes_a_note_is_superseded_and_told_in_the_brief(house: House, clock: FakeClock):
@@ -72,7 +72,7 @@ async def test_what_is_taken_back_or_withdrawn_makes_the_old_note_hold_again(hou
 async def test_a_promise_is_suggested_once_and_becomes_a_task(house: House, clock: FakeClock):
     await house.asks("I'll send Dana the deck by Friday.")
     (about,) = await suggested(house)
-    assert about == "> what: send Dana the deck\n> due: 2026-11-27\n\nWhy: you said “I'll send Dana the deck by Friday.”. Shall I?"
+    assert about == "Add to your tasks: send Dana the deck, by Friday 27 November"
     assert "- Friday 27 November: I'll send Dana the deck by Friday. (said 22 Nov)" in await brief(house)
     await house.asks("I'll send Dana the deck by Friday, as I said")
     assert await suggested(house) == [about]
@@ -137,9 +137,9 @@ async def test_what_a_person_noted_is_not_superseded_silently(house: House):
 async def test_a_note_tells_where_it_came_from_and_is_found_by_its_words(house: House):
     await house.asks("Hello. I'm allergic to peanuts. How are you?")
     await house.asks("/note tulips")
-    assert (await house.asks("/notes peanuts")).text == "**Facts**\n\n- **2** I'm allergic to peanuts. (22 Nov)"
+    assert (await house.asks("/notes peanuts")).text == "**Facts**\n\n- **2** I'm allergic to peanuts. (said 22 Nov)"
     assert (await house.asks("/notes 2")).text == (
-        "I'm allergic to peanuts. (22 Nov)\n\nA fact: I noticed it in what you said.\n\n> Hello. I'm allergic to peanuts. How are you?"
+        "I'm allergic to peanuts. (said 22 Nov)\n\nA fact: I noticed it in what you said.\n\n> Hello. I'm allergic to peanuts. How are you?"
     )
     assert (await house.asks("/notes roses")).text == "No note has “roses” in it."
 
