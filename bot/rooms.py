@@ -56,7 +56,10 @@ from bot.services.gate import TOOL, LadderGate
 from bot.services.journal import Journal
 from bot.services.lessons import SUGGESTION, Lessons, run_suggestion
 from bot.services.manners import SETTING, Manners, run_setting
+from bot.services.note_news import NoteNews
+from bot.services.note_reading import NoteReading
 from bot.services.outreach import OUTWARD_KINDS, Outreach, WriteMail
+from bot.services.promises import Promises, PromiseTask
 from bot.services.reminders import Reminders
 from bot.services.suggestions import Suggestions
 from storage.database import Database
@@ -92,6 +95,11 @@ class Thinking:
         """The day's allowance."""
         daily, zone = self.config.brain.daily_usd, self.config.robbie.timezone
         return Budget(database=self.database, pricing=self.prices, daily_usd=daily, timezone=zone, clock=self.clock)
+
+    @property
+    def worth_asking(self) -> Sequence[Rung]:
+        """Those that can do more than talk; the embedded model is too small."""
+        return [rung for rung in self.rungs if rung.provider.provider != "local"]
 
     def chain(self, rungs: Sequence[Rung] | None = None) -> FallbackChain:
         """The levels in order (or these of them), within the bounds and the allowance that config sets."""
@@ -163,16 +171,17 @@ def furnish(
     config, database, clock, owner = thinking.config, thinking.database, thinking.clock, thinking.config.robbie.owner
     books = Books.over(database, clock)
     mcp, at_hand = McpTools(config.tools.mcp), {tool.name: tool for tool in (*affair_tools(books), *tools)}
+    promised = PromiseTask(books.task)
 
     async def find_tool(name: str) -> Tool | None:
-        return at_hand.get(name) or await mcp.find(name)
+        return promised if name == promised.name else at_hand.get(name) or await mcp.find(name)
 
     autonomy = Autonomy(
         database=database,
         clock=clock,
         level=config.autonomy.level,
         overrides=config.autonomy.overrides,
-        kinds=lambda: {**mcp.kinds(), **{tool.kind: tool.risk for tool in at_hand.values()}, **OUTWARD_KINDS},
+        kinds=lambda: {**mcp.kinds(), **{tool.kind: tool.risk for tool in at_hand.values()}, **OUTWARD_KINDS, promised.kind: promised.risk},
     )
     gate = LadderGate(database=database, clock=clock, autonomy=autonomy, find_tool=find_tool)
     outreach = Outreach(database=database, chain=chain, autonomy=autonomy, address=mailbox, owner=owner, clock=clock)
@@ -234,6 +243,8 @@ def furnish(
             Past(database=database),
             indexing,
             Ageing(database=database, chain=thinking.chain(thinking.worth_asking), owner=name_myself()),
+            Promises(database=database, gate=gate, autonomy=autonomy, tool=promised),
+            NoteReading(database=database, chain=thinking.chain(thinking.worth_asking)),
         ),
     )
 
@@ -244,6 +255,7 @@ def _briefs(thinking: Thinking, *, books: Books, off: Sequence[str], troubles: C
     daily_usd, ways = config.brain.daily_usd, [(rung.id, rung.level) for rung in thinking.rungs]
     sources = (
         AffairNews(books),
+        NoteNews(database),
         DecisionsWaiting(database=database),
         AnswersOwed(database=database),
         WhatHappened(database=database),
