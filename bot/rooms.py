@@ -32,6 +32,7 @@ from bot.hub.commands import Commands
 from bot.hub.errands import Errands, plain
 from bot.hub.follow_up_commands import FollowUpCommands
 from bot.hub.manner_commands import MannerCommands
+from bot.hub.memory_commands import MemoryCommands
 from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
 from bot.hub.why_commands import WhyCommands
@@ -45,6 +46,7 @@ from bot.services.approvals import Approvals, Runner
 from bot.services.autonomy import Autonomy
 from bot.services.books import Books
 from bot.services.follow_ups import FollowUps
+from bot.services.forgetting import Forgetful
 from bot.services.gate import TOOL, LadderGate
 from bot.services.journal import Journal
 from bot.services.lessons import SUGGESTION, Lessons, run_suggestion
@@ -117,6 +119,7 @@ class Rooms:
     mcp: McpTools
     reflexes: Reflexes
     learning: Learning
+    forgetful: Forgetful
     rounds: Sequence[Round]
 
 
@@ -159,7 +162,10 @@ def furnish(
     manners = Manners(database=database, clock=clock)
     manner_commands = MannerCommands(manners=manners, clock=clock)
     briefs = _briefs(thinking, books=books, off=off, troubles=troubles)
+    data = config.robbie.data_dir
+    forgetful = Forgetful(database=database, clock=clock, files=data / "attachments", backups=data / "backups")
     families = (
+        MemoryCommands(forgetful=forgetful),
         AutonomyCommands(autonomy=autonomy, journal=journal, database=database, clock=clock),
         manner_commands,
         WhyCommands(database=database),
@@ -191,7 +197,9 @@ def furnish(
         mcp=mcp,
         reflexes=reflexes,
         learning=learning,
+        forgetful=forgetful,
         rounds=(
+            forgetful,
             Reminders(database=database, off=off),
             approvals,
             briefs,

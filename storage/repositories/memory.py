@@ -18,11 +18,22 @@ from storage.dialects import NextNumber, insert_or_replace, insert_or_skip
 from storage.models.memory import Memory, MemoryVector, StickyNote, SummarySource
 from storage.repositories.base import Changing, Repository, ours, values_of
 
+_LATEST_NOTES = (
+    select(StickyNote)
+    .where(ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.forgotten_by.is_(None))
+    .order_by(StickyNote.id.desc())
+    .limit(given("limit"))
+)
+
 
 class StickyNotes(Changing[StickyNote]):
     """Things people wanted kept."""
 
     table = StickyNote
+
+    async def latest(self, user_id: UUID, *, limit: int) -> list[StickyNote]:
+        """A person's last notes, newest first, but for those that are being forgotten."""
+        return await self._all(StickyNote, _LATEST_NOTES, user=user_id, limit=limit)
 
     async def add(self, *, user_id: UUID, text: str, now: datetime, source_id: UUID | None, **more: Any) -> StickyNote:
         """Keep a note; *more* are other columns of `StickyNote`."""

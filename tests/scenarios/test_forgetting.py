@@ -1,0 +1,267 @@
+"""What a person wants forgotten: it is shown, out of sight at once, brought back within ten minutes, and then nowhere any more."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pytest
+from sqlalchemy import insert, select
+
+from bot.domain.clock import new_id
+from bot.domain.memory import Scope
+from bot.domain.message import Attachment
+from storage.models.base import Base
+from storage.models.learning import CachedAnswer, Pattern
+from storage.models.manners import StoredBrief
+from storage.models.memory import Summary, SummarySource
+from storage.models.messaging import Message
+from storage.repositories.affairs import new_activity
+from storage.repositories.base import values_of
+from tests.clock import FakeClock
+from tests.scenarios.house import FakeModel, House, open_house
+
+MARK = "zanzibarium"
+
+
+@pytest.fixture
+async def house(database_url: str, tmp_path: Path, clock: FakeClock) -> AsyncIterator[House]:
+    async with open_house(database_url, tmp_path, clock=clock, tends=False) as opened:
+        yield opened
+
+
+async def press(house: House, card: Message, label: str = "Forget", **where: str) -> Message:
+    command = next(command for name, command in (card.details or {})["buttons"] if name == label)
+    return await house.asks(command, **where)
+
+
+async def forget(house: House, words: str) -> Message:
+    return await press(house, await house.asks(f"/forget {words}"))
+
+
+async def rows_with(house: House, mark: str) -> list[str]:
+    """The tables in which a word stands, whatever the column."""
+    found = []
+    async with house.app.database.reading() as work:
+        for table in Base.metadata.sorted_tables:
+            for row in (await work.connection.execute(select(table))).all():
+                if mark in " ".join(str(value) for value in row).lower():
+                    found.append(table.name)
+    return sorted(set(found))
+
+
+async def recalled(house: House, word: str) -> list[str]:
+    scope = Scope(user_id=house.owner.id)
+    async with house.app.database.reading() as work:
+        numbers = await work.memories.find_by_words(scope, [word], limit=50)
+        return [memory.text for memory in await work.memories.around(scope, numbers, reach=0)]
+
+
+async def purge(house: House) -> None:
+    house.app.clock.advance(timedelta(minutes=10))
+    await house.app.rooms.forgetful.look(house.app.clock.now())
+
+
+async def fill(house: House, message_id: UUID) -> None:
+    """A row that tells of the marked saying in every table that may."""
+    now, user = house.app.clock.now(), house.owner.id
+    mine: dict[str, Any] = {"organization_id": "default", "user_id": user}
+    async with house.app.database.unit_of_work() as work:
+        memory = (await work.memories.of_messages([message_id]))[0]
+        await work.memories.keep_vectors("m", {memory.id: np.ones(4, dtype=np.float32)})
+        span = {"starts_at": now, "ends_at": now, "made_by": "extract", "created_at": now, "level": 1, "place": ""}
+        summary = Summary(**mine, **span, id=new_id(), text=f"It was about {MARK}", facts=[])
+        habit = {"state": "on", "weight": 1.0, "agreed": 3, "disagreed": 0}
+        cached = {"digest": "d", "question": "q", "text": f"{MARK}!", "message_id": message_id, "at": now, "fresh_until": now}
+        learned = {"key": f"{user}/{MARK}", "intent": "time", "text": MARK, "origin": "learned", "created_at": now, "changed_at": now}
+        day = {"slot": "morning", "day": now.date(), "state": "sent", "zone": "UTC", "due_at": now, "composed_at": now}
+        for row in (
+            summary,
+            SummarySource(organization_id="default", summary_id=summary.id, memory_id=memory.id),
+            CachedAnswer(**mine, **habit, **cached, id=new_id()),
+            Pattern(**mine, **habit, **learned, id=new_id()),
+            StoredBrief(**mine, **day, id=new_id(), sections=[{"title": MARK}], text=f"Your note: {MARK}", message_id=None),
+        ):
+            await work.connection.execute(insert(row.__table__), values_of(row))
+        about = {"user_id": user, "actor": "robbie", "kind": "k", "at": now, "source_id": message_id}
+        await work.activities.record(new_activity("default", **about, text=f"did {MARK}", undo={"table": "notes", "id": "1", "was": MARK}))
+        await work.job_runs.claim("research", str(message_id), owner="me", now=now, until=now)
+        await work.incidents.add_once(kind="set_aside", key=str(message_id), detail=f"ValueError: {MARK}", now=now)
+        known = {"organization_id": "default", "conversation_id": memory_conversation(memory), "user_id": user, "direction": "out"}
+        told = {"kind": "answer", "text": "It is an island.", "at": now, "session_type": "private"}
+        await work.messages.add(Message(**known, **told, id=new_id(), details={"recalled": [{"id": str(memory.id)}]}))
+
+
+def memory_conversation(memory: Any) -> UUID:
+    return UUID(memory.thread)
+
+
+async def test_what_is_forgotten_is_nowhere_any_more(house: House, tmp_path: Path):
+    receipt = await house.hears(f"Dana moved to {MARK} last spring, and she likes it there")
+    await house.reply(receipt)
+    await house.asks(f"/note Dana lives in {MARK}")
+    await house.asks("what is two and two")
+    await fill(house, receipt.event_id)
+    file = tmp_path / "attachments" / "x"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(MARK)
+    async with house.app.database.unit_of_work() as work:
+        await work.attachments.add(message_id=receipt.event_id, **_attached(file))
+    card = await house.asks(f"/forget {MARK}")
+    assert MARK in card.text
+    assert "1 note" in card.text
+    assert "1 summary" in card.text
+    assert await recalled(house, MARK) != []
+    said = await press(house, card)
+    assert said.text.startswith("Forgotten: ")
+    assert "`/undo` brings it back" in said.text
+    assert await recalled(house, MARK) == []
+    assert MARK not in (await house.asks("/notes")).text
+    assert MARK not in (await house.asks("/journal")).text
+    await purge(house)
+    assert await rows_with(house, MARK) == []
+    assert not file.exists()
+    assert await recalled(house, "two") != []
+    if house.app.database.file is not None:
+        files = [each for each in tmp_path.rglob("*") if each.is_file()]
+        assert [each.name for each in files if MARK.encode() in each.read_bytes().lower()] == []
+        assert [each.name for each in files if b"zanzibari" in each.read_bytes().lower()] == [], "the words' index holds its stem"
+
+
+def _attached(file: Path) -> dict[str, Any]:
+    one = Attachment(name=f"{MARK}.txt", media_type="text/plain", size=11, source="s", path=file)
+    return {"name": one.name, "media_type": one.media_type, "size": one.size, "source": one.source, "path": str(one.path)}
+
+
+async def test_nothing_is_gone_before_it_is_agreed_to(house: House):
+    await house.asks(f"I like {MARK}")
+    card = await house.asks(f"/forget {MARK}")
+    assert (await press(house, card, "Keep")).text == "It all stays."
+    assert len(await recalled(house, MARK)) == 2
+    assert "run out" in (await press(house, card)).text
+
+
+@pytest.mark.parametrize(("seconds", "comes_back"), [(599, True), (600, False)])
+async def test_it_is_brought_back_for_ten_minutes(house: House, seconds: int, comes_back: bool):
+    await house.asks(f"I like {MARK}")
+    await house.asks(f"/note {MARK} in May")
+    before = await rows_with(house, MARK)
+    await forget(house, MARK)
+    house.app.clock.advance(timedelta(seconds=seconds))
+    said = (await house.asks("/undo")).text
+    assert said.startswith("Taken back: Forgotten: " if comes_back else "That is gone for good: ")
+    await house.app.rooms.forgetful.look(house.app.clock.now())
+    assert bool(await recalled(house, MARK)) is comes_back
+    assert (MARK in (await house.asks("/notes")).text) is comes_back
+    assert await rows_with(house, MARK) == (before if comes_back else [])
+
+
+async def test_what_is_being_answered_is_not_answered_any_more(house: House):
+    house.model.slow_at = MARK
+    house.model.hold()
+    asked = await house.hears(f"tell me of {MARK}")
+    while not house.model.asked:
+        await house.reply(await house.hears("/status", conversation="other"))
+    await press(house, await house.asks(f"/forget {MARK}", conversation="other"), conversation="other")
+    house.model.gate.set()
+    await house.asks("hello there", conversation="main")
+    said = [message.text for message in await house.messages(asked.conversation_id) if message.kind != "deleted"]
+    assert not any(MARK in text for text in said)
+    await purge(house)
+    assert await rows_with(house, MARK) == []
+
+
+async def test_the_last_exchange_is_forgotten_by_plain_words(house: House):
+    await house.asks("I like roses")
+    await house.asks(f"I like {MARK}")
+    card = await house.asks("Forget that.")
+    assert MARK in card.text
+    assert "roses" not in card.text
+    await press(house, card)
+    assert await recalled(house, MARK) == []
+    assert await recalled(house, "roses") != []
+
+
+async def test_everything_needs_the_word_again(house: House):
+    await house.asks(f"I like {MARK}")
+    card = await house.asks("/forget everything")
+    assert [label for label, _ in (card.details or {})["buttons"]] == ["Keep"]
+    assert (await house.asks("/forget yes all")).text.startswith("Forgotten: ")
+    await purge(house)
+    assert await rows_with(house, MARK) == []
+
+
+async def test_words_must_all_be_held_and_what_is_not_meant_stays(house: House):
+    await house.asks("Dana likes tulips")
+    await house.asks("Dana likes jam")
+    card = await house.asks("/forget Dana tulips")
+    assert "1 more hold" in card.text
+    await press(house, card)
+    assert await recalled(house, "tulip") == []
+    assert await recalled(house, "jam") != []
+    said = (await house.asks("/forget jam roses")).text
+    assert "“jam” alone: 1" in said
+
+
+async def test_what_another_said_is_not_there_to_be_forgotten(house: House):
+    async with house.app.database.unit_of_work() as work:
+        card = await work.forgettings.show(
+            user_id=(await work.people.owner()).id, what="x", targets={}, now=house.app.clock.now(), due_at=house.app.clock.now()
+        )
+    assert "run out" in (await house.asks(f"/forget yes {card.id}")).text
+    assert "I hold nothing" in (await house.asks("/forget Kilimanjaro")).text
+
+
+async def test_a_crash_amid_the_purge_is_taken_up_again(house: House, monkeypatch: pytest.MonkeyPatch):
+    for number in range(3):
+        await house.asks(f"{MARK} number {number} is nice")
+    await forget(house, MARK)
+    house.app.clock.advance(timedelta(minutes=10))
+    forgetful, database = house.app.rooms.forgetful, house.app.database
+    acts = 0
+    original = database.unit_of_work
+
+    def dies(**how: Any) -> Any:
+        nonlocal acts
+        acts += 1
+        if acts == 2:
+            raise KeyboardInterrupt
+        return original(**how)
+
+    with pytest.raises(KeyboardInterrupt):
+        monkeypatch.setattr(database, "unit_of_work", dies)
+        await forgetful.look(house.app.clock.now())
+    monkeypatch.setattr(database, "unit_of_work", original)
+    assert await recalled(house, MARK) == []
+    assert (await house.asks("/undo")).text.startswith("That is gone for good")
+    house.app.clock.advance(timedelta(minutes=2))
+    await forgetful.look(house.app.clock.now())
+    assert await rows_with(house, MARK) == []
+
+
+async def test_two_hubs_forget_once(database_url: str, tmp_path: Path, clock: FakeClock):
+    if database_url.startswith("sqlite"):
+        pytest.skip("one hub at a time runs on a SQLite home")
+    async with (
+        open_house(database_url, tmp_path, clock=clock, tends=False) as one,
+        open_house(database_url, tmp_path, clock=clock, tends=False, process="other", model=FakeModel()) as other,
+    ):
+        await one.asks(f"I like {MARK}")
+        await forget(one, MARK)
+        clock.advance(timedelta(minutes=10))
+        import asyncio
+
+        await asyncio.gather(*(each.app.rooms.forgetful.look(clock.now()) for each in (one, other)))
+        assert await rows_with(one, MARK) == []
+        assert await one.app.rooms.forgetful.look(clock.now()) is None
+
+
+async def test_a_turn_of_a_megabyte_is_forgotten(house: House):
+    await house.asks(f"{MARK} " + "la " * 340_000)
+    assert (await forget(house, MARK)).text.startswith("Forgotten: 1 saying")
+    await purge(house)
+    assert await rows_with(house, MARK) == []
