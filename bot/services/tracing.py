@@ -164,7 +164,7 @@ class _Graph:
 
     def _is_meant(self, shelf: str, row: Any, said: str) -> bool:
         wish = self._wish
-        if row.id in wish.ids or row.id == wish.order:
+        if row.id == wish.order or self._is_named(row):
             return True
         if wish.begins:
             return shelf in DATED and row.id.hex.startswith(wish.begins)
@@ -180,9 +180,16 @@ class _Graph:
             self.found.partly += bool(held) and not is_all
         return is_all
 
+    def _is_named(self, row: Any) -> bool:
+        """Whether its id is named, or that of the message it is the memory of."""
+        return row.id in self._wish.ids or getattr(row, "message_id", None) in self._wish.ids
+
     def _sample(self, shelf: str, row: Any, said: str) -> None:
         """Show the first few in their own words, but none that were said in another tone."""
-        is_shown = shelf == "notes" or (shelf == "memories" and row.trust == Trust.OWN and row.part == 0)
+        if shelf == "memories":
+            is_shown = row.part == 0 and (row.trust == Trust.OWN or (self._is_named(row) and row.trust != Trust.INTIMATE))
+        else:
+            is_shown = shelf == "notes"
         if is_shown and len(self.found.samples) < SAMPLES:
             self.found.samples.append(one_line(said, 100))
 
