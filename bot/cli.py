@@ -18,6 +18,7 @@ import typer
 from bot.affairs_cli import affairs
 from bot.cli_words import As, Json, Options, Told, app_of, commands, config_of, group_of, log_to_stderr, say, told
 from bot.domain.errors import ConfigError, RobbieError, StorageUnavailable
+from bot.memory_cli import memory
 
 if TYPE_CHECKING:
     from bot.app import App
@@ -38,7 +39,17 @@ person = group_of("The people Robbie knows.")
 pair = group_of("Strangers who wrote to Robbie, and linked accounts.")
 mood = group_of("How Robbie is set: three sliders and a mood.", no_args_is_help=False, invoke_without_command=True)
 brief = group_of("Briefs: one now, and when they come by themselves.")
-_groups = {"mesh": mesh, "db": db, "model": model, "token": token, "person": person, "pair": pair, "mood": mood, "brief": brief}
+_groups = {
+    "mesh": mesh,
+    "db": db,
+    "model": model,
+    "token": token,
+    "person": person,
+    "pair": pair,
+    "mood": mood,
+    "brief": brief,
+    "memory": memory,
+}
 for command_name, group in (_groups | affairs).items():
     cli.add_typer(group, name=command_name)
 

@@ -14,7 +14,7 @@ from bot.domain.memory import Trust
 from bot.services.wishes import Wish, patterns
 from storage.database import Database
 from storage.repositories.base import FIRST_ID
-from storage.repositories.forgetting import SHELVES, STAY
+from storage.repositories.forgetting import EVERY, SHELVES, STAY
 
 SAMPLES = 5
 RUN = 6
@@ -60,7 +60,7 @@ async def every(database: Database, shelf: str, user_id: UUID) -> AsyncIterator[
             yield row
         if not rows:
             return
-        after = rows[-1].id
+        after = getattr(rows[-1], EVERY[shelf].key)
 
 
 async def trace(database: Database, user_id: UUID, wish: Wish, *, but: Collection[UUID] = ()) -> Trace:

@@ -20,9 +20,9 @@ from storage.models.affairs import Activity, Contact, Deal, Task
 from storage.models.decisions import Feedback, Proposal, ProposalState
 from storage.models.housekeeping import Incident, JobRun
 from storage.models.learning import CachedAnswer, Habit, Pattern
-from storage.models.manners import StoredBrief
+from storage.models.manners import PersonalitySetting, StoredBrief
 from storage.models.memory import Forgetting, Forgotten, Memory, StickyNote, Summary, SummarySource
-from storage.models.messaging import InboxEvent, InboxState, Message, OutboxItem, OutboxState, StoredAttachment
+from storage.models.messaging import Conversation, InboxEvent, InboxState, Message, OutboxItem, OutboxState, StoredAttachment
 from storage.repositories.base import FIRST_ID, Repository, ours, values_of
 from storage.repositories.inbox import WAITING
 from storage.repositories.memory import Memories
@@ -43,7 +43,8 @@ def ids_in(value: Any) -> list[UUID]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shelf:
-    """A table in which a person's words stand: `said` are a row's words, `at` the column of its moment, `follows` what takes it along.
+    """A table in which a person's words stand: `said` are a row's words, `at` and `key` the columns of its moment and
+    of what it is known by, `follows` what takes it along.
 
     `hides` are the values that put it out of sight, given the forgetting and the moment, `leaves` what an erased one keeps its place with;
     None deletes it.
@@ -52,6 +53,7 @@ class Shelf:
     table: Any
     said: Callable[[Any], str]
     at: str = "created_at"
+    key: str = "id"
     follows: Callable[[Any], Iterable[UUID | None]] = lambda row: ()
     hides: Callable[[Any, UUID, datetime], Mapping[str, Any]] = lambda row, by, now: {}
     leaves: Mapping[str, Any] | None = None
@@ -126,6 +128,13 @@ STAY: Mapping[str, Shelf] = {
     "deals": Shelf(table=Deal, said=lambda row: _words(row.title, row.detail, row.next_step)),
 }
 """What a person made of their words on purpose, and takes away on purpose."""
+BESIDE: Mapping[str, Shelf] = {
+    "conversations": Shelf(table=Conversation, said=lambda row: f"{row.channel}: {row.key}"),
+    "ratings": Shelf(table=Feedback, said=lambda row: f"{row.source} {row.detail}: {row.value} {row.signals}", at="at", key="message_id"),
+    "settings": Shelf(table=PersonalitySetting, said=lambda row: f"{row.name} = {row.value} ({row.context})", at="at"),
+}
+"""What else is known of a person, and holds no words of theirs."""
+EVERY: Mapping[str, Shelf] = {**BESIDE, **SHELVES, **STAY}
 
 
 def _of(table: Any, column: Any, *more: Any) -> Any:
@@ -134,11 +143,14 @@ def _of(table: Any, column: Any, *more: Any) -> Any:
 
 _NEXT = {
     name: select(each.table)
-    .where(ours(each.table), each.table.user_id == given("user"), each.table.id > given("after"))
-    .order_by(each.table.id)
+    .where(ours(each.table), each.table.user_id == given("user"), (key := getattr(each.table, each.key)) > given("after"))
+    .order_by(key)
     .limit(given("limit"))
-    for name, each in {**SHELVES, **STAY}.items()
+    for name, each in EVERY.items()
 }
+_COUNTS = [
+    select(func.count()).select_from(each.table).where(ours(each.table), each.table.user_id == given("user")) for each in EVERY.values()
+]
 _ROWS = {name: select(each.table).where(*_of(each.table, each.table.id)) for name, each in SHELVES.items()}
 _SOURCES = select(SummarySource.summary_id, SummarySource.memory_id).where(*_of(SummarySource, SummarySource.summary_id))
 _HIDDEN = (
@@ -184,9 +196,12 @@ class Forgettings(Repository):
     """What people want forgotten, and the rows that go."""
 
     async def rows(self, shelf: str, user_id: UUID, after: UUID = FIRST_ID, *, limit: int = 500) -> list[Any]:
-        """A person's next rows of a shelf, in the order of their ids."""
-        each = SHELVES.get(shelf) or STAY[shelf]
-        return await self._all(each.table, _NEXT[shelf], user=user_id, after=after, limit=limit)
+        """A person's next rows of a shelf, in the order of their keys."""
+        return await self._all(EVERY[shelf].table, _NEXT[shelf], user=user_id, after=after, limit=limit)
+
+    async def count(self, user_id: UUID) -> int:
+        """How many rows a person has on all shelves."""
+        return sum([await self._value(each, user=user_id) or 0 for each in _COUNTS])
 
     async def sources(self, summaries: Collection[UUID]) -> Sequence[Sequence[UUID]]:
         """Of these summaries, each with each of the memories that it was made of."""
