@@ -39,18 +39,8 @@ person = group_of("The people Robbie knows.")
 pair = group_of("Strangers who wrote to Robbie, and linked accounts.")
 mood = group_of("How Robbie is set: three sliders and a mood.", no_args_is_help=False, invoke_without_command=True)
 brief = group_of("Briefs: one now, and when they come by themselves.")
-_groups = {
-    "mesh": mesh,
-    "db": db,
-    "model": model,
-    "token": token,
-    "person": person,
-    "pair": pair,
-    "mood": mood,
-    "brief": brief,
-    "memory": memory,
-}
-for command_name, group in (_groups | affairs).items():
+_groups = {"mesh": mesh, "db": db, "model": model, "token": token, "person": person, "pair": pair, "mood": mood, "brief": brief}
+for command_name, group in ({"memory": memory} | _groups | affairs).items():
     cli.add_typer(group, name=command_name)
 
 Text = Annotated[str, typer.Argument(metavar="TEXT", show_default=False)]

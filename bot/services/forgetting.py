@@ -122,7 +122,7 @@ class Forgetful:
             if not targets:
                 break
             async with self.database.unit_of_work() as work:
-                await work.forgettings.erase(row.id, targets)
+                await work.forgettings.erase(targets)
                 await work.forgettings.move(row.id, "purging", due_at=self.clock.now() + LEASE)
         async with self.database.unit_of_work() as work:
             await work.forgettings.forget_undo(_key(row))

@@ -64,7 +64,7 @@ async def every(database: Database, shelf: str, user_id: UUID) -> AsyncIterator[
 
 
 async def trace(database: Database, user_id: UUID, wish: Wish, *, but: Collection[UUID] = ()) -> Trace:
-    """What goes by *wish*, without the rows that go already (`but`). Raises StorageUnavailable."""
+    """What goes by *wish*; what goes already (`but`) is neither counted nor shown. Raises StorageUnavailable."""
     graph = _Graph(wish=wish, but=but)
     for shelf in SHELVES:
         async for row in every(database, shelf, user_id):
@@ -105,8 +105,6 @@ class _Graph:
 
     def add(self, shelf: str, row: Any) -> None:
         """Take a row in."""
-        if row.id in self._but:
-            return
         each = SHELVES[shelf]
         self.shelf[row.id], self.kind[row.id] = shelf, _kind(shelf, row)
         for cause in each.follows(row):
@@ -127,7 +125,7 @@ class _Graph:
 
     def quote(self, shelf: str, row: Any, goes: Collection[UUID]) -> None:
         """Have a row go that quotes what goes: a run of words, or the whole of a note."""
-        if row.id in self._but or row.id in goes or getattr(row, "direction", "") == "in":
+        if row.id in goes or getattr(row, "direction", "") == "in":
             return
         said = SHELVES[shelf].said(row)
         notes = [text for note, text in self._notes.items() if note in goes and text]
@@ -148,7 +146,7 @@ class _Graph:
         """What goes; the wish itself and its preview go too, and do not count."""
         for each in sorted(goes):
             self.found.rows[self.shelf[each]].append(each)
-            self.found.counts[self.kind[each]] += each != self._wish.order and each not in self.orders
+            self.found.counts[self.kind[each]] += each != self._wish.order and each not in self.orders and each not in self._but
         return self.found
 
     def reached(self) -> set[UUID]:
@@ -175,7 +173,7 @@ class _Graph:
             return False
         held = [word for word, pattern in zip(wish.words, self._patterns, strict=True) if pattern.search(said)]
         is_all = len(held) == len(wish.words)
-        if self.kind[row.id] == "sayings":
+        if self.kind[row.id] == "sayings" and row.id not in self._but:
             self.found.holding.update(held)
             self.found.partly += bool(held) and not is_all
         return is_all
@@ -190,7 +188,7 @@ class _Graph:
             is_shown = row.part == 0 and (row.trust == Trust.OWN or (self._is_named(row) and row.trust != Trust.INTIMATE))
         else:
             is_shown = shelf == "notes"
-        if is_shown and len(self.found.samples) < SAMPLES:
+        if is_shown and row.id not in self._but and len(self.found.samples) < SAMPLES:
             self.found.samples.append(one_line(said, 100))
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Executable, and_, delete, func, insert, select, update
 from sqlalchemy import bindparam as given
+from sqlalchemy.orm import aliased
 
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_skip
@@ -170,7 +171,15 @@ _TARGET = insert_or_skip(Forgotten)
 _TARGETS = select(Forgotten).where(ours(Forgotten), Forgotten.forgetting_id == given("by"))
 _BATCH = _TARGETS.order_by(Forgotten.kind, Forgotten.row_id).limit(given("limit"))
 _KINDS = select(Forgotten.kind, func.count()).where(ours(Forgotten), Forgotten.forgetting_id == given("by")).group_by(Forgotten.kind)
-_DONE_WITH = delete(Forgotten).where(*_of(Forgotten, Forgotten.row_id, Forgotten.forgetting_id == given("by")))
+_DONE_WITH = delete(Forgotten).where(ours(Forgotten), Forgotten.forgetting_id == given("by"))
+_ERASED = delete(Forgotten).where(*_of(Forgotten, Forgotten.row_id))
+_ALREADY = select(Forgotten.row_id, Forgotten.was).where(*_of(Forgotten, Forgotten.row_id))
+_ALSO = aliased(Forgotten)
+_SHARED = (
+    select(Forgotten.row_id)
+    .join(_ALSO, and_(_ALSO.organization_id == Forgotten.organization_id, _ALSO.row_id == Forgotten.row_id))
+    .where(ours(Forgotten), Forgotten.forgetting_id == given("by"), _ALSO.forgetting_id != Forgotten.forgetting_id)
+)
 _UNANSWERED = select(InboxEvent.id).where(*_of(InboxEvent, InboxEvent.id, InboxEvent.state.in_((*WAITING, InboxState.QUEUED))))
 _UNSENT = select(OutboxItem.event_id).where(
     *_of(OutboxItem, OutboxItem.event_id, OutboxItem.state.in_((OutboxState.STREAMING, OutboxState.READY)))
@@ -251,8 +260,9 @@ class Forgettings(Repository):
         each = SHELVES[shelf]
         rows = await self._all(each.table, _ROWS[shelf], which=list(which))
         hidden = [(row, each.hides(row, by, now)) for row in rows]
-        was = [{"row_id": row.id, "was": {name: _plain(getattr(row, name)) for name in values}} for row, values in hidden]
-        await self._insert_all(_TARGET, [{"forgetting_id": by, "kind": shelf, **one} for one in was])
+        was: dict[UUID, Any] = {row.id: {name: _plain(getattr(row, name)) for name in values} for row, values in hidden}
+        was |= dict((await self._execute(_ALREADY, which=list(which))).all())  # what another wish hides looks otherwise than it did
+        await self._insert_all(_TARGET, [{"forgetting_id": by, "kind": shelf, "row_id": one, "was": was[one]} for one in was])
         await self._give(shelf, [(row.id, values) for row, values in hidden])
         if shelf != "messages":
             return []
@@ -260,17 +270,17 @@ class Forgettings(Repository):
         return [each for each in dict.fromkeys(found) if each is not None]
 
     async def restore(self, which: UUID, now: datetime) -> bool:
-        """Bring everything back; False where it is too late, or was done."""
+        """Bring back what no other wish is about; False where it is too late, or was done."""
         if not await self._changes(_MOVE_BEFORE, which=which, was_in="waiting", now=now, state="undone", what="", targets={}, done_at=now):
             return False
         by_shelf: dict[str, list[tuple[UUID, Mapping[str, Any]]]] = defaultdict(list)
-        rows = await self._all(Forgotten, _TARGETS, by=which)
-        for row in rows:
-            by_shelf[row.kind].append((row.row_id, row.was))
+        shared = set(await self._values(_SHARED, by=which))
+        for row in await self._all(Forgotten, _TARGETS, by=which):
+            if row.row_id not in shared:
+                by_shelf[row.kind].append((row.row_id, row.was))
         for shelf, values in by_shelf.items():
             await self._give(shelf, values)
-        for start in range(0, len(rows), BATCH):
-            await self._changes(_DONE_WITH, by=which, which=[row.row_id for row in rows[start : start + BATCH]])
+        await self._changes(_DONE_WITH, by=which)
         return True
 
     async def files(self, targets: Sequence[Forgotten]) -> list[str]:
@@ -278,7 +288,7 @@ class Forgettings(Repository):
         found = await self._values(_FILES, which=[row.row_id for row in targets if row.kind == "messages"])
         return [path for path in found if path]
 
-    async def erase(self, by: UUID, targets: Sequence[Forgotten]) -> None:
+    async def erase(self, targets: Sequence[Forgotten]) -> None:
         """Delete these rows for good, or empty those whose place is still needed; may be done again."""
         for shelf, each in SHELVES.items():
             which = [row.row_id for row in targets if row.kind == shelf]
@@ -292,7 +302,7 @@ class Forgettings(Repository):
                 await self._give(shelf, [(one, each.leaves) for one in which])
             if shelf == "messages":
                 await self._erase_with(which)
-        await self._changes(_DONE_WITH, by=by, which=[row.row_id for row in targets])
+        await self._changes(_ERASED, which=[row.row_id for row in targets])
 
     async def forget_undo(self, key: str) -> None:
         """The journal's line of this key cannot be taken back any more."""
