@@ -71,9 +71,10 @@ class Wish:
             return "everything"
         if self.since is None or self.until is None:
             return holding if self.words else "this"
+        told = f"{holding}, said" if self.words else holding
         first, last = self.since, self.until - timedelta(seconds=1)
         day, other = f"{first:%A} {first.day} {first:%B %Y}", f"{last:%A} {last.day} {last:%B %Y}"
-        return f"{holding}{', said' if self.words else ''} on {day}" if day == other else f"{holding} from {day} until {other}"
+        return f"{told} on {day}" if day == other else f"{told} from {day} until {other}"
 
 
 def wish_of(kept: Mapping[str, Any], ids: frozenset[UUID] = frozenset()) -> Wish:

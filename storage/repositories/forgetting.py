@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,8 +31,8 @@ from storage.repositories.messaging import DELETED
 
 BATCH = 200
 """Rows that are hidden or erased in one act: some 20 ms of it, and nobody waits longer to write."""
-UNREAD = ("sender", "target", "is_held", "is_stranger", "files")
-"""What a message's details tell of it that is nobody's words."""
+SPOKEN = ("path", "tools", "quoted", "thread")
+"""What a message's details hold of what was said; the rest is about it."""
 GONE = "(forgotten)"
 _ID = re.compile(r"[\da-f]{8}-?(?:[\da-f]{4}-?){3}[\da-f]{12}")
 
@@ -61,11 +61,20 @@ class Shelf:
 
 
 def _words(*values: Any) -> str:
-    return "\n".join(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in values if value)
+    return "\n".join(text for value in values for text in _leaves(value))
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    """The texts in a document, without the names under which they stand."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(each)
 
 
 def _told(message: Message) -> str:
-    return _words(message.text, {name: told for name, told in (message.details or {}).items() if name not in UNREAD})
+    return _words(message.text, *((message.details or {}).get(name) for name in SPOKEN))
 
 
 def _by(row: Any, by: UUID, now: datetime) -> Mapping[str, Any]:
@@ -107,7 +116,7 @@ SHELVES: Mapping[str, Shelf] = {
     ),
     "journal": Shelf(
         table=Activity,
-        said=lambda row: _words(row.text, row.why, row.undo),
+        said=lambda row: _words(row.text, row.why, *((row.undo or {}).get(name) for name in ("before", "after"))),
         at="at",
         follows=lambda row: (row.source_id, *ids_in(row.undo)),
         hides=lambda row, by, now: _LINE,
