@@ -14,8 +14,8 @@ from uuid import UUID
 from bot.brain.reactive import one_line
 from bot.domain.address import Person
 from bot.domain.errors import ToolFailed
+from bot.services.aims import read_aim
 from bot.services.tracing import every, trace
-from bot.services.wishes import read_wish
 from storage.database import Database
 from storage.repositories.base import FIRST_ID, values_of
 from storage.repositories.forgetting import EVERY, SHELVES
@@ -61,15 +61,15 @@ class Dossier:
 
     async def why(self, person: Person, which: str) -> dict[str, Any]:
         """What the memory, message or note of this id is, and what came of it. Raises ToolFailed, StorageUnavailable."""
-        wish = read_wish(which, now=datetime.now(UTC), order=FIRST_ID)
-        if not wish.begins:
+        aim = read_aim(which, now=datetime.now(UTC), order=FIRST_ID)
+        if not aim.begins:
             raise ToolFailed(f"“{which[:60]}” is no id: that is 32 hexadecimal digits, or the first 8 of them")
-        found = await trace(self.database, person.id, wish)
-        ids = [each for which_rows in found.rows.values() for each in which_rows if each.hex.startswith(wish.begins)]
+        found = await trace(self.database, person.id, aim)
+        ids = [each for which_rows in found.rows.values() for each in which_rows if each.hex.startswith(aim.begins)]
         if len(ids) != 1:
             several = ", ".join(str(each) for each in ids[:5])
             raise ToolFailed(f"several begin so: {several}" if ids else "nothing of yours has that id")
-        return await self._told(person, ids[0], (await trace(self.database, person.id, replace(wish, begins="", ids=frozenset(ids)))).rows)
+        return await self._told(person, ids[0], (await trace(self.database, person.id, replace(aim, begins="", ids=frozenset(ids)))).rows)
 
     async def _told(self, person: Person, which: UUID, rows: Mapping[str, list[UUID]]) -> dict[str, Any]:
         """The thing itself, and each thing that came of it."""

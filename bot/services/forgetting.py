@@ -17,9 +17,9 @@ from bot.domain.errand import Errand
 from bot.domain.errors import StorageUnavailable, ToolFailed
 from bot.domain.message import Button
 from bot.domain.ports import Card
+from bot.services.aims import Aim, aim_of, read_aim
 from bot.services.journal import added, record
-from bot.services.tracing import Trace, counted, trace
-from bot.services.wishes import Wish, read_wish, wish_of
+from bot.services.tracing import SAMPLES, Trace, counted, trace
 from storage.database import Database
 from storage.models.memory import Forgetting
 from storage.models.messaging import InboxState
@@ -51,30 +51,31 @@ class Forgetful:
     name: str = "forgetting"
 
     async def show(self, person: Person, words: str, *, order: UUID, conversation_id: UUID | None = None) -> tuple[Card, Forgetting]:
-        """What would go, and the wish, which is kept for ten minutes. Raises ToolFailed where nothing would, StorageUnavailable."""
-        wish = read_wish(words, now=self.clock.now().astimezone(ZoneInfo(person.timezone)), order=order)
-        if wish.is_last:
-            wish = replace(wish, ids=frozenset([await self._last(conversation_id, order)]), is_last=False)
-        found = await self._trace(person.id, wish)
-        if wish.begins:
-            wish = replace(wish, ids=frozenset([_only(found, wish.begins)]), begins="")
-            found = await self._trace(person.id, wish)
+        """What would go, and the aim, which is kept for ten minutes. Raises ToolFailed where nothing would, StorageUnavailable."""
+        aim = read_aim(words, now=self.clock.now().astimezone(ZoneInfo(person.timezone)), order=order)
+        if aim.is_last:
+            aim = replace(aim, ids=frozenset([await self._last(conversation_id, order)]), is_last=False)
+        found = await self._trace(person.id, aim)
+        if aim.begins:
+            aim = replace(aim, ids=frozenset([_only(found, aim.begins)]), begins="")
+            found = await self._trace(person.id, aim)
         if not counted(found.counts):
-            raise ToolFailed(_nothing(wish, found))
+            raise ToolFailed(_nothing(aim, found))
         now = self.clock.now()
         async with self.database.unit_of_work() as work:
-            kept = await work.forgettings.show(user_id=person.id, what=words, targets=wish.kept(), now=now, due_at=now + UNDOABLE_FOR)
-        return _card(wish, found, kept), kept
+            kept = await work.forgettings.show(user_id=person.id, what=words, targets=aim.kept(), now=now, due_at=now + UNDOABLE_FOR)
+        return _card(aim, found, kept), kept
 
     async def forget(self, errand: Errand, which: str) -> Card:
-        """Do what was shown under this id (or, under ALL, the last wish to forget everything). Raises ToolFailed, StorageUnavailable."""
-        now, person = self.clock.now(), errand.person
-        row = await self._meant(person, which)
+        """Do what was shown under this id (or, under ALL, the last aim to forget everything), once, however often it is asked.
+
+        Raises ToolFailed, StorageUnavailable: then it is gone on with by whoever asks again, or by the round.
+        """
+        row = await self._meant(errand.person, which)
         async with self.database.unit_of_work() as work:
-            if not await work.forgettings.move(row.id, "shown", state="hiding", due_at=now + LEASE):
-                raise ToolFailed(RUN_OUT if row.state == "shown" else "That was done already.")
-        said = await self._hide(row, errand)
-        until = (now + UNDOABLE_FOR).astimezone(ZoneInfo(person.timezone))
+            await work.forgettings.move(row.id, "shown", state="hiding", due_at=self.clock.now() + LEASE)
+        said, until = await self._hide(row, errand)
+        until = until.astimezone(ZoneInfo(errand.person.timezone))
         text = f"{said}. Until {until:%H:%M} `/undo` brings it back; then it is gone for good.{self._still_held()}"
         return Card(text=text, buttons=(Button(label="Undo", command=f"/undo {errand.source_id or ''}".strip()),))
 
@@ -112,7 +113,7 @@ class Forgetful:
 
     async def _purge(self, row: Forgetting, now: datetime) -> None:
         """Erase in small acts what is out of sight, with what came of it meanwhile, then what files still hold of it."""
-        await self._hide_rest(row, Wish(order=FIRST_ID))
+        await self._hide_rest(row, Aim(order=FIRST_ID))
         while True:
             async with self.database.reading() as work:
                 targets = await work.forgettings.targets(row.id)
@@ -135,22 +136,25 @@ class Forgetful:
         async with self.database.unit_of_work() as work:
             await work.forgettings.move(row.id, "purging", state="done", done_at=self.clock.now())
 
-    async def _hide(self, row: Forgetting, errand: Errand) -> str:
-        """Put everything out of sight, a batch in an act, then say so in the journal; how it is said."""
-        counts = await self._hide_rest(row, wish_of(row.targets))
+    async def _hide(self, row: Forgetting, errand: Errand) -> tuple[str, datetime]:
+        """Put everything out of sight, a batch in an act, then say so in the journal; how it is said, and until when it can be undone."""
+        counts = await self._hide_rest(row, aim_of(row.targets)) if row.state in ("shown", "hiding") else ""
         now, text = self.clock.now(), f"Forgotten: {counts}"
         async with self.database.unit_of_work() as work:
             if await work.forgettings.move(row.id, "hiding", state="waiting", due_at=now + UNDOABLE_FOR):
                 told = replace(errand, key=_key(row), why="you asked for it")
                 await record(work, told, "forget", text, now=now, undo=added("forgettings", row.id))
-        return text
+            line, kept = await work.activities.find_by_key(_key(row)), await work.forgettings.find_by_id(row.id)
+        if line is None or kept is None or kept.state != "waiting":
+            raise ToolFailed("That was done already.")
+        return line.text, kept.due_at
 
-    async def _hide_rest(self, row: Forgetting, wish: Wish) -> str:
+    async def _hide_rest(self, row: Forgetting, aim: Aim) -> str:
         """Hide what is meant and not hidden yet; how much is by now."""
         async with self.database.reading() as work:
             own = await work.forgettings.targets(row.id, limit=2**31 - 1)
         hidden = {each.row_id for each in own}
-        found = await self._trace(row.user_id, replace(wish, ids=wish.ids | hidden), by=row.id)
+        found = await self._trace(row.user_id, replace(aim, ids=aim.ids | hidden), by=row.id)
         for shelf, which in found.rows.items():
             rest = [each for each in which if each not in hidden]
             for start in range(0, len(rest), BATCH):
@@ -160,10 +164,10 @@ class Forgetful:
                         await work.outbox.void(question)
         return counted(found.counts)
 
-    async def _trace(self, user_id: UUID, wish: Wish, *, by: UUID = FIRST_ID) -> Trace:
+    async def _trace(self, user_id: UUID, aim: Aim, *, by: UUID = FIRST_ID) -> Trace:
         async with self.database.reading() as work:
             others = await work.forgettings.hidden(user_id, but_by=by)
-        return await trace(self.database, user_id, wish, but=others)
+        return await trace(self.database, user_id, aim, but=others)
 
     async def _last(self, conversation_id: UUID | None, order: UUID) -> UUID:
         """The last thing that was said in a conversation, orders left out."""
@@ -175,7 +179,7 @@ class Forgetful:
         return found[-1]
 
     async def _meant(self, person: Person, which: str) -> Forgetting:
-        """A wish of this person's; what is somebody else's does not even exist. Raises ToolFailed."""
+        """An aim of this person's; what is somebody else's does not even exist. Raises ToolFailed."""
         async with self.database.reading() as work:
             rows = [row for row in await work.forgettings.open() if row.user_id == person.id]
         found = [row for row in rows if (row.targets.get("is_all") and row.state == "shown" if which == ALL else str(row.id) == which)]
@@ -197,31 +201,28 @@ def _only(found: Trace, begins: str) -> UUID:
     ids = [each for which in found.rows.values() for each in which if each.hex.startswith(begins)]
     if len(ids) == 1:
         return ids[0]
-    several = " or ".join(f"`{each}`" for each in ids[:SHOWN_IDS])
+    several = " or ".join(f"`{each}`" for each in ids[:SAMPLES])
     raise ToolFailed(f"Several begin so: {several}. Which one?" if ids else "Nothing of yours has that id.")
 
 
-SHOWN_IDS = 5
-
-
-def _card(wish: Wish, found: Trace, kept: Forgetting) -> Card:
+def _card(aim: Aim, found: Trace, kept: Forgetting) -> Card:
     """What goes, what stays, and how to decide."""
-    lines = [f"I would forget {wish.spoken()}: {counted(found.counts)}.", "", *(f"- “{each}”" for each in found.samples)]
+    lines = [f"I would forget {aim.spoken()}: {counted(found.counts)}.", "", *(f"- “{each}”" for each in found.samples)]
     stays = ", ".join(f"{number} of your {noun}" for noun, number in found.staying.items() if number)
     rest = [f"What you made of it stays: {stays}; remove that yourself, if it shall go."] if stays else []
     rest += [f"{found.partly} more hold only some of these words, and stay."] if found.partly else []
     keep = Button(label="Keep", command=f"/forget keep {kept.id}")
-    if wish.is_all:
+    if aim.is_all:
         rest.append(f"If you mean all of it, write `/forget yes {ALL}`.")
         return Card(text="\n".join([*lines, "", *rest]), buttons=(keep,))
     rest.append("Nothing is gone before you say so.")
     return Card(text="\n".join([*lines, "", *rest]), buttons=(Button(label="Forget", command=f"/forget yes {kept.id}"), keep))
 
 
-def _nothing(wish: Wish, found: Trace) -> str:
+def _nothing(aim: Aim, found: Trace) -> str:
     """Why nothing would go, and what of the words alone would."""
-    if len(wish.words) < 2 or not found.holding:
-        return f"{NOTHING} I looked for {wish.spoken()}."
+    if len(aim.words) < 2 or not found.holding:
+        return f"{NOTHING} I looked for {aim.spoken()}."
     alone: Mapping[str, int] = found.holding
     told = ", ".join(f"“{word}” alone: {number}" for word, number in alone.items())
     return f"Nothing of yours holds all of these words, so nothing is forgotten ({told})."

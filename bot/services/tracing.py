@@ -1,4 +1,4 @@
-"""Which rows a wish to forget is about: those that it names, what came of them, and what quotes them."""
+"""Which rows an aim to forget is about: those that it names, what came of them, and what quotes them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uuid import UUID
 
 from bot.brain.reactive import one_line
 from bot.domain.memory import Trust
-from bot.services.wishes import Wish, patterns
+from bot.services.aims import Aim, patterns
 from storage.database import Database
 from storage.repositories.base import FIRST_ID
 from storage.repositories.forgetting import EVERY, SHELVES, STAY
@@ -63,9 +63,9 @@ async def every(database: Database, shelf: str, user_id: UUID) -> AsyncIterator[
         after = getattr(rows[-1], EVERY[shelf].key)
 
 
-async def trace(database: Database, user_id: UUID, wish: Wish, *, but: Collection[UUID] = ()) -> Trace:
-    """What goes by *wish*; what goes already (`but`) is neither counted nor shown. Raises StorageUnavailable."""
-    graph = _Graph(wish=wish, but=but)
+async def trace(database: Database, user_id: UUID, aim: Aim, *, but: Collection[UUID] = ()) -> Trace:
+    """What goes by *aim*; what goes already (`but`) is neither counted nor shown. Raises StorageUnavailable."""
+    graph = _Graph(aim=aim, but=but)
     for shelf in SHELVES:
         async for row in every(database, shelf, user_id):
             graph.add(shelf, row)
@@ -92,8 +92,8 @@ async def _link_summaries(database: Database, graph: _Graph) -> None:
 class _Graph:
     """Rows, and which take others along; ids are unique among all tables."""
 
-    def __init__(self, *, wish: Wish, but: Collection[UUID]) -> None:
-        self._wish, self._but, self._patterns = wish, but, patterns(wish.words)
+    def __init__(self, *, aim: Aim, but: Collection[UUID]) -> None:
+        self._wish, self._but, self._patterns = aim, but, patterns(aim.words)
         self.found = Trace()
         self.shelf: dict[UUID, str] = {}
         self.kind: dict[UUID, str] = {}
@@ -143,7 +143,7 @@ class _Graph:
         return bool(self.runs) or any(self.shelf[each] == "notes" for each in goes)
 
     def told(self, goes: Collection[UUID]) -> Trace:
-        """What goes; the wish itself and its preview go too, and do not count."""
+        """What goes; the aim itself and its preview go too, and do not count."""
         for each in sorted(goes):
             self.found.rows[self.shelf[each]].append(each)
             self.found.counts[self.kind[each]] += each != self._wish.order and each not in self.orders and each not in self._but
@@ -161,18 +161,18 @@ class _Graph:
         return goes
 
     def _is_meant(self, shelf: str, row: Any, said: str) -> bool:
-        wish = self._wish
-        if row.id == wish.order or self._is_named(row):
+        aim = self._wish
+        if row.id == aim.order or self._is_named(row):
             return True
-        if wish.begins:
-            return shelf in DATED and row.id.hex.startswith(wish.begins)
-        if row.id > wish.order or not (wish.words or wish.is_all or (wish.since and shelf in DATED)) or not said:
+        if aim.begins:
+            return shelf in DATED and row.id.hex.startswith(aim.begins)
+        if row.id > aim.order or not (aim.words or aim.is_all or (aim.since and shelf in DATED)) or not said:
             return False
         at = getattr(row, SHELVES[shelf].at)
-        if wish.since and wish.until and not wish.since <= at < wish.until:
+        if aim.since and aim.until and not aim.since <= at < aim.until:
             return False
-        held = [word for word, pattern in zip(wish.words, self._patterns, strict=True) if pattern.search(said)]
-        is_all = len(held) == len(wish.words)
+        held = [word for word, pattern in zip(aim.words, self._patterns, strict=True) if pattern.search(said)]
+        is_all = len(held) == len(aim.words)
         if self.kind[row.id] == "sayings" and row.id not in self._but:
             self.found.holding.update(held)
             self.found.partly += bool(held) and not is_all

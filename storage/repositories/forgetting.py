@@ -226,11 +226,11 @@ class Forgettings(Repository):
         return (await self._execute(_SOURCES, which=list(summaries))).all()
 
     async def hidden(self, user_id: UUID, *, but_by: UUID) -> set[UUID]:
-        """What of a person's is out of sight already, for another wish than this one."""
+        """What of a person's is out of sight already, for another aim than this one."""
         return set(await self._values(_HIDDEN, user=user_id, by=but_by))
 
     async def show(self, *, user_id: UUID, what: str, targets: Mapping[str, Any], now: datetime, due_at: datetime) -> Forgetting:
-        """Keep a wish of which nothing is forgotten yet."""
+        """Keep an aim of which nothing is forgotten yet."""
         which: dict[str, Any] = {"organization_id": self._organization, "id": new_id(), "user_id": user_id}
         row = Forgetting(**which, what=what, targets=dict(targets), state="shown", created_at=now, due_at=due_at)
         await self._insert(_ADD, **values_of(row))
@@ -253,7 +253,7 @@ class Forgettings(Repository):
         return await self._changes(_MOVE_FROM, which=which, was_in="waiting", now=now, state="purging")
 
     async def drop(self, which: UUID) -> bool:
-        """Throw a wish away that was only shown."""
+        """Throw an aim away that was only shown."""
         return await self._changes(_DROP, which=which)
 
     async def targets(self, which: UUID, *, limit: int = BATCH) -> list[Forgotten]:
@@ -270,7 +270,7 @@ class Forgettings(Repository):
         rows = await self._all(each.table, _ROWS[shelf], which=list(which))
         hidden = [(row, each.hides(row, by, now)) for row in rows]
         was: dict[UUID, Any] = {row.id: {name: _plain(getattr(row, name)) for name in values} for row, values in hidden}
-        was |= dict((await self._execute(_ALREADY, which=list(which))).all())  # what another wish hides looks otherwise than it did
+        was |= dict((await self._execute(_ALREADY, which=list(which))).all())  # what another aim hides looks otherwise than it did
         await self._insert_all(_TARGET, [{"forgetting_id": by, "kind": shelf, "row_id": one, "was": was[one]} for one in was])
         await self._give(shelf, [(row.id, values) for row, values in hidden])
         if shelf != "messages":
@@ -279,7 +279,7 @@ class Forgettings(Repository):
         return [each for each in dict.fromkeys(found) if each is not None]
 
     async def restore(self, which: UUID, now: datetime) -> bool:
-        """Bring back what no other wish is about; False where it is too late, or was done."""
+        """Bring back what no other aim is about; False where it is too late, or was done."""
         if not await self._changes(_MOVE_BEFORE, which=which, was_in="waiting", now=now, state="undone", what="", targets={}, done_at=now):
             return False
         by_shelf: dict[str, list[tuple[UUID, Mapping[str, Any]]]] = defaultdict(list)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import process_time
@@ -18,8 +19,10 @@ from sqlalchemy import insert, select
 from bot.brain.remembering import Saying, memories_of
 from bot.domain.clock import new_id
 from bot.domain.errand import Errand
+from bot.domain.errors import ToolFailed
 from bot.domain.memory import Scope, Trust
 from bot.domain.message import Attachment
+from storage import scrubbing
 from storage.database import Database, UnitOfWork
 from storage.models.base import Base
 from storage.models.learning import CachedAnswer, Pattern
@@ -224,12 +227,74 @@ async def test_words_must_all_be_held_and_what_is_not_meant_stays(house: House):
 
 
 async def test_what_another_said_is_not_there_to_be_forgotten(house: House):
+    await house.asks(f"I like {MARK}")
     async with house.app.database.unit_of_work() as work:
-        card = await work.forgettings.show(
-            user_id=(await work.people.owner()).id, what="x", targets={}, now=house.app.clock.now(), due_at=house.app.clock.now()
-        )
-    assert "run out" in (await house.asks(f"/forget yes {card.id}")).text
-    assert "I hold nothing" in (await house.asks("/forget Kilimanjaro")).text
+        grace = await work.people.ensure_user(name="Grace", role="member", timezone="UTC", now=house.app.clock.now())
+    forgetful = house.app.rooms.forgetful
+    for words in (MARK, "everything", "today"):
+        with pytest.raises(ToolFailed, match="I hold nothing of yours"):
+            await forgetful.show(grace.person, words, order=new_id())
+    _, owners = await forgetful.show(house.owner, MARK, order=new_id())
+    with pytest.raises(ToolFailed, match="run out"):
+        await forgetful.forget(Errand(person=grace.person, key="k", why="test"), str(owners.id))
+    assert await recalled(house, MARK) != []
+
+
+async def test_a_button_that_is_pressed_twice_says_the_same_twice(house: House):
+    await house.asks(f"I like {MARK}")
+    card = await house.asks(f"/forget {MARK}")
+    assert (await press(house, card)).text == (await press(house, card)).text
+    assert (await house.asks("/undo")).text.startswith("Taken back")
+    assert len(await recalled(house, MARK)) >= 2
+
+
+async def test_an_answer_that_recalled_it_meanwhile_goes_as_well(house: House):
+    receipt = await house.hears(f"I like {MARK}")
+    await house.reply(receipt)
+    async with house.app.database.reading() as work:
+        memory = (await work.memories.of_messages([receipt.event_id]))[0]
+    await forget(house, MARK)
+    told = {"kind": "answer", "text": "You like that island.", "at": house.app.clock.now(), "session_type": "private"}
+    about = {"organization_id": "default", "conversation_id": receipt.conversation_id, "user_id": house.owner.id, "direction": "out"}
+    async with house.app.database.unit_of_work() as work:
+        await work.messages.add(Message(**about, **told, id=new_id(), details={"recalled": [str(memory.id)]}))
+    await purge(house)
+    assert await rows_with(house, "that island") == []
+
+
+async def test_a_crash_amid_the_hiding_is_taken_up_again(house: House, database_url: str):
+    await keep_sayings(house, [f"{MARK} number {number} is nice" for number in range(250)])
+    clock, forgetful = house.app.clock, house.app.rooms.forgetful
+    _, kept = await forgetful.show(house.owner, MARK, order=new_id())
+    async with DyingDatabase(database_url, organization="default") as dying:
+        dying.acts = 2
+        with pytest.raises(SystemError):
+            await replace(forgetful, database=dying).forget(Errand(person=house.owner, key="k", why="test"), str(kept.id))
+    await forgetful.look(clock.advance(seconds=60))
+    assert await recalled(house, MARK) == []
+    assert (await house.asks("/undo")).text.startswith("Taken back: Forgotten: 250 sayings")
+    assert len(await recalled(house, MARK)) == 50
+
+
+async def test_a_log_that_is_still_read_is_emptied_later(house: House, monkeypatch: pytest.MonkeyPatch):
+    if (file := house.app.database.file) is None:
+        pytest.skip("a server has a log of its own")
+    await house.asks(f"I like {MARK}")
+    await forget(house, MARK)
+    monkeypatch.setattr(scrubbing, "LOG_SECONDS", 0.01)
+    with closing(sqlite3.connect(file, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM messages").fetchone()
+        await purge(house)
+        assert MARK.encode() in log_of(file).read_bytes()
+    await house.app.rooms.forgetful.look(house.app.clock.advance(seconds=60))
+    assert MARK.encode() not in file.read_bytes() + log_of(file).read_bytes()
+    async with house.app.database.reading() as work:
+        assert await work.forgettings.open() == []
+
+
+def log_of(file: Path) -> Path:
+    return file.with_name(f"{file.name}-wal")
 
 
 class DyingDatabase(Database):

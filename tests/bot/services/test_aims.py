@@ -10,14 +10,14 @@ import pytest
 
 from bot.domain.errors import ToolFailed
 from bot.hub.memory_commands import MemoryCommands
-from bot.services.wishes import Wish, patterns, read_wish, wish_of
+from bot.services.aims import Aim, aim_of, patterns, read_aim
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=ZoneInfo("America/New_York"))  # a Wednesday
 ORDER = UUID(int=7)
 
 
-def read(text: str) -> Wish:
-    return read_wish(text, now=NOW, order=ORDER)
+def read(text: str) -> Aim:
+    return read_aim(text, now=NOW, order=ORDER)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def read(text: str) -> Wish:
     ],
 )
 def test_a_thing_or_a_person_is_words_that_must_all_be_held(text: str, words: tuple[str, ...]):
-    assert read(text) == Wish(words=words, order=ORDER)
+    assert read(text) == Aim(words=words, order=ORDER)
 
 
 @pytest.mark.parametrize(
@@ -52,14 +52,14 @@ def test_a_thing_or_a_person_is_words_that_must_all_be_held(text: str, words: tu
     ],
 )
 def test_a_time_is_the_one_that_was(text: str, first: str, last: str):
-    wish = read(text)
-    assert (wish.words, f"{wish.since:%Y-%m-%d %H:%M}", f"{wish.until:%Y-%m-%d %H:%M}") == ((), first, last)
+    aim = read(text)
+    assert (aim.words, f"{aim.since:%Y-%m-%d %H:%M}", f"{aim.until:%Y-%m-%d %H:%M}") == ((), first, last)
 
 
 def test_words_and_a_time_may_come_together():
-    wish = read("what I said about Dana since Monday")
-    assert (wish.words, wish.since is not None) == (("dana",), True)
-    assert wish.spoken() == "what holds “dana”, said from Monday 23 November 2026 until Wednesday 25 November 2026"
+    aim = read("what I said about Dana since Monday")
+    assert (aim.words, aim.since is not None) == (("dana",), True)
+    assert aim.spoken() == "what holds “dana”, said from Monday 23 November 2026 until Wednesday 25 November 2026"
 
 
 @pytest.mark.parametrize("text", ["", "  ", "the", "30 February"])
@@ -77,7 +77,7 @@ def test_ids_and_everything_and_the_last_are_known():
 
 @pytest.mark.parametrize("text", ["Dana", "yesterday", "everything", "jam since Monday"])
 def test_a_wish_is_kept_as_it_is(text: str):
-    assert wish_of(read(text).kept()) == read(text)
+    assert aim_of(read(text).kept()) == read(text)
 
 
 @pytest.mark.parametrize(

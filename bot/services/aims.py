@@ -38,7 +38,7 @@ Span = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wish:
+class Aim:
     """What is to go: rows of these `ids`, or those that hold all of `words` and were said from `since` until before `until`, or all.
 
     `begins` is how an id begins that is to be found first. What is newer than `order`, the message that wished it, stays.
@@ -54,7 +54,7 @@ class Wish:
     order: UUID
 
     def kept(self) -> dict[str, Any]:
-        """As a database keeps it; `wish_of` reads it again."""
+        """As a database keeps it; `aim_of` reads it again."""
         times = {name: moment and moment.isoformat() for name, moment in (("since", self.since), ("until", self.until))}
         return {
             "words": list(self.words),
@@ -77,37 +77,37 @@ class Wish:
         return f"{told} on {day}" if day == other else f"{told} from {day} until {other}"
 
 
-def wish_of(kept: Mapping[str, Any], ids: frozenset[UUID] = frozenset()) -> Wish:
-    """What `Wish.kept` gave."""
+def aim_of(kept: Mapping[str, Any], ids: frozenset[UUID] = frozenset()) -> Aim:
+    """What `Aim.kept` gave."""
     since, until = (datetime.fromisoformat(kept[name]) if kept[name] else None for name in ("since", "until"))
     named = frozenset(UUID(each) for each in kept["ids"])
-    return Wish(words=tuple(kept["words"]), since=since, until=until, ids=named | ids, is_all=kept["is_all"], order=UUID(kept["order"]))
+    return Aim(words=tuple(kept["words"]), since=since, until=until, ids=named | ids, is_all=kept["is_all"], order=UUID(kept["order"]))
 
 
-def read_wish(text: str, *, now: datetime, order: UUID) -> Wish:
-    """The wish in *text*; *now* is where its person is. Raises ToolFailed where it is none, or could mean several things."""
+def read_aim(text: str, *, now: datetime, order: UUID) -> Aim:
+    """The aim in *text*; *now* is where its person is. Raises ToolFailed where it is none, or could mean several things."""
     said = " ".join(text.split()).strip(" .!“”\"'")
     if not said:
         raise ToolFailed(HOW)
     if _ALL.fullmatch(said):
-        return Wish(is_all=True, order=order)
+        return Aim(is_all=True, order=order)
     if _LAST.fullmatch(said):
-        return Wish(is_last=True, order=order)
+        return Aim(is_last=True, order=order)
     if _ID.fullmatch(said):
-        return Wish(begins=said.replace("-", "").lower(), order=order)
+        return Aim(begins=said.replace("-", "").lower(), order=order)
     rest = said[_ABOUT.match(said).end() :].lstrip("@") or said  # type: ignore[union-attr]
     splits = [(0, 0), *((found.start(), found.end()) for found in _TAIL.finditer(rest))]
     for end, start in splits:  # the whole of it is a time, or what is at its end
         if (span := span_of(rest[start:], now)) is not None:
-            return _with_words(Wish(since=span[0], until=span[1], order=order), rest[:end])
-    return _with_words(Wish(order=order), rest)
+            return _with_words(Aim(since=span[0], until=span[1], order=order), rest[:end])
+    return _with_words(Aim(order=order), rest)
 
 
-def _with_words(wish: Wish, text: str) -> Wish:
+def _with_words(aim: Aim, text: str) -> Aim:
     words = tuple(dict.fromkeys(terms(text)))
-    if not words and (text.strip() or wish.since is None):
+    if not words and (text.strip() or aim.since is None):
         raise ToolFailed(TOO_COMMON)
-    return Wish(words=words, since=wish.since, until=wish.until, order=wish.order)
+    return Aim(words=words, since=aim.since, until=aim.until, order=aim.order)
 
 
 def span_of(text: str, now: datetime) -> Span | None:
