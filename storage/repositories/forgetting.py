@@ -34,6 +34,7 @@ BATCH = 200
 SPOKEN = ("path", "tools", "quoted", "thread")
 """What a message's details hold of what was said; the rest is about it."""
 GONE = "(forgotten)"
+_NAME = re.compile(r"[^\s\",:{}\[\]\\]+")
 _ID = re.compile(r"[\da-f]{8}-?(?:[\da-f]{4}-?){3}[\da-f]{12}")
 
 
@@ -325,9 +326,9 @@ class Forgettings(Repository):
     async def _erase_with(self, which: Sequence[UUID]) -> None:
         """What stands elsewhere of messages: raw events, also of what changed them, files, words on answers, steps of research."""
         messages = await self._all(Message, _ROWS["messages"], which=list(which))
-        told_apart = [row.external_id for row in messages if row.external_id]
+        named = {row.external_id.rpartition(":")[2] for row in messages if row.external_id}  # as the channel's own events name it
         events = (await self._execute(_LATER, which=list({row.conversation_id for row in messages}))).all()
-        later = [event for event, raw in events if any(each in raw for each in told_apart)]
+        later = [event for event, raw in events if not named.isdisjoint(_NAME.findall(raw))]
         for statement in _WITH_MESSAGES:
             await self._changes(statement, which=[*which, *(later if statement is _RAW else ())])
         for statement in _ABOUT_MESSAGES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
@@ -28,11 +29,11 @@ from storage.models.base import Base
 from storage.models.learning import CachedAnswer, Pattern
 from storage.models.manners import StoredBrief
 from storage.models.memory import Summary, SummarySource
-from storage.models.messaging import Message
+from storage.models.messaging import InboxState, Message
 from storage.repositories.affairs import new_activity
 from storage.repositories.base import values_of
 from tests.clock import FakeClock
-from tests.scenarios.house import FakeModel, House, open_house
+from tests.scenarios.house import PUSH, FakeModel, House, open_house
 
 MARK = "zanzibarium"
 
@@ -343,6 +344,22 @@ async def test_two_hubs_forget_once(database_url: str, tmp_path: Path, clock: Fa
         await asyncio.gather(*(each.app.rooms.forgetful.look(clock.now()) for each in (one, other)))
         assert await rows_with(one, MARK) == []
         assert await one.app.rooms.forgetful.look(clock.now()) is None
+
+
+@pytest.mark.parametrize("name", ["C1:1716.0001", "99:57", "<a.b@c>", "0192-77"])
+async def test_the_raw_event_of_an_edit_goes_with_what_it_changed(house: House, name: str):
+    kept = await house.hears(f"I like {MARK}", external_id=name)
+    await house.reply(kept)
+    at = {"channel": PUSH, "account": "a", "conversation_id": kept.conversation_id, "received_at": house.app.clock.now()}
+    own, others = name.rpartition(":")[2], "1716.00012"
+    async with house.app.database.unit_of_work() as work:
+        for target, text in ((own, MARK), (others, "jam")):
+            raw = json.dumps({"message": {"ts": target, "text": f"I love {text}"}})
+            await work.inbox.add_once(id=new_id(), external_id=text, kind="edit", raw=raw, state=InboxState.NOTED, **at)
+    await forget(house, MARK)
+    await purge(house)
+    assert await rows_with(house, "love jam") == ["inbox_events"]
+    assert await rows_with(house, f"love {MARK}") == []
 
 
 async def test_a_turn_of_a_megabyte_is_forgotten(house: House):
