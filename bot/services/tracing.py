@@ -19,6 +19,8 @@ from storage.repositories.forgetting import EVERY, SHELVES, STAY
 SAMPLES = 5
 RUN = 6
 """Words in a row that are nobody else's: what holds them quotes what was said."""
+FEWEST = 3
+"""Words of a note that is known again anywhere; a shorter one only where it stands alone in a line, as in a list."""
 LONGEST_READ = 20_000
 """Characters of a text in which runs are looked for."""
 QUOTING = ("messages", "journal", "briefs", "proposals", "cached")
@@ -93,7 +95,7 @@ class _Graph:
     """Rows, and which take others along; ids are unique among all tables."""
 
     def __init__(self, *, aim: Aim, but: Collection[UUID]) -> None:
-        self._wish, self._but, self._patterns = aim, but, patterns(aim.words)
+        self._aim, self._but, self._patterns = aim, but, patterns(aim.words)
         self.found = Trace()
         self.shelf: dict[UUID, str] = {}
         self.kind: dict[UUID, str] = {}
@@ -101,7 +103,8 @@ class _Graph:
         self.seeds: set[UUID] = set()
         self.orders: set[UUID] = set()
         self.runs: set[tuple[str, ...]] = set()
-        self._notes: dict[UUID, str] = {}
+        self.notes: list[str] = []
+        self._texts: dict[UUID, str] = {}
 
     def add(self, shelf: str, row: Any) -> None:
         """Take a row in."""
@@ -110,13 +113,13 @@ class _Graph:
         for cause in each.follows(row):
             if cause is not None:
                 self.after[cause].append(row.id)
-                if shelf == "messages" and cause == self._wish.order:
+                if shelf == "messages" and cause == self._aim.order:
                     self.orders.add(row.id)
         if shelf == "memories" and row.message_id is not None:
             self.after[row.id].append(row.message_id)
         said = each.said(row)
         if shelf == "notes":
-            self._notes[row.id] = _plain(said)
+            self._texts[row.id] = _plain(said)
         if self._is_meant(shelf, row, said):
             self.seeds.add(row.id)
             self._sample(shelf, row, said)
@@ -128,8 +131,10 @@ class _Graph:
         if row.id in goes or getattr(row, "direction", "") == "in":
             return
         said = SHELVES[shelf].said(row)
-        notes = [text for note, text in self._notes.items() if note in goes and text]
-        if not self.runs.isdisjoint(_runs(said)) or (notes and any(f" {text} " in f" {_plain(said)} " for text in notes)):
+        plain = f" {_plain(said)} " if self.notes else ""
+        lines = {_plain(line.rpartition(": ")[2]) for line in said.splitlines()} if self.notes else set()
+        is_note = any(f" {note} " in plain if note.count(" ") >= FEWEST - 1 else note in lines for note in self.notes)
+        if is_note or not self.runs.isdisjoint(_runs(said)):
             self.seeds.add(row.id)
 
     def made_of(self, shelf: str, row: Any, goes: Collection[UUID]) -> bool:
@@ -140,13 +145,14 @@ class _Graph:
 
     def is_quotable(self, goes: Collection[UUID]) -> bool:
         """Whether anything that goes can be known again where it is quoted."""
-        return bool(self.runs) or any(self.shelf[each] == "notes" for each in goes)
+        self.notes = [text for note, text in self._texts.items() if note in goes and text]
+        return bool(self.runs or self.notes)
 
     def told(self, goes: Collection[UUID]) -> Trace:
         """What goes; the aim itself and its preview go too, and do not count."""
         for each in sorted(goes):
             self.found.rows[self.shelf[each]].append(each)
-            self.found.counts[self.kind[each]] += each != self._wish.order and each not in self.orders and each not in self._but
+            self.found.counts[self.kind[each]] += each != self._aim.order and each not in self.orders and each not in self._but
         return self.found
 
     def reached(self) -> set[UUID]:
@@ -161,7 +167,7 @@ class _Graph:
         return goes
 
     def _is_meant(self, shelf: str, row: Any, said: str) -> bool:
-        aim = self._wish
+        aim = self._aim
         if row.id == aim.order or self._is_named(row):
             return True
         if aim.begins:
@@ -180,7 +186,7 @@ class _Graph:
 
     def _is_named(self, row: Any) -> bool:
         """Whether its id is named, or that of the message it is the memory of."""
-        return row.id in self._wish.ids or getattr(row, "message_id", None) in self._wish.ids
+        return row.id in self._aim.ids or getattr(row, "message_id", None) in self._aim.ids
 
     def _sample(self, shelf: str, row: Any, said: str) -> None:
         """Show the first few in their own words, but none that were said in another tone."""

@@ -45,11 +45,10 @@ def ids_in(value: Any) -> list[UUID]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shelf:
-    """A table in which a person's words stand: `said` are a row's words, `at` and `key` the columns of its moment and
-    of what it is known by, `follows` what takes it along.
+    """A table in which a person's words stand: `said` are a row's words, `at` the column of its moment, `key` that of its id.
 
-    `hides` are the values that put it out of sight, given the forgetting and the moment, `leaves` what an erased one keeps its place with;
-    None deletes it.
+    `follows` are the ids that take it along, `hides` the values that put it out of sight, given the forgetting and the moment, `leaves`
+    what an erased one keeps its place with: None deletes it.
     """
 
     table: Any
@@ -180,7 +179,6 @@ _DROP = delete(Forgetting).where(ours(Forgetting), Forgetting.id == given("which
 _TARGET = insert_or_skip(Forgotten)
 _TARGETS = select(Forgotten).where(ours(Forgotten), Forgotten.forgetting_id == given("by"))
 _BATCH = _TARGETS.order_by(Forgotten.kind, Forgotten.row_id).limit(given("limit"))
-_KINDS = select(Forgotten.kind, func.count()).where(ours(Forgotten), Forgotten.forgetting_id == given("by")).group_by(Forgotten.kind)
 _DONE_WITH = delete(Forgotten).where(ours(Forgotten), Forgotten.forgetting_id == given("by"))
 _ERASED = delete(Forgotten).where(*_of(Forgotten, Forgotten.row_id))
 _ALREADY = select(Forgotten.row_id, Forgotten.was).where(*_of(Forgotten, Forgotten.row_id))
@@ -260,10 +258,6 @@ class Forgettings(Repository):
     async def targets(self, which: UUID, *, limit: int = BATCH) -> list[Forgotten]:
         """Rows that are out of sight for it, and still there."""
         return await self._all(Forgotten, _BATCH, by=which, limit=limit)
-
-    async def counts(self, which: UUID) -> dict[str, int]:
-        """How many rows of each shelf are out of sight for it."""
-        return dict((await self._execute(_KINDS, by=which)).all())
 
     async def hide(self, by: UUID, shelf: str, which: Collection[UUID], now: datetime) -> list[UUID]:
         """Put rows out of sight, at most a `BATCH`; those of them that are questions whose answer is still to be found or sent."""

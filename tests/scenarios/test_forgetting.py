@@ -206,6 +206,36 @@ async def test_the_last_exchange_is_forgotten_by_plain_words(house: House):
     assert await recalled(house, "roses") != []
 
 
+async def test_what_quotes_a_note_goes_with_it_and_what_shares_a_word_stays(house: House):
+    """A note is named by its id, so that no word of it is looked for."""
+    await house.asks("/note milk")
+    await house.asks("/notes")
+    await house.asks("how much milk is in a cake")
+    async with house.app.database.reading() as work:
+        (note,) = await work.notes.latest(house.owner.id, limit=5)
+    await press(house, await house.asks(f"/forget {note.id}"))
+    messages = [message for message in await house.messages(await conversation_of(house)) if message.kind != "deleted"]
+    assert not [message.text for message in messages if message.text.startswith("Your last notes") or message.text == "Noted: milk"]
+    assert [message.text for message in messages if "cake" in message.text] == [
+        "how much milk is in a cake",
+        "re: how much milk is in a cake",
+    ]
+
+
+async def conversation_of(house: House) -> UUID:
+    async with house.app.database.reading() as work:
+        found = await work.conversations.find(channel=PUSH, key="main")
+    assert found is not None
+    return found.id
+
+
+async def test_older_backups_are_told_of_where_there_are_some(house: House, tmp_path: Path):
+    await house.asks(f"I like {MARK}")
+    (tmp_path / "backups").mkdir()
+    (tmp_path / "backups" / "robbie.db").write_text("older")
+    assert f"Older backups in {tmp_path / 'backups'} hold it until they expire." in (await forget(house, MARK)).text
+
+
 async def test_everything_needs_the_word_again(house: House):
     await house.asks(f"I like {MARK}")
     card = await house.asks("/forget everything")
@@ -369,9 +399,9 @@ async def test_a_turn_of_a_megabyte_is_forgotten(house: House):
     assert await rows_with(house, MARK) == []
 
 
-async def test_ten_thousand_turns_go_in_small_acts(house: House):
+async def test_two_thousand_turns_go_in_small_acts(house: House):
     """Nobody who writes meanwhile waits longer than for one batch."""
-    await keep_sayings(house, [f"{MARK} number {number} is nice" for number in range(10_000)])
+    await keep_sayings(house, [f"{MARK} number {number} is nice" for number in range(2_000)])
     await keep_sayings(house, ["a rose"])
     longest = Longest()
     async with TimedDatabase(house.app.database.url, organization="default") as timed:
