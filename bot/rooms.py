@@ -36,6 +36,7 @@ from bot.hub.commands import Commands
 from bot.hub.errands import Errands, plain
 from bot.hub.follow_up_commands import FollowUpCommands
 from bot.hub.manner_commands import MannerCommands
+from bot.hub.memory_commands import MemoryCommands
 from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
 from bot.hub.past import Past
@@ -52,6 +53,7 @@ from bot.services.approvals import Approvals, Runner
 from bot.services.autonomy import Autonomy
 from bot.services.books import Books
 from bot.services.follow_ups import FollowUps
+from bot.services.forgetting import Forgetful
 from bot.services.gate import TOOL, LadderGate
 from bot.services.journal import Journal
 from bot.services.lessons import SUGGESTION, Lessons, run_suggestion
@@ -95,11 +97,6 @@ class Thinking:
         """The day's allowance."""
         daily, zone = self.config.brain.daily_usd, self.config.robbie.timezone
         return Budget(database=self.database, pricing=self.prices, daily_usd=daily, timezone=zone, clock=self.clock)
-
-    @property
-    def worth_asking(self) -> Sequence[Rung]:
-        """Those that can do more than talk; the embedded model is too small."""
-        return [rung for rung in self.rungs if rung.provider.provider != "local"]
 
     def chain(self, rungs: Sequence[Rung] | None = None) -> FallbackChain:
         """The levels in order (or these of them), within the bounds and the allowance that config sets."""
@@ -151,6 +148,7 @@ class Rooms:
     learning: Learning
     recall: Recall
     indexing: Indexing
+    forgetful: Forgetful
     rounds: Sequence[Round]
 
 
@@ -195,7 +193,10 @@ def furnish(
     manner_commands = MannerCommands(manners=manners, clock=clock)
     indexing = Indexing(database=database, embedder=thinking.embedder)
     briefs = _briefs(thinking, books=books, off=off, troubles=troubles)
+    data = config.robbie.data_dir
+    forgetful = Forgetful(database=database, clock=clock, files=data / "attachments", backups=data / "backups")
     families = (
+        MemoryCommands(forgetful=forgetful),
         AutonomyCommands(autonomy=autonomy, journal=journal, database=database, clock=clock),
         manner_commands,
         WhyCommands(database=database),
@@ -229,7 +230,9 @@ def furnish(
         learning=learning,
         recall=thinking.recall,
         indexing=indexing,
+        forgetful=forgetful,
         rounds=(
+            forgetful,
             Reminders(database=database, off=off),
             approvals,
             briefs,

@@ -13,35 +13,27 @@ from sqlalchemy import bindparam as given
 from sqlalchemy.orm import aliased
 
 from bot.domain.clock import new_id
-from bot.domain.memory import Scope
+from bot.domain.memory import Scope, Trust
 from storage.dialects import NextNumber, insert_or_replace, insert_or_skip
 from storage.models.memory import Memory, MemoryVector, StickyNote
 from storage.repositories.base import FIRST_ID, Changing, Repository, ours, values_of
 from storage.repositories.summaries import Summaries
 
 _IS_BARRED = and_(ours(Memory), or_(Memory.trust.not_in(given("trusts", expanding=True)), Memory.forgotten_by.is_not(None)))
-_NOTES_THAT_HOLD = (
+_HOLDING = (ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.valid_until.is_(None), StickyNote.forgotten_by.is_(None))
+_LAST_SAID = StickyNote.created_at.desc(), StickyNote.id.desc()
+_NOTES = (
     select(StickyNote)
-    .where(ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.valid_until.is_(None), StickyNote.forgotten_by.is_(None))
     .where(
+        *_HOLDING,
         ~exists().where(_IS_BARRED, Memory.id == StickyNote.memory_id),
         ~exists().where(_IS_BARRED, Memory.message_id == StickyNote.source_id),
     )
-    .order_by(StickyNote.id.desc())
+    .order_by(*_LAST_SAID)
     .limit(given("limit"))
 )
-
-_HOLDING = (ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.valid_until.is_(None), StickyNote.forgotten_by.is_(None))
-_NEWEST = StickyNote.created_at.desc(), StickyNote.id.desc()
-_NOTES = select(StickyNote).where(*_HOLDING).order_by(*_NEWEST).limit(given("limit"))
-_NOTES_OF_PLACE = (
-    select(StickyNote)
-    .join(Memory, and_(Memory.organization_id == StickyNote.organization_id, Memory.id == StickyNote.memory_id))
-    .where(*_HOLDING, Memory.place == given("at_place"), Memory.forgotten_by.is_(None))
-    .order_by(*_NEWEST)
-    .limit(given("limit"))
-)
-_ON_TOPIC = select(StickyNote).where(*_HOLDING, StickyNote.topic == given("of_topic")).order_by(*_NEWEST)
+_NOTES_OF_PLACE = _NOTES.where(exists().where(ours(Memory), Memory.id == StickyNote.memory_id, Memory.place == given("at_place")))
+_ON_TOPIC = select(StickyNote).where(*_HOLDING, StickyNote.topic == given("of_topic")).order_by(*_LAST_SAID)
 _DATED = select(StickyNote).where(*_HOLDING, StickyNote.on.is_not(None)).order_by(StickyNote.on, StickyNote.id)
 _OF_SOURCE = select(StickyNote).where(ours(StickyNote), StickyNote.source_id == given("message"))
 _PROMISED = (
@@ -70,17 +62,28 @@ _RECALLED_AGAIN = update(Memory).where(
     ours(Memory), Memory.id.in_(given("memories", expanding=True)), Memory.corrected_by == given("which")
 )
 
+_LATEST_NOTES = (
+    select(StickyNote)
+    .where(ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.forgotten_by.is_(None))
+    .order_by(StickyNote.id.desc())
+    .limit(given("limit"))
+)
+
 
 class StickyNotes(Changing[StickyNote]):
     """Things people wanted kept, or that were noticed in what they said. One holds until another supersedes it, or it is forgotten."""
 
     table = StickyNote
 
-    async def holding(self, user_id: UUID, *, limit: int, place: str = "") -> list[StickyNote]:
-        """A person's notes that hold, the last said first; where a shared *place* is named, only those of what was said there."""
-        if place:
-            return await self._all(StickyNote, _NOTES_OF_PLACE, user=user_id, at_place=place, limit=limit)
-        return await self._all(StickyNote, _NOTES, user=user_id, limit=limit)
+    async def holding(
+        self, user_id: UUID, trusts: Sequence[str] = (Trust.OWN, Trust.ROBBIE), *, limit: int, place: str = ""
+    ) -> list[StickyNote]:
+        """A person's notes that hold, the last said first, but for those made of what is of another trust, or being forgotten.
+
+        Where a shared *place* is named, only those of what was said there.
+        """
+        which = {"user": user_id, "trusts": list(trusts), "limit": limit}
+        return await self._all(StickyNote, _NOTES_OF_PLACE if place else _NOTES, **which, **({"at_place": place} if place else {}))
 
     async def on_topic(self, user_id: UUID, topic: str) -> list[StickyNote]:
         """A person's notes on just this topic that hold, the last said first."""
@@ -121,16 +124,16 @@ class StickyNotes(Changing[StickyNote]):
             await self._changes(_RECALLED_AGAIN, memories=kept, which=which, corrected_by=None)
         return await super().remove(which)
 
+    async def latest(self, user_id: UUID, *, limit: int) -> list[StickyNote]:
+        """A person's last notes, newest first, but for those that are being forgotten."""
+        return await self._all(StickyNote, _LATEST_NOTES, user=user_id, limit=limit)
+
     async def add(self, *, user_id: UUID, text: str, now: datetime, source_id: UUID | None, **more: Any) -> StickyNote:
         """Keep a note; *more* are other columns of `StickyNote`."""
         which: dict[str, Any] = {"organization_id": self._organization, "id": new_id(), "user_id": user_id}
         note = StickyNote(**which, text=text, created_at=now, source_id=source_id, **more)
         await self._insert(insert(StickyNote), **values_of(note))
         return note
-
-    async def holding(self, user_id: UUID, trusts: Sequence[str], *, limit: int) -> list[StickyNote]:
-        """A person's notes that hold, the newest first, but for those made of what is of another trust, or being forgotten."""
-        return await self._all(StickyNote, _NOTES_THAT_HOLD, user=user_id, trusts=list(trusts), limit=limit)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
