@@ -28,6 +28,7 @@ from bot.brain.drill import Drill
 from bot.brain.health import BreakerState, HealthBoard
 from bot.brain.levels import Gap, find_gaps, make_rungs
 from bot.brain.mcp_tools import McpTools
+from bot.brain.memory import Recall
 from bot.brain.mesh import Mesh
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
@@ -63,6 +64,7 @@ from bot.palace.transcript import Transcripts
 from bot.palace.view import View
 from bot.rooms import Rooms, Thinking, furnish
 from bot.services.experts import Experts, Limits
+from bot.services.memory_tool import SearchMemory
 from storage.database import Database
 from storage.schema import Progress, SchemaStatus, upgrade
 
@@ -215,7 +217,8 @@ def build(
         return [*supervisor.troubles(zone), *mesh.troubles(zone)]
 
     reactive = Reactive(database=database, health=health, rungs=ways, clock=clock, skipped=skipped, reflexes=reflexes, troubles=troubles)
-    context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
+    recall = Recall(database=database)
+    context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock, recall=recall)
     offline = OfflineRung(database=database)
     router = Router(database=database, levels=levels_of(rungs, thinking.prices), risk=chain.risk)
     confidence = Confidence(database=database, clock=clock)
@@ -235,6 +238,7 @@ def build(
     mailbox = config.email.address if config.email.enabled or "email" in channels else ""
     off = [name for name in ("slack", "telegram", "email") if name not in channels and not getattr(config, name).enabled]
 
+    tools = (SearchMemory(recall=recall, clock=clock), *tools)
     rooms = furnish(thinking, chain=chain, reactive=reactive, reflexes=reflexes, tools=tools, mailbox=mailbox, off=off, troubles=troubles)
     council = Council(chain=chain, mode=config.brain.council, usd=config.brain.council_usd)
     brain = brain_over(chain, toolbox=rooms.toolbox, council=council)

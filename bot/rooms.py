@@ -40,6 +40,7 @@ from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
 from bot.hub.past import Past
 from bot.hub.why_commands import WhyCommands
+from bot.learning.ageing import Ageing
 from bot.learning.forecasts import Forecasts
 from bot.learning.indexing import Indexing
 from bot.learning.realtime import Learning
@@ -80,6 +81,11 @@ class Thinking:
         if (usd := self.config.memory.usd_per_million) is not None:
             own[LEVEL] = Rate(input=usd, output=0.0)
         return replace(Prices.load(), own=own)
+
+    @property
+    def worth_asking(self) -> Sequence[Rung]:
+        """The rungs that can word what nobody waits for: the embedded model is too small."""
+        return [rung for rung in self.rungs if rung.provider.provider != "local"]
 
     @property
     def budget(self) -> Budget:
@@ -227,12 +233,13 @@ def furnish(
             Aftermath(database=database, learning=learning),
             Past(database=database),
             indexing,
+            Ageing(database=database, chain=thinking.chain(thinking.worth_asking), owner=name_myself()),
         ),
     )
 
 
 def _briefs(thinking: Thinking, *, books: Books, off: Sequence[str], troubles: Callable[[str], Sequence[str]]) -> Delivery:
-    """Briefs, made of everything that has news for them; the embedded model is too small to word one."""
+    """Briefs, made of everything that has news for them."""
     config, database, clock = thinking.config, thinking.database, thinking.clock
     daily_usd, ways = config.brain.daily_usd, [(rung.id, rung.level) for rung in thinking.rungs]
     sources = (
@@ -242,6 +249,5 @@ def _briefs(thinking: Thinking, *, books: Books, off: Sequence[str], troubles: C
         WhatHappened(database=database),
         HowIAm(health=thinking.health, rungs=ways, budget=thinking.budget, daily_usd=daily_usd, database=database, troubles=troubles),
     )
-    worth_asking = [rung for rung in thinking.rungs if rung.provider.provider != "local"]
-    composer = Composer(sources=sources, database=database, chain=thinking.chain(worth_asking), clock=clock)
+    composer = Composer(sources=sources, database=database, chain=thinking.chain(thinking.worth_asking), clock=clock)
     return Delivery(database=database, composer=composer, config=config.briefs, clock=clock, owner=name_myself(), off=off)

@@ -15,8 +15,21 @@ from sqlalchemy.orm import aliased
 from bot.domain.clock import new_id
 from bot.domain.memory import Scope
 from storage.dialects import NextNumber, insert_or_replace, insert_or_skip
-from storage.models.memory import Memory, MemoryVector, StickyNote, SummarySource
+from storage.models.memory import Memory, MemoryVector, StickyNote
 from storage.repositories.base import FIRST_ID, Changing, Repository, ours, values_of
+from storage.repositories.summaries import Summaries
+
+_IS_BARRED = and_(ours(Memory), or_(Memory.trust.not_in(given("trusts", expanding=True)), Memory.forgotten_by.is_not(None)))
+_NOTES_THAT_HOLD = (
+    select(StickyNote)
+    .where(ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.valid_until.is_(None), StickyNote.forgotten_by.is_(None))
+    .where(
+        ~exists().where(_IS_BARRED, Memory.id == StickyNote.memory_id),
+        ~exists().where(_IS_BARRED, Memory.message_id == StickyNote.source_id),
+    )
+    .order_by(StickyNote.id.desc())
+    .limit(given("limit"))
+)
 
 
 class StickyNotes(Changing[StickyNote]):
@@ -30,6 +43,10 @@ class StickyNotes(Changing[StickyNote]):
         note = StickyNote(**which, text=text, created_at=now, source_id=source_id, **more)
         await self._insert(insert(StickyNote), **values_of(note))
         return note
+
+    async def holding(self, user_id: UUID, trusts: Sequence[str], *, limit: int) -> list[StickyNote]:
+        """A person's notes that hold, the newest first, but for those made of what is of another trust, or being forgotten."""
+        return await self._all(StickyNote, _NOTES_THAT_HOLD, user=user_id, trusts=list(trusts), limit=limit)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +121,6 @@ _NEXT_VECTORS = (
 _COUNT_LACKING = select(func.count()).select_from(_LACKING.order_by(None).subquery())
 _REMOVE = delete(Memory).where(ours(Memory), _WHICH)
 _REMOVE_VECTORS = delete(MemoryVector).where(ours(MemoryVector), MemoryVector.memory_id.in_(given("which", expanding=True)))
-_REMOVE_SOURCES = delete(SummarySource).where(ours(SummarySource), SummarySource.memory_id.in_(given("which", expanding=True)))
 _CHANGE = update(Memory).where(ours(Memory), _WHICH)
 
 
@@ -132,11 +148,12 @@ class Memories(Repository):
         await self._changes(_CHANGE, which=list(which), **values)
 
     async def remove(self, which: Collection[UUID]) -> None:
-        """Delete memories, with vectors and links to summaries; the index is told the words, so what is packed is unpacked."""
+        """Delete memories, with vectors and the summaries they are in; the index is told the words, so what is packed is unpacked."""
         packed = [each for each in await self.by_ids(which) if each.packed is not None]
         for each in packed:
             await self.change([each.id], said=each.text, packed=None)
-        for statement in (_REMOVE_SOURCES, _REMOVE_VECTORS, _REMOVE):
+        await Summaries(self._connection, self._organization).remove_of(which)
+        for statement in (_REMOVE_VECTORS, _REMOVE):
             await self._changes(statement, which=list(which))
 
     async def find_by_words(self, scope: Scope, words: Sequence[str], *, limit: int) -> list[int]:

@@ -48,7 +48,7 @@ class FakeModel:
         self.middle.set()
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish]:
-        question = prompt.lines[-1].text
+        question = prompt.lines[-1].text.rpartition("</memory>\n\n")[2]
         self.asked.append(question)
         self.prompts.append(prompt)
         if not self.slow_at or self.slow_at in question:
