@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import structlog
+
 from bot.domain.address import Person
 from bot.domain.errand import Errand
 from bot.services.affairs import folded, title_of
@@ -15,6 +17,8 @@ from bot.services.notices import tell
 from bot.services.noticing import Noticed, corrected, may_correct, notice, read
 from storage.database import UnitOfWork
 from storage.models.memory import Memory, StickyNote
+
+log = structlog.get_logger(__name__)
 
 BY_HAND, BY_RULES = "person", "rules"
 """By whom a note was made, where it was not a model."""
@@ -30,7 +34,11 @@ async def note_said(work: UnitOfWork, person: Person, memories: Sequence[Memory]
     if not memories:
         return
     local = now.astimezone(ZoneInfo(person.timezone))
-    found = notice(text, now=local) or await _correction(work, person, memories[0].thread, text, local)
+    try:
+        found = notice(text, now=local) or await _correction(work, person, memories[0].thread, text, local)
+    except (ArithmeticError, LookupError, TypeError, ValueError):  # an edge that must survive: the message itself has to be kept
+        log.exception("notes.not_noticed")
+        return
     for one in found:
         memory = next((each for each in memories if one.text in each.said), memories[0])
         key = f"noted/{memory.id}/{one.topic}"

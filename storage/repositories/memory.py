@@ -16,20 +16,21 @@ from bot.domain.clock import new_id
 from bot.domain.memory import Scope
 from storage.dialects import NextNumber, insert_or_replace, insert_or_skip
 from storage.models.memory import Memory, MemoryVector, StickyNote, SummarySource
+from storage.models.messaging import Message
 from storage.repositories.base import Changing, Repository, ours, values_of
 
-_HOLDING = (ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.valid_until.is_(None), StickyNote.forgotten_by.is_(None))
+_HOLDS = (ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.valid_until.is_(None), StickyNote.forgotten_by.is_(None))
 _NEWEST = StickyNote.created_at.desc(), StickyNote.id.desc()
-_NOTES = select(StickyNote).where(*_HOLDING).order_by(*_NEWEST).limit(given("limit"))
+_NOTES = select(StickyNote).where(*_HOLDS).order_by(*_NEWEST).limit(given("limit"))
 _NOTES_OF_PLACE = (
     select(StickyNote)
     .join(Memory, and_(Memory.organization_id == StickyNote.organization_id, Memory.id == StickyNote.memory_id))
-    .where(*_HOLDING, Memory.place == given("at_place"), Memory.forgotten_by.is_(None))
+    .where(*_HOLDS, Memory.place == given("at_place"), Memory.forgotten_by.is_(None))
     .order_by(*_NEWEST)
     .limit(given("limit"))
 )
-_ON_TOPIC = select(StickyNote).where(*_HOLDING, StickyNote.topic == given("of_topic")).order_by(*_NEWEST)
-_DATED = select(StickyNote).where(*_HOLDING, StickyNote.on.is_not(None)).order_by(StickyNote.on, StickyNote.id)
+_ON_TOPIC = select(StickyNote).where(*_HOLDS, StickyNote.topic == given("of_topic")).order_by(*_NEWEST)
+_DATED = select(StickyNote).where(*_HOLDS, StickyNote.on.is_not(None)).order_by(StickyNote.on, StickyNote.id)
 _OF_SOURCE = select(StickyNote).where(ours(StickyNote), StickyNote.source_id == given("message"))
 _PROMISED = (
     select(StickyNote)
@@ -51,17 +52,26 @@ _HOLD_AGAIN = (
     update(StickyNote)
     .where(ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.superseded_by == given("which"))
     .values(valid_until=None, superseded_by=None)
-    .returning(StickyNote.memory_id)
+    .returning(StickyNote.memory_id, StickyNote.source_id)
 )
-_RECALLED_AGAIN = update(Memory).where(
-    ours(Memory), Memory.id.in_(given("memories", expanding=True)), Memory.corrected_by == given("which")
-)
+_ANSWERS = select(Message.id).where(ours(Message), Message.reply_to.in_(given("messages", expanding=True)))
+_TOLD = (ours(Memory), or_(Memory.id.in_(given("memories", expanding=True)), Memory.message_id.in_(_ANSWERS)))
+"""Memories, and what was answered to messages."""
+_CORRECT = update(Memory).where(*_TOLD)
+_RECALL_AGAIN = update(Memory).where(*_TOLD, Memory.corrected_by == given("which"))
 
 
 class StickyNotes(Changing[StickyNote]):
     """Things people wanted kept, or that were noticed in what they said. One holds until another supersedes it, or it is forgotten."""
 
     table = StickyNote
+
+    async def add(self, *, user_id: UUID, text: str, now: datetime, source_id: UUID | None, **more: Any) -> StickyNote:
+        """Keep a note; *more* are other columns of `StickyNote`."""
+        which: dict[str, Any] = {"organization_id": self._organization, "id": new_id(), "user_id": user_id}
+        note = StickyNote(**which, text=text, created_at=now, source_id=source_id, **more)
+        await self._insert(insert(StickyNote), **values_of(note))
+        return note
 
     async def holding(self, user_id: UUID, *, limit: int, place: str = "") -> list[StickyNote]:
         """A person's notes that hold, the last said first; where a shared *place* is named, only those of what was said there."""
@@ -94,26 +104,22 @@ class StickyNotes(Changing[StickyNote]):
         return await self._value(_LAST_NUMBER) or 0
 
     async def supersede(self, old: StickyNote, by: UUID, now: datetime) -> None:
-        """From now on another note holds instead; the memory that the old one came from is not told again."""
+        """From now on another note holds instead; the memory that the old one came from, and the answer to it, are not told again."""
         await self.change(old.id, valid_until=now, superseded_by=by)
-        if old.memory_id is not None:
-            await self._changes(update(Memory).where(ours(Memory), Memory.id == given("which")), which=old.memory_id, corrected_by=by)
+        await self._changes(_CORRECT, **_came_from([(old.memory_id, old.source_id)]), corrected_by=by)
 
     async def remove(self, which: UUID) -> bool:
         """Delete a note; whether it was there. What it superseded holds again, and is told again."""
         if (row := await self.find_by_id(which)) is None:
             return False
-        memories = await self._values(_HOLD_AGAIN, user=row.user_id, which=which)
-        if kept := [each for each in memories if each is not None]:
-            await self._changes(_RECALLED_AGAIN, memories=kept, which=which, corrected_by=None)
+        freed = (await self._execute(_HOLD_AGAIN, user=row.user_id, which=which)).all()
+        await self._changes(_RECALL_AGAIN, **_came_from(freed), which=which, corrected_by=None)
         return await super().remove(which)
 
-    async def add(self, *, user_id: UUID, text: str, now: datetime, source_id: UUID | None, **more: Any) -> StickyNote:
-        """Keep a note; *more* are other columns of `StickyNote`."""
-        which: dict[str, Any] = {"organization_id": self._organization, "id": new_id(), "user_id": user_id}
-        note = StickyNote(**which, text=text, created_at=now, source_id=source_id, **more)
-        await self._insert(insert(StickyNote), **values_of(note))
-        return note
+
+def _came_from(notes: Sequence[Any]) -> dict[str, list[UUID]]:
+    """Of notes, by memory and message: where they came from."""
+    return {name: [pair[at] for pair in notes if pair[at] is not None] for at, name in enumerate(("memories", "messages"))}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,7 +159,7 @@ _BY_WORDS = {
         WHERE w.organization_id = :organization AND m.user_id = :user AND m.trust = ANY(:trusts) AND (:place = '' OR m.place = :place)
         AND words @@ to_tsquery('english', :query) ORDER BY ts_rank(words, to_tsquery('english', :query)) DESC LIMIT :limit"""),
 }
-_HELD = {
+_HOLDING = {
     "sqlite": text("SELECT count(*) FROM (SELECT 1 FROM memory_words WHERE memory_words MATCH :query LIMIT :limit)"),
     "postgresql": text(
         """SELECT count(*) FROM (SELECT 1 FROM memory_words WHERE words @@ to_tsquery('english', :query) LIMIT :limit) held"""
@@ -246,7 +252,7 @@ class Memories(Repository):
         holding = {}
         for word in dict.fromkeys(words):
             query = f"words:({_any(kind, [word])})" if kind == "sqlite" else _any(kind, [word])
-            holding[word] = (await self._execute(_HELD[kind], query=query, limit=_MOST_COUNTED)).scalar() or 0
+            holding[word] = (await self._execute(_HOLDING[kind], query=query, limit=_MOST_COUNTED)).scalar() or 0
         return Counts(memories=await self._value(_COUNT) or 0, mean_words=20.0, holding=holding)
 
     async def vectors(self, which: Collection[UUID], model: str) -> dict[UUID, Any]:
