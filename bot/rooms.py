@@ -10,20 +10,24 @@ from bot.brain.budget import Budget
 from bot.brain.call import Rung
 from bot.brain.cells import learn_cell
 from bot.brain.chain import FallbackChain
+from bot.brain.embedders import make_embedder
 from bot.brain.health import HealthBoard
 from bot.brain.mcp_tools import McpTools
+from bot.brain.memory import Recall
 from bot.brain.mesh import Mesh
 from bot.brain.pricing import Prices, Rate
 from bot.brain.providers.local import LocalProvider
 from bot.brain.reactive import Reactive
 from bot.brain.reflexes import Reflexes
 from bot.brain.tools import Toolbox
+from bot.brain.wire_embedding import LEVEL
 from bot.briefs.composer import Composer
 from bot.briefs.delivery import Delivery
 from bot.briefs.sources import AnswersOwed, DecisionsWaiting, HowIAm, WhatHappened
 from bot.config import Config
 from bot.domain.clock import Clock
 from bot.domain.errand import Gate, Tool
+from bot.domain.memory import Embedder
 from bot.domain.message import OutgoingKind
 from bot.domain.ports import Round
 from bot.hub.autonomy_commands import AutonomyCommands
@@ -32,10 +36,14 @@ from bot.hub.commands import Commands
 from bot.hub.errands import Errands, plain
 from bot.hub.follow_up_commands import FollowUpCommands
 from bot.hub.manner_commands import MannerCommands
+from bot.hub.memory_commands import MemoryCommands
 from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
+from bot.hub.past import Past
 from bot.hub.why_commands import WhyCommands
+from bot.learning.ageing import Ageing
 from bot.learning.forecasts import Forecasts
+from bot.learning.indexing import Indexing
 from bot.learning.realtime import Learning
 from bot.learning.reflexes import ReflexLearning
 from bot.learning.signals import Aftermath
@@ -45,6 +53,7 @@ from bot.services.approvals import Approvals, Runner
 from bot.services.autonomy import Autonomy
 from bot.services.books import Books
 from bot.services.follow_ups import FollowUps
+from bot.services.forgetting import Forgetful
 from bot.services.gate import TOOL, LadderGate
 from bot.services.journal import Journal
 from bot.services.lessons import SUGGESTION, Lessons, run_suggestion
@@ -74,18 +83,20 @@ class Thinking:
         """The list, and the prices that config gives its levels."""
         named = [(level.name, level.usd_per_million) for level in self.config.brain.levels]
         own = {name: Rate(input=price.input, output=price.output) for name, price in named if price is not None}
+        if (usd := self.config.memory.usd_per_million) is not None:
+            own[LEVEL] = Rate(input=usd, output=0.0)
         return replace(Prices.load(), own=own)
+
+    @property
+    def worth_asking(self) -> Sequence[Rung]:
+        """The rungs that can word what nobody waits for: the embedded model is too small."""
+        return [rung for rung in self.rungs if rung.provider.provider != "local"]
 
     @property
     def budget(self) -> Budget:
         """The day's allowance."""
         daily, zone = self.config.brain.daily_usd, self.config.robbie.timezone
         return Budget(database=self.database, pricing=self.prices, daily_usd=daily, timezone=zone, clock=self.clock)
-
-    @property
-    def worth_asking(self) -> Sequence[Rung]:
-        """Those that can do more than talk; the embedded model is too small."""
-        return [rung for rung in self.rungs if rung.provider.provider != "local"]
 
     def chain(self, rungs: Sequence[Rung] | None = None) -> FallbackChain:
         """The levels in order (or these of them), within the bounds and the allowance that config sets."""
@@ -99,6 +110,16 @@ class Thinking:
             stall_seconds=brain.stall_seconds,
             mesh=self.mesh,
         )
+
+    @cached_property
+    def embedder(self) -> Embedder | None:
+        """What finds by meaning; None where words alone are to do."""
+        return make_embedder(self.config.memory, self.budget)
+
+    @cached_property
+    def recall(self) -> Recall:
+        """What finds what was said."""
+        return Recall(database=self.database, embedder=self.embedder)
 
     async def warm(self, level: str) -> None:
         """Have a level's model in memory, where that is not a vendor's affair: on the node that would be asked."""
@@ -125,6 +146,9 @@ class Rooms:
     mcp: McpTools
     reflexes: Reflexes
     learning: Learning
+    recall: Recall
+    indexing: Indexing
+    forgetful: Forgetful
     rounds: Sequence[Round]
 
 
@@ -167,8 +191,12 @@ def furnish(
     pairing = Pairing(database=database, owner=owner, timezone=config.robbie.timezone, clock=clock)
     manners = Manners(database=database, clock=clock)
     manner_commands = MannerCommands(manners=manners, clock=clock)
+    indexing = Indexing(database=database, embedder=thinking.embedder)
     briefs = _briefs(thinking, books=books, off=off, troubles=troubles)
+    data = config.robbie.data_dir
+    forgetful = Forgetful(database=database, clock=clock, files=data / "attachments", backups=data / "backups")
     families = (
+        MemoryCommands(forgetful=forgetful),
         AutonomyCommands(autonomy=autonomy, journal=journal, database=database, clock=clock),
         manner_commands,
         WhyCommands(database=database),
@@ -200,7 +228,11 @@ def furnish(
         mcp=mcp,
         reflexes=reflexes,
         learning=learning,
+        recall=thinking.recall,
+        indexing=indexing,
+        forgetful=forgetful,
         rounds=(
+            forgetful,
             Reminders(database=database, off=off),
             approvals,
             briefs,
@@ -211,6 +243,9 @@ def furnish(
             Forecasts(database=database, chain=chain, warm=thinking.warm),
             thinking.mesh,
             Aftermath(database=database, learning=learning),
+            Past(database=database),
+            indexing,
+            Ageing(database=database, chain=thinking.chain(thinking.worth_asking), owner=name_myself()),
             Promises(database=database, gate=gate, autonomy=autonomy, tool=promised),
             NoteReading(database=database, chain=thinking.chain(thinking.worth_asking)),
         ),
