@@ -46,6 +46,11 @@ async def note_said(work: UnitOfWork, person: Person, memories: Sequence[Memory]
         await keep_note(work, errand, one, made_by=BY_RULES, now=now, memory_id=memory.id)
 
 
+def is_speaker(person: Person, speaker: str) -> bool:
+    """Whether a name in a chat that was brought in is this person's: what others say there makes no note."""
+    return speaker.strip().casefold() == person.name.strip().casefold()
+
+
 async def unnote(work: UnitOfWork, message_id: UUID) -> None:
     """A message was withdrawn, or says something else now: what was noticed in it is nothing; what a person had noted stays."""
     for note in await work.notes.of_source(message_id):
@@ -63,6 +68,8 @@ async def keep_note(
     """
     user_id = errand.person.id
     known = await work.notes.on_topic(user_id, one.topic) if one.topic else []
+    if known and known[0].created_at > now:  # of a chat that was brought in: the latest word stands already
+        return known[0], "There is a later note on that. `/notes` shows what you keep."
     if same := next((row for row in known if _says(row, one, errand.person)), None):
         return same, await _again(work, errand, same, one, made_by=made_by, now=now)
     about = {"kind": one.kind, "topic": one.topic, "on": one.on, "made_by": made_by, "memory_id": memory_id}
