@@ -40,6 +40,7 @@ from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
 from bot.domain.errand import Tool
 from bot.domain.errors import ConfigError
+from bot.domain.memory import Embedder
 from bot.domain.ports import Adapter, Card, Door, Provider
 from bot.hub.auth import Auth
 from bot.hub.doctor import Doctor
@@ -175,7 +176,8 @@ class App:
 
     async def __aexit__(self, *_: object) -> None:
         """Let go of models, channels and data."""
-        closing: list[Provider | Door | McpTools] = [*(rung.provider for rung in self.chain.rungs), *self.doors, self.rooms.mcp]
+        closing: list[Provider | Door | McpTools | Embedder] = [*(rung.provider for rung in self.chain.rungs), *self.doors, self.rooms.mcp]
+        closing += [self.rooms.recall.embedder] if self.rooms.recall.embedder else []
         await asyncio.gather(*(each.close() for each in closing), return_exceptions=True)
         await self.database.close()
 
@@ -275,7 +277,15 @@ def build(
     is_secure = config.web.public_url.startswith("https://")
     auth = Auth(database=database, directory=directory, clock=clock, secure=is_secure, hub_token=hub_token)
     doctor = Doctor(
-        config=config, database=database, rungs=rungs, prices=thinking.prices, environ=environ, clock=clock, doors=doors, mcp=rooms.mcp
+        config=config,
+        database=database,
+        rungs=rungs,
+        prices=thinking.prices,
+        environ=environ,
+        clock=clock,
+        doors=doors,
+        mcp=rooms.mcp,
+        embedder=thinking.embedder,
     )
     return App(
         config=config,

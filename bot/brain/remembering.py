@@ -86,7 +86,7 @@ def revised(memory: Memory, text: str) -> list[Memory]:
     """The rows of a message that reads otherwise now, in the place of the first it had."""
     values = {column.key: getattr(memory, column.key) for column in Memory.__table__.columns}
     return [
-        Memory(**{**values, "id": new_id(), "part": part, "position": memory.position + part, "said": said, "packed": None})
+        Memory(**{**values, "id": new_id(), "part": part, "position": memory.position + part, "said": said, "packed": None, "aged": 0})
         for part, said in enumerate(parts_of(text))
     ]
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from bot.app import App, build
 from bot.brain.chain import Rung
-from bot.config import BrainConfig, BriefsConfig, Config, DatabaseConfig, EmailConfig, PersonConfig, RobbieConfig, WebConfig
+from bot.config import BrainConfig, BriefsConfig, Config, DatabaseConfig, EmailConfig, MemoryConfig, PersonConfig, RobbieConfig, WebConfig
 from bot.domain.address import Address, Person, Sender, SessionType
 from bot.domain.clock import Clock, SystemClock, new_id
 from bot.domain.errand import Tool
@@ -259,6 +259,7 @@ def config_of(url: str, folder: Path, **brain: object) -> Config:
         database=DatabaseConfig(url=url),
         web=WebConfig(port=0),
         brain=BrainConfig.model_validate(settings),
+        memory=MemoryConfig(embedder="none"),
     )
 
 
