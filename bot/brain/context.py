@@ -90,7 +90,7 @@ class ContextBuilder:
             mentors=tuple(view.name for view in views),
             is_untrusted=any((exchange.details or {}).get("outside") for exchange in (*elsewhere, *exchanges)),
             is_doubted=any(MARK in exchange.answer for exchange in (*elsewhere, *exchanges)[-RECENT_ANSWERS:]),
-            recalled=tuple(replace(each, text=inert(printable(each.text))) for each in remembered),
+            recalled=tuple(replace(each, text=inert(" ".join(printable(each.text).split()))) for each in remembered),
         )
 
     async def views(self, question: Question) -> Sequence[MentorView]:
