@@ -37,9 +37,9 @@ READABLE = ("text/", "application/json", "application/xml", "application/x-yaml"
 class ContextBuilder:
     """Turns a question into a prompt."""
 
-    def __init__(self, *, database: Database, owner: str, clock: Clock, recall: Recall | None = None) -> None:
+    def __init__(self, *, database: Database, owner: str, clock: Clock, recall: Recall | None = None, recall_seconds: float = 0.5) -> None:
         self._database = database
-        self._remembered = Remembered(database=database, recall=recall, clock=clock)
+        self._remembered = Remembered(database=database, recall=recall, clock=clock, seconds=recall_seconds)
         self._owner = owner
         self._clock = clock
         names = ("system", "brief", "stranger", "cannot_act", "acts")

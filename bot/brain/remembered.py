@@ -27,8 +27,6 @@ from storage.models.memory import Memory, StickyNote, Summary
 
 log = structlog.get_logger(__name__)
 
-RECALL_SECONDS = 0.5
-"""What is not gathered by then is done without: nobody waits longer for a memory."""
 FOUND, TOLD, LONGEST_QUESTION = 60, 20, 2_000
 """Memories that are looked at, and told at most; characters of a question by which they are found."""
 NEAREST, BESIDE = 3, range(-2, 3)
@@ -45,9 +43,9 @@ FROM_OUTSIDE = ("reply", OutgoingKind.OUTREACH)
 
 
 class Remembered:
-    """What is remembered, in scope; without a `recall`, no more than what lists hold."""
+    """What is remembered, in scope; without a `recall`, no more than lists hold. What takes longer than `seconds` is done without."""
 
-    def __init__(self, *, database: Database, recall: Recall | None, clock: Clock, seconds: float = RECALL_SECONDS) -> None:
+    def __init__(self, *, database: Database, recall: Recall | None, clock: Clock, seconds: float) -> None:
         self._database, self._recall, self._clock, self._seconds = database, recall, clock, seconds
         self._late = set[asyncio.Task[None]]()
         self._is_down = False
