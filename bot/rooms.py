@@ -10,20 +10,24 @@ from bot.brain.budget import Budget
 from bot.brain.call import Rung
 from bot.brain.cells import learn_cell
 from bot.brain.chain import FallbackChain
+from bot.brain.embedders import make_embedder
 from bot.brain.health import HealthBoard
 from bot.brain.mcp_tools import McpTools
+from bot.brain.memory import Recall
 from bot.brain.mesh import Mesh
 from bot.brain.pricing import Prices, Rate
 from bot.brain.providers.local import LocalProvider
 from bot.brain.reactive import Reactive
 from bot.brain.reflexes import Reflexes
 from bot.brain.tools import Toolbox
+from bot.brain.wire_embedding import LEVEL
 from bot.briefs.composer import Composer
 from bot.briefs.delivery import Delivery
 from bot.briefs.sources import AnswersOwed, DecisionsWaiting, HowIAm, WhatHappened
 from bot.config import Config
 from bot.domain.clock import Clock
 from bot.domain.errand import Gate, Tool
+from bot.domain.memory import Embedder
 from bot.domain.message import OutgoingKind
 from bot.domain.ports import Round
 from bot.hub.autonomy_commands import AutonomyCommands
@@ -34,9 +38,11 @@ from bot.hub.follow_up_commands import FollowUpCommands
 from bot.hub.manner_commands import MannerCommands
 from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
+from bot.hub.past import Past
 from bot.hub.why_commands import WhyCommands
 from bot.learning.ageing import Ageing
 from bot.learning.forecasts import Forecasts
+from bot.learning.indexing import Indexing
 from bot.learning.realtime import Learning
 from bot.learning.reflexes import ReflexLearning
 from bot.learning.signals import Aftermath
@@ -72,6 +78,8 @@ class Thinking:
         """The list, and the prices that config gives its levels."""
         named = [(level.name, level.usd_per_million) for level in self.config.brain.levels]
         own = {name: Rate(input=price.input, output=price.output) for name, price in named if price is not None}
+        if (usd := self.config.memory.usd_per_million) is not None:
+            own[LEVEL] = Rate(input=usd, output=0.0)
         return replace(Prices.load(), own=own)
 
     @property
@@ -98,6 +106,16 @@ class Thinking:
             mesh=self.mesh,
         )
 
+    @cached_property
+    def embedder(self) -> Embedder | None:
+        """What finds by meaning; None where words alone are to do."""
+        return make_embedder(self.config.memory, self.budget)
+
+    @cached_property
+    def recall(self) -> Recall:
+        """What finds what was said."""
+        return Recall(database=self.database, embedder=self.embedder)
+
     async def warm(self, level: str) -> None:
         """Have a level's model in memory, where that is not a vendor's affair: on the node that would be asked."""
         for rung in self.mesh.arrange([rung for rung in self.rungs if rung.level == level])[:1]:
@@ -123,6 +141,8 @@ class Rooms:
     mcp: McpTools
     reflexes: Reflexes
     learning: Learning
+    recall: Recall
+    indexing: Indexing
     rounds: Sequence[Round]
 
 
@@ -164,6 +184,7 @@ def furnish(
     pairing = Pairing(database=database, owner=owner, timezone=config.robbie.timezone, clock=clock)
     manners = Manners(database=database, clock=clock)
     manner_commands = MannerCommands(manners=manners, clock=clock)
+    indexing = Indexing(database=database, embedder=thinking.embedder)
     briefs = _briefs(thinking, books=books, off=off, troubles=troubles)
     families = (
         AutonomyCommands(autonomy=autonomy, journal=journal, database=database, clock=clock),
@@ -197,6 +218,8 @@ def furnish(
         mcp=mcp,
         reflexes=reflexes,
         learning=learning,
+        recall=thinking.recall,
+        indexing=indexing,
         rounds=(
             Reminders(database=database, off=off),
             approvals,
@@ -208,6 +231,8 @@ def furnish(
             Forecasts(database=database, chain=chain, warm=thinking.warm),
             thinking.mesh,
             Aftermath(database=database, learning=learning),
+            Past(database=database),
+            indexing,
             Ageing(database=database, chain=thinking.chain(thinking.worth_asking), owner=name_myself()),
         ),
     )

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from bot.brain.providers.offline import digest
-from bot.brain.remembering import revised
+from bot.brain.remembering import ANSWERS, revised
 from bot.domain.clock import Clock
 from bot.domain.message import Inbound, InboundKind
 from bot.learning.realtime import Learning
@@ -64,13 +64,18 @@ async def _edit(work: UnitOfWork, event: InboxEvent, text: str) -> bool:
 
 
 async def _delete(work: UnitOfWork, event: InboxEvent, learning: Learning, clock: Clock) -> bool:
-    """A message that was withdrawn is not answered any more, and neither spoken of nor learned from."""
+    """A message that was withdrawn is not answered any more, and neither spoken of nor learned from, nor is its answer."""
     await work.messages.withdraw(event.id)
-    await work.memories.remove([each.id for each in await work.memories.of_messages([event.id])])
+    answer = await work.messages.find_reply(event.id, ANSWERS)
+    await _unremember(work, event.id, *([answer.id] if answer else []))
     await learning.unlearn(work, event.id, clock.now())
     if await _take_back(work, event) or event.state == InboxState.QUEUED:
         await work.inbox.reopen(event.id, InboxState.NOTED)
     return True  # what came after it may go on
+
+
+async def _unremember(work: UnitOfWork, *messages: UUID) -> None:
+    await work.memories.remove([each.id for each in await work.memories.of_messages(messages)])
 
 
 async def _take_back(work: UnitOfWork, event: InboxEvent, *, keeps: bool = False) -> bool:
@@ -80,4 +85,5 @@ async def _take_back(work: UnitOfWork, event: InboxEvent, *, keeps: bool = False
     void = await work.outbox.void(event.id, keeps=keeps)
     if void is not None:
         await work.messages.withdraw(void)
+        await _unremember(work, void)
     return void is not None or event.state in WAITING

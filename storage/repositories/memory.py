@@ -16,8 +16,20 @@ from bot.domain.clock import new_id
 from bot.domain.memory import Scope
 from storage.dialects import NextNumber, insert_or_replace, insert_or_skip
 from storage.models.memory import Memory, MemoryVector, StickyNote
-from storage.repositories.base import Changing, Repository, ours, values_of
+from storage.repositories.base import FIRST_ID, Changing, Repository, ours, values_of
 from storage.repositories.summaries import Summaries
+
+_IS_BARRED = and_(ours(Memory), or_(Memory.trust.not_in(given("trusts", expanding=True)), Memory.forgotten_by.is_not(None)))
+_NOTES_THAT_HOLD = (
+    select(StickyNote)
+    .where(ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.valid_until.is_(None), StickyNote.forgotten_by.is_(None))
+    .where(
+        ~exists().where(_IS_BARRED, Memory.id == StickyNote.memory_id),
+        ~exists().where(_IS_BARRED, Memory.message_id == StickyNote.source_id),
+    )
+    .order_by(StickyNote.id.desc())
+    .limit(given("limit"))
+)
 
 
 class StickyNotes(Changing[StickyNote]):
@@ -31,6 +43,10 @@ class StickyNotes(Changing[StickyNote]):
         note = StickyNote(**which, text=text, created_at=now, source_id=source_id, **more)
         await self._insert(insert(StickyNote), **values_of(note))
         return note
+
+    async def holding(self, user_id: UUID, trusts: Sequence[str], *, limit: int) -> list[StickyNote]:
+        """A person's notes that hold, the newest first, but for those made of what is of another trust, or being forgotten."""
+        return await self._all(StickyNote, _NOTES_THAT_HOLD, user=user_id, trusts=list(trusts), limit=limit)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,9 +107,17 @@ _LACKING = (
             MemoryVector.organization_id == Memory.organization_id, MemoryVector.memory_id == Memory.id, MemoryVector.model == given("by")
         )
     )
-    .order_by(Memory.number.desc())
+    .order_by(Memory.id.desc())
 )
-_NEXT_LACKING = _LACKING.limit(given("limit"))
+_NEXT_LACKING = _LACKING.where(Memory.id > given("after")).limit(given("limit"))
+_EXTERNAL = select(Memory.external_id).where(ours(Memory), Memory.user_id == given("user"), Memory.thread == given("of_thread"))
+_NEWEST = select(Memory.id).where(ours(Memory)).order_by(Memory.id.desc()).limit(1)
+_WITH_LENGTH = select(MemoryVector.memory_id, MemoryVector.dimension, MemoryVector.vector)
+_NEXT_VECTORS = (
+    _WITH_LENGTH.where(ours(MemoryVector), MemoryVector.model == given("by"), MemoryVector.memory_id > given("after"))
+    .order_by(MemoryVector.memory_id)
+    .limit(given("limit"))
+)
 _COUNT_LACKING = select(func.count()).select_from(_LACKING.order_by(None).subquery())
 _REMOVE = delete(Memory).where(ours(Memory), _WHICH)
 _REMOVE_VECTORS = delete(MemoryVector).where(ours(MemoryVector), MemoryVector.memory_id.in_(given("which", expanding=True)))
@@ -170,9 +194,30 @@ class Memories(Repository):
         """The vectors of this model that these memories have."""
         return dict((await self._execute(_VECTORS_OF, by=model, which=list(which))).all())
 
-    async def lacking(self, model: str, *, limit: int) -> list[Memory]:
-        """Memories without a vector of this model, the latest first."""
-        return await self._all(Memory, _NEXT_LACKING, by=model, limit=limit)
+    async def lacking(self, model: str, *, limit: int, after: UUID = FIRST_ID) -> list[Memory]:
+        """Memories with ids after one, without a vector of this model, the latest first."""
+        return await self._all(Memory, _NEXT_LACKING, by=model, after=after, limit=limit)
+
+    async def external_ids(self, user_id: UUID, thread: str) -> set[str]:
+        """What is known of a person's thread, by the ids it had elsewhere."""
+        return {*await self._values(_EXTERNAL, user=user_id, of_thread=thread)}
+
+    async def newest_id(self) -> UUID:
+        """The id of the last memory."""
+        return await self._value(_NEWEST) or FIRST_ID
+
+    async def count(self) -> int:
+        """How many memories there are."""
+        return await self._value(_COUNT) or 0
+
+    async def vectors_after(self, model: str, after: UUID, *, limit: int) -> list[tuple[UUID, int, Any]]:
+        """The next vectors of this model by their memories' ids, each with the length it ought to have."""
+        rows = await self._execute(_NEXT_VECTORS, by=model, after=after, limit=limit)
+        return [(which, dimension, vector) for which, dimension, vector in rows]
+
+    async def drop_vectors(self, which: Collection[UUID]) -> None:
+        """These memories have no vector any more."""
+        await self._changes(_REMOVE_VECTORS, which=list(which))
 
     async def count_lacking(self, model: str) -> int:
         """How many memories have no vector of this model."""
