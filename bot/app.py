@@ -28,7 +28,6 @@ from bot.brain.drill import Drill
 from bot.brain.health import BreakerState, HealthBoard
 from bot.brain.levels import Gap, find_gaps, make_rungs
 from bot.brain.mcp_tools import McpTools
-from bot.brain.memory import Recall
 from bot.brain.mesh import Mesh
 from bot.brain.providers.offline import OfflineRung
 from bot.brain.reactive import Reactive
@@ -217,8 +216,7 @@ def build(
         return [*supervisor.troubles(zone), *mesh.troubles(zone)]
 
     reactive = Reactive(database=database, health=health, rungs=ways, clock=clock, skipped=skipped, reflexes=reflexes, troubles=troubles)
-    recall = Recall(database=database)
-    context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock, recall=recall)
+    context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock, recall=thinking.recall)
     offline = OfflineRung(database=database)
     router = Router(database=database, levels=levels_of(rungs, thinking.prices), risk=chain.risk)
     confidence = Confidence(database=database, clock=clock)
@@ -238,7 +236,7 @@ def build(
     mailbox = config.email.address if config.email.enabled or "email" in channels else ""
     off = [name for name in ("slack", "telegram", "email") if name not in channels and not getattr(config, name).enabled]
 
-    tools = (SearchMemory(recall=recall, clock=clock), *tools)
+    tools = (SearchMemory(recall=thinking.recall, clock=clock), *tools)
     rooms = furnish(thinking, chain=chain, reactive=reactive, reflexes=reflexes, tools=tools, mailbox=mailbox, off=off, troubles=troubles)
     council = Council(chain=chain, mode=config.brain.council, usd=config.brain.council_usd)
     brain = brain_over(chain, toolbox=rooms.toolbox, council=council)

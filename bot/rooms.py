@@ -36,6 +36,7 @@ from bot.hub.commands import Commands
 from bot.hub.errands import Errands, plain
 from bot.hub.follow_up_commands import FollowUpCommands
 from bot.hub.manner_commands import MannerCommands
+from bot.hub.memory_commands import MemoryCommands
 from bot.hub.owner import name_myself
 from bot.hub.pairing import Pairing
 from bot.hub.past import Past
@@ -52,11 +53,15 @@ from bot.services.approvals import Approvals, Runner
 from bot.services.autonomy import Autonomy
 from bot.services.books import Books
 from bot.services.follow_ups import FollowUps
+from bot.services.forgetting import Forgetful
 from bot.services.gate import TOOL, LadderGate
 from bot.services.journal import Journal
 from bot.services.lessons import SUGGESTION, Lessons, run_suggestion
 from bot.services.manners import SETTING, Manners, run_setting
+from bot.services.note_news import NoteNews
+from bot.services.note_reading import NoteReading
 from bot.services.outreach import OUTWARD_KINDS, Outreach, WriteMail
+from bot.services.promises import Promises, PromiseTask
 from bot.services.reminders import Reminders
 from bot.services.suggestions import Suggestions
 from storage.database import Database
@@ -143,6 +148,7 @@ class Rooms:
     learning: Learning
     recall: Recall
     indexing: Indexing
+    forgetful: Forgetful
     rounds: Sequence[Round]
 
 
@@ -163,16 +169,17 @@ def furnish(
     config, database, clock, owner = thinking.config, thinking.database, thinking.clock, thinking.config.robbie.owner
     books = Books.over(database, clock)
     mcp, at_hand = McpTools(config.tools.mcp), {tool.name: tool for tool in (*affair_tools(books), *tools)}
+    promised = PromiseTask(books.task)
 
     async def find_tool(name: str) -> Tool | None:
-        return at_hand.get(name) or await mcp.find(name)
+        return promised if name == promised.name else at_hand.get(name) or await mcp.find(name)
 
     autonomy = Autonomy(
         database=database,
         clock=clock,
         level=config.autonomy.level,
         overrides=config.autonomy.overrides,
-        kinds=lambda: {**mcp.kinds(), **{tool.kind: tool.risk for tool in at_hand.values()}, **OUTWARD_KINDS},
+        kinds=lambda: {**mcp.kinds(), **{tool.kind: tool.risk for tool in at_hand.values()}, **OUTWARD_KINDS, promised.kind: promised.risk},
     )
     gate = LadderGate(database=database, clock=clock, autonomy=autonomy, find_tool=find_tool)
     outreach = Outreach(database=database, chain=chain, autonomy=autonomy, address=mailbox, owner=owner, clock=clock)
@@ -186,7 +193,10 @@ def furnish(
     manner_commands = MannerCommands(manners=manners, clock=clock)
     indexing = Indexing(database=database, embedder=thinking.embedder)
     briefs = _briefs(thinking, books=books, off=off, troubles=troubles)
+    data = config.robbie.data_dir
+    forgetful = Forgetful(database=database, clock=clock, files=data / "attachments", backups=data / "backups")
     families = (
+        MemoryCommands(forgetful=forgetful),
         AutonomyCommands(autonomy=autonomy, journal=journal, database=database, clock=clock),
         manner_commands,
         WhyCommands(database=database),
@@ -220,7 +230,9 @@ def furnish(
         learning=learning,
         recall=thinking.recall,
         indexing=indexing,
+        forgetful=forgetful,
         rounds=(
+            forgetful,
             Reminders(database=database, off=off),
             approvals,
             briefs,
@@ -234,6 +246,8 @@ def furnish(
             Past(database=database),
             indexing,
             Ageing(database=database, chain=thinking.chain(thinking.worth_asking), owner=name_myself()),
+            Promises(database=database, gate=gate, autonomy=autonomy, tool=promised),
+            NoteReading(database=database, chain=thinking.chain(thinking.worth_asking)),
         ),
     )
 
@@ -244,6 +258,7 @@ def _briefs(thinking: Thinking, *, books: Books, off: Sequence[str], troubles: C
     daily_usd, ways = config.brain.daily_usd, [(rung.id, rung.level) for rung in thinking.rungs]
     sources = (
         AffairNews(books),
+        NoteNews(database),
         DecisionsWaiting(database=database),
         AnswersOwed(database=database),
         WhatHappened(database=database),

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from itertools import islice, zip_longest
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import structlog
 
 from bot.brain.memory import Found, Recall
 from bot.brain.recall import COMMON, terms
+from bot.brain.summaries import FRESH, aged
 from bot.brain.tone import is_intimate
 from bot.domain.clock import Clock
 from bot.domain.memory import PRIVATE_PLACE, Scope, Trust, place_of
@@ -21,7 +23,7 @@ from bot.domain.thought import Question, Recollection
 from storage.database import Database
 from storage.models.affairs import Task
 from storage.models.decisions import Proposal, ProposalState
-from storage.models.memory import Memory, StickyNote
+from storage.models.memory import Memory, StickyNote, Summary
 
 log = structlog.get_logger(__name__)
 
@@ -95,7 +97,9 @@ class Remembered:
             scope = Scope(user_id=person.id, place=place, trusts=trusts)
             found = await self._recall.find(question.text[:LONGEST_QUESTION], scope, limit=FOUND)
             earlier = [each for each in found if each.memory.message_id is None or each.memory.message_id < question.id]
-            said = memories_told(question.text[:LONGEST_QUESTION], earlier, now)
+            async with self._database.reading() as work:
+                summaries = await work.summaries.covering([each.memory.id for each in earlier])
+            said = memories_told(question.text[:LONGEST_QUESTION], earlier, now, summaries)
             merged = (each for pair in zip_longest(notes, said) for each in pair if each)
             known[always:] = islice(distinct(merged, question.text), TOLD)
 
@@ -134,19 +138,26 @@ def notes_about(question: str, notes: Iterable[StickyNote], now: datetime) -> It
         yield Recollection(kind="note", id=str(note.id), text=_line(text), said=note.text, why=why)
 
 
-def memories_told(question: str, found: Sequence[Found], now: datetime) -> Iterator[Recollection]:
-    """What was said, by whom and when, and by which words it came to mind.
+def memories_told(
+    question: str, found: Sequence[Found], now: datetime, summaries: Mapping[UUID, Sequence[Summary]] | None = None
+) -> Iterator[Recollection]:
+    """What was said, by whom and when, as it reads at its age, and by which words it came to mind.
 
     Vectors find something for any question: what shares no word with it, nor stands beside what does, is told of the best few alone.
     """
-    asked, memories = _stems(question), [each.memory for each in found]
-    shared = [sorted(asked[each] for each in asked.keys() & _stems(memory.text).keys()) for memory in memories]
-    named = {(memory.session, memory.position) for memory, words in zip(memories, shared, strict=True) if words}
-    for rank, (memory, words) in enumerate(zip(memories, shared, strict=True)):
-        if rank >= NEAREST and not any((memory.session, memory.position + step) in named for step in BESIDE):
-            continue
+    asked = _stems(question)
+    shared = [sorted(asked[each] for each in asked.keys() & _stems(one.memory.text).keys()) for one in found]
+    named = {(one.memory.session, one.memory.position) for one, words in zip(found, shared, strict=True) if words}
+
+    def is_near(memory: Memory) -> bool:
+        return any((memory.session, memory.position + step) in named for step in BESIDE)
+
+    told = [(one, words) for at, (one, words) in enumerate(zip(found, shared, strict=True)) if at < NEAREST or is_near(one.memory)]
+    read = aged([one for one, _ in told], summaries or {}, now, question=question)
+    for (one, words), old in zip(told, read, strict=True):
         why = f"it speaks of {', '.join(words)}" if words else "it is near in meaning, or stands beside what is"
-        yield Recollection(kind="memory", id=str(memory.id), text=line_of(memory, asked, now), said=memory.text, why=why)
+        text = line_of(one.memory, asked, now) if now - one.memory.at < FRESH else old
+        yield Recollection(kind="memory", id=str(one.memory.id), text=text, said=one.memory.text, why=why)
 
 
 def line_of(memory: Memory, asked: Iterable[str], now: datetime) -> str:

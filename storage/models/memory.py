@@ -1,4 +1,4 @@
-"""What Robbie remembers of people and keeps for them: memories, memory_vectors, summaries, summary_sources, sticky_notes, forgettings."""
+"""What Robbie remembers of people: memories, memory_vectors, summaries, summary_sources, sticky_notes; forgettings, forgotten."""
 
 from __future__ import annotations
 
@@ -158,9 +158,10 @@ class StickyNote(Keyed, Base):
 
 
 class Forgetting(Keyed, Base):
-    """A person's wish that something be forgotten: it is out of sight at once, and gone for good from `due_at` on, unless taken back.
+    """A person's aim that something be forgotten: it is out of sight at once, and gone for good from `due_at` on, unless taken back.
 
-    `state` is waiting, undone or done; `what` and `targets` (what goes, and what it was before) are emptied when it is done.
+    `state` is shown (of which nothing is forgotten yet) → hiding → waiting → purging → done, or waiting → undone. `what` is the aim in its
+    person's words, `targets` how it is read; both are emptied when it is done. An aim that was only shown is thrown away at `due_at`.
     """
 
     __tablename__ = "forgettings"
@@ -173,3 +174,16 @@ class Forgetting(Keyed, Base):
     created_at: Mapped[datetime]
     due_at: Mapped[datetime]
     done_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class Forgotten(Base):
+    """A row that is out of sight and still to be erased: of which table (`kind`), and what those of its columns `was` that hide it."""
+
+    __tablename__ = "forgotten"
+    __table_args__ = (belongs_to("forgettings", "forgetting_id"),)
+
+    organization_id: Mapped[str] = mapped_column(primary_key=True)
+    forgetting_id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    row_id: Mapped[UUID] = mapped_column(primary_key=True)
+    was: Mapped[dict[str, Any]]

@@ -13,29 +13,120 @@ from sqlalchemy import bindparam as given
 from sqlalchemy.orm import aliased
 
 from bot.domain.clock import new_id
-from bot.domain.memory import Scope
+from bot.domain.memory import Scope, Trust
 from storage.dialects import NextNumber, insert_or_replace, insert_or_skip
 from storage.models.memory import Memory, MemoryVector, StickyNote
 from storage.repositories.base import FIRST_ID, Changing, Repository, ours, values_of
 from storage.repositories.summaries import Summaries
 
 _IS_BARRED = and_(ours(Memory), or_(Memory.trust.not_in(given("trusts", expanding=True)), Memory.forgotten_by.is_not(None)))
-_NOTES_THAT_HOLD = (
+_HOLDING = (ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.valid_until.is_(None), StickyNote.forgotten_by.is_(None))
+_LAST_SAID = StickyNote.created_at.desc(), StickyNote.id.desc()
+_NOTES = (
     select(StickyNote)
-    .where(ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.valid_until.is_(None), StickyNote.forgotten_by.is_(None))
     .where(
+        *_HOLDING,
         ~exists().where(_IS_BARRED, Memory.id == StickyNote.memory_id),
         ~exists().where(_IS_BARRED, Memory.message_id == StickyNote.source_id),
     )
+    .order_by(*_LAST_SAID)
+    .limit(given("limit"))
+)
+_NOTES_OF_PLACE = _NOTES.where(exists().where(ours(Memory), Memory.id == StickyNote.memory_id, Memory.place == given("at_place")))
+_ON_TOPIC = select(StickyNote).where(*_HOLDING, StickyNote.topic == given("of_topic")).order_by(*_LAST_SAID)
+_DATED = select(StickyNote).where(*_HOLDING, StickyNote.on.is_not(None)).order_by(StickyNote.on, StickyNote.id)
+_OF_SOURCE = select(StickyNote).where(ours(StickyNote), StickyNote.source_id == given("message"))
+_PROMISED = (
+    select(StickyNote)
+    .where(ours(StickyNote), StickyNote.id > given("after"), StickyNote.created_at > given("since"))
+    .where(StickyNote.kind == "promise", StickyNote.made_by != "person")
+    .where(StickyNote.valid_until.is_(None), StickyNote.forgotten_by.is_(None))
+    .order_by(StickyNote.id)
+    .limit(given("limit"))
+)
+_SAID = (
+    select(Memory)
+    .where(ours(Memory), Memory.number > given("after"), Memory.trust == "own", Memory.at <= given("until"))
+    .where(Memory.forgotten_by.is_(None))
+    .order_by(Memory.number)
+    .limit(given("limit"))
+)
+_LAST_NUMBER = select(func.max(Memory.number)).where(ours(Memory))
+_HOLD_AGAIN = (
+    update(StickyNote)
+    .where(ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.superseded_by == given("which"))
+    .values(valid_until=None, superseded_by=None)
+    .returning(StickyNote.memory_id)
+)
+_RECALLED_AGAIN = update(Memory).where(
+    ours(Memory), Memory.id.in_(given("memories", expanding=True)), Memory.corrected_by == given("which")
+)
+
+_LATEST_NOTES = (
+    select(StickyNote)
+    .where(ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.forgotten_by.is_(None))
     .order_by(StickyNote.id.desc())
     .limit(given("limit"))
 )
 
 
 class StickyNotes(Changing[StickyNote]):
-    """Things people wanted kept."""
+    """Things people wanted kept, or that were noticed in what they said. One holds until another supersedes it, or it is forgotten."""
 
     table = StickyNote
+
+    async def holding(
+        self, user_id: UUID, trusts: Sequence[str] = (Trust.OWN, Trust.ROBBIE), *, limit: int, place: str = ""
+    ) -> list[StickyNote]:
+        """A person's notes that hold, the last said first, but for those made of what is of another trust, or being forgotten.
+
+        Where a shared *place* is named, only those of what was said there.
+        """
+        which = {"user": user_id, "trusts": list(trusts), "limit": limit}
+        return await self._all(StickyNote, _NOTES_OF_PLACE if place else _NOTES, **which, **({"at_place": place} if place else {}))
+
+    async def on_topic(self, user_id: UUID, topic: str) -> list[StickyNote]:
+        """A person's notes on just this topic that hold, the last said first."""
+        return await self._all(StickyNote, _ON_TOPIC, user=user_id, of_topic=topic)
+
+    async def dated(self, user_id: UUID) -> list[StickyNote]:
+        """A person's notes about a day that hold, by that day."""
+        return await self._all(StickyNote, _DATED, user=user_id)
+
+    async def of_source(self, message_id: UUID) -> list[StickyNote]:
+        """What was noted of a message."""
+        return await self._all(StickyNote, _OF_SOURCE, message=message_id)
+
+    async def promised(self, *, after: UUID, since: datetime, limit: int) -> list[StickyNote]:
+        """Promises of anybody's that were noticed since, and hold; those made after the one of this id, oldest first."""
+        return await self._all(StickyNote, _PROMISED, after=after, since=since, limit=limit)
+
+    async def said_since(self, number: int, *, until: datetime, limit: int) -> list[Memory]:
+        """Memories of people's own words after the one of this number, said until a moment: what a model may find notes in."""
+        return await self._all(Memory, _SAID, after=number, until=until, limit=limit)
+
+    async def last_number(self) -> int:
+        """The number of the last memory."""
+        return await self._value(_LAST_NUMBER) or 0
+
+    async def supersede(self, old: StickyNote, by: UUID, now: datetime) -> None:
+        """From now on another note holds instead; the memory that the old one came from is not told again."""
+        await self.change(old.id, valid_until=now, superseded_by=by)
+        if old.memory_id is not None:
+            await self._changes(update(Memory).where(ours(Memory), Memory.id == given("which")), which=old.memory_id, corrected_by=by)
+
+    async def remove(self, which: UUID) -> bool:
+        """Delete a note; whether it was there. What it superseded holds again, and is told again."""
+        if (row := await self.find_by_id(which)) is None:
+            return False
+        memories = await self._values(_HOLD_AGAIN, user=row.user_id, which=which)
+        if kept := [each for each in memories if each is not None]:
+            await self._changes(_RECALLED_AGAIN, memories=kept, which=which, corrected_by=None)
+        return await super().remove(which)
+
+    async def latest(self, user_id: UUID, *, limit: int) -> list[StickyNote]:
+        """A person's last notes, newest first, but for those that are being forgotten."""
+        return await self._all(StickyNote, _LATEST_NOTES, user=user_id, limit=limit)
 
     async def add(self, *, user_id: UUID, text: str, now: datetime, source_id: UUID | None, **more: Any) -> StickyNote:
         """Keep a note; *more* are other columns of `StickyNote`."""
@@ -43,10 +134,6 @@ class StickyNotes(Changing[StickyNote]):
         note = StickyNote(**which, text=text, created_at=now, source_id=source_id, **more)
         await self._insert(insert(StickyNote), **values_of(note))
         return note
-
-    async def holding(self, user_id: UUID, trusts: Sequence[str], *, limit: int) -> list[StickyNote]:
-        """A person's notes that hold, the newest first, but for those made of what is of another trust, or being forgotten."""
-        return await self._all(StickyNote, _NOTES_THAT_HOLD, user=user_id, trusts=list(trusts), limit=limit)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +173,7 @@ _BY_WORDS = {
         WHERE w.organization_id = :organization AND m.user_id = :user AND m.trust = ANY(:trusts) AND (:place = '' OR m.place = :place)
         AND words @@ to_tsquery('english', :query) ORDER BY ts_rank(words, to_tsquery('english', :query)) DESC LIMIT :limit"""),
 }
-_HOLDING = {
+_HELD = {
     "sqlite": text("SELECT count(*) FROM (SELECT 1 FROM memory_words WHERE memory_words MATCH :query LIMIT :limit)"),
     "postgresql": text(
         """SELECT count(*) FROM (SELECT 1 FROM memory_words WHERE words @@ to_tsquery('english', :query) LIMIT :limit) held"""
@@ -187,7 +274,7 @@ class Memories(Repository):
         holding = {}
         for word in dict.fromkeys(words):
             query = f"words:({_any(kind, [word])})" if kind == "sqlite" else _any(kind, [word])
-            holding[word] = (await self._execute(_HOLDING[kind], query=query, limit=_MOST_COUNTED)).scalar() or 0
+            holding[word] = (await self._execute(_HELD[kind], query=query, limit=_MOST_COUNTED)).scalar() or 0
         return Counts(memories=await self._value(_COUNT) or 0, mean_words=20.0, holding=holding)
 
     async def vectors(self, which: Collection[UUID], model: str) -> dict[UUID, Any]:

@@ -21,7 +21,7 @@ from storage.copying import copy_everything
 from storage.database import Database, UnitOfWork
 from storage.models.affairs import Contact, Deal, Task
 from storage.models.base import Base
-from storage.models.memory import Forgetting, Memory, Summary, SummarySource
+from storage.models.memory import Forgetting, Forgotten, Memory, Summary, SummarySource
 from storage.models.messaging import InboxState
 from storage.repositories.affairs import new_activity
 from storage.repositories.base import values_of
@@ -169,7 +169,10 @@ async def _fill_memory(work: UnitOfWork, user_id: UUID, message_id: UUID, now: d
     going = {"what": "w", "targets": {"memories": ["m"]}, "state": "waiting", "created_at": now, "due_at": now}
     for row in (summary, SummarySource(organization_id="default", summary_id=summary.id, memory_id=memory.id)):
         await work.connection.execute(insert(row.__table__), values_of(row))
-    await work.connection.execute(insert(Forgetting), values_of(Forgetting(**which, **going, id=new_id())))
+    wish = Forgetting(**which, **going, id=new_id())
+    gone = Forgotten(organization_id="default", forgetting_id=wish.id, kind="memories", row_id=memory.id, was={"forgotten_by": None})
+    for row in (wish, gone):
+        await work.connection.execute(insert(row.__table__), values_of(row))
 
 
 async def _fill_learning(work: UnitOfWork, user_id: UUID, message_id: UUID, now: datetime) -> None:

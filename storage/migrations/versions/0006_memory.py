@@ -111,6 +111,11 @@ def upgrade() -> None:
         *(*moments("done_at", nullable=True), belongs_to("users", "user_id")),
     )
     index("forgettings", "state", "due_at")
+    table(
+        "forgotten",
+        *(*ids("forgetting_id"), *texts("kind"), *ids("row_id"), *documents("was"), belongs_to("forgettings", "forgetting_id")),
+        key=["forgetting_id", "kind", "row_id"],
+    )
     with op.batch_alter_table("sticky_notes") as notes:
         for column in (
             *(*ids("memory_id", "superseded_by", "forgotten_by", nullable=True), *texts("kind", server_default="note")),
