@@ -199,7 +199,6 @@ def furnish(
         learning=learning,
         forgetful=forgetful,
         rounds=(
-            forgetful,
             Reminders(database=database, off=off),
             approvals,
             briefs,
@@ -210,6 +209,7 @@ def furnish(
             Forecasts(database=database, chain=chain, warm=thinking.warm),
             thinking.mesh,
             Aftermath(database=database, learning=learning),
+            forgetful,
         ),
     )
 
