@@ -2,10 +2,10 @@
 
 NAMES are parts (turn, sustained, events, refusing, doors_ack, chain, silence, probes, kill, mesh, help, hub, prompt, dates, long_brief,
 briefs, tier1, intents, task_types, predictor, learned, bandit, forecast,
-locomo); all of them where none is named.
+leaks, locomo, upkeep, ageing); all of them where none is named.
 `--data PATH` (again and again; or ROBBIE_BENCH_DATA) names the files, or folders, of what is judged on other people's data: CLINC150 as one
 JSON file (intents), prompts with their types as JSON lines (task_types), a CSV of which of two models was right (predictor, learned),
-LoCoMo's conversations as one JSON file (locomo).
+LoCoMo's conversations as one JSON file (locomo, ageing).
 `--idle-seconds N` says how long the idle hub is watched (60 by default).
 """
 
@@ -23,13 +23,16 @@ import structlog
 
 from benchmarks import (
     affairs,
+    ageing,
     briefs,
     chain,
     dates,
     doors,
     forecast,
     kill,
+    leaks,
     locomo,
+    memory_upkeep,
     mesh,
     processes,
     reflexes,
@@ -72,7 +75,10 @@ def parts(idle_seconds: float, data: Sequence[Path] = ()) -> dict[str, Part]:
         "predictor": partial(routing.predictor, data=data),
         "learned": partial(routing.learned, data=data),
         "bandit": routing.bandit,
+        "leaks": leaks.leaks,
         "locomo": partial(locomo.recalled, data=data),
+        "upkeep": memory_upkeep.upkeep,
+        "ageing": partial(ageing.kept_findable, data=data),
     }
 
 

@@ -30,6 +30,7 @@ from storage.repositories.messaging import Attachments, Conversations, Messages
 from storage.repositories.models import ModelHealths, ModelUsages
 from storage.repositories.outbox import Outbox, ToSend
 from storage.repositories.people import People
+from storage.repositories.summaries import Summaries
 from storage.scrubbing import MERGED_PAGES, empty_log, merge_words, vacuum
 from storage.shared_commit import SharedCommit
 
@@ -53,6 +54,7 @@ class UnitOfWork:
         self.outbox = Outbox(connection, organization)
         self.notes = StickyNotes(connection, organization)
         self.memories = Memories(connection, organization)
+        self.summaries = Summaries(connection, organization)
         self.forgettings = Forgettings(connection, organization)
         self.usage = ModelUsages(connection, organization)
         self.health = ModelHealths(connection, organization)

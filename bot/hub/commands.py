@@ -61,7 +61,6 @@ class Commands:
             "start": self._says(Intent.HELP),
             "help": self._says(Intent.HELP),
             "status": self._says(Intent.STATUS),
-            "notes": self._says(Intent.NOTES),
             "approve": self._decides(self.approvals.approve),
             "edit": self._decides(self.approvals.edit),
             "reject": self._decides(self.approvals.reject),

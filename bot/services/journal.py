@@ -99,7 +99,7 @@ class Journal:
 
 
 def _told(line: Activity, zone: ZoneInfo, since: datetime) -> str:
-    local, who = line.at.astimezone(zone), {"person": "you", "robbie": "I"}.get(line.actor, line.actor)
+    local, who = line.at.astimezone(zone), {"person": "you", "robbie": "I", "notes": "I"}.get(line.actor, line.actor)
     why = f" ({one_line(line.why)})" if line.why else ""
     can = "; taken back" if line.undone_at is not None else "; can be taken back" if line.undo and line.at > since else ""
     return f"- {local.day} {local:%b, %H:%M}, {who}: {one_line(line.text)}{why}{can}"

@@ -69,6 +69,13 @@ async def test_what_is_withdrawn_is_not_remembered(house: House, chat: FakeDoor)
     assert await _remembered(house, "tulips") == []
 
 
+async def test_nor_is_the_answer_to_what_is_withdrawn_later(house: House, chat: FakeDoor):
+    await house.app.front.receive(chat.says("Dana likes tulips", account=ALLAN, external_id="1"))
+    await until(lambda: chat.texts == ["re: Dana likes tulips"])
+    await house.app.front.receive(chat.says("", account=ALLAN, kind=InboundKind.DELETE, target="1"))
+    assert await _remembered(house, "tulips") == []
+
+
 async def test_an_order_is_not_remembered(house: House, chat: FakeDoor):
     await house.app.front.receive(chat.says("/note Dana likes tulips", account=ALLAN))
     await until(lambda: len(chat.texts) == 1)

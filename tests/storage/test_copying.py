@@ -160,7 +160,7 @@ async def _fill_memory(work: UnitOfWork, user_id: UUID, message_id: UUID, now: d
     """A row in every table of memory."""
     which, made = {"organization_id": "default", "user_id": user_id}, {"created_at": now, "superseded_at": now}
     where = {"thread": "t", "external_id": "e", "place": "", "message_id": message_id, "number": 1, "session": new_id()}
-    said = {"speaker": "Allan", "said": "ż\x00", "day": "8 May 2023", "at": now, "trust": "own", "packed": b"\x00"}
+    said = {"speaker": "Allan", "said": "ż\x00", "day": "8 May 2023", "at": now, "trust": "own"}
     memory = Memory(**which, **where, **said, id=new_id(), position=0, part=0)
     await work.memories.add_once([memory])
     await work.memories.keep_vectors("m", {memory.id: np.array([0.6, 0.8], dtype=np.float32)})

@@ -79,12 +79,15 @@ def upgrade() -> None:
         "memories",
         *(*ids("id"), *large_numbers("number"), *ids("user_id"), *texts("thread"), *ids("session"), *numbers("position", "part")),
         *(*texts("external_id", "speaker", "said", "day"), *moments("at"), *texts("place", "trust"), *ids("message_id", nullable=True)),
-        *(*bytes_of("packed", nullable=True), *ids("forgotten_by", "corrected_by", nullable=True), belongs_to("users", "user_id")),
+        *(*bytes_of("packed", nullable=True), *ids("forgotten_by", "corrected_by", nullable=True), *numbers("aged")),
+        belongs_to("users", "user_id"),
         unique("user_id", "thread", "external_id", "part"),
     )
     op.create_index("ix_memories_number", "memories", ["number"], unique=True)
-    for columns in (("message_id",), ("thread", "number"), ("session", "position"), ("user_id", "at")):
+    for columns in (("message_id",), ("thread", "number"), ("session", "position"), ("user_id", "at"), ("aged", "at")):
         index("memories", *columns)
+    unheard = sa.text("forgotten_by IS NOT NULL OR corrected_by IS NOT NULL")
+    op.create_index("ix_memories_unheard", "memories", ["organization_id", "id"], sqlite_where=unheard, postgresql_where=unheard)
     table(
         "memory_vectors",
         *(*ids("memory_id", "stamp"), *texts("model"), *numbers("dimension"), sa.Column("vector", Vector(), nullable=False)),
@@ -100,8 +103,8 @@ def upgrade() -> None:
     )
     index("summaries", "user_id", "level", "ends_at")
     links = belongs_to("summaries", "summary_id"), belongs_to("memories", "memory_id")
-    table("summary_sources", *ids("summary_id", "memory_id"), *links, key=["summary_id", "memory_id"])
-    index("summary_sources", "memory_id")
+    table("summary_sources", *ids("memory_id", "summary_id"), *links, key=["memory_id", "summary_id"])
+    index("summary_sources", "summary_id")
     table(
         "forgettings",
         *(*ids("id", "user_id"), *texts("what"), *documents("targets"), *texts("state"), *moments("created_at", "due_at")),

@@ -70,9 +70,11 @@ def test_an_order_is_not_worth_finding_again(text: str, is_so: bool):
         ("answer", "5/5/9 neutral", {"outside": True}, Trust.OUTSIDE),
         ("offline", None, {}, None),
         ("notice", None, {}, None),
+        ("answer", None, {"tier": "direct"}, Trust.ROBBIE),
+        ("answer", None, {"tier": "reactive"}, None),
     ],
 )
-def test_only_what_a_model_answered_is_remembered_of_robbie(kind: str, personality: str | None, details: dict[str, bool], trust: Trust):
+def test_only_what_a_model_answered_is_remembered_of_robbie(kind: str, personality: str | None, details: dict[str, object], trust: Trust):
     assert trust_of_answer(kind, personality, details) is trust
 
 
