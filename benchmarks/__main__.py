@@ -2,10 +2,10 @@
 
 NAMES are parts (turn, sustained, events, refusing, doors_ack, chain, silence, probes, kill, mesh, help, hub, prompt, dates, long_brief,
 briefs, tier1, intents, task_types, predictor, learned, bandit, forecast,
-locomo); all of them where none is named.
+locomo, locomo_product, memories); all of them where none is named.
 `--data PATH` (again and again; or ROBBIE_BENCH_DATA) names the files, or folders, of what is judged on other people's data: CLINC150 as one
 JSON file (intents), prompts with their types as JSON lines (task_types), a CSV of which of two models was right (predictor, learned),
-LoCoMo's conversations as one JSON file (locomo).
+LoCoMo's conversations as one JSON file (locomo, locomo_product, memories).
 `--idle-seconds N` says how long the idle hub is watched (60 by default).
 """
 
@@ -30,6 +30,7 @@ from benchmarks import (
     forecast,
     kill,
     locomo,
+    memories,
     mesh,
     processes,
     reflexes,
@@ -73,6 +74,8 @@ def parts(idle_seconds: float, data: Sequence[Path] = ()) -> dict[str, Part]:
         "learned": partial(routing.learned, data=data),
         "bandit": routing.bandit,
         "locomo": partial(locomo.recalled, data=data),
+        "locomo_product": partial(memories.locomo_product, data=data),
+        "memories": partial(memories.among_many, data=data),
     }
 
 

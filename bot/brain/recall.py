@@ -52,11 +52,14 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Corpus:
-    """All turns that might be found: their number, their mean length in `terms`, how many hold a term of the question (stemmed or not)."""
+    """All turns that might be found: their number, how many hold a term of the question (stemmed or not), their mean length in `terms`.
+
+    Where that is not known, the candidates' own is taken.
+    """
 
     turns: int
-    mean_terms: float
     holding: Mapping[str, int]
+    mean_terms: float | None = None
 
     def rarity(self, word: str) -> float:
         """BM25's inverse document frequency in Lucene's form, which is never negative."""
@@ -113,8 +116,9 @@ def _stem(word: str) -> str:
 def _bm25(question: str, held: Sequence[Sequence[str]], corpus: Corpus, w: Weights) -> list[float]:
     """Of each turn, as a share of the best: 0 to 1."""
     asked, scores = {_stem(word): corpus.rarity(word) for word in terms(question)}, []
+    mean = corpus.mean_terms or sum(map(len, held)) / max(len(held), 1)
     for words in held:
-        counts, slack = Counter(map(_stem, words)), w.k1 * (1 - w.b + w.b * len(words) / max(corpus.mean_terms, 1))
+        counts, slack = Counter(map(_stem, words)), w.k1 * (1 - w.b + w.b * len(words) / max(mean, 1))
         scores.append(sum(rarity * counts[each] * (w.k1 + 1) / (counts[each] + slack) for each, rarity in asked.items()))
     return [score / most for score in scores] if (most := max(scores, default=0.0)) else scores
 
