@@ -57,12 +57,12 @@ class Recall:
             numbers = await work.memories.find_by_words(scope, asked, limit=CANDIDATES, counts=counts)
             if model:
                 numbers += await work.memories.find_by_vector(scope, vector, model, limit=CANDIDATES)
-            turns = await work.memories.around(scope, numbers, reach=self.weights.reach, model=model)
-        return await asyncio.to_thread(self._best, question, turns, vector, counts, limit)
+            turns = await work.memories.around(scope, numbers, reach=self.weights.reach, vector=vector, model=model)
+        return await asyncio.to_thread(self._best, question, turns, counts, limit)
 
-    def _best(self, question: str, turns: Sequence[tuple[Memory, Any]], vector: Any, counts: Counts, limit: int) -> list[Found]:
+    def _best(self, question: str, turns: Sequence[tuple[Memory, float | None]], counts: Counts, limit: int) -> list[Found]:
         known = {str(memory.id): memory for memory, _ in turns}
-        candidates = [_candidate(memory, own, vector) for memory, own in turns]
+        candidates = [_candidate(memory, cosine) for memory, cosine in turns]
         corpus = Corpus(turns=counts.memories, holding=counts.holding)
         words = self.embedder.words if self.embedder else None
         ranked = rank(question, candidates, corpus, vectors=words, weights=self.weights)
@@ -102,7 +102,7 @@ def _distinct(ranked: Sequence[Found]) -> list[Found]:
     return first + others
 
 
-def _candidate(memory: Memory, own: Any, asked: Any) -> Candidate:
+def _candidate(memory: Memory, cosine: float | None) -> Candidate:
     return Candidate(
         key=str(memory.id),
         said=memory.text,
@@ -110,5 +110,5 @@ def _candidate(memory: Memory, own: Any, asked: Any) -> Candidate:
         session=str(memory.session),
         position=memory.position,
         on=memory.at.date(),
-        cosine=float(own @ asked) if own is not None and len(own) == len(asked) else None,
+        cosine=cosine,
     )

@@ -7,10 +7,10 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from math import log
+from math import isfinite, log
 from typing import Any
 
-from sqlalchemy import LargeBinary, and_, or_, select, text, type_coerce
+from sqlalchemy import Float, LargeBinary, and_, case, or_, select, text, type_coerce
 from sqlalchemy import bindparam as given
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
@@ -48,17 +48,17 @@ _BESIDE = (
     .where(ours(_near), _near.number.in_(given("numbers", expanding=True)))
     .where(_beside.position.between(_near.position - given("steps"), _near.position + given("steps")))
 )
-_VECTOR = type_coerce(MemoryVector.vector, LargeBinary().with_variant(Vector(), "postgresql"))
-_AROUND = (
-    select(Memory, _VECTOR)
-    .outerjoin(
-        MemoryVector,
-        and_(
-            MemoryVector.organization_id == Memory.organization_id, MemoryVector.memory_id == Memory.id, MemoryVector.model == given("by")
-        ),
-    )
-    .where(IN_SCOPE, Memory.number.in_(_BESIDE))
-)
+_RAW = type_coerce(MemoryVector.vector, LargeBinary())
+_LESS_COSINE = MemoryVector.vector.op("<#>", return_type=Float())(given("asked", type_=Vector()))
+_LIKENESS = {
+    "sqlite": case((MemoryVector.model == given("by"), _RAW)),
+    "postgresql": case((and_(MemoryVector.model == given("by"), MemoryVector.dimension == given("size")), -_LESS_COSINE)),
+}
+_OF_MEMORY = and_(MemoryVector.organization_id == Memory.organization_id, MemoryVector.memory_id == Memory.id)
+_AROUND = {
+    kind: select(Memory, likeness).outerjoin(MemoryVector, _OF_MEMORY).where(IN_SCOPE, Memory.number.in_(given("numbers", expanding=True)))
+    for kind, likeness in _LIKENESS.items()
+}
 _LAST_NUMBER = select(Memory.number).where(ours(Memory)).order_by(Memory.number.desc()).limit(1)
 _HOLDING = {
     "sqlite": text("""SELECT asked.key, (SELECT count(*) FROM (SELECT 1 FROM memory_words WHERE memory_words MATCH asked.value LIMIT :most))
@@ -81,19 +81,25 @@ _ADDED = text("""SELECT number, user_id, place, trust, stamp, vector FROM memory
     WHERE v.organization_id = :organization AND model = :by AND stamp > :since ORDER BY stamp LIMIT :limit""")
 _LATELY = text("SELECT count(*) FROM memory_vectors WHERE organization_id = :organization AND model = :by AND stamp > :since")
 _RESCORED = (
-    select(Memory.number, _VECTOR, IN_SCOPE)
-    .join(MemoryVector, and_(MemoryVector.organization_id == Memory.organization_id, MemoryVector.memory_id == Memory.id))
+    select(Memory.number, _RAW, IN_SCOPE)
+    .join(MemoryVector, _OF_MEMORY)
     .where(ours(Memory), Memory.number.in_(given("numbers", expanding=True)), MemoryVector.model == given("by"))
 )
 _OF_PERSON = text(
     """SELECT count(*) FROM (SELECT 1 FROM memories WHERE organization_id = :organization AND user_id = :user LIMIT :most) held"""
 )
-_THEIRS = """SELECT number, vector::vector({size}) <=> CAST(:asked AS vector) AS distance FROM memory_vectors v
-    JOIN memories m ON m.organization_id = v.organization_id AND m.id = v.memory_id
-    WHERE v.organization_id = :organization AND model = :by AND dimension = {size} AND user_id = :user AND trust = ANY(:trusts)
-    AND (:place = '' OR place = :place) AND forgotten_by IS NULL AND corrected_by IS NULL"""
-_EXACT = "WITH theirs AS MATERIALIZED (" + _THEIRS + ") SELECT number FROM theirs ORDER BY distance, number DESC LIMIT :limit"
-_INDEXED = _THEIRS + " ORDER BY distance LIMIT :limit"
+# LATERAL with OFFSET fixes which table is read first, and keeps the model out of the join: a table that was not analysed yet would be
+# read as a whole for each row of the other
+_TOLD = """m.organization_id = :organization AND user_id = :user AND trust = ANY(:trusts) AND (:place = '' OR place = :place)
+    AND forgotten_by IS NULL AND corrected_by IS NULL"""
+_OF_MODEL = "v.organization_id = :organization AND model = :by AND dimension = {size}"
+_EXACT = f"""SELECT number FROM memories m CROSS JOIN LATERAL (
+        SELECT CASE WHEN model = :by AND dimension = {{size}} THEN vector <=> CAST(:asked AS vector) END AS distance FROM memory_vectors v
+        WHERE v.organization_id = :organization AND v.memory_id = m.id OFFSET 0) near
+    WHERE {_TOLD} AND distance IS NOT NULL ORDER BY distance, number DESC LIMIT :limit"""  # noqa: S608
+_INDEXED = f"""SELECT number FROM memory_vectors v CROSS JOIN LATERAL (SELECT number FROM memories m
+    WHERE m.id = v.memory_id AND {_TOLD} OFFSET 0) told
+    WHERE {_OF_MODEL} ORDER BY vector::vector({{size}}) <=> CAST(:asked AS vector({{size}})) LIMIT :limit"""  # noqa: S608
 _ITERATIVE = text("SET LOCAL hnsw.iterative_scan = strict_order")
 
 
@@ -155,8 +161,8 @@ class Finding(Repository):
                 for number, raw, is_told in await self._execute(_RESCORED, **values_of_scope(scope), numbers=near, by=model)
             }
             index.drop([number for number in near if number not in found])
-            sound = {number: _sound(raw) for number, (raw, is_told) in found.items() if is_told}
-            told = {number: float(each @ vector) for number, each in sound.items() if each is not None}
+            cosines = {number: _cosine(raw, vector) for number, (raw, is_told) in found.items() if is_told}
+            told = {number: cosine for number, cosine in cosines.items() if cosine is not None}
             if len(told) >= limit or len(near) < wanted:
                 break
         return sorted(told, key=lambda number: (-told[number], -number))[:limit]
@@ -172,13 +178,18 @@ class Finding(Repository):
                 await self._read_on(index, model)
         return index
 
-    async def around(self, scope: Scope, numbers: Collection[int], *, reach: int, model: str = "") -> list[tuple[Memory, Any]]:
+    async def around(
+        self, scope: Scope, numbers: Collection[int], *, reach: int, vector: Any = None, model: str = ""
+    ) -> list[tuple[Memory, float | None]]:
         """The memories of these numbers, and those in scope that stand at most *reach* steps from one of them in its session.
 
-        Each with its vector by this model; None where it has none, or a corrupt one.
+        Each with its cosine with *vector*; None where it has none by this model, or a corrupt one.
         """
-        rows = (await self._execute(_AROUND, **values_of_scope(scope), numbers=list(numbers), steps=reach, by=model)).all()
-        return [(make(Memory, row), _sound(row[-1])) for row in rows]
+        beside = await self._values(_BESIDE, numbers=list(numbers), steps=reach)
+        more = {} if self._kind == "sqlite" else {"asked": vector, "size": 0 if vector is None else len(vector)}
+        rows = await self._execute(_AROUND[self._kind], **values_of_scope(scope), **more, numbers=[*{*beside}], by=model)
+        is_read = self._kind == "sqlite" and vector is not None
+        return [(make(Memory, row), _cosine(row[-1], vector) if is_read else row[-1] if vector is not None else None) for row in rows]
 
     async def _read_on(self, index: VectorIndex, model: str) -> None:
         rows: Sequence[Any] = [()]
@@ -235,11 +246,11 @@ def _varied(scores: Mapping[int, float], limit: int) -> list[int]:
     return [*first, *others][:limit]
 
 
-def _sound(value: Any) -> Any | None:
-    """A vector, from bytes as from pgvector; None for what is none."""
+def _cosine(raw: bytes | None, vector: Any) -> float | None:
+    """Of a kept vector with this one; None for what is none, or none as long."""
     import numpy as np
 
-    if value is None or (isinstance(value, bytes) and len(value) % 4):
+    if raw is None or len(raw) != 4 * len(vector):
         return None
-    vector = np.frombuffer(value, dtype="<f4") if isinstance(value, bytes) else value
-    return vector if np.isfinite(vector).all() else None
+    cosine = float(np.frombuffer(raw, dtype="<f4") @ vector)
+    return cosine if isfinite(cosine) else None
