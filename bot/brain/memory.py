@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from uuid import UUID
 
 import structlog
 
@@ -57,12 +58,13 @@ class Recall:
             numbers = await work.memories.find_by_words(scope, asked, limit=CANDIDATES, counts=counts)
             if model:
                 numbers += await work.memories.find_by_vector(scope, vector, model, limit=CANDIDATES)
-            turns = await work.memories.around(scope, numbers, reach=self.weights.reach, vector=vector, model=model)
-        return await asyncio.to_thread(self._best, question, turns, counts, limit)
+            turns = await work.memories.around(scope, numbers, reach=self.weights.reach)
+            cosines = await work.memories.cosines([each.id for each in turns], vector, model) if model else {}
+        return await asyncio.to_thread(self._best, question, turns, cosines, counts, limit)
 
-    def _best(self, question: str, turns: Sequence[tuple[Memory, float | None]], counts: Counts, limit: int) -> list[Found]:
-        known = {str(memory.id): memory for memory, _ in turns}
-        candidates = [_candidate(memory, cosine) for memory, cosine in turns]
+    def _best(self, question: str, turns: Sequence[Memory], cosines: Mapping[UUID, float], counts: Counts, limit: int) -> list[Found]:
+        known = {str(each.id): each for each in turns}
+        candidates = [_candidate(each, cosines.get(each.id)) for each in turns]
         corpus = Corpus(turns=counts.memories, holding=counts.holding)
         words = self.embedder.words if self.embedder else None
         ranked = rank(question, candidates, corpus, vectors=words, weights=self.weights)

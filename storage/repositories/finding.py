@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, log
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Float, LargeBinary, and_, case, or_, select, text, type_coerce
 from sqlalchemy import bindparam as given
@@ -17,7 +18,7 @@ from sqlalchemy.orm import aliased
 
 from bot.domain.memory import Scope
 from storage.models.memory import Memory, MemoryVector
-from storage.repositories.base import Repository, make, ours
+from storage.repositories.base import Repository, ours
 from storage.types import Vector, escape_text
 from storage.vector_index import VectorIndex
 
@@ -55,8 +56,9 @@ _LIKENESS = {
     "postgresql": case((and_(MemoryVector.model == given("by"), MemoryVector.dimension == given("size")), -_LESS_COSINE)),
 }
 _OF_MEMORY = and_(MemoryVector.organization_id == Memory.organization_id, MemoryVector.memory_id == Memory.id)
-_AROUND = {
-    kind: select(Memory, likeness).outerjoin(MemoryVector, _OF_MEMORY).where(IN_SCOPE, Memory.number.in_(given("numbers", expanding=True)))
+_NUMBERED = select(Memory).where(IN_SCOPE, Memory.number.in_(given("numbers", expanding=True)))
+_COSINES = {
+    kind: select(MemoryVector.memory_id, likeness).where(ours(MemoryVector), MemoryVector.memory_id.in_(given("which", expanding=True)))
     for kind, likeness in _LIKENESS.items()
 }
 _LAST_NUMBER = select(Memory.number).where(ours(Memory)).order_by(Memory.number.desc()).limit(1)
@@ -81,9 +83,9 @@ _ADDED = text("""SELECT number, user_id, place, trust, stamp, vector FROM memory
     WHERE v.organization_id = :organization AND model = :by AND stamp > :since ORDER BY stamp LIMIT :limit""")
 _LATELY = text("SELECT count(*) FROM memory_vectors WHERE organization_id = :organization AND model = :by AND stamp > :since")
 _RESCORED = (
-    select(Memory.number, _RAW, IN_SCOPE)
+    select(Memory.number, _LIKENESS["sqlite"], IN_SCOPE)
     .join(MemoryVector, _OF_MEMORY)
-    .where(ours(Memory), Memory.number.in_(given("numbers", expanding=True)), MemoryVector.model == given("by"))
+    .where(ours(Memory), Memory.number.in_(given("numbers", expanding=True)))
 )
 _OF_PERSON = text(
     """SELECT count(*) FROM (SELECT 1 FROM memories WHERE organization_id = :organization AND user_id = :user LIMIT :most) held"""
@@ -178,18 +180,17 @@ class Finding(Repository):
                 await self._read_on(index, model)
         return index
 
-    async def around(
-        self, scope: Scope, numbers: Collection[int], *, reach: int, vector: Any = None, model: str = ""
-    ) -> list[tuple[Memory, float | None]]:
-        """The memories of these numbers, and those in scope that stand at most *reach* steps from one of them in its session.
-
-        Each with its cosine with *vector*; None where it has none by this model, or a corrupt one.
-        """
+    async def around(self, scope: Scope, numbers: Collection[int], *, reach: int) -> list[Memory]:
+        """The memories of these numbers, and those in scope that stand at most *reach* steps from one of them in its session."""
         beside = await self._values(_BESIDE, numbers=list(numbers), steps=reach)
-        more = {} if self._kind == "sqlite" else {"asked": vector, "size": 0 if vector is None else len(vector)}
-        rows = await self._execute(_AROUND[self._kind], **values_of_scope(scope), **more, numbers=[*{*beside}], by=model)
-        is_read = self._kind == "sqlite" and vector is not None
-        return [(make(Memory, row), _cosine(row[-1], vector) if is_read else row[-1] if vector is not None else None) for row in rows]
+        return await self._all(Memory, _NUMBERED, **values_of_scope(scope), numbers=[*{*beside}])
+
+    async def cosines(self, which: Collection[UUID], vector: Any, model: str) -> dict[UUID, float]:
+        """The cosines with *vector* of those of these memories that have a sound vector by this model."""
+        is_read, values = self._kind == "sqlite", {"which": list(which), "by": model}
+        rows = await self._execute(_COSINES[self._kind], **values, **({} if is_read else {"asked": vector, "size": len(vector)}))
+        found = {memory_id: _cosine(kept, vector) if is_read else kept for memory_id, kept in rows}
+        return {memory_id: cosine for memory_id, cosine in found.items() if cosine is not None}
 
     async def _read_on(self, index: VectorIndex, model: str) -> None:
         rows: Sequence[Any] = [()]
