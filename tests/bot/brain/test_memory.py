@@ -15,6 +15,7 @@ from bot.brain.remembering import Saying, memories_of
 from bot.domain.errors import EmbeddingFailed
 from bot.domain.memory import Scope, Trust
 from storage.models.memory import Memory
+from tests.conftest import BOTH, sqlite_url
 from tests.stage import Stage
 
 FAMILIES = ("dog puppy", "rain storm", "vault code")
@@ -34,6 +35,13 @@ class Families:
 
     def words(self, words: Sequence[str]) -> Any | None:
         return None
+
+
+@pytest.fixture(params=BOTH)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Here both databases are asked, unlike in the rest of this folder."""
+    url: str = sqlite_url(request.getfixturevalue("sqlite_file")) if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    return url
 
 
 @pytest.fixture
