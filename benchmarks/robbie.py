@@ -36,7 +36,7 @@ class InstantModel:
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish]:
         """See `Provider.stream`."""
         yield Delta(text="re: ")
-        yield Delta(text=prompt.lines[-1].text)
+        yield Delta(text=prompt.lines[-1].text.rpartition("</memory>\n\n")[2])
         yield Finish()
 
     async def models(self) -> tuple[str, ...]:

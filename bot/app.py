@@ -39,6 +39,7 @@ from bot.domain.address import Person
 from bot.domain.clock import Clock, SystemClock, begin_ids_after
 from bot.domain.errand import Tool
 from bot.domain.errors import ConfigError
+from bot.domain.memory import Embedder
 from bot.domain.ports import Adapter, Card, Door, Provider
 from bot.hub.auth import Auth
 from bot.hub.doctor import Doctor
@@ -62,6 +63,7 @@ from bot.palace.transcript import Transcripts
 from bot.palace.view import View
 from bot.rooms import Rooms, Thinking, furnish
 from bot.services.experts import Experts, Limits
+from bot.services.memory_tool import SearchMemory
 from storage.database import Database
 from storage.schema import Progress, SchemaStatus, upgrade
 
@@ -173,7 +175,8 @@ class App:
 
     async def __aexit__(self, *_: object) -> None:
         """Let go of models, channels and data."""
-        closing: list[Provider | Door | McpTools] = [*(rung.provider for rung in self.chain.rungs), *self.doors, self.rooms.mcp]
+        closing: list[Provider | Door | McpTools | Embedder] = [*(rung.provider for rung in self.chain.rungs), *self.doors, self.rooms.mcp]
+        closing += [self.rooms.recall.embedder] if self.rooms.recall.embedder else []
         await asyncio.gather(*(each.close() for each in closing), return_exceptions=True)
         await self.database.close()
 
@@ -213,7 +216,7 @@ def build(
         return [*supervisor.troubles(zone), *mesh.troubles(zone)]
 
     reactive = Reactive(database=database, health=health, rungs=ways, clock=clock, skipped=skipped, reflexes=reflexes, troubles=troubles)
-    context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock)
+    context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock, recall=thinking.recall)
     offline = OfflineRung(database=database)
     router = Router(database=database, levels=levels_of(rungs, thinking.prices), risk=chain.risk)
     confidence = Confidence(database=database, clock=clock)
@@ -233,6 +236,7 @@ def build(
     mailbox = config.email.address if config.email.enabled or "email" in channels else ""
     off = [name for name in ("slack", "telegram", "email") if name not in channels and not getattr(config, name).enabled]
 
+    tools = (SearchMemory(recall=thinking.recall, clock=clock), *tools)
     rooms = furnish(thinking, chain=chain, reactive=reactive, reflexes=reflexes, tools=tools, mailbox=mailbox, off=off, troubles=troubles)
     council = Council(chain=chain, mode=config.brain.council, usd=config.brain.council_usd)
     brain = brain_over(chain, toolbox=rooms.toolbox, council=council)
@@ -271,7 +275,15 @@ def build(
     is_secure = config.web.public_url.startswith("https://")
     auth = Auth(database=database, directory=directory, clock=clock, secure=is_secure, hub_token=hub_token)
     doctor = Doctor(
-        config=config, database=database, rungs=rungs, prices=thinking.prices, environ=environ, clock=clock, doors=doors, mcp=rooms.mcp
+        config=config,
+        database=database,
+        rungs=rungs,
+        prices=thinking.prices,
+        environ=environ,
+        clock=clock,
+        doors=doors,
+        mcp=rooms.mcp,
+        embedder=thinking.embedder,
     )
     return App(
         config=config,

@@ -2,11 +2,10 @@
 
 import asyncio
 import gc
-import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from io import TextIOWrapper
 from pathlib import Path
@@ -16,8 +15,9 @@ from uuid import UUID
 import typer
 
 from bot.affairs_cli import affairs
-from bot.cli_words import As, Json, Options, Told, app_of, commands, config_of, group_of, log_to_stderr, say, told
+from bot.cli_words import As, Json, Options, Told, app_of, commands, config_of, group_of, lines_of, log_to_stderr, say, told
 from bot.domain.errors import ConfigError, RobbieError, StorageUnavailable
+from bot.memory_cli import memory
 
 if TYPE_CHECKING:
     from bot.app import App
@@ -38,7 +38,17 @@ person = group_of("The people Robbie knows.")
 pair = group_of("Strangers who wrote to Robbie, and linked accounts.")
 mood = group_of("How Robbie is set: three sliders and a mood.", no_args_is_help=False, invoke_without_command=True)
 brief = group_of("Briefs: one now, and when they come by themselves.")
-_groups = {"mesh": mesh, "db": db, "model": model, "token": token, "person": person, "pair": pair, "mood": mood, "brief": brief}
+_groups = {
+    "mesh": mesh,
+    "db": db,
+    "model": model,
+    "token": token,
+    "person": person,
+    "pair": pair,
+    "mood": mood,
+    "brief": brief,
+    "memory": memory,
+}
 for command_name, group in (_groups | affairs).items():
     cli.add_typer(group, name=command_name)
 
@@ -119,7 +129,7 @@ def classify(text: Annotated[str, typer.Argument(metavar="TEXT|-", show_default=
     """
     from bot.brain.task_type import classify_text
 
-    for each in _lines(sys.stdin.buffer) if text == "-" else (text,):
+    for each in lines_of(sys.stdin.buffer) if text == "-" else (text,):
         task_type, confidence = classify_text(each)
         say({"task_type": task_type, "confidence": round(confidence, 4)} if as_json else f"{task_type} {confidence:.2f}")
 
@@ -411,17 +421,6 @@ async def mesh_return(app: "App", node: Node) -> Told:
 
 def _account(account: "Identity") -> str:
     return f"{account.channel}:{account.account}"
-
-
-def _lines(stream: Iterable[bytes]) -> Iterable[str]:
-    """The texts on the lines of *stream*, each as it comes: a JSON string is read, anything else is taken as it stands."""
-    for line in stream:
-        text = line.decode("utf-8", "replace").rstrip("\r\n")
-        try:
-            read = json.loads(text) if text.startswith('"') else text
-        except (ValueError, RecursionError):
-            read = text
-        yield read if isinstance(read, str) else text
 
 
 def _is_terminal() -> bool:

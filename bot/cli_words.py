@@ -5,7 +5,7 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from functools import wraps
 from importlib import import_module
@@ -31,7 +31,7 @@ else:
 
     commands = _Late()
 
-__all__ = ["As", "Json", "Options", "Told", "app_of", "commands", "config_of", "group_of", "log_to_stderr", "say", "told"]
+__all__ = ["As", "Json", "Options", "Told", "app_of", "commands", "config_of", "group_of", "lines_of", "log_to_stderr", "say", "told"]
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 As = Annotated[str | None, typer.Option("--as", metavar="PERSON", help="As this person, or for them; the owner by default.")]
@@ -71,6 +71,17 @@ def told(act: Callable[Concatenate["App", ...], Coroutine[Any, Any, Told]]) -> C
 def say(what: object) -> None:
     """To stdout: a text as it is, anything else as JSON, in ASCII, so that no text can break it."""
     print(what if isinstance(what, str) else json.dumps(what, default=str))
+
+
+def lines_of(stream: Iterable[bytes]) -> Iterable[str]:
+    """The texts on the lines of *stream*, each as it comes: a JSON string is read, anything else is taken as it stands."""
+    for line in stream:
+        text = line.decode("utf-8", "replace").rstrip("\r\n")
+        try:
+            read = json.loads(text) if text.startswith('"') else text
+        except (ValueError, RecursionError):
+            read = text
+        yield read if isinstance(read, str) else text
 
 
 def app_of(context: typer.Context, *, tends: bool = False, listens: bool = False, log_level: str = "error") -> "App":

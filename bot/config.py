@@ -248,6 +248,19 @@ class ExpertsConfig(Section):
     usd: NotNegative = 0.5
 
 
+class MemoryConfig(Section):
+    """[memory]: by which model what was said is found again by its meaning. `auto` is the best that is installed here.
+
+    The other keys are for `ollama` and `openai`; `usd_per_million` is the price of a model that no list knows.
+    """
+
+    embedder: Literal["auto", "minilm", "wordllama", "ollama", "openai", "none"] = "auto"
+    embedding_model: str = ""
+    base_url: HttpUrlOrEmpty = ""
+    api_key: Secret = None
+    usd_per_million: NotNegative | None = None
+
+
 class AutonomyConfig(Section):
     """[autonomy]: what Robbie does by himself until somebody sets it otherwise for themselves; `overrides` are of kinds of actions."""
 
@@ -270,6 +283,7 @@ class Config(Section):
     briefs: BriefsConfig = BriefsConfig()
     autonomy: AutonomyConfig = AutonomyConfig()
     experts: ExpertsConfig = ExpertsConfig()
+    memory: MemoryConfig = MemoryConfig()
     tools: ToolsConfig = ToolsConfig()
 
     def household(self) -> tuple[PersonConfig, ...]:
@@ -351,6 +365,11 @@ def _contradictions(config: Config) -> Iterator[tuple[tuple[str | int, ...], Ref
     for index, person in enumerate(config.people):
         if not owners and person.name == config.robbie.owner:
             yield ("people", index, "role"), Refused("robbie.owner names this person as the owner", 'write role = "owner"')
+    memory = config.memory
+    if memory.embedder in ("ollama", "openai") and not memory.embedding_model:
+        yield ("memory", "embedding_model"), Refused("no model is named", 'such as "nomic-embed-text", or write memory.embedder = "auto"')
+    if memory.embedder == "openai" and not (memory.api_key or memory.base_url):
+        yield ("memory", "api_key"), Refused("it is empty or missing", 'such as "env:OPENAI_API_KEY", or write memory.embedder = "auto"')
     yield from _closed_doors(config)
     yield from _useless_tools(config)
 

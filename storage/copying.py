@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, func, insert, literal, select, tuple_
+from sqlalchemy import ColumnElement, Table, bindparam, func, insert, literal, select, tuple_, update
 
 from bot.domain.errors import Conflict
 from storage.database import Database, UnitOfWork
 from storage.dialects import NextNumber
 from storage.models.base import Base
+from storage.models.memory import Memory, unpack
 from storage.schema import Progress
 
 BATCH = 500
+_PACK = update(Memory).where(Memory.id == bindparam("which"))
 
 
 async def copy_everything(source: Database, target: Database, progress: Progress = lambda done, total: None) -> int:
@@ -31,10 +33,17 @@ async def copy_everything(source: Database, target: Database, progress: Progress
                 # a memory gets the next number of its new place
                 statement = insert(table).values(number=NextNumber()) if table.name == "memories" else insert(table)
                 async for rows in _batches(here, table):
-                    await there.connection.execute(statement, rows)
+                    await there.connection.execute(statement, [_unpacked(row) for row in rows])
+                    if packed := [{name: row[name] for name in ("id", "said", "packed")} for row in rows if row.get("packed")]:
+                        await there.connection.execute(_PACK, [{"which": row.pop("id"), **row} for row in packed])
                     done += len(rows)
                     progress(done, total)
     return done
+
+
+def _unpacked(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as it was before it was packed: the index of words learns from an insert."""
+    return {**row, "said": unpack(row["packed"]), "packed": None} if row.get("packed") else row
 
 
 async def _batches(work: UnitOfWork, table: Table) -> AsyncIterator[list[dict[str, Any]]]:

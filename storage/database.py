@@ -20,6 +20,7 @@ from bot.domain.errors import Conflict, StorageError, StorageUnavailable
 from storage.dialects import SQLITE_BUSY_SECONDS, enter_organization, is_sqlite, make_postgres_engine, make_sqlite_engine
 from storage.repositories.affairs import Activities, Contacts, Deals, Tasks
 from storage.repositories.decisions import Feedbacks, Proposals
+from storage.repositories.forgetting import Forgettings
 from storage.repositories.housekeeping import Credentials, Housekeeping, Incidents, JobRuns
 from storage.repositories.inbox import Inbox
 from storage.repositories.learning import CachedAnswers, Insights, Patterns, RoutingArms
@@ -29,6 +30,8 @@ from storage.repositories.messaging import Attachments, Conversations, Messages
 from storage.repositories.models import ModelHealths, ModelUsages
 from storage.repositories.outbox import Outbox, ToSend
 from storage.repositories.people import People
+from storage.repositories.summaries import Summaries
+from storage.scrubbing import MERGED_PAGES, empty_log, merge_words, vacuum
 from storage.shared_commit import SharedCommit
 from storage.vector_index import VectorIndex
 
@@ -52,6 +55,8 @@ class UnitOfWork:
         self.outbox = Outbox(connection, organization)
         self.notes = StickyNotes(connection, organization)
         self.memories = Memories(connection, organization, indexes)
+        self.summaries = Summaries(connection, organization)
+        self.forgettings = Forgettings(connection, organization)
         self.usage = ModelUsages(connection, organization)
         self.health = ModelHealths(connection, organization)
         self.incidents = Incidents(connection, organization)
@@ -165,6 +170,24 @@ class Database:
             read_only = await work.connection.scalar(text("SELECT 'off'" if self._shared else "SHOW transaction_read_only"))
         if read_only == "on":
             raise StorageUnavailable(f"{self.place}: read-only")
+
+    async def scrub(self) -> None:
+        """Leave no trace of what was deleted in files. Raises StorageUnavailable.
+
+        SQLite: the words' index is merged a little at a time (deleted words stand in it until then) and the log is emptied. A server: what
+        was deleted is vacuumed where that is allowed; else its own vacuum does it later.
+        """
+        if self.file is None:
+            await vacuum(self.engine)
+            return
+        pages = -MERGED_PAGES  # the first call wants everything merged, those after it go on with that
+        while True:
+            async with self.unit_of_work() as work:
+                if not await merge_words(work.connection, pages):
+                    break
+            pages = MERGED_PAGES
+        with storage_errors(self.place):
+            await asyncio.to_thread(empty_log, self.file)
 
     async def close(self) -> None:
         """Close every connection; may be called twice."""

@@ -58,6 +58,7 @@ def make_sqlite_engine(url: str, *, writes: bool, busy_seconds: float = SQLITE_B
             connection.isolation_level = None
             cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute("PRAGMA synchronous=FULL")
+            cursor.execute("PRAGMA secure_delete=ON")  # what is forgotten is overwritten with zeros
         else:
             cursor.execute("PRAGMA query_only=ON")
         cursor.execute("PRAGMA foreign_keys=ON")

@@ -87,10 +87,12 @@ class Vector(TypeDecorator[Any]):
         return value if value is None or dialect.name == "postgresql" else value.astype("<f4").tobytes()
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        """The array."""
+        """The array; of a damaged one, what can be read."""
         import numpy as np
 
-        return np.frombuffer(value, dtype="<f4") if isinstance(value, bytes) else np.asarray(value, dtype=np.float32)
+        if not isinstance(value, bytes):
+            return np.asarray(value, dtype=np.float32)
+        return np.frombuffer(value[: len(value) // 4 * 4], dtype="<f4")
 
     def __repr__(self) -> str:
         return "Vector()"

@@ -21,8 +21,7 @@ Row = Sequence[Any]
 class VectorIndex:
     """The vectors of one model, as long as `dimension`: 408 bytes for each of 384 numbers.
 
-    A row that is given again replaces what it was; a vector that is none (cut short, not a number) is counted as corrupt, belongs to
-    nobody and is never found. One thread may scan while another adds. `lock` is for who brings it up to date.
+    A row that is given again replaces what it was; a vector that is none (cut short, not a number) belongs to nobody and is never found. One thread may scan while another adds. `lock` is for who brings it up to date.
     """
 
     def __init__(self, dimension: int) -> None:
@@ -33,7 +32,7 @@ class VectorIndex:
 
     def clear(self) -> None:
         """Hold nothing, so that everything is read anew."""
-        self.latest, self.corrupt = "0" * 32, 0
+        self.latest = "0" * 32
         self._blocks: list[Any] = []
         self._filled = BLOCK
         self._gone = 0
@@ -80,7 +79,6 @@ class VectorIndex:
             most > 0, [self._whose.setdefault((row[1], row[2], row[3]), len(self._whose) + 1) for row in rows], NOBODYS
         )
         fresh["vector"] = np.rint(np.where(most > 0, vectors.T, 0) / np.where(most > 0, fresh["scale"], 1)).T
-        self.corrupt += int((most == 0).sum())
         self.latest = max(self.latest, rows[-1][4])
         self._hold(fresh)
 

@@ -178,6 +178,7 @@ class _Sitting:
             why=how if len(drafts) == 1 else f"agreement {mean:.2f}, {how}",
             confidence=None if len(drafts) == 1 else (mean + PRIOR[Tier.ANALYTICAL]) / 2,  # agreement tells half of it
             path=(*steps, {"what": "; ".join(filter(None, (how, differ)))}),
+            recalled=tuple(dict.fromkeys(each for draft in drafts for each in draft.recalled)),
         )
 
     async def _together(self, drafts: list[Completion]) -> Completion | None:
@@ -185,7 +186,8 @@ class _Sitting:
         texts, (*before, asked) = [draft.text[:LONGEST_DRAFT] for draft in drafts], self._prompt.lines
         told = "\n\n".join(f"<draft name={name}>\n{inert(text)}\n</draft>" for name, text in zip("ABC", texts, strict=False))
         material = _WORDS["material"].format(drafts=told, differ=difference(texts, "ABC")[0] or "nothing stands out", question=asked.text)
-        whole = replace(_adding(self._prompt, _WORDS["together"]), lines=(*before, Line(role=Role.USER, text=material)))
+        lines = (*before, Line(role=Role.USER, text=material))
+        whole = replace(_adding(self._prompt, _WORDS["together"]), lines=lines, recalled=())  # the drafts were made of it
         best = self._seats[self.names.index(drafts[0].level)]
         if self._chain.most_usd(best, whole) + sum(attempt.cost_usd for attempt in self.attempts) > self._usd:
             return None

@@ -127,6 +127,7 @@ def _turn_of(completion: Completion, question: Question, route: Route, prompt: P
         personality=prompt.personality,
         mentor=heard_in(completion.text, (*prompt.mentors, *(step.get("mentor", "") for step in completion.path))),
         path=completion.path,
+        recalled=completion.recalled,
     )
 
 

@@ -216,6 +216,7 @@ class _Run:
             is_cut=is_cut,
             calls=tuple(call.calls),
             over_budget=self._ruled_out and call.reservation is None,
+            recalled=call.prompt.recalled,
         )
 
     def out_of_time(self) -> Completion | None:

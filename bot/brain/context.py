@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from bot.brain.confidence import MARK, RECENT_ANSWERS, plain
+from bot.brain.memory import Recall
 from bot.brain.mentors import MentorView, choose, mentor_words, ranked
 from bot.brain.personality import Personality, is_intimate_tone, personality_of
+from bot.brain.remembered import Remembered
 from bot.brain.tone import brief_words, context_of, is_intimate, standing_words
 from bot.domain.clock import Clock
 from bot.domain.message import Attachment
@@ -34,8 +37,9 @@ READABLE = ("text/", "application/json", "application/xml", "application/x-yaml"
 class ContextBuilder:
     """Turns a question into a prompt."""
 
-    def __init__(self, *, database: Database, owner: str, clock: Clock) -> None:
+    def __init__(self, *, database: Database, owner: str, clock: Clock, recall: Recall | None = None) -> None:
         self._database = database
+        self._remembered = Remembered(database=database, recall=recall, clock=clock)
         self._owner = owner
         self._clock = clock
         names = ("system", "brief", "stranger", "cannot_act", "acts")
@@ -75,6 +79,7 @@ class ContextBuilder:
         if len(exchanges) == HISTORY_EXCHANGES:
             history = steady(history)
         lines = (*to_lines(elsewhere), *history, Line(role=Role.USER, text=_with_material(question)))
+        remembered = await self._remembered.about(question)
         manner = f"{standing_words(personality, earlier)}\n{mentor_words(views)}".strip()
         return Prompt(
             system=self._fill("system", question, manner=manner, acting=self._words["cannot_act"]),
@@ -85,6 +90,7 @@ class ContextBuilder:
             mentors=tuple(view.name for view in views),
             is_untrusted=any((exchange.details or {}).get("outside") for exchange in (*elsewhere, *exchanges)),
             is_doubted=any(MARK in exchange.answer for exchange in (*elsewhere, *exchanges)[-RECENT_ANSWERS:]),
+            recalled=tuple(replace(each, text=inert(printable(each.text))) for each in remembered),
         )
 
     async def views(self, question: Question) -> Sequence[MentorView]:
@@ -123,7 +129,7 @@ def to_lines(exchanges: Iterable[Exchange]) -> tuple[Line, ...]:
 
 def _with_material(question: Question) -> str:
     """What was written, below what it answers, above the files that came with it; a name or a file is material like any other."""
-    quoted = "".join(f"> {line}\n" for line in cleaned(question.quoted)[:LONGEST_QUOTE].splitlines())
+    quoted = "".join(f"> {line}\n" for line in inert(cleaned(question.quoted))[:LONGEST_QUOTE].splitlines())
     files = "".join(f"\n\n{_described(attachment)}" for attachment in question.attachments)
     return printable(quoted + ("\n" if quoted else "") + question.text + files)
 
@@ -146,7 +152,7 @@ def _described(attachment: Attachment) -> str:
 
 def inert(text: str) -> str:
     """*text* that cannot end the frame it is put into."""
-    return re.sub(r"<\s*/?\s*(mail|file|draft)\b", lambda found: found.group().replace("<", "‹"), text, flags=re.I)
+    return re.sub(r"<\s*/?\s*(mail|file|draft|memory)\b", lambda found: found.group().replace("<", "‹"), text, flags=re.I)
 
 
 def printable(text: str) -> str:

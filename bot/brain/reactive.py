@@ -42,9 +42,6 @@ class Intent(StrEnum):
     RECENT = "recent"
 
 
-PERSONAL = (Intent.NOTES, Intent.RECENT)
-"""What is told to the person alone."""
-
 HELP = Path(__file__).with_name("help.md").read_text("utf-8").strip()
 NOTHING_SAID = "Your message reached me without a word in it. What can I do for you?"
 IN_PRIVATE = "That is between you and me. Ask me again in a private chat, and I will tell you."
@@ -87,9 +84,9 @@ class Reactive:
 
     async def compute(self, intent: str, question: Question) -> Turn | None:
         """What there is to say now; None where nothing here can. Raises StorageUnavailable."""
-        if not intent.startswith("/"):
+        if not intent.startswith("/") and intent != Intent.NOTES:
             return reactive_turn(await self.say(Intent(intent), question), why=COMPUTED)
-        turn = await self._commands(replace(question, text=intent)) if self._commands else None
+        turn = await self._commands(replace(question, text=f"/{intent.strip('/')}")) if self._commands else None
         return turn and replace(turn, why=f"read as {intent}")
 
     async def _said_before(self, question: Question) -> Turn | None:
@@ -116,7 +113,7 @@ class Reactive:
 
     async def say(self, intent: Intent, question: Question) -> str:
         """What an intent has to say to this person, where others may read along or not. Raises StorageUnavailable."""
-        if intent in PERSONAL and not question.is_private:
+        if intent is Intent.RECENT and not question.is_private:
             return IN_PRIVATE
         now = self._local(self.clock.now(), question)
         match intent:
@@ -128,7 +125,7 @@ class Reactive:
                 return HELP
             case Intent.STATUS:
                 return await self._status(question)
-        return await (self._notes(question) if intent is Intent.NOTES else self._recent(question))
+        return await self._recent(question)
 
     async def _status(self, question: Question) -> str:
         health, skipped = _spoken_health([self.health.breaker(rung) for rung in self.rungs]), self.skipped
@@ -139,15 +136,6 @@ class Reactive:
         rest = f" {skipped} more {'is' if skipped == 1 else 'are'} not set up yet: `robbie doctor` tells how." if skipped else ""
         owed = f" {queued} question{' still waits' if queued == 1 else 's still wait'} for a real answer." if queued else ""
         return f"I am here. {health}{rest}{owed}{troubles}"
-
-    async def _notes(self, question: Question) -> str:
-        async with self.database.reading() as work:
-            notes = await work.notes.latest(question.person.id, limit=LISTED)
-        if not notes:
-            return "You have no notes yet. `/note` and some words keeps one."
-        return "Your last notes:\n\n" + "\n".join(
-            f"{n}. {self._stamp(note.created_at, question)}: {one_line(note.text)}" for n, note in enumerate(notes, 1)
-        )
 
     async def _recent(self, question: Question) -> str:
         async with self.database.reading() as work:

@@ -14,6 +14,7 @@ from bot.brain.personality import is_intimate_tone
 from bot.domain.clock import new_id
 from bot.domain.memory import Trust
 from bot.domain.message import OutgoingKind
+from bot.domain.thought import Tier
 from storage.models.memory import Memory
 
 PAUSE = timedelta(hours=4)
@@ -48,7 +49,7 @@ def is_memorable(text: str) -> bool:
 
 def trust_of_answer(kind: str, personality: str | None, details: Mapping[str, Any]) -> Trust | None:
     """By whose word an answer of Robbie's is remembered; None for what is no answer of a model's."""
-    if kind not in ANSWERS:
+    if kind not in ANSWERS or details.get("tier") == Tier.REACTIVE:  # what was computed repeats rows that may be forgotten, or codes
         return None
     return Trust.OUTSIDE if details.get("outside") else Trust.INTIMATE if is_intimate_tone(personality) else Trust.ROBBIE
 
@@ -85,7 +86,7 @@ def revised(memory: Memory, text: str) -> list[Memory]:
     """The rows of a message that reads otherwise now, in the place of the first it had."""
     values = {column.key: getattr(memory, column.key) for column in Memory.__table__.columns}
     return [
-        Memory(**{**values, "id": new_id(), "part": part, "position": memory.position + part, "said": said, "packed": None})
+        Memory(**{**values, "id": new_id(), "part": part, "position": memory.position + part, "said": said, "packed": None, "aged": 0})
         for part, said in enumerate(parts_of(text))
     ]
 

@@ -40,18 +40,24 @@ def place_of(channel: str, key: str, session_type: str) -> str:
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors of length 1, in a thread of its own. Vectors of different models are never compared."""
+    """Turns texts into vectors, without holding up the loop. The product of two is how much alike their texts are, at most 1.
+
+    Vectors of different models are never compared.
+    """
 
     @property
     def model(self) -> str:
-        """The model's id, as it is stored with each vector."""
+        """The model's id, as it is stored with each vector; another one after it failed for good."""
 
     @property
     def dimension(self) -> int:
-        """How long its vectors are."""
+        """How long its vectors are; 0 where that is not known yet."""
 
     async def embed(self, texts: Sequence[str]) -> Any:
         """float32 (texts, dimension). Raises EmbeddingFailed."""
 
     def words(self, words: Sequence[str]) -> Any | None:
-        """float32 (words, dimensions) of single words, by a model of words; None where there is none."""
+        """float32 (words, dimensions) of single words, each of length 1; zeros, or None, where there is no model of words."""
+
+    async def close(self) -> None:
+        """Let go of models and connections; may be called twice."""

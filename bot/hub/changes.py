@@ -6,10 +6,12 @@ from datetime import datetime
 from uuid import UUID
 
 from bot.brain.providers.offline import digest
-from bot.brain.remembering import revised
+from bot.brain.remembering import ANSWERS, revised
 from bot.domain.clock import Clock
+from bot.domain.memory import Trust
 from bot.domain.message import Inbound, InboundKind
 from bot.learning.realtime import Learning
+from bot.services.note_keeping import note_said, unnote
 from storage.database import UnitOfWork
 from storage.models.messaging import InboxEvent, InboxState
 from storage.repositories.inbox import WAITING
@@ -58,19 +60,29 @@ async def _edit(work: UnitOfWork, event: InboxEvent, text: str) -> bool:
     await work.messages.change_text(event.id, text, digest(text))
     if known := await work.memories.of_messages([event.id]):
         await work.memories.remove([each.id for each in known])
-        await work.memories.add_once(revised(known[0], text))
+        await work.memories.add_once(memories := revised(known[0], text))
+        await unnote(work, event.id)
+        user = await work.people.find_user_by_id(known[0].user_id)
+        if user is not None and known[0].trust == Trust.OWN:
+            await note_said(work, user.person, memories, text, now=known[0].at)
     await work.inbox.reopen(event.id, InboxState.RECEIVED if is_unsent else InboxState.QUEUED)
     return True
 
 
 async def _delete(work: UnitOfWork, event: InboxEvent, learning: Learning, clock: Clock) -> bool:
-    """A message that was withdrawn is not answered any more, and neither spoken of nor learned from."""
+    """A message that was withdrawn is not answered any more, and neither spoken of nor learned from, nor is its answer."""
     await work.messages.withdraw(event.id)
-    await work.memories.remove([each.id for each in await work.memories.of_messages([event.id])])
+    answer = await work.messages.find_reply(event.id, ANSWERS)
+    await _unremember(work, event.id, *([answer.id] if answer else []))
+    await unnote(work, event.id)
     await learning.unlearn(work, event.id, clock.now())
     if await _take_back(work, event) or event.state == InboxState.QUEUED:
         await work.inbox.reopen(event.id, InboxState.NOTED)
     return True  # what came after it may go on
+
+
+async def _unremember(work: UnitOfWork, *messages: UUID) -> None:
+    await work.memories.remove([each.id for each in await work.memories.of_messages(messages)])
 
 
 async def _take_back(work: UnitOfWork, event: InboxEvent, *, keeps: bool = False) -> bool:
@@ -80,4 +92,5 @@ async def _take_back(work: UnitOfWork, event: InboxEvent, *, keeps: bool = False
     void = await work.outbox.void(event.id, keeps=keeps)
     if void is not None:
         await work.messages.withdraw(void)
+        await _unremember(work, void)
     return void is not None or event.state in WAITING

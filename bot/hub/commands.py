@@ -26,7 +26,7 @@ from storage.models.messaging import Message
 _COMMAND = re.compile(r"\s*/([a-z]{1,32})(?:\s+(.*))?\s*", re.I | re.DOTALL)
 _CHOICE = re.compile(r"\s*(\d\d?|approve|edit|reject|let in|turn away)\s*(?:[.:)]\s*(.*)|\n\s*\n.*)?", re.I | re.DOTALL)
 """The choice, and the words that go with it; below an empty line, a mail's farewell."""
-CONTROL = ("approve", "edit", "reject", "pair", "link", "undo", "autonomy", "journal", "log", "why", "report")
+CONTROL = ("approve", "edit", "reject", "pair", "link", "undo", "autonomy", "journal", "log", "why", "report", "forget")
 """What is decided, or told, in private alone."""
 DECISIONS = ("/approve", "/edit", "/reject", "/pair")
 LONGEST_PLAIN = 300
@@ -61,7 +61,6 @@ class Commands:
             "start": self._says(Intent.HELP),
             "help": self._says(Intent.HELP),
             "status": self._says(Intent.STATUS),
-            "notes": self._says(Intent.NOTES),
             "approve": self._decides(self.approvals.approve),
             "edit": self._decides(self.approvals.edit),
             "reject": self._decides(self.approvals.reject),

@@ -24,8 +24,10 @@ from bot.config import Config
 from bot.domain.clock import Clock
 from bot.domain.errors import CredentialsRejected, ProviderError, RobbieError, StorageError
 from bot.domain.finding import Finding, Status
+from bot.domain.memory import Embedder
 from bot.domain.ports import Door
 from bot.domain.thought import Usage
+from bot.hub.memory_health import examine_memory
 from storage.database import Database, UnitOfWork
 from storage.schema import schema_status
 
@@ -56,6 +58,7 @@ class Doctor:
     clock: Clock
     doors: Sequence[Door] = ()
     mcp: McpTools | None = None
+    embedder: Embedder | None = None
 
     async def examine(self) -> AsyncIterator[Finding]:
         """One finding after another, each as soon as it is known."""
@@ -69,6 +72,7 @@ class Doctor:
                 yield finding
         for finding in await self.mcp.examine() if self.mcp else ():
             yield finding
+        yield await self._memory()
         yield self._disk()
         yield await self._time()
 
@@ -155,6 +159,16 @@ class Doctor:
                 return "start it (`ollama serve`), or correct its address under [[mesh.nodes]]"
             case _:
                 return "check the network and base_url; the vendor's status page may know more"
+
+    async def _memory(self) -> Finding:
+        """What is remembered, and by what it is found."""
+        if self.database.file is not None and not self.database.file.exists():
+            return ok(part="memory", detail="nothing is remembered yet")
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                return await examine_memory(self.database, self.embedder, self.config.memory)
+        except (StorageError, TimeoutError) as error:
+            return warn(part="memory", detail=str(error) or f"not looked through in {LOOK_SECONDS:.0f} s", repair="`robbie db status`")
 
     def _disk(self) -> Finding:
         wanted = self.config.robbie.data_dir

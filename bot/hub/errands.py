@@ -64,8 +64,11 @@ class Errands:
         self.table: Mapping[str, Command] = {
             **{noun: self._about(noun) for noun in ("task", "contact", "deal", "note")},
             "remind": lambda question, words: self._take(question, "task", words, kind=REMINDER),
-            **{name: in_private(command) for name, command in (("tasks", self._tasks), ("deals", self._deals), ("who", self._who))},
+            **{name: in_private(command) for name, command in self._lists()},
         }
+
+    def _lists(self) -> Sequence[tuple[str, Command]]:
+        return (("tasks", self._tasks), ("deals", self._deals), ("who", self._who), ("notes", self._notes))
 
     def _about(self, noun: str) -> Command:
         book: Book[Any] = getattr(self._books, noun)
@@ -145,6 +148,9 @@ class Errands:
         rows.sort(key=lambda row: -row.value_cents * row.probability)
         lines = [f"{n}. {told_deal(row)} `{row.code}`" for n, row in enumerate(rows, start=1)]
         return "\n".join([*lines, "", *(f"- {line}" for line in pipeline(rows))])
+
+    async def _notes(self, question: Question, words: str) -> str:
+        return await self._books.note.told(question.person, words)
 
     async def _who(self, question: Question, words: str) -> Card:
         try:

@@ -12,6 +12,8 @@ from bot.brain.remembering import ROBBIE, Saying, is_memorable, memories_of, tru
 from bot.domain.address import Person
 from bot.domain.memory import Trust, place_of
 from bot.domain.message import ASKING, Attachment, Inbound, InboundKind
+from bot.hub.errands import plain
+from bot.services.note_keeping import note_said, unnote
 from storage.database import UnitOfWork
 from storage.models.messaging import InboxState, Message
 
@@ -63,6 +65,7 @@ async def remember(work: UnitOfWork, message: Message, person: Person, *, place:
     if is_answer and trust is Trust.INTIMATE and message.reply_to is not None:
         asked = await work.memories.of_messages([message.reply_to])
         await work.memories.change([each.id for each in asked], trust=trust)
+        await unnote(work, message.reply_to)
     name = details.get("sender", {}).get("name") if trust is Trust.OUTSIDE and not is_answer else ""
     saying = Saying(
         thread=str(message.conversation_id),
@@ -76,7 +79,10 @@ async def remember(work: UnitOfWork, message: Message, person: Person, *, place:
         message_id=message.id,
     )
     last = await work.memories.last_in(saying.thread)
-    await work.memories.add_once(memories_of(saying, last, organization=work.organization, timezone=person.timezone))
+    memories = memories_of(saying, last, organization=work.organization, timezone=person.timezone)
+    await work.memories.add_once(memories)
+    if trust is Trust.OWN and not plain(message.text):  # what is asked to be noted is noted when it is answered
+        await note_said(work, person, memories, message.text, now=message.at)
 
 
 def _columns(attachment: Attachment) -> dict[str, Any]:

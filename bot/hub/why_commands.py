@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
+from bot.brain.context import spoken_date
 from bot.brain.personality import is_intimate_tone
 from bot.brain.reactive import one_line
 from bot.brain.tone import is_intimate
+from bot.domain.memory import Scope, Trust
 from bot.domain.ports import Command
 from bot.domain.thought import Question
 from bot.learning.report import in_lines, report
-from storage.database import Database
+from bot.services.memory_tool import SEARCH_MEMORY
+from storage.database import Database, UnitOfWork
+from storage.repositories.base import FIRST_ID
 from storage.repositories.messaging import DELETED
 
 COUNCIL = "What shall I put to the council? `/council should we lease or buy the van?` asks my best two or three models at once."
 NOTHING = "There is no answer of mine here that I could tell about."
 DAYS, MOST_DAYS = 30, 3660
-_PLAIN = re.compile(r"why (?:did|do|would) you say (?:that|so)|how did you get (?:to )?that|how (?:do|did) you know(?: that)?", re.I)
+MOST_NOTES = 10_000
+_PLAIN = re.compile(
+    r"why (?:did|do|would) you say (?:that|so)|how did you get (?:to )?that|(?:how|why) (?:do|did) you know(?: (?:that|this|it))?"
+    r"|where (?:did|do) you (?:get|have|know) (?:that|this|it) from",
+    re.I,
+)
+NOTHING_REMEMBERED = "- Nothing from before was remembered for it."
+SEARCHED = "- It searched its memory as well (`search_memory`); what a tool finds is not listed here."
+GONE = "what it was has been forgotten, or put right, since"
+LISTS = {"tasks": "your open tasks", "decisions": "what you decided in the days before"}
 
 
 class WhyCommands:
@@ -57,8 +71,42 @@ class WhyCommands:
         if not is_intimate(question):  # what was said in another tone is not told again here
             theirs = [each for each in theirs if not is_intimate_tone(each.personality)]
         answers = [(each.text, each.details) for each in theirs if each.details and "tier" in each.details and each.kind != DELETED]
-        told_of = [told(*each) for each in answers if not each[1]["why"].startswith(("the command /why", "the command /rate"))]
-        return told_of[-1] if told_of else NOTHING
+        told_of = [each for each in answers if not each[1]["why"].startswith(("the command /why", "the command /rate"))]
+        if not told_of:
+            return NOTHING
+        return f"{told(*told_of[-1])}\n{await self._remembered(question, told_of[-1][1])}"
+
+    async def _remembered(self, question: Question, details: Mapping[str, Any]) -> str:
+        """What was remembered for an answer, and where that is from; of what has gone since, only that it has."""
+        known, searched = details.get("recalled", []), [SEARCHED] if SEARCH_MEMORY in details.get("tools", ()) else []
+        async with self._database.reading() as work:
+            whence = await _whence(work, question, known) if known else {}
+        told_of = [(whence.get(each["id"]) or LISTS.get(each["kind"]), each["why"]) for each in known]
+        lines = [f"- Remembered, as {why}: {what}." if what else f"- Remembered: {GONE}." for what, why in told_of]
+        return "\n".join([*dict.fromkeys(lines), *searched] or [NOTHING_REMEMBERED])
+
+
+async def _whence(work: UnitOfWork, question: Question, known: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Of each that may be told here, and still is: its words, who said them, when and where."""
+    zone, told_of = ZoneInfo(question.person.timezone), dict[str, str]()
+    trusts = (Trust.OWN, Trust.ROBBIE, *([Trust.INTIMATE] * is_intimate(question)))
+    ids = {kind: [UUID(each["id"]) for each in known if each["kind"] == kind] for kind in ("note", "memory")}
+    for note in await work.notes.holding(question.person.id, trusts, limit=MOST_NOTES) if ids["note"] else ():
+        noted_on = spoken_date(note.created_at.astimezone(zone))
+        told_of[str(note.id)] = f"“{one_line(note.text)}”, a {note.kind} of {noted_on} (note `{note.id}`)"
+    for memory in await work.memories.in_scope(Scope(user_id=question.person.id, trusts=trusts), ids["memory"]):
+        conversation = await work.conversations.find_by_id(_id_of(memory.thread))
+        where = f"on {conversation.channel}" if conversation else f"in {one_line(memory.thread, 80)}"
+        said_on = f"{spoken_date(memory.at.astimezone(zone))}{', where others read along' * bool(memory.place)}"
+        told_of[str(memory.id)] = f"“{one_line(memory.text)}”, said by {memory.speaker} {where} on {said_on} (memory `{memory.id}`)"
+    return told_of
+
+
+def _id_of(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:  # of an import, which calls its conversations as it will
+        return FIRST_ID
 
 
 def told(text: str, details: Mapping[str, Any]) -> str:

@@ -148,7 +148,8 @@ def _state(agreed: int, disagreed: int, enough: int) -> Habit:
 def _is_lasting(asked: str, answer: Message) -> bool:
     """Whether an answer may hold on other days too, and is nobody's but the model's. Only in English can that be told."""
     made_of = answer.details or {}
-    is_more = made_of.get("tools") or made_of.get("outside") or made_of.get("mentor") or _NOTICE.search(answer.text)
+    is_remembered = any(each["id"] for each in made_of.get("recalled", ()))  # and may be forgotten, or put right
+    is_more = is_remembered or made_of.get("tools") or made_of.get("outside") or made_of.get("mentor") or _NOTICE.search(answer.text)
     return not is_more and stands_alone(asked) and bool(ENGLISH.search(asked)) and not _OWN.search(asked)
 
 

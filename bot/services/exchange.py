@@ -20,7 +20,8 @@ from bot.services.dates import When, find_when
 from bot.services.deals import LIKELY, parse_deal
 from bot.services.interchange import COLUMNS, Record, decoded, read_csv, read_vcards, write_csv, write_vcards
 from bot.services.journal import record
-from bot.services.notes import MOST
+from bot.services.notes import MOST, TITLES
+from bot.services.noticing import by_hand
 from storage.database import Database, UnitOfWork
 from storage.models.affairs import Contact, Deal, Stage, Task, TaskState
 from storage.models.memory import StickyNote
@@ -96,7 +97,7 @@ class Exchange:
 
 async def _rows(work: UnitOfWork, noun: str, person: Person) -> Sequence[Any]:
     if noun == "note":
-        return await work.notes.latest(person.id, limit=MOST)
+        return await work.notes.holding(person.id, limit=MOST)
     return [row for row in await getattr(work, f"{noun}s").of(person.id) if getattr(row, "archived_at", None) is None]
 
 
@@ -105,7 +106,8 @@ async def _put(work: UnitOfWork, noun: str, row: Any, known: Any) -> str:
     rows: Any = getattr(work, f"{noun}s")
     if known is None:
         if noun == "note":
-            await rows.add(user_id=row.user_id, text=row.text, now=row.created_at, source_id=None)
+            about = {"kind": row.kind, "topic": row.topic, "on": row.on}
+            await rows.add(user_id=row.user_id, text=row.text, now=row.created_at, source_id=None, **about)
         while noun != "note" and not await rows.add(row):
             row.code = make_code(6)
         return "added"
@@ -142,7 +144,7 @@ def _row(noun: str, values: dict[str, str] | str, errand: Errand, now: datetime)
     made: dict[str, Any] = dict(values)
     match noun:
         case "note":
-            return StickyNote(**ids, text=_named(made, "text"))
+            return _note(ids, made, now)
         case "contact":
             spelt = " ".join(each for each in (made.pop("given", ""), made.pop("family", "")) if each)
             made["name"] = made.get("name") or spelt or made.get("email", "").partition("@")[0]
@@ -156,6 +158,15 @@ def _row(noun: str, values: dict[str, str] | str, errand: Errand, now: datetime)
             return Task(**ids, code=make_code(4), **made | {"title": _named(made, "title")} | state | due)
     worth = _worth(made)
     return Deal(**ids, code=make_code(4), changed_at=now, **made | {"title": _named(made, "title")} | worth)
+
+
+def _note(ids: dict[str, Any], made: dict[str, Any], now: datetime) -> StickyNote:
+    """A note as it was noted; what the file does not tell of it is read in its words."""
+    noted = _due(made["noted"], now)["due_at"] if made.get("noted") else None
+    one = by_hand(_named(made, "text"), now=noted or now)
+    kind, on = made.get("kind", "").casefold(), _due(made["on"], now)["due_on"] if made.get("on") else one.on
+    about: dict[str, Any] = {"kind": kind if kind in TITLES else one.kind, "topic": one.topic, "on": on}
+    return StickyNote(**ids | {"created_at": noted or now}, text=one.text, **about)
 
 
 def _named(made: dict[str, Any], column: str) -> str:
@@ -193,6 +204,7 @@ def _written(row: Any, noun: str, zone: ZoneInfo) -> dict[str, str]:
     """A row as a file has it; it reads back as the same."""
     due = getattr(row, "due_at", None)
     values: dict[str, Any] = {name: getattr(row, name) for name in COLUMNS[noun].values() if hasattr(row, name)}
+    values |= {"on": row.on or "", "noted": row.created_at.astimezone(zone).strftime("%Y-%m-%d %H:%M")} if noun == "note" else {}
     values |= {"due": due.astimezone(zone).strftime("%Y-%m-%d %H:%M") if due else row.due_on or ""} if noun == "task" else {}
     values |= {"value": f"{row.value_cents / 100:.2f}"} if noun == "deal" else {}
     values |= {"tags": ", ".join(row.tags)} if noun == "contact" else {}

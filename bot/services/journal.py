@@ -25,6 +25,7 @@ RECENT = 50
 _ID = re.compile(r"[0-9a-f-]{36}", re.I)
 NOTHING_TO_UNDO = "There is nothing of the last day to take back."
 CHANGED_SINCE = "That was changed again since, so I left it as it is: {text}"
+TOO_LATE = "That is gone for good: {text}"
 
 
 async def record(
@@ -82,7 +83,8 @@ class Journal:
                     return f"That was taken back already: {acts[0].text}"
                 return NOTHING_TO_UNDO + undone
             is_done = await _take_back(work, last.undo, now)
-            said = f"Taken back: {last.text}" if is_done else CHANGED_SINCE.format(text=last.text)
+            why_not = TOO_LATE if last.undo["table"] == "forgettings" else CHANGED_SINCE
+            said = f"Taken back: {last.text}" if is_done else why_not.format(text=last.text)
             await record(work, Errand(person=person, key=key or f"undo/{last.id}", why="you asked for it"), UNDO, said, now=now)
         return said
 
@@ -97,7 +99,7 @@ class Journal:
 
 
 def _told(line: Activity, zone: ZoneInfo, since: datetime) -> str:
-    local, who = line.at.astimezone(zone), {"person": "you", "robbie": "I"}.get(line.actor, line.actor)
+    local, who = line.at.astimezone(zone), {"person": "you", "robbie": "I", "notes": "I"}.get(line.actor, line.actor)
     why = f" ({one_line(line.why)})" if line.why else ""
     can = "; taken back" if line.undone_at is not None else "; can be taken back" if line.undo and line.at > since else ""
     return f"- {local.day} {local:%b, %H:%M}, {who}: {one_line(line.text)}{why}{can}"
@@ -108,6 +110,8 @@ async def _take_back(work: UnitOfWork, undo: Mapping[str, Any], now: datetime) -
     which = UUID(undo["id"])
     if undo["table"] == "settings":
         return any([await work.settings.void(UUID(each), now) for each in (undo["id"], *undo.get("more", ()))])
+    if undo["table"] == "forgettings":
+        return await work.forgettings.restore(which, now)
     rows: Any = {"tasks": work.tasks, "contacts": work.contacts, "deals": work.deals, "notes": work.notes}[undo["table"]]
     row = await rows.find_by_id(which)
     if row is None:

@@ -1,19 +1,34 @@
-"""Sticky notes: a person's own words, kept until they are wanted."""
+"""Sticky notes: a person's own words, kept until they are wanted; what they are, how they are told, and where each came from."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from uuid import UUID
 
+from bot.brain.reactive import one_line
+from bot.domain.address import Person
 from bot.domain.errand import Errand
 from bot.domain.errors import ToolFailed
-from bot.services.affairs import Book, title_of
-from bot.services.journal import added, record
+from bot.services.affairs import LONGEST, Book, holds, title_of
+from bot.services.dates import When
+from bot.services.journal import record
+from bot.services.note_keeping import BY_HAND, BY_RULES, keep_note
+from bot.services.noticing import by_hand
 from storage.database import UnitOfWork
 from storage.models.memory import StickyNote
 
 MOST = 10_000
 """Notes that are looked through, the newest first; by that number in their list they are named."""
+
+LISTED = 20
+TITLES = {
+    "date": "Dates",
+    "promise": "Promises",
+    "decision": "Decisions",
+    "preference": "Preferences",
+    "fact": "Facts",
+    "note": "Notes",
+}  # fmt: skip
 
 
 class Notes(Book[StickyNote]):
@@ -26,22 +41,57 @@ class Notes(Book[StickyNote]):
         if not words.strip():
             raise ToolFailed("What shall I note? Write it after the word: `/note Dana likes tulips`.")
         now = self._clock.now()
+        one = by_hand(words, now=self.local(errand.person))
         async with self._database.unit_of_work() as work:
             line = await work.activities.find_by_key(errand.key)
-            known = await work.notes.find_by_id(UUID(line.undo["id"])) if line and line.undo else None
-            note = known or await work.notes.add(user_id=errand.person.id, text=words, now=now, source_id=errand.source_id)
-            await record(work, errand, "note.add", f"Noted: {title_of(note)}", now=now, undo=added("notes", note.id))
-        return note, "Noted. `/notes` shows what you keep."
+            if line and line.undo and (known := await work.notes.find_by_id(UUID(line.undo["id"]))):
+                return known, "Noted. `/notes` shows what you keep."
+            said = await work.memories.of_messages([errand.source_id]) if errand.source_id else []
+            memory_id = said[0].id if said else None
+            return await keep_note(work, errand, one, made_by=BY_HAND, now=now, memory_id=memory_id)
 
     def line(self, row: StickyNote, now: datetime) -> str:
         """A note in its own words."""
-        return row.text
+        return f"{row.text}, {_on(row, now)}" if row.on else row.text
+
+    async def told(self, person: Person, words: str) -> str:
+        """The notes that hold and have these words, by kind; `all` those too that were superseded; a number where that one came from."""
+        every, now = words.strip().lower() == "all", self.local(person)
+        async with self._database.reading() as work:
+            rows = [row for row in await work.notes.latest(person.id, limit=MOST) if row.forgotten_by is None] if every else []
+            held = list(enumerate(await self._standing(work, person.id), start=1))
+        if words.strip().isdecimal() and 0 < int(words) <= len(held):
+            return await self._whence(held[int(words) - 1][1], now)
+        found = [pair for pair in held if every or holds(f"{pair[1].kind} {pair[1].topic} {pair[1].text}", words)]
+        if not found and not rows:
+            return f"No note has “{one_line(words, 60)}” in it." if held else "You have no notes yet. `/note` and some words keeps one."
+        lines = [(row, f"**{place}** {_line(row, now)}") for place, row in found[: None if words.strip() else LISTED]]
+        lines += [(row, f"~~{one_line(row.text)}~~ (until {_day(row.valid_until, now)})") for row in rows if row.valid_until]
+        parts = [
+            "\n".join([f"**{title}**", "", *(f"- {line}" for line in same)])
+            for kind, title in TITLES.items()
+            if (same := [line for row, line in lines if row.kind == kind])
+        ]
+        more = f"And {len(found) - LISTED} more: `/notes all`, or `/notes` and a word." if not words.strip() and len(found) > LISTED else ""
+        return "\n\n".join(filter(None, [*parts, more]))
+
+    async def _whence(self, row: StickyNote, now: datetime) -> str:
+        """A note, and where it came from."""
+        async with self._database.reading() as work:
+            said = await work.memories.by_ids([row.memory_id]) if row.memory_id else []
+        how = {BY_HAND: "you wanted it noted", BY_RULES: "I noticed it in what you said"}.get(
+            row.made_by, f"{row.made_by} noticed it in what you said"
+        )
+        quoted = "".join(f"\n\n> {one_line(each.text, LONGEST)}" for each in said if each.forgotten_by is None)
+        return f"{_line(row, now)}\n\nA {row.kind}: {how}.{quoted}"
 
     async def edit(self, errand: Errand, row: StickyNote, words: str) -> str:
         """Give a note other words."""
         if not words.strip():
             raise ToolFailed("What shall it become? For example `/note edit 1 Dana likes roses`.")
-        return await self._change(errand, row, "edit", lambda row: ({"text": words}, f"Changed: {words}"))
+        one = by_hand(words, now=self.local(errand.person))
+        values = {"text": words, "kind": one.kind, "topic": one.topic, "on": one.on, "made_by": BY_HAND}
+        return await self._change(errand, row, "edit", lambda row: (values, f"Changed: {words}"))
 
     async def remove(self, errand: Errand, row: StickyNote, words: str = "") -> str:
         """Throw a note away, for good."""
@@ -52,4 +102,18 @@ class Notes(Book[StickyNote]):
         return text
 
     async def _standing(self, work: UnitOfWork, user_id: UUID) -> list[StickyNote]:
-        return list(await work.notes.latest(user_id, limit=MOST))
+        return list(await work.notes.holding(user_id, limit=MOST))
+
+
+def _line(row: StickyNote, now: datetime) -> str:
+    """A note in a list: its words, its day, and when it was said."""
+    return f"{one_line(row.text)} ({f'{_on(row, now)}; ' if row.on else ''}said {_day(row.created_at, now)})"
+
+
+def _on(row: StickyNote, now: datetime) -> str:
+    return When(date=row.on, spans=()).spoken(now) if row.on else ""
+
+
+def _day(moment: datetime | None, now: datetime) -> str:
+    local = (moment or now).astimezone(now.tzinfo)
+    return f"{local.day} {local:%b}" + f" {local.year}" * (local.year != now.year)

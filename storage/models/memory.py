@@ -1,4 +1,4 @@
-"""What Robbie remembers of people and keeps for them: memories, memory_vectors, summaries, summary_sources, sticky_notes, forgettings."""
+"""What Robbie remembers of people: memories, memory_vectors, summaries, summary_sources, sticky_notes; forgettings, forgotten."""
 
 from __future__ import annotations
 
@@ -8,10 +8,25 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.models.base import Base, Keyed, belongs_to
 from storage.types import Vector
+
+_UNHEARD = sql("forgotten_by IS NOT NULL OR corrected_by IS NOT NULL")
+
+
+def pack(text: str) -> bytes | None:
+    """*text*, compressed; None where that would be no smaller."""
+    plain = text.encode(errors="surrogatepass")
+    packed = zlib.compress(plain, 9)
+    return packed if len(packed) < len(plain) else None
+
+
+def unpack(packed: bytes) -> str:
+    """The very text that was packed."""
+    return zlib.decompress(packed).decode(errors="surrogatepass")
 
 
 class Memory(Keyed, Base):
@@ -20,7 +35,7 @@ class Memory(Keyed, Base):
     `number` is what indexes know it by. `thread` is the conversation it was said in, `session` what was said there without a long pause,
     `position` counts within that; `day` is its date as it is searched for. `place` is empty for what is private, else where it was said;
     `trust` is a `Trust`. Its text is in `said`, or, compressed, in `packed`. One that is being forgotten, or was corrected by a note, is
-    not recalled.
+    not recalled. `aged` is the last step of its ageing, 0 for none: `storage/repositories/summaries.py`.
     """
 
     __tablename__ = "memories"
@@ -32,6 +47,8 @@ class Memory(Keyed, Base):
         Index(None, "organization_id", "thread", "number"),
         Index(None, "organization_id", "session", "position"),
         Index(None, "organization_id", "user_id", "at"),
+        Index(None, "organization_id", "aged", "at"),
+        Index("ix_memories_unheard", "organization_id", "id", sqlite_where=_UNHEARD, postgresql_where=_UNHEARD),
     )
 
     number: Mapped[int] = mapped_column(BigInteger)
@@ -51,11 +68,12 @@ class Memory(Keyed, Base):
     packed: Mapped[bytes | None] = mapped_column(LargeBinary, default=None)
     forgotten_by: Mapped[UUID | None] = mapped_column(default=None)
     corrected_by: Mapped[UUID | None] = mapped_column(default=None)
+    aged: Mapped[int] = mapped_column(default=0)
 
     @property
     def text(self) -> str:
         """What was said, packed or not."""
-        return self.said if self.packed is None else zlib.decompress(self.packed).decode()
+        return self.said if self.packed is None else unpack(self.packed)
 
 
 class MemoryVector(Base):
@@ -101,12 +119,12 @@ class SummarySource(Base):
     __table_args__ = (
         belongs_to("summaries", "summary_id"),
         belongs_to("memories", "memory_id"),
-        Index(None, "organization_id", "memory_id"),
+        Index(None, "organization_id", "summary_id"),
     )
 
     organization_id: Mapped[str] = mapped_column(primary_key=True)
-    summary_id: Mapped[UUID] = mapped_column(primary_key=True)
     memory_id: Mapped[UUID] = mapped_column(primary_key=True)
+    summary_id: Mapped[UUID] = mapped_column(primary_key=True)
 
 
 class StickyNote(Keyed, Base):
@@ -140,9 +158,10 @@ class StickyNote(Keyed, Base):
 
 
 class Forgetting(Keyed, Base):
-    """A person's wish that something be forgotten: it is out of sight at once, and gone for good from `due_at` on, unless taken back.
+    """A person's aim that something be forgotten: it is out of sight at once, and gone for good from `due_at` on, unless taken back.
 
-    `state` is waiting, undone or done; `what` and `targets` (what goes, and what it was before) are emptied when it is done.
+    `state` is shown (of which nothing is forgotten yet) → hiding → waiting → purging → done, or waiting → undone. `what` is the aim in its
+    person's words, `targets` how it is read; both are emptied when it is done. An aim that was only shown is thrown away at `due_at`.
     """
 
     __tablename__ = "forgettings"
@@ -155,3 +174,16 @@ class Forgetting(Keyed, Base):
     created_at: Mapped[datetime]
     due_at: Mapped[datetime]
     done_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class Forgotten(Base):
+    """A row that is out of sight and still to be erased: of which table (`kind`), and what those of its columns `was` that hide it."""
+
+    __tablename__ = "forgotten"
+    __table_args__ = (belongs_to("forgettings", "forgetting_id"),)
+
+    organization_id: Mapped[str] = mapped_column(primary_key=True)
+    forgetting_id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    row_id: Mapped[UUID] = mapped_column(primary_key=True)
+    was: Mapped[dict[str, Any]]

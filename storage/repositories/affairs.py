@@ -53,6 +53,8 @@ _OPEN_TASKS = (
     .where(ours(Task), Task.user_id == given("user"), Task.state == TaskState.OPEN)
     .order_by(Task.due_on, Task.priority, Task.id)
 )
+_COUNT_OPEN = select(count()).select_from(Task).where(ours(Task), Task.user_id == given("user"), Task.state == TaskState.OPEN)
+_NEXT_DUE = _OPEN_TASKS.where(Task.due_on.is_not(None)).limit(given("limit"))
 _DUE = (
     select(Task)
     .where(ours(Task), Task.remind_at <= given("now"), Task.state == TaskState.OPEN)
@@ -106,6 +108,14 @@ class Tasks(Affairs[Task]):
     async def open(self, user_id: UUID) -> list[Task]:
         """What a person has still to do, the most pressing first; what has no day comes first or last, as the database orders it."""
         return await self._all(Task, _OPEN_TASKS, user=user_id)
+
+    async def count_open(self, user_id: UUID) -> int:
+        """How many things a person has still to do."""
+        return await self._value(_COUNT_OPEN, user=user_id) or 0
+
+    async def next_due(self, user_id: UUID, *, limit: int) -> list[Task]:
+        """The first of them that have a day."""
+        return await self._all(Task, _NEXT_DUE, user=user_id, limit=limit)
 
     async def of_day(self, user_id: UUID, day: date) -> int:
         """How many things a person has to do on a day, reminders left out."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from storage.dialects import insert_or_replace, insert_or_skip
 from storage.models.affairs import Task
 from storage.models.decisions import Feedback, Proposal, ProposalState
 from storage.models.messaging import Message, OutboxItem, OutboxState
-from storage.repositories.base import Repository, Rows, make, ours
+from storage.repositories.base import Repository, Rows, first_id_at, make, ours
 from storage.repositories.messaging import DELETED
 
 _ADD = insert_or_skip(Proposal)
@@ -42,6 +42,13 @@ _EXPIRE = (
 _APPROVED = ours(Proposal), Proposal.state == ProposalState.APPROVED
 _TO_RUN = select(Proposal).where(*_APPROVED, Proposal.run_at <= given("now")).order_by(Proposal.run_at).limit(50)
 _SETTLE = update(Proposal).where(*_APPROVED, Proposal.id == given("which"), Proposal.run_at == given("was"))
+_DECIDED = (
+    select(Proposal)
+    .where(ours(Proposal), Proposal.state.in_((ProposalState.APPROVED, ProposalState.DONE, ProposalState.REJECTED)))
+    .where(Proposal.id > given("first"), Proposal.user_id == given("user"), Proposal.decided_at > given("since"))
+    .order_by(Proposal.decided_at.desc())
+    .limit(given("limit"))
+)
 _COUNT = (
     select(count()).select_from(Proposal).where(ours(Proposal), Proposal.user_id == given("user"), Proposal.created_at > given("since"))
 )
@@ -131,6 +138,10 @@ class Proposals(Rows[Proposal]):
     async def waiting(self, user_id: UUID, now: datetime) -> Sequence[Proposal]:
         """What this person has to decide, oldest first."""
         return await self._all(Proposal, _WAITING, user=user_id, now=now)
+
+    async def decided(self, user_id: UUID, *, since: datetime, waits: timedelta, limit: int) -> Sequence[Proposal]:
+        """What this person said yes or no to since then, the last first; nothing *waits* longer for it."""
+        return await self._all(Proposal, _DECIDED, user=user_id, since=since, first=first_id_at(since - waits), limit=limit)
 
     async def change(self, proposal_id: UUID, *, now: datetime, **values: Any) -> bool:
         """Give one that still waits these values; whether it did, which of two deciders only one sees."""

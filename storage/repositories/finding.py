@@ -56,7 +56,7 @@ _LIKENESS = {
     "postgresql": case((and_(MemoryVector.model == given("by"), MemoryVector.dimension == given("size")), -_LESS_COSINE)),
 }
 _OF_MEMORY = and_(MemoryVector.organization_id == Memory.organization_id, MemoryVector.memory_id == Memory.id)
-_NUMBERED = select(Memory).where(IN_SCOPE, Memory.number.in_(given("numbers", expanding=True)))
+_NUMBERED = select(Memory).where(IN_SCOPE, Memory.number.in_(given("numbers", expanding=True))).order_by(Memory.number.desc())
 _COSINES = {
     kind: select(MemoryVector.memory_id, likeness).where(ours(MemoryVector), MemoryVector.memory_id.in_(given("which", expanding=True)))
     for kind, likeness in _LIKENESS.items()

@@ -13,6 +13,7 @@ from sqlalchemy import delete, insert, or_, select, update
 from bot.domain.clock import new_id
 from storage.dialects import insert_or_replace, insert_or_skip
 from storage.models.housekeeping import Credential, Cursor, Incident, Installation, JobRun, Lease
+from storage.models.people import LinkCode
 from storage.repositories.base import Repository, ours, values_of
 
 _VALID = (
@@ -64,10 +65,23 @@ _INSTALLATION = select(Installation.granted).where(*_INSTALLED)
 _INSTALLATIONS = select(Installation).where(ours(Installation), Installation.channel == given("channel")).order_by(Installation.key)
 _INSTALL = insert_or_replace(Installation, "granted", "at")
 _UNINSTALL = delete(Installation).where(*_INSTALLED)
+_STALE = [
+    delete(table).where(ours(table), condition)
+    for table, condition in (
+        (Credential, or_(Credential.expires_at < given("before"), Credential.ended_at < given("before"))),
+        (LinkCode, or_(LinkCode.expires_at < given("before"), LinkCode.used_at < given("before"))),
+        (JobRun, JobRun.finished_at < given("before")),
+        (Incident, Incident.at < given("before")),
+    )
+]
 
 
 class Housekeeping(Repository):
     """What the house needs to know of itself."""
+
+    async def clear(self, *, before: datetime) -> int:
+        """Delete what was over by then and serves nobody: credentials and codes that open nothing, finished runs, incidents; how many."""
+        return sum([(await self._execute(statement, before=before)).rowcount for statement in _STALE])
 
     async def lease(self, name: str, *, owner: str, now: datetime, until: datetime) -> bool:
         """Take or keep a lease; False where somebody else holds it."""

@@ -7,21 +7,125 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
 from sqlalchemy import bindparam as given
-from sqlalchemy import delete, exists, func, insert, select, text, update
 
 from bot.domain.clock import new_id
-from bot.domain.memory import Scope
+from bot.domain.memory import Scope, Trust
 from storage.dialects import NextNumber, insert_or_replace, insert_or_skip
-from storage.models.memory import Memory, MemoryVector, StickyNote, SummarySource
-from storage.repositories.base import Changing, ours, values_of
+from storage.models.memory import Memory, MemoryVector, StickyNote
+from storage.repositories.base import FIRST_ID, Changing, ours, values_of
 from storage.repositories.finding import IN_SCOPE, Finding, values_of_scope
+from storage.repositories.summaries import Summaries
+
+_IS_BARRED = and_(ours(Memory), or_(Memory.trust.not_in(given("trusts", expanding=True)), Memory.forgotten_by.is_not(None)))
+_HOLDING = (ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.valid_until.is_(None), StickyNote.forgotten_by.is_(None))
+_LAST_SAID = StickyNote.created_at.desc(), StickyNote.id.desc()
+_NOTES = (
+    select(StickyNote)
+    .where(
+        *_HOLDING,
+        ~exists().where(_IS_BARRED, Memory.id == StickyNote.memory_id),
+        ~exists().where(_IS_BARRED, Memory.message_id == StickyNote.source_id),
+    )
+    .order_by(*_LAST_SAID)
+    .limit(given("limit"))
+)
+_NOTES_OF_PLACE = _NOTES.where(exists().where(ours(Memory), Memory.id == StickyNote.memory_id, Memory.place == given("at_place")))
+_ON_TOPIC = select(StickyNote).where(*_HOLDING, StickyNote.topic == given("of_topic")).order_by(*_LAST_SAID)
+_DATED = select(StickyNote).where(*_HOLDING, StickyNote.on.is_not(None)).order_by(StickyNote.on, StickyNote.id)
+_OF_SOURCE = select(StickyNote).where(ours(StickyNote), StickyNote.source_id == given("message"))
+_PROMISED = (
+    select(StickyNote)
+    .where(ours(StickyNote), StickyNote.id > given("after"), StickyNote.created_at > given("since"))
+    .where(StickyNote.kind == "promise", StickyNote.made_by != "person")
+    .where(StickyNote.valid_until.is_(None), StickyNote.forgotten_by.is_(None))
+    .order_by(StickyNote.id)
+    .limit(given("limit"))
+)
+_SAID = (
+    select(Memory)
+    .where(ours(Memory), Memory.number > given("after"), Memory.trust == "own", Memory.at <= given("until"))
+    .where(Memory.forgotten_by.is_(None))
+    .order_by(Memory.number)
+    .limit(given("limit"))
+)
+_LAST_NUMBER = select(func.max(Memory.number)).where(ours(Memory))
+_HOLD_AGAIN = (
+    update(StickyNote)
+    .where(ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.superseded_by == given("which"))
+    .values(valid_until=None, superseded_by=None)
+    .returning(StickyNote.memory_id)
+)
+_RECALLED_AGAIN = update(Memory).where(
+    ours(Memory), Memory.id.in_(given("memories", expanding=True)), Memory.corrected_by == given("which")
+)
+
+_LATEST_NOTES = (
+    select(StickyNote)
+    .where(ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.forgotten_by.is_(None))
+    .order_by(StickyNote.id.desc())
+    .limit(given("limit"))
+)
 
 
 class StickyNotes(Changing[StickyNote]):
-    """Things people wanted kept."""
+    """Things people wanted kept, or that were noticed in what they said. One holds until another supersedes it, or it is forgotten."""
 
     table = StickyNote
+
+    async def holding(
+        self, user_id: UUID, trusts: Sequence[str] = (Trust.OWN, Trust.ROBBIE), *, limit: int, place: str = ""
+    ) -> list[StickyNote]:
+        """A person's notes that hold, the last said first, but for those made of what is of another trust, or being forgotten.
+
+        Where a shared *place* is named, only those of what was said there.
+        """
+        which = {"user": user_id, "trusts": list(trusts), "limit": limit}
+        return await self._all(StickyNote, _NOTES_OF_PLACE if place else _NOTES, **which, **({"at_place": place} if place else {}))
+
+    async def on_topic(self, user_id: UUID, topic: str) -> list[StickyNote]:
+        """A person's notes on just this topic that hold, the last said first."""
+        return await self._all(StickyNote, _ON_TOPIC, user=user_id, of_topic=topic)
+
+    async def dated(self, user_id: UUID) -> list[StickyNote]:
+        """A person's notes about a day that hold, by that day."""
+        return await self._all(StickyNote, _DATED, user=user_id)
+
+    async def of_source(self, message_id: UUID) -> list[StickyNote]:
+        """What was noted of a message."""
+        return await self._all(StickyNote, _OF_SOURCE, message=message_id)
+
+    async def promised(self, *, after: UUID, since: datetime, limit: int) -> list[StickyNote]:
+        """Promises of anybody's that were noticed since, and hold; those made after the one of this id, oldest first."""
+        return await self._all(StickyNote, _PROMISED, after=after, since=since, limit=limit)
+
+    async def said_since(self, number: int, *, until: datetime, limit: int) -> list[Memory]:
+        """Memories of people's own words after the one of this number, said until a moment: what a model may find notes in."""
+        return await self._all(Memory, _SAID, after=number, until=until, limit=limit)
+
+    async def last_number(self) -> int:
+        """The number of the last memory."""
+        return await self._value(_LAST_NUMBER) or 0
+
+    async def supersede(self, old: StickyNote, by: UUID, now: datetime) -> None:
+        """From now on another note holds instead; the memory that the old one came from is not told again."""
+        await self.change(old.id, valid_until=now, superseded_by=by)
+        if old.memory_id is not None:
+            await self._changes(update(Memory).where(ours(Memory), Memory.id == given("which")), which=old.memory_id, corrected_by=by)
+
+    async def remove(self, which: UUID) -> bool:
+        """Delete a note; whether it was there. What it superseded holds again, and is told again."""
+        if (row := await self.find_by_id(which)) is None:
+            return False
+        memories = await self._values(_HOLD_AGAIN, user=row.user_id, which=which)
+        if kept := [each for each in memories if each is not None]:
+            await self._changes(_RECALLED_AGAIN, memories=kept, which=which, corrected_by=None)
+        return await super().remove(which)
+
+    async def latest(self, user_id: UUID, *, limit: int) -> list[StickyNote]:
+        """A person's last notes, newest first, but for those that are being forgotten."""
+        return await self._all(StickyNote, _LATEST_NOTES, user=user_id, limit=limit)
 
     async def add(self, *, user_id: UUID, text: str, now: datetime, source_id: UUID | None, **more: Any) -> StickyNote:
         """Keep a note; *more* are other columns of `StickyNote`."""
@@ -41,10 +145,7 @@ _VECTORS_OF = select(MemoryVector.memory_id, MemoryVector.vector).where(
     ours(MemoryVector), MemoryVector.model == given("by"), MemoryVector.memory_id.in_(given("which", expanding=True))
 )
 _STAMP = update(MemoryVector).where(ours(MemoryVector), MemoryVector.memory_id == given("which"))
-_COUNT_CORRUPT = {
-    "sqlite": text("SELECT count(*) FROM memory_vectors WHERE organization_id = :organization AND length(vector) <> 4 * dimension"),
-    "postgresql": text("SELECT count(*) FROM memory_vectors WHERE organization_id = :organization AND vector_dims(vector) <> dimension"),
-}
+_COUNT = select(func.count()).select_from(Memory).where(ours(Memory))
 _ADD_VECTOR = insert_or_replace(MemoryVector, "stamp", "model", "dimension", "vector")
 _LACKING = (
     select(Memory)
@@ -54,13 +155,20 @@ _LACKING = (
             MemoryVector.organization_id == Memory.organization_id, MemoryVector.memory_id == Memory.id, MemoryVector.model == given("by")
         )
     )
-    .order_by(Memory.number.desc())
+    .order_by(Memory.id.desc())
 )
-_NEXT_LACKING = _LACKING.limit(given("limit"))
+_NEXT_LACKING = _LACKING.where(Memory.id > given("after")).limit(given("limit"))
+_EXTERNAL = select(Memory.external_id).where(ours(Memory), Memory.user_id == given("user"), Memory.thread == given("of_thread"))
+_NEWEST = select(Memory.id).where(ours(Memory)).order_by(Memory.id.desc()).limit(1)
+_WITH_LENGTH = select(MemoryVector.memory_id, MemoryVector.dimension, MemoryVector.vector)
+_NEXT_VECTORS = (
+    _WITH_LENGTH.where(ours(MemoryVector), MemoryVector.model == given("by"), MemoryVector.memory_id > given("after"))
+    .order_by(MemoryVector.memory_id)
+    .limit(given("limit"))
+)
 _COUNT_LACKING = select(func.count()).select_from(_LACKING.order_by(None).subquery())
 _REMOVE = delete(Memory).where(ours(Memory), _WHICH)
 _REMOVE_VECTORS = delete(MemoryVector).where(ours(MemoryVector), MemoryVector.memory_id.in_(given("which", expanding=True)))
-_REMOVE_SOURCES = delete(SummarySource).where(ours(SummarySource), SummarySource.memory_id.in_(given("which", expanding=True)))
 _CHANGE = update(Memory).where(ours(Memory), _WHICH)
 
 
@@ -91,11 +199,12 @@ class Memories(Finding):
             await self._connection.execute(_STAMP, stamped)
 
     async def remove(self, which: Collection[UUID]) -> None:
-        """Delete memories, with vectors and links to summaries; the index is told the words, so what is packed is unpacked."""
+        """Delete memories, with vectors and the summaries they are in; the index is told the words, so what is packed is unpacked."""
         packed = [each for each in await self.by_ids(which) if each.packed is not None]
         for each in packed:
             await self.change([each.id], said=each.text, packed=None)
-        for statement in (_REMOVE_SOURCES, _REMOVE_VECTORS, _REMOVE):
+        await Summaries(self._connection, self._organization).remove_of(which)
+        for statement in (_REMOVE_VECTORS, _REMOVE):
             await self._changes(statement, which=list(which))
 
     async def in_scope(self, scope: Scope, which: Collection[UUID]) -> list[Memory]:
@@ -106,17 +215,34 @@ class Memories(Finding):
         """The vectors of this model that these memories have."""
         return dict((await self._execute(_VECTORS_OF, by=model, which=list(which))).all())
 
-    async def lacking(self, model: str, *, limit: int) -> list[Memory]:
-        """Memories without a vector of this model, the latest first."""
-        return await self._all(Memory, _NEXT_LACKING, by=model, limit=limit)
+    async def lacking(self, model: str, *, limit: int, after: UUID = FIRST_ID) -> list[Memory]:
+        """Memories with ids after one, without a vector of this model, the latest first."""
+        return await self._all(Memory, _NEXT_LACKING, by=model, after=after, limit=limit)
+
+    async def external_ids(self, user_id: UUID, thread: str) -> set[str]:
+        """What is known of a person's thread, by the ids it had elsewhere."""
+        return {*await self._values(_EXTERNAL, user=user_id, of_thread=thread)}
+
+    async def newest_id(self) -> UUID:
+        """The id of the last memory."""
+        return await self._value(_NEWEST) or FIRST_ID
+
+    async def count(self) -> int:
+        """How many memories there are."""
+        return await self._value(_COUNT) or 0
+
+    async def vectors_after(self, model: str, after: UUID, *, limit: int) -> list[tuple[UUID, int, Any]]:
+        """The next vectors of this model by their memories' ids, each with the length it ought to have."""
+        rows = await self._execute(_NEXT_VECTORS, by=model, after=after, limit=limit)
+        return [(which, dimension, vector) for which, dimension, vector in rows]
+
+    async def drop_vectors(self, which: Collection[UUID]) -> None:
+        """These memories have no vector any more."""
+        await self._changes(_REMOVE_VECTORS, which=list(which))
 
     async def count_lacking(self, model: str) -> int:
         """How many memories have no vector of this model."""
         return await self._value(_COUNT_LACKING, by=model) or 0
-
-    async def count_corrupt(self) -> int:
-        """How many vectors are not as long as they say, so that they are never found."""
-        return (await self._execute(_COUNT_CORRUPT[self._kind])).scalar() or 0
 
     async def keep_vectors(self, model: str, vectors: Mapping[UUID, Any]) -> None:
         """Give memories their vectors by this model, instead of those they have."""

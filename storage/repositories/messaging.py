@@ -144,6 +144,7 @@ _EXCHANGES_ELSEWHERE = _ANSWERED.where(
     Message.id >= given("first"),
     Message.at > given("since"),
 )
+_AFTER = select(Message).where(ours(Message), Message.id > given("after")).order_by(Message.id).limit(given("limit"))
 _LATEST_ID = select(Message.id).where(ours(Message)).order_by(Message.id.desc()).limit(1)
 _LATEST_AT = select(Message.at).where(ours(Message)).order_by(Message.id.desc()).limit(1)
 
@@ -231,6 +232,10 @@ class Messages(Repository):
     async def find_earlier_answer(self, user_id: UUID, digest: str, *, before: UUID) -> Message | None:
         """A model's latest answer to the same words of the same person, said in private."""
         return await self._first(Message, _EARLIER_ANSWER, user=user_id, digest=digest, before=before)
+
+    async def after(self, message_id: UUID, *, limit: int) -> list[Message]:
+        """What was said after a message, by anybody anywhere, oldest first."""
+        return await self._all(Message, _AFTER, after=message_id, limit=limit)
 
     async def latest_id(self) -> UUID:
         """The id of the last message."""

@@ -86,6 +86,8 @@ owner = "Allan"
 timezone = "Europe/Berlin"
 [web]
 port = 0
+[memory]
+embedder = "none"
 [[brain.levels]]
 name = "first"
 provider = "openai"
@@ -121,7 +123,7 @@ def robbie(home: Path, opened_before: Path, monkeypatch: pytest.MonkeyPatch, cap
         for name, value in {"OPENAI_API_KEY": key, **variables}.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr("sys.argv", ["robbie", "--config", str(home), *words])
-        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
         capsys.readouterr()
         status: str | int | None = 0
         try:

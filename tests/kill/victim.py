@@ -26,7 +26,7 @@ from sqlalchemy import event
 from bot.adapters.web import CONSOLE
 from bot.app import App, build
 from bot.brain.chain import Rung
-from bot.config import BrainConfig, Config, DatabaseConfig, RobbieConfig, WebConfig
+from bot.config import BrainConfig, Config, DatabaseConfig, MemoryConfig, RobbieConfig, WebConfig
 from bot.domain.address import Address, Person, Sender
 from bot.domain.clock import new_id
 from bot.domain.message import Inbound, Outgoing, Sent
@@ -202,6 +202,7 @@ def make_app(plan: Plan) -> App:
         database=DatabaseConfig(url=plan.url),
         web=WebConfig(port=0),
         brain=BrainConfig(turn_seconds=30, hedge_seconds=0),
+        memory=MemoryConfig(embedder="none"),
     )
     rung = Rung(level="fake", provider=FakeModel(trigger, plan.delay_seconds), context=8000, max_output_tokens=100)
     return build(config, environ={}, rungs=[rung], adapters=[FakePush(plan, trigger)], database=DyingDatabase(plan.url, trigger))

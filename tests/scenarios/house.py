@@ -13,7 +13,7 @@ from uuid import UUID
 
 from bot.app import App, build
 from bot.brain.chain import Rung
-from bot.config import BrainConfig, BriefsConfig, Config, DatabaseConfig, EmailConfig, PersonConfig, RobbieConfig, WebConfig
+from bot.config import BrainConfig, BriefsConfig, Config, DatabaseConfig, EmailConfig, MemoryConfig, PersonConfig, RobbieConfig, WebConfig
 from bot.domain.address import Address, Person, Sender, SessionType
 from bot.domain.clock import Clock, SystemClock, new_id
 from bot.domain.errand import Tool
@@ -48,7 +48,7 @@ class FakeModel:
         self.middle.set()
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Delta | Finish]:
-        question = prompt.lines[-1].text
+        question = prompt.lines[-1].text.rpartition("</memory>\n\n")[2]
         self.asked.append(question)
         self.prompts.append(prompt)
         if not self.slow_at or self.slow_at in question:
@@ -259,6 +259,7 @@ def config_of(url: str, folder: Path, **brain: object) -> Config:
         database=DatabaseConfig(url=url),
         web=WebConfig(port=0),
         brain=BrainConfig.model_validate(settings),
+        memory=MemoryConfig(embedder="none"),
     )
 
 

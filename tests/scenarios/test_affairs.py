@@ -153,7 +153,7 @@ async def test_deals_in_plain_words_and_the_weighted_pipeline(house: House):
 async def test_a_note_is_removed_by_its_number_or_words_and_taken_back(house: House):
     for words in ("/note Dana likes tulips", "/note wifi: hunter2"):
         await house.asks(words)
-    assert (await house.asks("/notes")).text.splitlines()[2].endswith("wifi: hunter2")
+    assert "- **1** wifi: hunter2 (said 22 Nov)" in (await house.asks("show me my notes")).text
     assert (await house.asks("/note remove 1")).text == "Removed the note: wifi: hunter2"
     assert (await house.asks("/note remove tulips")).text == "Removed the note: Dana likes tulips"
     await house.asks("/note one more")
@@ -177,7 +177,16 @@ async def test_nothing_private_is_said_where_others_read_along_and_nothing_of_an
             await until(lambda: len(slack.took) > before)
             return slack.took[-1].text
 
-        for words in ("/tasks", "what do I have to do?", "/task done ring", "/who Dana", "/deals", "/contact touch Dana", "/note remove 1"):
+        for words in (
+            "/tasks",
+            "what do I have to do?",
+            "/task done ring",
+            "/who Dana",
+            "/deals",
+            "/contact touch Dana",
+            "/note remove 1",
+            "my notes",
+        ):
             assert await says(words, "allan", shared=True) == IN_PRIVATE, words
         assert await says("/task milk", "allan", shared=True) == "Added: milk."
         assert "I know no task" in await says(buttons(secret)["Done"], "grace")

@@ -21,7 +21,7 @@ from storage.copying import copy_everything
 from storage.database import Database, UnitOfWork
 from storage.models.affairs import Contact, Deal, Task
 from storage.models.base import Base
-from storage.models.memory import Forgetting, Memory, Summary, SummarySource
+from storage.models.memory import Forgetting, Forgotten, Memory, Summary, SummarySource
 from storage.models.messaging import InboxState
 from storage.repositories.affairs import new_activity
 from storage.repositories.base import values_of
@@ -160,7 +160,7 @@ async def _fill_memory(work: UnitOfWork, user_id: UUID, message_id: UUID, now: d
     """A row in every table of memory."""
     which, made = {"organization_id": "default", "user_id": user_id}, {"created_at": now, "superseded_at": now}
     where = {"thread": "t", "external_id": "e", "place": "", "message_id": message_id, "number": 1, "session": new_id()}
-    said = {"speaker": "Allan", "said": "ż\x00", "day": "8 May 2023", "at": now, "trust": "own", "packed": b"\x00"}
+    said = {"speaker": "Allan", "said": "ż\x00", "day": "8 May 2023", "at": now, "trust": "own"}
     memory = Memory(**which, **where, **said, id=new_id(), position=0, part=0)
     await work.memories.add_once([memory])
     await work.memories.keep_vectors("m", {memory.id: np.array([0.6, 0.8], dtype=np.float32)})
@@ -169,7 +169,10 @@ async def _fill_memory(work: UnitOfWork, user_id: UUID, message_id: UUID, now: d
     going = {"what": "w", "targets": {"memories": ["m"]}, "state": "waiting", "created_at": now, "due_at": now}
     for row in (summary, SummarySource(organization_id="default", summary_id=summary.id, memory_id=memory.id)):
         await work.connection.execute(insert(row.__table__), values_of(row))
-    await work.connection.execute(insert(Forgetting), values_of(Forgetting(**which, **going, id=new_id())))
+    wish = Forgetting(**which, **going, id=new_id())
+    gone = Forgotten(organization_id="default", forgetting_id=wish.id, kind="memories", row_id=memory.id, was={"forgotten_by": None})
+    for row in (wish, gone):
+        await work.connection.execute(insert(row.__table__), values_of(row))
 
 
 async def _fill_learning(work: UnitOfWork, user_id: UUID, message_id: UUID, now: datetime) -> None:

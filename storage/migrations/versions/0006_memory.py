@@ -84,12 +84,15 @@ def upgrade() -> None:
         "memories",
         *(*ids("id"), *large_numbers("number"), *ids("user_id"), *texts("thread"), *ids("session"), *numbers("position", "part")),
         *(*texts("external_id", "speaker", "said", "day"), *moments("at"), *texts("place", "trust"), *ids("message_id", nullable=True)),
-        *(*bytes_of("packed", nullable=True), *ids("forgotten_by", "corrected_by", nullable=True), belongs_to("users", "user_id")),
+        *(*bytes_of("packed", nullable=True), *ids("forgotten_by", "corrected_by", nullable=True), *numbers("aged")),
+        belongs_to("users", "user_id"),
         unique("user_id", "thread", "external_id", "part"),
     )
     op.create_index("ix_memories_number", "memories", ["number"], unique=True)
-    for columns in (("message_id",), ("thread", "number"), ("session", "position"), ("user_id", "at")):
+    for columns in (("message_id",), ("thread", "number"), ("session", "position"), ("user_id", "at"), ("aged", "at")):
         index("memories", *columns)
+    unheard = sa.text("forgotten_by IS NOT NULL OR corrected_by IS NOT NULL")
+    op.create_index("ix_memories_unheard", "memories", ["organization_id", "id"], sqlite_where=unheard, postgresql_where=unheard)
     table(
         "memory_vectors",
         *(*ids("memory_id", "stamp"), *texts("model"), *numbers("dimension"), sa.Column("vector", Vector(), nullable=False)),
@@ -105,14 +108,19 @@ def upgrade() -> None:
     )
     index("summaries", "user_id", "level", "ends_at")
     links = belongs_to("summaries", "summary_id"), belongs_to("memories", "memory_id")
-    table("summary_sources", *ids("summary_id", "memory_id"), *links, key=["summary_id", "memory_id"])
-    index("summary_sources", "memory_id")
+    table("summary_sources", *ids("memory_id", "summary_id"), *links, key=["memory_id", "summary_id"])
+    index("summary_sources", "summary_id")
     table(
         "forgettings",
         *(*ids("id", "user_id"), *texts("what"), *documents("targets"), *texts("state"), *moments("created_at", "due_at")),
         *(*moments("done_at", nullable=True), belongs_to("users", "user_id")),
     )
     index("forgettings", "state", "due_at")
+    table(
+        "forgotten",
+        *(*ids("forgetting_id"), *texts("kind"), *ids("row_id"), *documents("was"), belongs_to("forgettings", "forgetting_id")),
+        key=["forgetting_id", "kind", "row_id"],
+    )
     with op.batch_alter_table("sticky_notes") as notes:
         for column in (
             *(*ids("memory_id", "superseded_by", "forgotten_by", nullable=True), *texts("kind", server_default="note")),

@@ -19,7 +19,7 @@ from bot.brain.nodes import NodeState
 from bot.brain.tools import Watch
 from bot.domain.address import SessionType
 from bot.domain.errors import AllLevelsFailed, ProviderUnavailable, StorageUnavailable
-from bot.domain.thought import Completion, Finish, Prompt, Question, Route, TaskType, Tier
+from bot.domain.thought import Completion, Finish, Prompt, Question, Recollection, Route, TaskType, Tier
 from tests.fakes import SILENCE, FakeClock, FakeListener, FakeProvider, FakeTimeLoop, Pause, Step, asked, loop_time, prompting
 
 EVENT_LOOP = FakeTimeLoop
@@ -63,9 +63,15 @@ def chain_of(providers: list[FakeProvider], budget: Budget | FakeBudget | None =
 
 
 async def hold(
-    chain: FallbackChain, *, listener: FakeListener | None = None, usd: float = 9.0, views: Sequence[MentorView] = ()
+    chain: FallbackChain,
+    *,
+    listener: FakeListener | None = None,
+    usd: float = 9.0,
+    views: Sequence[MentorView] = (),
+    recalled: tuple[Recollection, ...] = (),
 ) -> Completion:
-    council, about, prompt = Council(chain=chain, mode="ask", usd=usd), asked("Lease or buy?"), prompting("Lease or buy?")
+    council, about = Council(chain=chain, mode="ask", usd=usd), asked("Lease or buy?")
+    prompt = replace(prompting("Lease or buy?"), recalled=recalled)
     route = replace(ROUTE, levels=("a", "b", "c", "d"))
     seats = council.members(about, prompt, route, is_wished=True)
     return await council.answer(prompt, seats, views, about, route, Watch(listener), 40)
@@ -100,6 +106,16 @@ async def test_where_they_differ_the_best_puts_it_together_from_inert_drafts():
     assert listener.steps[0] == ("replace", "*Asking a, b and c …*")
     assert listener.shown == done.text
     assert not any(prompt.tools for each in (first, second, third) for prompt in each.asked)
+
+
+async def test_what_is_remembered_is_told_to_each_member_and_not_once_more_to_whoever_puts_it_together():
+    first, second = models(LEASE, BUY)
+    first.then("Most hold that leasing is wiser.")
+    recalled = (Recollection(kind="memory", id="1", text="Allan, today: I like vans", why="it speaks of vans"),)
+    done = await hold(chain_of([first, second]), recalled=recalled)
+    told = ["I like vans" in prompt.lines[-1].text for prompt in (*first.asked, *second.asked)]
+    assert told == [True, False, True]
+    assert done.recalled == recalled
 
 
 async def test_the_path_says_who_said_what_and_what_was_kept():

@@ -91,24 +91,15 @@ async def test_status_tells_what_waits_for_an_answer(reactive: Reactive, stage: 
     assert told in await said(reactive, asked("status", person=allan))
 
 
-async def test_notes_are_listed_with_their_day(reactive: Reactive, stage: Stage, allan: Person, grace: Person):
-    assert "no notes yet" in await said(reactive, asked("notes", person=allan))
-    async with stage.database.unit_of_work() as work:
-        await work.notes.add(user_id=allan.id, text="Dana likes\ntulips", now=stage.clock.now(), source_id=None)
-    assert await said(reactive, asked("my notes", person=allan)) == "Your last notes:\n\n1. 22 Nov, 07:00: Dana likes tulips"
-    assert "no notes yet" in await said(reactive, asked("notes", person=grace))
-
-
 async def test_a_persons_own_messages_are_told_to_that_person(reactive: Reactive, stage: Stage, allan: Person, grace: Person):
     await stage.says("remember the milk")
     assert "remember the milk" in await said(reactive, asked("what did I say?", person=allan))
     assert "remember the milk" not in await said(reactive, asked("what did I say?", person=grace))
 
 
-@pytest.mark.parametrize("text", ["my notes", "my last messages"])
-async def test_what_is_personal_is_not_told_where_others_read_along(reactive: Reactive, stage: Stage, allan: Person, text: str):
+async def test_what_is_personal_is_not_told_where_others_read_along(reactive: Reactive, stage: Stage, allan: Person):
     await stage.says("a secret")
-    question = asked(text, person=allan, session_type=SessionType.SHARED)
+    question = asked("my last messages", person=allan, session_type=SessionType.SHARED)
     assert await said(reactive, question) == IN_PRIVATE
     assert await said(reactive, replace(question, session_type=SessionType.PRIVATE)) != IN_PRIVATE
 

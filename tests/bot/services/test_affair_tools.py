@@ -24,6 +24,7 @@ from bot.services.affair_news import AffairNews
 from bot.services.affair_tools import affair_tools
 from bot.services.books import Books
 from bot.services.correspondence import meet
+from bot.services.memory_tool import SearchMemory
 from bot.services.outreach import WriteMail
 from tests.bot.services.test_tasks import errand_of
 from tests.fakes import asked
@@ -52,7 +53,7 @@ async def test_what_stands_in_every_prompt_is_small_with_all_of_it_on(stage: Sta
     person = Person(id=stage.allan.id, name="Allan " + "Montgomery" * 4, role="owner", timezone="America/Argentina/ComodRivadavia")
     builder = ContextBuilder(database=stage.database, owner=person.name, clock=stage.clock)
     prompt = await builder.build(asked("", person=person))
-    specs = tuple(spec_of(tool) for tool in (*tools.values(), WriteMail(None)))  # type: ignore[arg-type]
+    specs = tuple(spec_of(tool) for tool in (*tools.values(), WriteMail(None), SearchMemory(recall=None, clock=stage.clock)))  # type: ignore[arg-type]
     steps = range(LEFT, RIGHT + 1)
     manners = (
         standing_words(Personality(gandhi=push, cocktail=pace, flirty=tone, mood=mood), ["another"])

@@ -1,0 +1,166 @@
+"""Reads what people said elsewhere: JSON lines; exports of Slack (a day's file), Telegram (result.json) and WhatsApp (text). Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+KEYS = ("external_id", "conversation", "speaker", "text", "at")
+_LOCOMO = "%I:%M %p on %d %B, %Y"
+_WHATSAPP = re.compile(
+    r"[\u200e\u202a]?\[?(\d{1,4}[./-]\d{1,2}[./-]\d{1,4}),? (\d{1,2}[:.]\d\d(?:[:.]\d\d)?)"  # [08.05.23, 13:56:22] or 5/8/23, 1:56 PM -
+    r"[\s\u202f]?([ap]\.?[\s\u202f]?m\.?)?\]?(?: -)? ([^:]+): (.*)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Said:
+    """Something that somebody said elsewhere; `external_id` is unique within its conversation."""
+
+    external_id: str
+    conversation: str
+    speaker: str
+    text: str
+    at: datetime
+
+
+Read = Iterator[tuple[int, Said | str]]
+"""Each line, or entry, by its number from 1; where it cannot be read, why."""
+
+
+def read_chat(data: bytes, path: Path, timezone: str) -> Read:
+    """Everything in a file, by what it looks like; moments without a zone are of *timezone*. A conversation may be named by the *path*."""
+    zone, whole = ZoneInfo(timezone), _json(data)
+    if isinstance(whole, list):
+        return _entries(whole, lambda entry: _slack(entry, path.absolute().parent.name))
+    if isinstance(whole, dict) and {"messages", "chats"} & whole.keys():
+        return _entries(_of_chats(whole), lambda entry: _telegram(entry[0], entry[1], zone))
+    if _WHATSAPP.match(data[:300].decode("utf-8-sig", "replace")):
+        return _whatsapp(data.decode("utf-8-sig", "replace").splitlines(), path.stem, zone)
+    return _entries(data.split(b"\n"), lambda line: _line(line, zone))
+
+
+def moment(text: str, zone: ZoneInfo) -> datetime:
+    """When that was, in UTC: ISO 8601, or as LoCoMo writes it. Raises ValueError."""
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        try:
+            read = datetime.strptime(text, _LOCOMO)  # noqa: DTZ007  a zone comes next
+        except ValueError:
+            raise ValueError(f"“{text[:40]}” is no moment") from None
+    return _utc(read, zone)
+
+
+def _utc(read: datetime, zone: ZoneInfo) -> datetime:
+    try:
+        return (read if read.tzinfo else read.replace(tzinfo=zone)).astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{read} is beyond all calendars") from None
+
+
+def _json(data: bytes) -> Any:
+    """The file as one JSON text; None where it is none."""
+    try:
+        return json.loads(data) if data.lstrip()[:1] in (b"[", b"{") else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _entries(entries: Iterable[Any], read: Callable[[Any], Said | None]) -> Read:
+    """What can be read of them; of the rest, why not."""
+    for number, entry in enumerate(entries, start=1):
+        try:
+            said = read(entry)
+        except RecursionError:
+            yield number, "it is nested too deeply"
+        except (ValueError, LookupError, TypeError, AttributeError, OSError, OverflowError) as error:
+            yield number, str(error) if type(error) is ValueError else f"it cannot be read ({type(error).__name__})"
+        else:
+            if said is not None:
+                yield number, said
+
+
+def _line(line: bytes, zone: ZoneInfo) -> Said | None:
+    """A JSON line; nothing for an empty one. Raises ValueError."""
+    try:
+        text = line.decode("utf-8-sig").strip()
+        read = json.loads(text) if text else None
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
+    except ValueError:
+        raise ValueError("it is no JSON") from None
+    if not text:
+        return None
+    if not isinstance(read, dict):
+        raise ValueError("it is no JSON object")  # noqa: TRY004  what is wrong is the line
+    if missing := [key for key in KEYS if key not in read]:
+        raise ValueError(f"it has no {', '.join(missing)}")
+    if wrong := [key for key in KEYS if not isinstance(read[key], str)]:
+        raise ValueError(f"its {', '.join(wrong)} is no text")
+    if empty := [key for key in KEYS if not read[key].strip()]:
+        raise ValueError(f"its {', '.join(empty)} is empty")
+    return Said(**{key: read[key] for key in KEYS if key != "at"}, at=moment(read["at"], zone))
+
+
+def _slack(entry: Any, conversation: str) -> Said | None:
+    """A message of somebody's; Slack's own remarks have a subtype."""
+    if entry["type"] != "message" or entry.get("subtype") not in (None, "thread_broadcast", "me_message") or not entry["text"].strip():
+        return None
+    profile = entry.get("user_profile") or {}
+    speaker = profile.get("real_name") or profile.get("display_name") or entry["user"]
+    at = datetime.fromtimestamp(float(entry["ts"]), UTC)
+    return Said(external_id=entry["ts"], conversation=conversation, speaker=speaker, text=entry["text"], at=at)
+
+
+def _of_chats(whole: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Telegram exports one chat, or a list of them."""
+    chats = [whole] if "messages" in whole else whole["chats"].get("list", []) if isinstance(whole["chats"], dict) else []
+    for chat in (each for each in chats if isinstance(each, dict) and isinstance(each.get("messages"), list)):
+        yield from ((str(chat.get("name") or "saved messages"), message) for message in chat["messages"])
+
+
+def _telegram(conversation: str, entry: Any, zone: ZoneInfo) -> Said | None:
+    """A message of somebody's, its styled pieces joined; what Telegram itself says of a chat is passed over."""
+    pieces = entry["text"] if isinstance(entry["text"], list) else [entry["text"]]
+    text = "".join(piece if isinstance(piece, str) else piece["text"] for piece in pieces)
+    if entry["type"] != "message" or not text.strip():
+        return None
+    at = datetime.fromtimestamp(int(entry["date_unixtime"]), UTC) if "date_unixtime" in entry else moment(entry["date"], zone)
+    return Said(external_id=str(entry["id"]), conversation=conversation, speaker=entry["from"] or "unknown", text=text, at=at)
+
+
+def _whatsapp(lines: list[str], conversation: str, zone: ZoneInfo) -> Read:
+    """Whoever begins no message goes on with the last one. Whether days or months come first, the numbers above 12 tell."""
+    begun: list[list[Any]] = []
+    for number, line in enumerate(lines, start=1):
+        if found := _WHATSAPP.match(line):
+            begun.append([number, *found.groups()])
+        elif begun:
+            begun[-1][5] += f"\n{line}"
+    dates = [[int(part) for part in re.split(r"[./-]", each[1])] for each in begun]
+    is_day_first = not any(second > 12 for _, second, _ in dates) and (
+        any(first > 12 for first, _, _ in dates) or not any(each[3] and "/" in each[1] for each in begun)
+    )
+    seen: Counter[str] = Counter()
+    for (number, _, clock, half, speaker, text), (first, second, third) in zip(begun, dates, strict=True):
+        year, month, day = (first, second, third) if first > 31 else (third, second, first) if is_day_first else (third, first, second)
+        hour, minute, second_of = [*map(int, re.split("[:.]", clock)), 0][:3]
+        hour = hour if not half else hour % 12 + 12 * (half[0] in "pP")
+        try:
+            at = _utc(datetime(year + 2000 * (year < 100), month, day, hour, minute, second_of), zone)  # noqa: DTZ001  its zone is the person's
+        except ValueError:
+            yield number, "its date does not exist"
+            continue
+        mark = sha256(f"{at}|{speaker}|{text}".encode(errors="replace")).hexdigest()[:16]
+        seen[mark] += 1
+        yield number, Said(external_id=f"{mark}/{seen[mark]}", conversation=conversation, speaker=speaker, text=text, at=at)

@@ -1,0 +1,122 @@
+"""`robbie memory`: what Robbie remembers, at the command line, beside a running hub or without one."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bot.cli_words import As, Json, Told, app_of, commands, group_of, lines_of, say, told
+from bot.domain.errors import RobbieError
+
+if TYPE_CHECKING:
+    from bot.app import App
+
+memory = group_of("What Robbie remembers: `robbie memory search when did I see the dentist`.")
+Source = Annotated[
+    Path, typer.Argument(metavar="FILE", show_default=False, help="JSON lines, or an export of Slack, Telegram or WhatsApp.")
+]
+Which = Annotated[
+    str, typer.Argument(metavar="ID", show_default=False, help="Of a memory, a message or a note; its first 8 digits will do.")
+]
+What = Annotated[str, typer.Argument(metavar="WHAT", show_default=False, help="An id, or what you would write after /forget.")]
+Target = Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help=".json, .md, or .jsonl for `memory import`.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+_TOLD = ("speaker", "text", "at", "created_at", "place", "trust", "direction", "made_by", "source_id", "message_id", "valid_until")
+
+
+@memory.command("search")
+def search(
+    context: typer.Context,
+    text: Annotated[list[str] | None, typer.Argument(metavar="[TEXT|-]", show_default=False)] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="How many at most.")] = 10,
+    as_person: As = None,
+    as_json: Json = False,
+) -> None:
+    """Find what was said that answers a question, best first.
+
+    Without TEXT, or with -, each line of stdin is a question; with --json there is one object for each.
+    """
+    from bot.memory_commands import search
+
+    async def answer() -> None:
+        asked = " ".join(text or ()).strip()
+        queries = lines_of(sys.stdin.buffer) if asked in ("", "-") else [asked]
+        async for said, for_scripts in search(app_of(context), queries, as_person, limit):
+            say(for_scripts if as_json else said)
+
+    asyncio.run(answer())
+
+
+@memory.command("import")
+@told
+async def bring(app: "App", file: Source, as_person: As = None) -> Told:
+    """Bring in what was said elsewhere, word for word, each line once; it counts as what the person said.
+
+    JSON lines have external_id, conversation, speaker, text and at. A broken line is told by its number, and passed over.
+    """
+    from bot.memory_commands import LISTED, bring
+
+    broken, result = await bring(app, file, as_person)
+    for line in [*broken[:LISTED], *([f"and {len(broken) - LISTED} more; --json tells all"] if len(broken) > LISTED else [])]:
+        typer.echo(line, err=True)
+    return result
+
+
+@memory.command("reindex")
+@told
+async def reindex(app: "App", as_person: As = None) -> Told:
+    """Mend damaged vectors, and make those that are missing, as after a change of the model."""
+    from bot.memory_commands import reindex
+
+    return await reindex(app, as_person)
+
+
+@memory.command()
+@told
+async def why(app: "App", which: Which, as_person: As = None) -> Told:
+    """Where it came from, and what came of it."""
+    from bot.services.dossier import Dossier
+
+    async with commands.opened(app, as_person) as person:
+        found = await Dossier(database=app.database).why(person, which)
+    said = [f"{found['kind']} {found['id']}", *(f"  {name}: {found[name]}" for name in _TOLD if found.get(name))]
+    said += [f"What came of it: {len(found['came_of_it'])}"]
+    said += [
+        f"  {each['at']:%Y-%m-%d %H:%M}  {each['kind']}  {each['id']}  {' '.join(each['text'].split())[:80]}"
+        for each in found["came_of_it"]
+    ]
+    return "\n".join(said), found
+
+
+@memory.command()
+@told
+async def forget(app: "App", what: What, yes: Yes = False, as_person: As = None) -> Told:
+    """Show what would go, ask, and have it forgotten."""
+    from bot.domain.clock import new_id
+
+    async with commands.errand(app, as_person) as errand:
+        card, kept = await app.rooms.forgetful.show(errand.person, what, order=new_id())
+        typer.echo(commands.readable(card.text), err=True)
+        if not yes and not (sys.stdin.isatty() and typer.confirm("Forget it?", err=True)):
+            await app.rooms.forgetful.keep(errand.person, str(kept.id))
+            raise RobbieError("nothing was forgotten; --yes forgets it without asking")
+        done = await app.rooms.forgetful.forget(errand, str(kept.id))
+    return commands.readable(done.text), {"said": done.text, "id": kept.id}
+
+
+@memory.command()
+@told
+async def export(app: "App", file: Target, as_person: As = None) -> Told:
+    """Everything that Robbie holds about a person."""
+    from bot.services.dossier import Dossier
+
+    async with commands.opened(app, as_person) as person:
+        with commands.Bar("exporting") as bar:
+            try:
+                rows = await Dossier(database=app.database).write(person, file, bar)
+            except OSError as error:
+                raise RobbieError(f"{file} cannot be written: {error.strerror}") from error
+    result: dict[str, Any] = {"file": str(file), "rows": rows}
+    return f"{rows} rows written to {file}", result

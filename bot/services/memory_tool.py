@@ -1,0 +1,52 @@
+"""A model's own look into what is remembered of whoever asks it: in private alone, and what is from outside as that."""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel
+
+from bot.brain.memory import Found, Recall
+from bot.brain.remembered import LONGEST_QUESTION, line_of
+from bot.domain.address import SessionType
+from bot.domain.clock import Clock
+from bot.domain.errand import Errand, Risk, from_outside
+from bot.domain.errors import NotAllowed
+from bot.domain.memory import Scope, Trust
+
+SEARCH_MEMORY = "search_memory"
+MOST = 20
+
+
+class Searching(BaseModel):  # noqa: D101
+    # no docstring here: it would be told to the model with every question
+    query: str
+    limit: int = 8
+
+
+class SearchMemory:
+    """See `Tool`. What was said in another tone is nobody's to look up here, since a tool is not told where its answer goes."""
+
+    name, kind = SEARCH_MEMORY, "memory.search"
+    description = "Find what was said before."
+    risk = Risk.LOOK
+    arguments = Searching
+
+    def __init__(self, *, recall: Recall, clock: Clock) -> None:
+        self._recall, self._clock = recall, clock
+
+    async def run(self, arguments: Searching, errand: Errand) -> str:
+        """The lines that answer best, those of strangers in a frame. Raises NotAllowed where others read along, StorageUnavailable."""
+        if errand.session_type is not SessionType.PRIVATE:
+            raise NotAllowed("others read along")
+        limit = min(max(arguments.limit, 1), MOST)
+        scope = Scope(user_id=errand.person.id, trusts=(Trust.OWN, Trust.ROBBIE, Trust.OUTSIDE))
+        found = await self._recall.find(arguments.query[:LONGEST_QUESTION], scope, limit=limit + 1)
+        earlier = [each for each in found if each.memory.message_id != errand.source_id][:limit]
+        own, outside = (self._told(earlier, arguments.query, errand, is_outside=which) for which in (False, True))
+        return "\n".join(filter(None, (own, from_outside(outside) if outside else ""))) or "Nothing like that is remembered."
+
+    def _told(self, found: list[Found], query: str, errand: Errand, *, is_outside: bool) -> str:
+        now, asked = self._clock.now().astimezone(ZoneInfo(errand.person.timezone)), [word[:6] for word in query.casefold().split()]
+        lines = [line_of(each.memory, asked, now) for each in found if (each.memory.trust == Trust.OUTSIDE) is is_outside]
+        return "\n".join(f"- {line}" for line in lines)

@@ -1,0 +1,125 @@
+"""What people promised becomes a suggested task: each promise once, a few a day, and none that is a task already."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel
+
+from bot.domain.errand import Errand, Gate, Risk
+from bot.domain.errors import ToolFailed
+from bot.services.affairs import SHOWN, title_of
+from bot.services.approvals import propose
+from bot.services.autonomy import Autonomy, Verdict
+from bot.services.dates import When
+from bot.services.gate import TOOL
+from bot.services.notices import bare_line
+from bot.services.noticing import read, topic_of
+from bot.services.tasks import PROMISE, Tasks
+from storage.database import Database, UnitOfWork
+from storage.models.affairs import Task
+from storage.models.memory import StickyNote
+from storage.repositories.base import FIRST_ID
+
+LOOKS_EVERY, LATELY, SKEW_MS = timedelta(seconds=5), timedelta(hours=1), 300_000
+"""How often notes are looked at, of how long ago, and how much older an id may be than one that was seen."""
+MOST_A_DAY, MOST = 3, 50
+ALIKE = 0.6
+"""Of the shorter's telling words, how many a task has to share with a promise to be the same."""
+
+
+class Promised(BaseModel):  # noqa: D101  a docstring would be shown to whoever decides
+    what: str
+    due: date | None = None
+
+
+class PromiseTask:
+    """A `Tool` that puts a promise down as a task. Models are not given it; it is left to the ladder as what others rely on."""
+
+    name = "add_to_your_tasks"
+    description = "Put down as a task what the person promised."
+    kind = "promise.task"
+    risk = Risk.SHARED
+    arguments = Promised
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+
+    async def run(self, arguments: Promised, errand: Errand) -> str:
+        """Add the task, once. Raises ToolFailed, StorageUnavailable."""
+        due, today = arguments.due, self._tasks.local(errand.person).date()
+        when = f" on {due.day} {due:%B %Y}" if due is not None and due >= today else ""
+        return (await self._tasks.take(errand, f"{arguments.what}{when}", PROMISE))[1]
+
+
+class Promises:
+    """A round: it asks about each promise that was noticed, or, where the ladder leaves it to Robbie, puts it down."""
+
+    name = "promises"
+
+    def __init__(self, *, database: Database, gate: Gate, autonomy: Autonomy, tool: PromiseTask) -> None:
+        self._database = database
+        self._gate = gate
+        self._autonomy = autonomy
+        self._tool = tool
+        self._next: datetime | None = None
+        self._seen: dict[UUID, None] = {}
+
+    async def look(self, now: datetime) -> datetime:
+        """Suggest what was promised since the last look. Raises StorageUnavailable."""
+        if self._next is None or not now < self._next <= now + LOOKS_EVERY:
+            self._next = now + LOOKS_EVERY
+            # where two commit at once, the id that was made first may come last
+            after = UUID(int=max((max(self._seen).int >> 80) - SKEW_MS, 0) << 80) if self._seen else FIRST_ID
+            async with self._database.reading() as work:
+                rows = await work.notes.promised(after=after, since=now - LATELY, limit=MOST + len(self._seen))
+            for row in rows:
+                if row.id not in self._seen:
+                    await self._suggest(row, now)
+            self._seen = dict.fromkeys([*list(self._seen)[-1:], *(row.id for row in rows)])
+        return self._next
+
+    async def _suggest(self, note: StickyNote, now: datetime) -> None:
+        async with self._database.unit_of_work() as work:
+            user = await work.people.find_user_by_id(note.user_id)
+            if user is None or user.role not in ("owner", "member") or not await work.job_runs.mark("promise", str(note.id), now):
+                return
+            zone = ZoneInfo(user.timezone)
+            one = read(note.text, now=note.created_at.astimezone(zone))
+            deed = one.deed if one is not None and one.deed else note.text
+            is_task = any(_is_alike(deed, task) for task in await work.tasks.open(user.id))
+            if is_task or not await self._has_room(work, f"{user.id}/{now.astimezone(zone).date()}", now):
+                return
+        errand = Errand(
+            person=user.person, key=promise_key(note), why=f"you said “{title_of(note)}”", actor="robbie", source_id=note.source_id
+        )
+        asked, tool = Promised(what=deed, due=note.on), self._tool
+        if await self._autonomy.verdict(tool.kind, tool.risk, errand) is not Verdict.ASK:
+            with suppress(ToolFailed):
+                await self._gate.run(tool, asked, errand)
+            return
+        by = f", by {When(date=note.on, spans=()).spoken(now.astimezone(zone))}" if note.on else ""
+        what: dict[str, Any] = {"kind": TOOL, "action": tool.kind, "risk": tool.risk, "about": f"You said: “{title_of(note)}” Shall I?"}
+        details = {"tool": tool.name, "arguments": asked.model_dump(mode="json")}
+        async with self._database.unit_of_work() as work:
+            await propose(work, errand, **what, title=f"Add to your tasks: {bare_line(deed, SHOWN)}{by}", details=details, now=now)
+
+    async def _has_room(self, work: UnitOfWork, day: str, now: datetime) -> bool:
+        for place in range(MOST_A_DAY):
+            if await work.job_runs.mark("promises of a day", f"{day}/{place}", now):
+                return True
+        return False
+
+
+def promise_key(note: StickyNote) -> str:
+    """The key of the errand that makes a promise a task."""
+    return f"promise/{note.id}"
+
+
+def _is_alike(deed: str, task: Task) -> bool:
+    one, other = set(topic_of(deed).split()), set(topic_of(task.title).split())
+    return len(one & other) >= ALIKE * min(len(one), len(other))
