@@ -21,7 +21,8 @@ Row = Sequence[Any]
 class VectorIndex:
     """The vectors of one model, as long as `dimension`: 408 bytes for each of 384 numbers.
 
-    A row that is given again replaces what it was; a vector that is none (cut short, not a number) belongs to nobody and is never found. One thread may scan while another adds. `lock` is for who brings it up to date.
+    A row that is given again replaces what it was; a vector that is none (cut short, not a number) belongs to
+    nobody and is never found. One thread may scan while another adds. `lock` is for who brings it up to date.
     """
 
     def __init__(self, dimension: int) -> None:
@@ -35,7 +36,7 @@ class VectorIndex:
         self.latest = "0" * 32
         self._blocks: list[Any] = []
         self._filled = BLOCK
-        self._gone = 0
+        self._gone = self._highest = 0
         self._whose: dict[tuple[str, str, str], int] = {}
 
     @property
@@ -69,7 +70,8 @@ class VectorIndex:
 
         if not rows:
             return
-        self.drop([row[0] for row in rows])
+        self.drop([row[0] for row in rows if row[0] <= self._highest])
+        self._highest = max(self._highest, *(row[0] for row in rows))
         raw, blank = [row[5] for row in rows], bytes(4 * self.dimension)
         vectors = np.frombuffer(b"".join(each if len(each) == len(blank) else blank for each in raw), "<f4").reshape(len(rows), -1)
         most = np.where(np.isfinite(vectors).all(1), np.abs(vectors).max(1), 0)

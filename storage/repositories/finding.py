@@ -32,21 +32,28 @@ RESCORED = 200
 """Of the scan in eight bits, so many are compared exactly."""
 EXACT_BELOW = 5_000
 """Vectors of a person that PostgreSQL compares one by one: an index that filters afterwards may miss what few there are."""
-PAGE = 2_000
+PAGE = 500
 
-IN_SCOPE = and_(
-    ours(Memory),
+_TOLD_HERE = and_(
     Memory.user_id == given("user"),
     Memory.trust.in_(given("trusts", expanding=True)),
     or_(given("at_place") == "", Memory.place == given("at_place")),
     Memory.forgotten_by.is_(None),
     Memory.corrected_by.is_(None),
 )
+IN_SCOPE = and_(ours(Memory), _TOLD_HERE)
+
+
+def _by_number(table: Any) -> Any:
+    """`ours`, in words that leave SQLite no index but that of numbers: it would read all of an organization's rows, or of a person's."""
+    return and_(table.organization_id.concat("") == given("organization"), table.number.in_(given("numbers", expanding=True)))
+
+
 _near, _beside = aliased(Memory), aliased(Memory)
 _BESIDE = (
     select(_beside.number)
     .join(_near, and_(_near.organization_id == _beside.organization_id, _near.session == _beside.session))
-    .where(ours(_near), _near.number.in_(given("numbers", expanding=True)))
+    .where(_by_number(_near))
     .where(_beside.position.between(_near.position - given("steps"), _near.position + given("steps")))
 )
 _RAW = type_coerce(MemoryVector.vector, LargeBinary())
@@ -56,12 +63,13 @@ _LIKENESS = {
     "postgresql": case((and_(MemoryVector.model == given("by"), MemoryVector.dimension == given("size")), -_LESS_COSINE)),
 }
 _OF_MEMORY = and_(MemoryVector.organization_id == Memory.organization_id, MemoryVector.memory_id == Memory.id)
-_NUMBERED = select(Memory).where(IN_SCOPE, Memory.number.in_(given("numbers", expanding=True))).order_by(Memory.number.desc())
+_NUMBERED = select(Memory).where(_TOLD_HERE, _by_number(Memory)).order_by(Memory.number.desc())
 _COSINES = {
     kind: select(MemoryVector.memory_id, likeness).where(ours(MemoryVector), MemoryVector.memory_id.in_(given("which", expanding=True)))
     for kind, likeness in _LIKENESS.items()
 }
-_LAST_NUMBER = select(Memory.number).where(ours(Memory)).order_by(Memory.number.desc()).limit(1)
+_LAST_NUMBER = text("SELECT number FROM memories WHERE organization_id || '' = :organization ORDER BY number DESC LIMIT 1")
+"""By the index of numbers: with a plain comparison SQLite takes that of organizations, and sorts all there is."""
 _HOLDING = {
     "sqlite": text("""SELECT asked.key, (SELECT count(*) FROM (SELECT 1 FROM memory_words WHERE memory_words MATCH asked.value LIMIT :most))
         FROM json_each(:asked) asked"""),
@@ -82,11 +90,7 @@ _ADDED = text("""SELECT number, user_id, place, trust, stamp, vector FROM memory
     JOIN memories m ON m.organization_id = v.organization_id AND m.id = v.memory_id
     WHERE v.organization_id = :organization AND model = :by AND stamp > :since ORDER BY stamp LIMIT :limit""")
 _LATELY = text("SELECT count(*) FROM memory_vectors WHERE organization_id = :organization AND model = :by AND stamp > :since")
-_RESCORED = (
-    select(Memory.number, _LIKENESS["sqlite"], IN_SCOPE)
-    .join(MemoryVector, _OF_MEMORY)
-    .where(ours(Memory), Memory.number.in_(given("numbers", expanding=True)))
-)
+_RESCORED = select(Memory.number, _LIKENESS["sqlite"], _TOLD_HERE).join(MemoryVector, _OF_MEMORY).where(_by_number(Memory))
 _OF_PERSON = text(
     """SELECT count(*) FROM (SELECT 1 FROM memories WHERE organization_id = :organization AND user_id = :user LIMIT :most) held"""
 )
@@ -131,7 +135,7 @@ class Finding(Repository):
         asked = list(dict.fromkeys(words))
         queries = [f"words:({_quoted(word)})" if self._kind == "sqlite" else escape_text(word) for word in asked]
         held = await self._execute(_HOLDING[self._kind], asked=json.dumps(queries), most=MOST_COUNTED)
-        return Counts(memories=await self._value(_LAST_NUMBER) or 0, holding={asked[at]: count for at, count in held})
+        return Counts(memories=(await self._execute(_LAST_NUMBER)).scalar() or 0, holding={asked[at]: count for at, count in held})
 
     async def find_by_words(self, scope: Scope, words: Sequence[str], *, limit: int, counts: Counts | None = None) -> list[int]:
         """The numbers of the memories in scope that hold any of these words, by the rarity of those they hold, the latest first.
