@@ -2,10 +2,11 @@
 
 NAMES are parts (turn, sustained, events, refusing, doors_ack, chain, silence, probes, kill, mesh, help, hub, prompt, dates, long_brief,
 briefs, tier1, intents, task_types, predictor, learned, bandit, forecast,
-leaks, locomo, upkeep, ageing); all of them where none is named.
+leaks, locomo, locomo_product, memories, upkeep, ageing); all of them where none is named.
 `--data PATH` (again and again; or ROBBIE_BENCH_DATA) names the files, or folders, of what is judged on other people's data: CLINC150 as one
 JSON file (intents), prompts with their types as JSON lines (task_types), a CSV of which of two models was right (predictor, learned),
-LoCoMo's conversations as one JSON file (locomo, ageing).
+LoCoMo's conversations as one JSON file (locomo, locomo_product, memories,
+ageing).
 `--idle-seconds N` says how long the idle hub is watched (60 by default).
 """
 
@@ -32,6 +33,7 @@ from benchmarks import (
     kill,
     leaks,
     locomo,
+    memories,
     memory_upkeep,
     mesh,
     processes,
@@ -77,6 +79,8 @@ def parts(idle_seconds: float, data: Sequence[Path] = ()) -> dict[str, Part]:
         "bandit": routing.bandit,
         "leaks": leaks.leaks,
         "locomo": partial(locomo.recalled, data=data),
+        "locomo_product": partial(memories.locomo_product, data=data),
+        "memories": partial(memories.among_many, data=data),
         "upkeep": memory_upkeep.upkeep,
         "ageing": partial(ageing.kept_findable, data=data),
     }

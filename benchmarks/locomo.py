@@ -98,7 +98,7 @@ async def recalled(_: Path, *, data: Sequence[Path] = ()) -> AsyncIterator[Figur
         return
     for table in ("undated", "searched"):
         found = [[[*talk.found(question, table)] for question, _ in talk.questions] for talk in talks]
-        for figure in _figures(f"locomo_bm25_{'plain' if table == 'undated' else 'dated'}", talks, found, bars=(0, 0, 0)):
+        for figure in figures(f"locomo_bm25_{'plain' if table == 'undated' else 'dated'}", talks, found, bars=(0, 0, 0)):
             yield figure
     for rung in rungs():
         for figure in _of_rung(rung, talks):
@@ -110,14 +110,14 @@ def _of_rung(rung: Rung, talks: Sequence[Talk]) -> Iterator[Figure]:
     for name, weights, bars, boost in (("", UNNAMED, BARS, 1.0), ("_named", Weights(), NAMED_BARS, 1.4)):
         notes = _notes(talks, cosines, boost) if rung.sentences else None
         ours = _ours(talks, cosines, rung, weights, took)
-        yield from _figures(f"locomo_{rung.name}{name}", talks, ours, bars=bars if is_judged else (0, 0, 0), notes=notes)
+        yield from figures(f"locomo_{rung.name}{name}", talks, ours, bars=bars if is_judged else (0, 0, 0), notes=notes)
         if not name and notes:
             yield _no_stem(rung, talks, ours, notes)
     yield Figure(name=f"locomo_{rung.name}_ms", value=p50(took) * 1000, unit="ms", bar="(information)", ok=True)
     if is_judged:
-        yield from _figures("locomo_all_turns_ranked", talks, _ours(talks, cosines, rung, UNNAMED, limit=10_000), bars=BARS)
+        yield from figures("locomo_all_turns_ranked", talks, _ours(talks, cosines, rung, UNNAMED, limit=10_000), bars=BARS)
     if is_judged and len(talks) > 1:
-        yield from _figures("locomo_cross_validated", talks, _chosen(talks, cosines, rung), bars=BARS)
+        yield from figures("locomo_cross_validated", talks, _chosen(talks, cosines, rung), bars=BARS)
 
 
 def conversations(path: Path) -> Iterator[Talk]:
@@ -213,7 +213,7 @@ def _notes(talks: Sequence[Talk], cosines: Sequence[Any], boost: float = 1.0) ->
     return orders
 
 
-def _figures(
+def figures(
     name: str,
     talks: Sequence[Talk],
     orders: Sequence[list[list[int]]],

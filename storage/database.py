@@ -33,6 +33,7 @@ from storage.repositories.people import People
 from storage.repositories.summaries import Summaries
 from storage.scrubbing import MERGED_PAGES, empty_log, merge_words, vacuum
 from storage.shared_commit import SharedCommit
+from storage.vector_index import VectorIndex
 
 ACT_SECONDS = 15.0
 """How long a server may take for all that an act asks of it, which is milliseconds' work; ending it takes the driver up to ten more."""
@@ -43,7 +44,7 @@ LEAST_FREE_BYTES = 1 << 20
 class UnitOfWork:
     """The repositories, all inside one transaction and one organization."""
 
-    def __init__(self, connection: AsyncConnection, organization: str) -> None:
+    def __init__(self, connection: AsyncConnection, organization: str, indexes: dict[str, VectorIndex]) -> None:
         self.connection = connection
         self.organization = organization
         self.people = People(connection, organization)
@@ -53,7 +54,7 @@ class UnitOfWork:
         self.inbox = Inbox(connection, organization)
         self.outbox = Outbox(connection, organization)
         self.notes = StickyNotes(connection, organization)
-        self.memories = Memories(connection, organization)
+        self.memories = Memories(connection, organization, indexes)
         self.summaries = Summaries(connection, organization)
         self.forgettings = Forgettings(connection, organization)
         self.usage = ModelUsages(connection, organization)
@@ -99,6 +100,7 @@ class Database:
         self.file = file_of(url)
         self.place = str(self.file or make_url(url).set(username=None, password=None, query={}))
         self._shared: SharedCommit | None = None
+        self._indexes: dict[str, VectorIndex] = {}
         self.on_promised: Callable[[ToSend], None] = lambda to_send: None
         if is_sqlite(url):
             self.engine = make_sqlite_engine(url, writes=True, busy_seconds=busy_seconds)
@@ -117,7 +119,7 @@ class Database:
         with storage_errors(self.place):
             async with self._bound(is_long=is_long), self._shared.unit() if self._shared else self.engine.begin() as connection:
                 await enter_organization(connection, self.organization)
-                work = UnitOfWork(connection, self.organization)
+                work = UnitOfWork(connection, self.organization, self._indexes)
                 yield work
         for to_send in work.outbox.to_send:
             self.on_promised(to_send)
@@ -128,7 +130,7 @@ class Database:
         with storage_errors(self.place):
             async with self._bound(), self._reader.connect() as connection:
                 await enter_organization(connection, self.organization)
-                yield UnitOfWork(connection, self.organization)
+                yield UnitOfWork(connection, self.organization, self._indexes)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[UnitOfWork]:
@@ -141,7 +143,7 @@ class Database:
         with storage_errors(self.place):
             async with frozen.connect() as connection:
                 await enter_organization(connection, self.organization)
-                yield UnitOfWork(connection, self.organization)
+                yield UnitOfWork(connection, self.organization, self._indexes)
 
     @asynccontextmanager
     async def _bound(self, *, is_long: bool = False) -> AsyncIterator[None]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from math import log
 from pathlib import Path
 from typing import Any
@@ -52,11 +53,14 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Corpus:
-    """All turns that might be found: their number, their mean length in `terms`, how many hold a term of the question (stemmed or not)."""
+    """All turns that might be found: their number, how many hold a term of the question (stemmed or not), their mean length in `terms`.
+
+    Where that is not known, the candidates' own is taken.
+    """
 
     turns: int
-    mean_terms: float
     holding: Mapping[str, int]
+    mean_terms: float | None = None
 
     def rarity(self, word: str) -> float:
         """BM25's inverse document frequency in Lucene's form, which is never negative."""
@@ -65,7 +69,7 @@ class Corpus:
 
 
 Vectors = Callable[[Sequence[str]], Any]
-"""Words to unit vectors: an array, (words, dimensions)."""
+"""Words to unit vectors: an array, (words, dimensions); None where there is no model of words."""
 
 
 def terms(text: str) -> list[str]:
@@ -75,7 +79,12 @@ def terms(text: str) -> list[str]:
 
 def searched(turn: Candidate) -> str:
     """The text by which a turn is found: who said what, and on which day."""
-    return f"{turn.speaker}: {turn.said} {turn.on.day} {turn.on:%B %Y}"
+    return f"{turn.speaker}: {turn.said} {_day(turn.on)}"
+
+
+@lru_cache(maxsize=1024)
+def _day(on: date) -> str:
+    return f"{on.day} {on:%B %Y}"
 
 
 def named(question: str, speakers: Iterable[str]) -> str | None:
@@ -113,9 +122,10 @@ def _stem(word: str) -> str:
 def _bm25(question: str, held: Sequence[Sequence[str]], corpus: Corpus, w: Weights) -> list[float]:
     """Of each turn, as a share of the best: 0 to 1."""
     asked, scores = {_stem(word): corpus.rarity(word) for word in terms(question)}, []
+    mean = corpus.mean_terms or sum(map(len, held)) / max(len(held), 1)
     for words in held:
-        counts, slack = Counter(map(_stem, words)), w.k1 * (1 - w.b + w.b * len(words) / max(corpus.mean_terms, 1))
-        scores.append(sum(rarity * counts[each] * (w.k1 + 1) / (counts[each] + slack) for each, rarity in asked.items()))
+        counts, slack = Counter(each for word in words if (each := word[:6]) in asked), w.k1 * (1 - w.b + w.b * len(words) / max(mean, 1))
+        scores.append(sum(rarity * counts[each] * (w.k1 + 1) / (counts[each] + slack) for each, rarity in asked.items() if each in counts))
     return [score / most for score in scores] if (most := max(scores, default=0.0)) else scores
 
 
@@ -127,11 +137,18 @@ def _covered(question: str, held: Sequence[Sequence[str]], corpus: Corpus, vecto
     known = {word: at for at, word in enumerate(dict.fromkeys(word for words in held for word in words))}
     if not asked or not known:
         return [0.0] * len(held)
-    near = vectors(asked) @ vectors([*known]).T if vectors else np.zeros((len(asked), len(known)))
-    same = np.array([[_stem(word)] for word in asked]) == np.array([_stem(word) for word in known])
-    near = np.where(same, 1.0, np.where(near < w.alike, 0.0, near))
+    near = np.zeros((len(asked), len(known) + 1))  # the last is no word, which every turn holds: nothing is less near
+    if vectors and (of_asked := vectors(asked)) is not None:
+        likeness = of_asked @ vectors([*known]).T
+        near[:, :-1] = np.where(likeness < w.alike, 0.0, likeness)
+    same = {stem: [at for at, word in enumerate(asked) if _stem(word) == stem] for stem in map(_stem, asked)}
+    for word, at in known.items():
+        for row in same.get(word[:6], ()):
+            near[row, at] = 1.0
     rarity = np.array([corpus.rarity(word) for word in asked])
-    nearest = np.stack([near[:, [known[word] for word in words]].max(1, initial=0.0) for words in held])
+    starts = np.cumsum([0, *(len(words) + 1 for words in held[:-1])])
+    places = np.array([at for words in held for at in (*(known[word] for word in words), -1)])
+    nearest = np.maximum.reduceat(near[:, places], starts, axis=1).T
     return [float(share) for share in nearest @ (rarity / rarity.sum())]
 
 

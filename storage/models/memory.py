@@ -80,7 +80,7 @@ class MemoryVector(Base):
     """What a memory means, by one model; `dimension` is the vector's length. `stamp` is a UUIDv7: those added since one are found by it."""
 
     __tablename__ = "memory_vectors"
-    __table_args__ = (belongs_to("memories", "memory_id"), Index(None, "organization_id", "stamp"))
+    __table_args__ = (belongs_to("memories", "memory_id"), Index(None, "organization_id", "model", "stamp"))
 
     organization_id: Mapped[str] = mapped_column(primary_key=True)
     memory_id: Mapped[UUID] = mapped_column(primary_key=True)

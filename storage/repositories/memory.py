@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, delete, exists, func, insert, or_, select, text, update
+from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
 from sqlalchemy import bindparam as given
-from sqlalchemy.orm import aliased
 
 from bot.domain.clock import new_id
 from bot.domain.memory import Scope, Trust
 from storage.dialects import NextNumber, insert_or_replace, insert_or_skip
 from storage.models.memory import Memory, MemoryVector, StickyNote
 from storage.models.messaging import Message
-from storage.repositories.base import FIRST_ID, Changing, Repository, ours, values_of
+from storage.repositories.base import FIRST_ID, Changing, ours, values_of
+from storage.repositories.finding import IN_SCOPE, Finding, values_of_scope
 from storage.repositories.summaries import Summaries
 
 _IS_BARRED = and_(ours(Memory), or_(Memory.trust.not_in(given("trusts", expanding=True)), Memory.forgotten_by.is_not(None)))
@@ -142,55 +141,17 @@ def _came_from(notes: Sequence[Any]) -> dict[str, list[UUID]]:
     return {name: [pair[at] for pair in notes if pair[at] is not None] for at, name in enumerate(("memories", "messages"))}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Counts:
-    """Of all that may be found: how many there are, how many words they have on the average, how many hold each of some words."""
-
-    memories: int
-    mean_words: float
-    holding: Mapping[str, int]
-
-
 _ADD = insert_or_skip(Memory, number=NextNumber())
 _LAST = select(Memory).where(ours(Memory), Memory.thread == given("of_thread")).order_by(Memory.number.desc()).limit(1)
-_IN_SCOPE = and_(
-    ours(Memory),
-    Memory.user_id == given("user"),
-    Memory.trust.in_(given("trusts", expanding=True)),
-    or_(given("at_place") == "", Memory.place == given("at_place")),
-    Memory.forgotten_by.is_(None),
-    Memory.corrected_by.is_(None),
-)
 _BY_IDS = select(Memory).where(ours(Memory), Memory.id.in_(given("which", expanding=True)))
 _OF_MESSAGES = select(Memory).where(ours(Memory), Memory.message_id.in_(given("messages", expanding=True))).order_by(Memory.number)
 _WHICH = Memory.id.in_(given("which", expanding=True))
-_SCOPED = select(Memory).where(_IN_SCOPE)
-_AROUND = (
-    select(Memory)
-    .join(near := aliased(Memory), and_(near.organization_id == Memory.organization_id, near.session == Memory.session))
-    .where(_IN_SCOPE, near.number.in_(given("numbers", expanding=True)), func.abs(near.position - Memory.position) <= given("steps"))
-    .distinct()
+_SCOPED = select(Memory).where(IN_SCOPE, _WHICH)
+_VECTORS_OF = select(MemoryVector.memory_id, MemoryVector.vector).where(
+    ours(MemoryVector), MemoryVector.model == given("by"), MemoryVector.memory_id.in_(given("which", expanding=True))
 )
+_STAMP = update(MemoryVector).where(ours(MemoryVector), MemoryVector.memory_id == given("which"))
 _COUNT = select(func.count()).select_from(Memory).where(ours(Memory))
-_BY_WORDS = {
-    "sqlite": text("""SELECT number FROM memory_words JOIN memories ON number = memory_words.rowid
-        WHERE memory_words MATCH :query AND organization_id = :organization ORDER BY bm25(memory_words, 0.0, 1.0) LIMIT :limit"""),
-    "postgresql": text("""SELECT number FROM memory_words w JOIN memories m ON m.organization_id = w.organization_id AND m.id = w.memory_id
-        WHERE w.organization_id = :organization AND m.user_id = :user AND m.trust = ANY(:trusts) AND (:place = '' OR m.place = :place)
-        AND words @@ to_tsquery('english', :query) ORDER BY ts_rank(words, to_tsquery('english', :query)) DESC LIMIT :limit"""),
-}
-_HELD = {
-    "sqlite": text("SELECT count(*) FROM (SELECT 1 FROM memory_words WHERE memory_words MATCH :query LIMIT :limit)"),
-    "postgresql": text(
-        """SELECT count(*) FROM (SELECT 1 FROM memory_words WHERE words @@ to_tsquery('english', :query) LIMIT :limit) held"""
-    ),
-}
-_MOST_COUNTED = 20_000
-"""A word that more memories hold says nothing."""
-_VECTORS = select(MemoryVector.memory_id, MemoryVector.vector).where(
-    MemoryVector.organization_id == given("organization"), MemoryVector.model == given("by")
-)
-_VECTORS_OF = _VECTORS.where(MemoryVector.memory_id.in_(given("which", expanding=True)))
 _ADD_VECTOR = insert_or_replace(MemoryVector, "stamp", "model", "dimension", "vector")
 _LACKING = (
     select(Memory)
@@ -217,7 +178,7 @@ _REMOVE_VECTORS = delete(MemoryVector).where(ours(MemoryVector), MemoryVector.me
 _CHANGE = update(Memory).where(ours(Memory), _WHICH)
 
 
-class Memories(Repository):
+class Memories(Finding):
     """What was said, verbatim, and how it is found."""
 
     async def add_once(self, memories: Sequence[Memory]) -> None:
@@ -237,8 +198,11 @@ class Memories(Repository):
         return await self._all(Memory, _OF_MESSAGES, messages=list(message_ids))
 
     async def change(self, which: Collection[UUID], **values: Any) -> None:
-        """Give memories these values."""
+        """Give memories these values; whose index of vectors knows them by one is told by a new stamp."""
         await self._changes(_CHANGE, which=list(which), **values)
+        if which and values.keys() & {"trust", "place"}:
+            stamped = [{"organization": self._organization, "which": each, "stamp": new_id()} for each in which]
+            await self._connection.execute(_STAMP, stamped)
 
     async def remove(self, which: Collection[UUID]) -> None:
         """Delete memories, with vectors and the summaries they are in; the index is told the words, so what is packed is unpacked."""
@@ -249,39 +213,9 @@ class Memories(Repository):
         for statement in (_REMOVE_VECTORS, _REMOVE):
             await self._changes(statement, which=list(which))
 
-    async def find_by_words(self, scope: Scope, words: Sequence[str], *, limit: int) -> list[int]:
-        """The numbers of the memories in scope that hold any of these words, best first."""
-        if not words:
-            return []
-        which = {"user": scope.user_id, "trusts": list(scope.trusts), "place": scope.place}
-        kind = self._connection.dialect.name
-        values = {"query": f"{_whose(scope)} AND words:({_any(kind, words)})"} if kind == "sqlite" else which | {"query": _any(kind, words)}
-        found = await self._execute(_BY_WORDS[kind], **values, limit=limit)
-        return [row[0] for row in found]
-
-    async def find_by_vector(self, scope: Scope, vector: Any, model: str, *, limit: int) -> list[int]:
-        """The numbers of the memories in scope whose vectors of this model are nearest, best first."""
-        near = [(float(each @ vector), which) for which, each in (await self._execute(_VECTORS, by=model)).all()]
-        near.sort(key=lambda pair: -pair[0])
-        known = {each.id: each.number for each in await self.in_scope(scope, [which for _, which in near])}
-        return [known[which] for _, which in near if which in known][:limit]
-
     async def in_scope(self, scope: Scope, which: Collection[UUID]) -> list[Memory]:
         """Those of these memories that may be told here."""
-        return await self._all(Memory, _SCOPED.where(_WHICH), **_values_of(scope), which=list(which))
-
-    async def around(self, scope: Scope, numbers: Collection[int], *, reach: int) -> list[Memory]:
-        """The memories of these numbers, and those in scope that stand at most *reach* steps from one of them in its session."""
-        return await self._all(Memory, _AROUND, **_values_of(scope), numbers=list(numbers), steps=reach)
-
-    async def counts(self, words: Sequence[str]) -> Counts:
-        """How often these words are held by any memory."""
-        kind = self._connection.dialect.name
-        holding = {}
-        for word in dict.fromkeys(words):
-            query = f"words:({_any(kind, [word])})" if kind == "sqlite" else _any(kind, [word])
-            holding[word] = (await self._execute(_HELD[kind], query=query, limit=_MOST_COUNTED)).scalar() or 0
-        return Counts(memories=await self._value(_COUNT) or 0, mean_words=20.0, holding=holding)
+        return await self._all(Memory, _SCOPED, **values_of_scope(scope), which=list(which))
 
     async def vectors(self, which: Collection[UUID], model: str) -> dict[UUID, Any]:
         """The vectors of this model that these memories have."""
@@ -323,20 +257,3 @@ class Memories(Repository):
             for which, each in vectors.items()
         ]
         await self._insert_all(_ADD_VECTOR, rows)
-
-
-def _values_of(scope: Scope) -> dict[str, Any]:
-    return {"user": scope.user_id, "trusts": list(scope.trusts), "at_place": scope.place}
-
-
-def _whose(scope: Scope) -> str:
-    """The scope as a question to the index on SQLite."""
-    trusts = " OR ".join(f"t{each}" for each in scope.trusts)
-    place = f" AND p{scope.place.encode().hex()}" if scope.place else ""
-    return f"whose:(u{scope.user_id.hex} AND ({trusts}){place})"
-
-
-def _any(kind: str, words: Sequence[str]) -> str:
-    """Any of these words, as the database's index is asked."""
-    quoted = [f'"{word}"' if kind == "sqlite" else f"'{word}'" for word in words]
-    return (" OR " if kind == "sqlite" else " | ").join(quoted)

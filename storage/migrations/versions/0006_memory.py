@@ -27,8 +27,8 @@ revision = "0006"
 down_revision = "0005"
 
 FOUND_BY = "substr({row}.speaker || ': ' || {row}.said || ' ' || {row}.day, 1, 20000)"
-WHOSE = "'u' || {row}.user_id || ' t' || {row}.trust || ' p' || hex({row}.place)"
-"""Who may find it, as words of their own, so that an index knows it: `Scope`."""
+WHOSE = "'u' || {row}.user_id || {row}.trust || ' u' || {row}.user_id || {row}.trust || 'p' || hex({row}.place)"
+"""Who may find it anywhere, and in its place, as one word each, so that an index knows it: `Scope`."""
 DIMENSIONS = (256, 384)
 """Of the embedders that come with Robbie; vectors of another length are compared one by one."""
 SQLITE = (
@@ -44,21 +44,26 @@ SQLITE = (
         VALUES ('delete', old.number, {WHOSE.format(row="old")}, {FOUND_BY.format(row="old")});
         INSERT INTO memory_words(rowid, whose, words) VALUES (new.number, {WHOSE.format(row="new")}, {FOUND_BY.format(row="new")}); END""",
 )
-"""A row that is packed keeps its words; it is unpacked before it is deleted, since the index wants to be told what it held."""
+"""A row that is packed keeps its words; it is unpacked before it is deleted, since the index wants to be told what it held.
+
+PostgreSQL has a row for each word in place of a tsvector: its row-level security lets no `@@` use an index, since that is not leakproof."""
 POSTGRES = (
     "CREATE SEQUENCE memories_number",
-    """CREATE TABLE memory_words (organization_id text NOT NULL, memory_id uuid NOT NULL, words tsvector NOT NULL,
-        PRIMARY KEY (organization_id, memory_id))""",
-    "CREATE INDEX memory_words_found ON memory_words USING gin (words)",
+    """CREATE TABLE memory_words (organization_id text NOT NULL, word text NOT NULL, user_id uuid NOT NULL, trust text NOT NULL,
+        place text NOT NULL, number bigint NOT NULL)""",
+    "CREATE INDEX memory_words_found ON memory_words (organization_id, word, user_id)",
     f"""CREATE FUNCTION keep_memory_words() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        IF TG_OP = 'DELETE' THEN
-            DELETE FROM memory_words WHERE organization_id = old.organization_id AND memory_id = old.id;
-        ELSIF new.packed IS NULL THEN
-            INSERT INTO memory_words VALUES (new.organization_id, new.id, to_tsvector('english', {FOUND_BY.format(row="new")}))
-            ON CONFLICT (organization_id, memory_id) DO UPDATE SET words = excluded.words;
+        IF TG_OP = 'UPDATE' AND num_nonnulls(old.packed, new.packed) > 0 THEN RETURN NULL; END IF;
+        IF TG_OP <> 'INSERT' THEN
+            DELETE FROM memory_words WHERE organization_id = old.organization_id AND user_id = old.user_id AND number = old.number
+            AND word = ANY (tsvector_to_array(to_tsvector('english', {FOUND_BY.format(row="old")})));
+        END IF;
+        IF TG_OP <> 'DELETE' AND new.packed IS NULL THEN
+            INSERT INTO memory_words SELECT new.organization_id, word, new.user_id, new.trust, new.place, new.number
+            FROM unnest(tsvector_to_array(to_tsvector('english', {FOUND_BY.format(row="new")}))) word;
         END IF;
         RETURN NULL; END $$""",
-    """CREATE TRIGGER memory_words_kept AFTER INSERT OR DELETE OR UPDATE OF said ON memories
+    """CREATE TRIGGER memory_words_kept AFTER INSERT OR DELETE OR UPDATE OF said, trust, place ON memories
         FOR EACH ROW EXECUTE FUNCTION keep_memory_words()""",
     *(
         f"CREATE INDEX memory_vectors_{size} ON memory_vectors USING hnsw ((vector::vector({size})) vector_cosine_ops)"
@@ -94,7 +99,7 @@ def upgrade() -> None:
         belongs_to("memories", "memory_id"),
         key=["memory_id"],
     )
-    index("memory_vectors", "stamp")
+    index("memory_vectors", "model", "stamp")
     table(
         "summaries",
         *(*ids("id", "user_id"), *numbers("level"), *texts("place", "text"), *documents("facts"), *moments("starts_at", "ends_at")),

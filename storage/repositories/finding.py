@@ -1,0 +1,261 @@
+"""How memories are found: by words, by vectors, and what stands beside them; only those in scope, whichever database it is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite, log
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Float, LargeBinary, and_, case, or_, select, text, type_coerce
+from sqlalchemy import bindparam as given
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import aliased
+
+from bot.domain.memory import Scope
+from storage.models.memory import Memory, MemoryVector
+from storage.repositories.base import Repository, ours
+from storage.types import Vector, escape_text
+from storage.vector_index import VectorIndex
+
+MOST_COUNTED = 20_000
+"""A word that more memories hold says nothing."""
+MOST_READ = 10_000
+"""So many places where words stand are read for a question: of its rarest words all, of the commonest none."""
+OF_A_KIND = 25
+"""So many of those that hold the same words of the question, the latest, come before others which hold fewer or commoner words."""
+RESCORED = 200
+"""Of the scan in eight bits, so many are compared exactly."""
+EXACT_BELOW = 5_000
+"""Vectors of a person that PostgreSQL compares one by one: an index that filters afterwards may miss what few there are."""
+PAGE = 500
+
+_TOLD_HERE = and_(
+    Memory.user_id == given("user"),
+    Memory.trust.in_(given("trusts", expanding=True)),
+    or_(given("at_place") == "", Memory.place == given("at_place")),
+    Memory.forgotten_by.is_(None),
+    Memory.corrected_by.is_(None),
+)
+IN_SCOPE = and_(ours(Memory), _TOLD_HERE)
+
+
+def _by_number(table: Any) -> Any:
+    """`ours`, in words that leave SQLite no index but that of numbers: it would read all of an organization's rows, or of a person's."""
+    return and_(table.organization_id.concat("") == given("organization"), table.number.in_(given("numbers", expanding=True)))
+
+
+_near, _beside = aliased(Memory), aliased(Memory)
+_BESIDE = (
+    select(_beside.number)
+    .join(_near, and_(_near.organization_id == _beside.organization_id, _near.session == _beside.session))
+    .where(_by_number(_near))
+    .where(_beside.position.between(_near.position - given("steps"), _near.position + given("steps")))
+)
+_RAW = type_coerce(MemoryVector.vector, LargeBinary())
+_LESS_COSINE = MemoryVector.vector.op("<#>", return_type=Float())(given("asked", type_=Vector()))
+_LIKENESS = {
+    "sqlite": case((MemoryVector.model == given("by"), _RAW)),
+    "postgresql": case((and_(MemoryVector.model == given("by"), MemoryVector.dimension == given("size")), -_LESS_COSINE)),
+}
+_OF_MEMORY = and_(MemoryVector.organization_id == Memory.organization_id, MemoryVector.memory_id == Memory.id)
+_NUMBERED = select(Memory).where(_TOLD_HERE, _by_number(Memory)).order_by(Memory.number.desc())
+_COSINES = {
+    kind: select(MemoryVector.memory_id, likeness).where(ours(MemoryVector), MemoryVector.memory_id.in_(given("which", expanding=True)))
+    for kind, likeness in _LIKENESS.items()
+}
+_LAST_NUMBER = text("SELECT number FROM memories WHERE organization_id || '' = :organization ORDER BY number DESC LIMIT 1")
+"""By the index of numbers: with a plain comparison SQLite takes that of organizations, and sorts all there is."""
+_HOLDING = {
+    "sqlite": text("""SELECT asked.key, (SELECT count(*) FROM (SELECT 1 FROM memory_words WHERE memory_words MATCH asked.value LIMIT :most))
+        FROM json_each(:asked) asked"""),
+    "postgresql": text("""SELECT place - 1, (SELECT count(*) FROM (SELECT 1 FROM memory_words WHERE organization_id = :organization
+            AND word = (tsvector_to_array(to_tsvector('english', asked)))[1] LIMIT :most) held)
+        FROM json_array_elements_text(CAST(:asked AS json)) WITH ORDINALITY one(asked, place)"""),
+}
+_STANDING = {
+    "sqlite": text("""SELECT asked.key, (SELECT json_group_array(rowid) FROM
+            (SELECT rowid FROM memory_words WHERE memory_words MATCH asked.value ORDER BY rowid DESC LIMIT :most))
+        FROM json_each(:asked) asked"""),
+    "postgresql": text("""SELECT place - 1, (SELECT json_agg(number)::text FROM (SELECT number FROM memory_words
+            WHERE organization_id = :organization AND word = (tsvector_to_array(to_tsvector('english', asked)))[1] AND user_id = :user
+            AND trust = ANY(:trusts) AND (:place = '' OR memory_words.place = :place) ORDER BY number DESC LIMIT :most) found)
+        FROM json_array_elements_text(CAST(:asked AS json)) WITH ORDINALITY one(asked, place)"""),
+}
+_ADDED = text("""SELECT number, user_id, place, trust, stamp, vector FROM memory_vectors v
+    JOIN memories m ON m.organization_id = v.organization_id AND m.id = v.memory_id
+    WHERE v.organization_id = :organization AND model = :by AND stamp > :since ORDER BY stamp LIMIT :limit""")
+_LATELY = text("SELECT count(*) FROM memory_vectors WHERE organization_id = :organization AND model = :by AND stamp > :since")
+_RESCORED = select(Memory.number, _LIKENESS["sqlite"], _TOLD_HERE).join(MemoryVector, _OF_MEMORY).where(_by_number(Memory))
+_OF_PERSON = text(
+    """SELECT count(*) FROM (SELECT 1 FROM memories WHERE organization_id = :organization AND user_id = :user LIMIT :most) held"""
+)
+# LATERAL with OFFSET fixes which table is read first, and keeps the model out of the join: a table that was not analysed yet would be
+# read as a whole for each row of the other
+_TOLD = """m.organization_id = :organization AND user_id = :user AND trust = ANY(:trusts) AND (:place = '' OR place = :place)
+    AND forgotten_by IS NULL AND corrected_by IS NULL"""
+_OF_MODEL = "v.organization_id = :organization AND model = :by AND dimension = {size}"
+_EXACT = f"""SELECT number FROM memories m CROSS JOIN LATERAL (
+        SELECT CASE WHEN model = :by AND dimension = {{size}} THEN vector <=> CAST(:asked AS vector) END AS distance FROM memory_vectors v
+        WHERE v.organization_id = :organization AND v.memory_id = m.id OFFSET 0) near
+    WHERE {_TOLD} AND distance IS NOT NULL ORDER BY distance, number DESC LIMIT :limit"""  # noqa: S608
+_INDEXED = f"""SELECT number FROM memory_vectors v CROSS JOIN LATERAL (SELECT number FROM memories m
+    WHERE m.id = v.memory_id AND {_TOLD} OFFSET 0) told
+    WHERE {_OF_MODEL} ORDER BY vector::vector({{size}}) <=> CAST(:asked AS vector({{size}})) LIMIT :limit"""  # noqa: S608
+_ITERATIVE = text("SET LOCAL hnsw.iterative_scan = strict_order")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counts:
+    """Of all that may be found, by anybody: about how many there are, and how many hold each of some words (`MOST_COUNTED` at most)."""
+
+    memories: int
+    holding: Mapping[str, int]
+
+    def rarity(self, word: str) -> float:
+        """The word's inverse document frequency, as in `bot/brain/recall.py`."""
+        held = min(self.holding.get(word, 0), self.memories)
+        return log(1 + (self.memories - held + 0.5) / (held + 0.5))
+
+
+class Finding(Repository):
+    """Finds memories. `indexes` are the process's own of an embedded database's vectors, by their model."""
+
+    def __init__(self, connection: AsyncConnection, organization: str, indexes: dict[str, VectorIndex] | None = None) -> None:
+        super().__init__(connection, organization)
+        self._kind = connection.dialect.name
+        self._indexes = {} if indexes is None else indexes
+
+    async def counts(self, words: Sequence[str]) -> Counts:
+        """How often these words are held by any memory; of deleted ones, all are still counted that are not the last."""
+        asked = list(dict.fromkeys(words))
+        queries = [f"words:({_quoted(word)})" if self._kind == "sqlite" else escape_text(word) for word in asked]
+        held = await self._execute(_HOLDING[self._kind], asked=json.dumps(queries), most=MOST_COUNTED)
+        return Counts(memories=(await self._execute(_LAST_NUMBER)).scalar() or 0, holding={asked[at]: count for at, count in held})
+
+    async def find_by_words(self, scope: Scope, words: Sequence[str], *, limit: int, counts: Counts | None = None) -> list[int]:
+        """The numbers of the memories in scope that hold any of these words, by the rarity of those they hold, the latest first.
+
+        Of a question's words the rarest are looked up, until `MOST_READ` places are read: what is common is not what it is about.
+        """
+        counts = counts or await self.counts(words)
+        rarest = _rarest(counts)
+        if self._kind == "sqlite":
+            whose = " OR ".join(_whose(scope))
+            values = {"asked": json.dumps([f"whose:({whose}) AND words:({_quoted(word)})" for word in rarest])}
+        else:
+            values = {"asked": json.dumps([*map(escape_text, rarest)]), **_raw_values_of(scope)}
+        scores: dict[int, float] = defaultdict(float)
+        for at, numbers in await self._execute(_STANDING[self._kind], **values, most=MOST_READ):
+            for number in json.loads(numbers or "[]"):
+                scores[number] += counts.rarity(rarest[at])
+        return _varied(scores, limit)
+
+    async def find_by_vector(self, scope: Scope, vector: Any, model: str, *, limit: int) -> list[int]:
+        """The numbers of the memories in scope whose vectors of this model are nearest, best first."""
+        if self._kind == "postgresql":
+            return await self._find_on_server(scope, vector, model, limit)
+        index, told = await self.caught_up(model, len(vector)), dict[int, float]()
+        for wanted in (RESCORED, 5 * RESCORED, 25 * RESCORED):
+            near = await asyncio.to_thread(index.nearest, vector, scope, limit=max(wanted, limit))
+            found = {
+                number: (raw, is_told)
+                for number, raw, is_told in await self._execute(_RESCORED, **values_of_scope(scope), numbers=near, by=model)
+            }
+            index.drop([number for number in near if number not in found])
+            cosines = {number: _cosine(raw, vector) for number, (raw, is_told) in found.items() if is_told}
+            told = {number: cosine for number, cosine in cosines.items() if cosine is not None}
+            if len(told) >= limit or len(near) < wanted:
+                break
+        return sorted(told, key=lambda number: (-told[number], -number))[:limit]
+
+    async def caught_up(self, model: str, dimension: int) -> VectorIndex:
+        """The index of the vectors of this model, after what was added by whomever; of an embedded database alone."""
+        index = self._indexes.setdefault(model, VectorIndex(dimension))
+        async with index.lock:
+            await self._read_on(index, model)
+            lately = (await self._execute(_LATELY, by=model, since=index.window)).scalar()
+            if lately != index.count_lately():  # somebody's clock is behind, or something was deleted
+                index.forget_lately()
+                await self._read_on(index, model)
+        return index
+
+    async def around(self, scope: Scope, numbers: Collection[int], *, reach: int) -> list[Memory]:
+        """The memories of these numbers, and those in scope that stand at most *reach* steps from one of them in its session."""
+        beside = await self._values(_BESIDE, numbers=list(numbers), steps=reach)
+        return await self._all(Memory, _NUMBERED, **values_of_scope(scope), numbers=[*{*beside}])
+
+    async def cosines(self, which: Collection[UUID], vector: Any, model: str) -> dict[UUID, float]:
+        """The cosines with *vector* of those of these memories that have a sound vector by this model."""
+        is_read, values = self._kind == "sqlite", {"which": list(which), "by": model}
+        rows = await self._execute(_COSINES[self._kind], **values, **({} if is_read else {"asked": vector, "size": len(vector)}))
+        found = {memory_id: _cosine(kept, vector) if is_read else kept for memory_id, kept in rows}
+        return {memory_id: cosine for memory_id, cosine in found.items() if cosine is not None}
+
+    async def _read_on(self, index: VectorIndex, model: str) -> None:
+        rows: Sequence[Any] = [()]
+        while rows:
+            rows = (await self._execute(_ADDED, by=model, since=index.latest, limit=PAGE)).all()
+            await asyncio.to_thread(index.add, rows)
+
+    async def _find_on_server(self, scope: Scope, vector: Any, model: str, limit: int) -> list[int]:
+        held = (await self._execute(_OF_PERSON, user=scope.user_id, most=EXACT_BELOW)).scalar() or 0
+        if held >= EXACT_BELOW:
+            await self._execute(_ITERATIVE)
+        statement = text((_INDEXED if held >= EXACT_BELOW else _EXACT).format(size=len(vector)))
+        asked = "[" + ",".join(f"{each:.8g}" for each in vector) + "]"
+        found = await self._execute(statement, **_raw_values_of(scope), by=model, asked=asked, limit=limit)
+        return [row[0] for row in found]
+
+
+def values_of_scope(scope: Scope) -> dict[str, Any]:
+    """What `IN_SCOPE` is given."""
+    return {"user": scope.user_id, "trusts": list(scope.trusts), "at_place": scope.place}
+
+
+def _raw_values_of(scope: Scope) -> dict[str, Any]:
+    return {"user": scope.user_id, "trusts": [str(each) for each in scope.trusts], "place": escape_text(scope.place)}
+
+
+def _whose(scope: Scope) -> list[str]:
+    """The words by which the index of SQLite knows who may be told: see WHOSE in the migration."""
+    place = f"p{escape_text(scope.place).encode().hex()}" if scope.place else ""
+    return [f"u{scope.user_id.hex}{trust}{place}" for trust in scope.trusts]
+
+
+def _quoted(word: str) -> str:
+    return '"' + escape_text(word).replace('"', '""') + '"'
+
+
+def _rarest(counts: Counts) -> list[str]:
+    """The words that any memory holds, rarest first, as many as may be read; one, however common."""
+    chosen, read = list[str](), 0
+    for word, held in sorted(counts.holding.items(), key=lambda each: each[1]):
+        read += held
+        if held and (not chosen or read <= MOST_READ):
+            chosen.append(word)
+    return chosen
+
+
+def _varied(scores: Mapping[int, float], limit: int) -> list[int]:
+    """The best, but of those with the same score only `OF_A_KIND` before the others: what was said a thousand times leaves room."""
+    of_score: dict[float, int] = defaultdict(int)
+    first, others = list[int](), list[int]()
+    for number in sorted(scores, key=lambda number: (-scores[number], -number)):
+        of_score[scores[number]] += 1
+        (first if of_score[scores[number]] <= OF_A_KIND else others).append(number)
+    return [*first, *others][:limit]
+
+
+def _cosine(raw: bytes | None, vector: Any) -> float | None:
+    """Of a kept vector with this one; None for what is none, or none as long."""
+    import numpy as np
+
+    if raw is None or len(raw) != 4 * len(vector):
+        return None
+    cosine = float(np.frombuffer(raw, dtype="<f4") @ vector)
+    return cosine if isfinite(cosine) else None
