@@ -113,7 +113,7 @@ SHELVES: Mapping[str, Shelf] = {
         said=lambda row: _words(row.title, row.text, row.details),
         follows=lambda row: (row.event_id, *ids_in(row.key)),
         hides=lambda row, by, now: {"state": ProposalState.WITHDRAWN} if row.state == ProposalState.WAITING else {},
-        leaves={"title": GONE, "text": "", "details": {}},
+        leaves={"title": GONE, "text": "", "details": {}, "key": None},
     ),
     "journal": Shelf(
         table=Activity,
@@ -121,7 +121,7 @@ SHELVES: Mapping[str, Shelf] = {
         at="at",
         follows=lambda row: (row.source_id, *ids_in(row.undo)),
         hides=lambda row, by, now: _LINE,
-        leaves=_LINE,
+        leaves={**_LINE, "key": None},  # which may be made of words, too
     ),
     "briefs": Shelf(
         table=StoredBrief,
