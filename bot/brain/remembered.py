@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 FOUND, TOLD, LONGEST_QUESTION = 60, 20, 2_000
 """Memories that are looked at, and told at most; characters of a question by which they are found."""
+PATIENCE = 0.7
+"""The share of the time that what is near in meaning may take, so that words still answer while a model is loaded."""
 NEAREST, BESIDE = 3, range(-2, 3)
 NOTES, NOTES_LOOKED_AT = 8, 300
 TASKS, DECISIONS = 3, 3
@@ -93,7 +95,7 @@ class Remembered:
         known += notes
         if self._recall and _stems(asked := question.text[:LONGEST_QUESTION]) and (place or question.is_private):
             scope = Scope(user_id=person.id, place=place, trusts=trusts)
-            found = await self._recall.find(asked, scope, limit=FOUND)
+            found = await self._recall.find(asked, scope, limit=FOUND, patience=PATIENCE * self._seconds)
             earlier = [each for each in found if each.memory.message_id is None or each.memory.message_id < question.id]
             async with self._database.reading() as work:
                 summaries = await work.summaries.covering([each.memory.id for each in earlier])

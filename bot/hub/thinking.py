@@ -217,7 +217,7 @@ class Thinkers:
 
     async def _remember(self, work: UnitOfWork, asked: Asked, reply: Message) -> None:
         conversation = None if reply.session_type == "private" else await work.conversations.find_by_id(reply.conversation_id)
-        place = place_of(conversation.channel, conversation.key, conversation.session_type) if conversation else PRIVATE_PLACE
+        place = place_of(conversation.channel, conversation.key, reply.session_type) if conversation else PRIVATE_PLACE
         await remember(work, reply, asked.user.person, place=place)
 
     async def _propose(self, work: UnitOfWork, asked: Asked, turn: Turn) -> None:

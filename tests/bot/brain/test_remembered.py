@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -23,6 +24,7 @@ from storage.models.affairs import Task
 from storage.models.decisions import ProposalState
 from storage.models.memory import Memory
 from tests.clock import FakeClock
+from tests.embedding_fakes import FakeEmbedder
 from tests.fakes import asked
 from tests.stage import Stage
 
@@ -168,6 +170,36 @@ async def test_a_memory_that_hangs_or_fails_costs_little_and_leaves_what_lists_h
             assert await texts(remembered, asked("Good morning", person=allan)) == ["Preference of today: No meetings before ten"]
             assert now() - began < 2
     assert [line["event"] for line in logs] == ["recall.away"]
+
+
+class SlowEmbedder(FakeEmbedder):
+    """FAKE: its model takes its time to load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded = asyncio.Event()
+
+    async def embed(self, texts: Sequence[str]) -> Any:
+        await self.loaded.wait()
+        return await super().embed(texts)
+
+
+async def test_while_a_model_is_loaded_words_answer_and_once_it_is_meaning_does_too(stage: Stage, allan: Person, clock: FakeClock):
+    await said(stage, allan, "The van's plate is B-XY 123.")
+    embedder, now = SlowEmbedder(), asyncio.get_running_loop().time
+    recall = Recall(database=stage.database, embedder=embedder)
+    remembered, question = Remembered(database=stage.database, recall=recall, clock=clock, seconds=2), asked("Which van?", person=allan)
+    for _ in range(2):
+        assert await texts(remembered, question) == ["Allan, today: The van's plate is B-XY 123."]
+    began = now()
+    assert len(await texts(remembered, question)) == 1
+    assert now() - began < 1, "who comes later does not wait"
+    assert embedder.asked == []
+    embedder.loaded.set()
+    while not embedder.asked or recall._late:
+        await asyncio.sleep(0.01)
+    await texts(remembered, question)
+    assert len(embedder.asked) == 2
 
 
 def found(said: str, *, position: int, session: UUID) -> Found:
