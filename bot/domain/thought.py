@@ -142,7 +142,8 @@ class Line:
 class Recollection:
     """One thing that is remembered: `text` is the line that tells it, `said` what of it may stand in the conversation already.
 
-    `kind` is memory, note, tasks or decisions, `id` that of a memory or note, `why` tells a person why it came to mind.
+    `kind` is memory, note, tasks or decisions, `id` that of a memory or note, `summary` that of the one told before it, `why` tells a
+    person why it came to mind.
     """
 
     kind: str
@@ -150,6 +151,12 @@ class Recollection:
     why: str
     id: str = ""
     said: str = ""
+    summary: str = ""
+
+    @property
+    def record(self) -> dict[str, str]:
+        """What is kept of it with the answer: it is known again by its ids alone, so that what was forgotten stands in no record."""
+        return {"kind": self.kind, "id": self.id, "why": self.why} | ({"summary": self.summary} if self.summary else {})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -410,7 +417,7 @@ class Turn:
     `is_untrusted`: it was made of text from outside. `confidence` is how likely it serves, `guess` the same before past outcomes corrected
     it, `doubt` why it may not. `pattern` is the row of tier 1 that it came from, `mentor` who speaks in it, `path`
     who said what on the way to it, and what was kept: plain values, as they are shown and stored. `tools` names those that were used;
-    `recalled` is what was remembered in the prompt of whoever gave it.
+    `recalled` is what was remembered in the prompts that it came of.
     """
 
     text: str

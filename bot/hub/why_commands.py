@@ -34,6 +34,7 @@ _PLAIN = re.compile(
 NOTHING_REMEMBERED = "- Nothing from before was remembered for it."
 SEARCHED = "- It searched its memory as well (`search_memory`); what a tool finds is not listed here."
 GONE = "what it was has been forgotten, or put right, since"
+SUMMARISED = ", with a summary of what was said around it"
 LISTS = {"tasks": "your open tasks", "decisions": "what you decided in the days before"}
 
 
@@ -81,7 +82,11 @@ class WhyCommands:
         known, searched = details.get("recalled", []), [SEARCHED] if SEARCH_MEMORY in details.get("tools", ()) else []
         async with self._database.reading() as work:
             whence = await _whence(work, question, known) if known else {}
-        told_of = [(whence.get(each["id"]) or LISTS.get(each["kind"]), each["why"]) for each in known]
+        told_of = [
+            (what and what + SUMMARISED * ("summary" in each), each["why"])
+            for each in known
+            for what in (whence.get(each["id"]) or LISTS.get(each["kind"]),)
+        ]
         lines = [f"- Remembered, as {why}: {what}." if what else f"- Remembered: {GONE}." for what, why in told_of]
         return "\n".join([*dict.fromkeys(lines), *searched] or [NOTHING_REMEMBERED])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -15,6 +14,7 @@ from bot.brain.chain import FallbackChain
 from bot.brain.context import PROMPTS
 from bot.brain.summaries import FRESH, OLD, RECENT, WORDS, extract, is_fit, left_out
 from bot.domain.clock import new_id
+from bot.domain.errand import inert
 from bot.domain.errors import AllLevelsFailed
 from bot.domain.memory import Trust
 from bot.domain.thought import Attempt, Line, Prompt, Role
@@ -155,7 +155,7 @@ class Ageing:
     async def _worded(self, material: str, text: str, words: int) -> tuple[str, str, Sequence[Attempt]]:
         """What a model makes of it, and which; no words where none is well, or where it was cut short."""
         system = self._prompt.format(words=words)
-        framed = re.sub(r"<(?=\s*/?\s*said)", "‹", f"{material}\n\nThe digest: {text}", flags=re.I)
+        framed = inert(f"{material}\n\nThe digest: {text}")
         lines = (Line(role=Role.USER, text=f"<said>\n{framed}\n</said>\n\nWord what it came to."),)
         try:
             completion = await self._chain.complete(Prompt(system=system, brief_system=system, lines=lines), seconds=MODEL_SECONDS)

@@ -7,7 +7,9 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel
 
 from bot.brain.memory import Found, Recall
-from bot.brain.remembered import LONGEST_QUESTION, line_of
+from bot.brain.recall import stems
+from bot.brain.remembered import LONGEST, LONGEST_QUESTION, line_of
+from bot.brain.summaries import clipped
 from bot.domain.address import SessionType
 from bot.domain.clock import Clock
 from bot.domain.errand import Errand, Risk, from_outside
@@ -47,6 +49,6 @@ class SearchMemory:
         return "\n".join(filter(None, (own, from_outside(outside) if outside else ""))) or "Nothing like that is remembered."
 
     def _told(self, found: list[Found], query: str, errand: Errand, *, is_outside: bool) -> str:
-        now, asked = self._clock.now().astimezone(ZoneInfo(errand.person.timezone)), [word[:6] for word in query.casefold().split()]
-        lines = [line_of(each.memory, asked, now) for each in found if (each.memory.trust == Trust.OUTSIDE) is is_outside]
-        return "\n".join(f"- {line}" for line in lines)
+        now, asked = self._clock.now().astimezone(ZoneInfo(errand.person.timezone)), stems(query)
+        told = [each.memory for each in found if (each.memory.trust == Trust.OUTSIDE) is is_outside]
+        return "\n".join(f"- {line_of(each, clipped(each.text, LONGEST, asked), now)}" for each in told)

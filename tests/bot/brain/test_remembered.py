@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from bot.brain.memory import Found, Recall
-from bot.brain.remembered import LONGEST, Remembered, distinct, excerpt, memories_told
+from bot.brain.remembered import LONGEST, Remembered, distinct, memories_told
 from bot.domain.address import Person, SessionType
 from bot.domain.clock import new_id
 from bot.domain.errors import StorageUnavailable
@@ -202,18 +202,18 @@ async def test_while_a_model_is_loaded_words_answer_and_once_it_is_meaning_does_
     assert len(embedder.asked) == 2
 
 
-def found(said: str, *, position: int, session: UUID) -> Found:
+def memory(said: str, *, position: int, session: UUID) -> Memory:
     values: dict[str, Any] = {"thread": "t", "part": 0, "external_id": said, "day": "", "place": "", "trust": Trust.OWN, "speaker": "Allan"}
     known = {"organization_id": "o", "id": new_id(), "user_id": new_id(), "number": 0, "at": FakeClock().now()}
-    return Found(score=0.0, memory=Memory(session=session, position=position, said=said, **values, **known))
+    return Memory(session=session, position=position, said=said, **values, **known)
 
 
 def test_of_what_shares_no_word_with_the_question_only_the_best_few_are_told():
     here = new_id()
-    alike = [found(f"nothing of that sort {number}", position=10 * number, session=here) for number in range(5)]
-    plate = [found("The plate is B-XY 123.", position=100, session=here), found("I wrote it down.", position=101, session=here)]
+    alike = [memory(f"nothing of that sort {number}", position=10 * number, session=here) for number in range(5)]
+    plate = [memory("The plate is B-XY 123.", position=100, session=here), memory("I wrote it down.", position=101, session=here)]
     told_of = [each.said for each in memories_told("Which plate?", [*alike, *plate], FakeClock().now())]
-    assert told_of == [each.memory.said for each in [*alike[:3], *plate]]
+    assert told_of == [each.said for each in [*alike[:3], *plate]]
 
 
 def told(said: str) -> Recollection:
@@ -232,10 +232,3 @@ def test_what_says_the_same_is_told_once_and_what_says_otherwise_is_not_lost():
 
 def test_an_older_question_is_no_answer_and_an_affirmation_is_one():
     assert kept("Is Dana a vegetarian?", "Dana is a vegetarian.", question="Is Dana a vegetarian, then?") == ["Dana is a vegetarian."]
-
-
-def test_of_a_long_text_the_part_is_told_that_matters():
-    text = "filler words here " * 50 + "The plate is B-XY 123. " + "more filler words " * 50
-    assert "B-XY 123" in excerpt(text, ["plate"])
-    assert len(excerpt(text, ["plate"])) <= LONGEST + 2
-    assert excerpt("a\n- b", []) == "a - b"
