@@ -164,7 +164,7 @@ async def test_what_was_remembered_for_a_call_is_behind_the_answer_too(build: Bu
         now = stage.clock.now()
         note = await work.notes.add(user_id=allan.id, text="No meetings before ten", kind="preference", now=now, source_id=None)
     looker.found = "x" * LONGEST_RESULT  # leaves no room for anything else
-    model = FakeProvider(call("look_up")).then("Found.")
+    model = FakeProvider(*[call("look_up")] * 3).then("Found.")
     turn = await build(model, context=2500).answer(asked("Look it up", person=allan))
     assert [bool(prompt.recalled) for prompt in model.asked] == [True, False]
     assert [each.id for each in turn.recalled] == [str(note.id)]
