@@ -239,6 +239,6 @@ async def _tokens(memory: Remembered, talk: Talk) -> dict[str, list[int]]:
             now = SystemClock().now()
             of_that_age = [_as_old(each.memory, now - timedelta(days=days)) for each in found]
             read = aged(of_that_age, covering, now, question=question)
-            lines = [f"{each.short}{memory.day}, {memory.speaker}: {each.words}" for memory, each in zip(of_that_age, read, strict=True)]
+            lines = [f"{each.head}{memory.day}, {memory.speaker}: {each.words}" for memory, each in zip(of_that_age, read, strict=True)]
             counts[name].append(estimate_tokens("\n".join(lines)))
     return counts

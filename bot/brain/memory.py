@@ -82,17 +82,11 @@ class Recall:
             await asyncio.wait({task}, timeout=patience)
         finally:
             if not task.done():
-                self._late.add(task)
-                task.add_done_callback(self._arrived)
+                leave(task, self._late)
         if task.done():
             return task.result()
         log.info("recall.by_words_alone", error="meaning takes too long")
         return NOTHING
-
-    def _arrived(self, task: asyncio.Task[Meant]) -> None:
-        self._late.discard(task)
-        if not task.cancelled():
-            task.exception()  # nobody waits any more
 
     async def _near(self, embedder: Embedder, question: str, scope: Scope) -> Meant:
         try:
@@ -102,6 +96,13 @@ class Recall:
             return NOTHING
         async with self.database.reading() as work:
             return embedder.model, vector, await work.memories.find_by_vector(scope, vector, embedder.model, limit=CANDIDATES)
+
+
+def leave(task: asyncio.Task[Any], late: set[asyncio.Task[Any]]) -> None:
+    """Nobody waits for *task* any more: it is among the *late* until it ends, and what it raises is nobody's."""
+    late.add(task)
+    task.add_done_callback(late.discard)
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
 
 def embedded(memory: Memory) -> str:

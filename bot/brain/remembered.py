@@ -8,14 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import islice, zip_longest
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import structlog
 
-from bot.brain.memory import Recall
+from bot.brain.memory import Recall, leave
 from bot.brain.recall import COMMON, stems
-from bot.brain.summaries import FRESH, Reading, aged, clipped
+from bot.brain.summaries import FRESH, aged, clipped
 from bot.brain.tone import is_intimate
 from bot.domain.clock import Clock
 from bot.domain.memory import PRIVATE_PLACE, Scope, Trust, place_of
@@ -24,7 +23,7 @@ from bot.domain.thought import Question, Recollection
 from storage.database import Database
 from storage.models.affairs import Task
 from storage.models.decisions import Proposal, ProposalState
-from storage.models.memory import Memory, StickyNote, Summary
+from storage.models.memory import Memory, StickyNote
 
 log = structlog.get_logger(__name__)
 
@@ -57,25 +56,16 @@ class Remembered:
         """What may bear on *question*, the most telling first; as much of it as there was time for. Raises nothing."""
         known = list[Recollection]()
         task = asyncio.create_task(self._gather(question, known), name="recall")
-        self._late.add(task)  # the driver of a database may take its time to hear that nobody waits any more
-        task.add_done_callback(self._let_go)
+        leave(task, self._late)  # the driver of a database may take its time to hear that nobody waits any more
         try:
             await asyncio.wait({task}, timeout=self._seconds)
+            trouble = task.exception() if task.done() else TimeoutError()
         finally:
-            is_done = task.done()
             task.cancel()
-        trouble = task.exception() if is_done and not task.cancelled() else None if is_done else TimeoutError()
-        if trouble and not self._is_down:
-            log.warning("recall.away", error=f"{type(trouble).__name__}: {trouble}")
-        elif self._is_down and not trouble:
-            log.info("recall.back")
-        self._is_down = trouble is not None
+        if bool(trouble) is not self._is_down:
+            self._is_down = not self._is_down
+            log.warning("recall.away" if trouble else "recall.back", error=f"{type(trouble).__name__}: {trouble}" if trouble else "")
         return tuple(known)
-
-    def _let_go(self, task: asyncio.Task[None]) -> None:
-        self._late.discard(task)
-        if not task.cancelled():
-            task.exception()  # it was told, or comes too late to matter
 
     async def _gather(self, question: Question, known: list[Recollection]) -> None:
         """Lists first, which are quick: what was said then goes between the notes."""
@@ -101,39 +91,36 @@ class Remembered:
             told = [each for pair in zip_longest(notes, memories_told(asked, memories, now)) for each in pair if each]
             known[always:] = islice(distinct(told, question.text), TOLD)
             ids = {each.id for each in known}
-            known[:] = await self._aged(known, [each for each in memories if str(each.id) in ids], asked, now)
+            known[:] = await self._aged(known, [each for each in memories if str(each.id) in ids and now - each.at >= FRESH], asked, now)
 
-    async def _aged(self, known: Sequence[Recollection], memories: Sequence[Memory], asked: str, now: datetime) -> list[Recollection]:
+    async def _aged(self, known: Sequence[Recollection], old: Sequence[Memory], asked: str, now: datetime) -> list[Recollection]:
         """The same, what was said longer ago as it reads at its age."""
-        old, covering = [each for each in memories if now - each.at >= FRESH], dict[UUID, list[Summary]]()
-        if old:
-            async with self._database.reading() as work:
-                covering = await work.summaries.covering([each.id for each in old])
-        read = await asyncio.to_thread(aged, old, covering, now, question=asked)
-        told = {str(memory.id): (memory, reading) for memory, reading in zip(old, read, strict=True)}
-        return [_reread(each, *told[each.id], now) if each.id in told else each for each in known]
+        async with self._database.reading() as work:
+            covering = await work.summaries.covering([each.id for each in old]) if old else {}
+        read = zip(old, await asyncio.to_thread(aged, old, covering, now, question=asked), strict=True)
+        told = {
+            str(memory.id): {"text": each.head + line_of(memory, each.words, now), "summary": str(each.summary or "")}
+            for memory, each in read
+        }
+        return [replace(each, **told.get(each.id, {})) for each in known]
 
 
-def _reread(told: Recollection, memory: Memory, reading: Reading, now: datetime) -> Recollection:
-    head = f"[In short: {reading.short}] " if reading.short else ""
-    return replace(told, text=head + line_of(memory, reading.words, now), summary=str(reading.summary or ""))
-
-
-def tasks_told(count: int, due: Sequence[Task], today: date) -> list[Recollection]:
+def tasks_told(count: int, due: Sequence[Task], today: date) -> Iterator[Recollection]:
     """How much there is to do, and what comes next; nothing where there is nothing."""
     nearest = ", ".join(f"“{task.title}” ({task.due_on and _day(task.due_on, today)})" for task in due)
     text = f"{count} open task{'s' * (count != 1)}" + f"; due first: {nearest}" * bool(due)
-    return [Recollection(kind="tasks", text=_line(text), why="it always is")] if count else []
+    if count:
+        yield Recollection(kind="tasks", text=_line(text), why="it always is")
 
 
-def decisions_told(decided: Sequence[Proposal]) -> list[Recollection]:
+def decisions_told(decided: Sequence[Proposal]) -> Iterator[Recollection]:
     """What was proposed and decided of late."""
     told = []
     for each in decided:
-        why = each.details.get("why", "")
-        what = "a mail" if each.kind in FROM_OUTSIDE else f"“{each.title}”" + f" ({why})" * bool(why)
+        what = "a mail" if each.kind in FROM_OUTSIDE else f"“{each.title}”" + (f" ({why})" if (why := each.details.get("why")) else "")
         told.append(f"{'no' if each.state == ProposalState.REJECTED else 'yes'} to {what}")
-    return [Recollection(kind="decisions", text=_line(f"Decided lately: {'; '.join(told)}"), why="it was lately")] if told else []
+    if told:
+        yield Recollection(kind="decisions", text=_line(f"Decided lately: {'; '.join(told)}"), why="it was lately")
 
 
 def notes_about(question: str, notes: Iterable[StickyNote], now: datetime) -> Iterator[Recollection]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from math import log
 from uuid import UUID
 
@@ -102,10 +103,10 @@ def is_fit(rewrite: str, text: str, material: str, words: int) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """How a memory reads at its age: what is left of its words, and the summary that stands before them, as far as it is told."""
+    """How a memory reads at its age: what is left of its words, below what stands at their `head`, which is of that `summary`."""
 
     words: str
-    short: str = ""
+    head: str = ""
     summary: UUID | None = None
 
 
@@ -117,7 +118,7 @@ def aged(memories: Sequence[Memory], summaries: Mapping[UUID, Sequence[Summary]]
     what is left, in the room that clipping its memories made: no age reads longer than verbatim would.
     """
     asked, room, told, readings = stems(question), Counter[UUID](), set[UUID](), list[Reading]()
-    levels = [_level(now - each.at) for each in memories]
+    levels = [bisect_right((FRESH, RECENT, OLD), now - each.at) for each in memories]
     left = [_words_left(each, level, asked) for each, level in zip(memories, levels, strict=True)]
     covering = [_summary_for(level, summaries.get(each.id, ())) for each, level in zip(memories, levels, strict=True)]
     for memory, words, summary in zip(memories, left, covering, strict=True):
@@ -129,7 +130,7 @@ def aged(memories: Sequence[Memory], summaries: Mapping[UUID, Sequence[Summary]]
             told.add(summary.id)
             short = clipped(summary.text, min(room[summary.id], LONGEST_SUMMARY[level]) - FRAME, asked)
             if (facts := facts_of(short)) and sum(map(states, facts)) < LEAST_KEPT * len(facts):
-                reading = Reading(words=words, short=short, summary=summary.id)
+                reading = Reading(words=words, head=f"[In short: {short}] ", summary=summary.id)
         readings.append(reading)
     return readings
 
@@ -153,33 +154,29 @@ def _words_left(memory: Memory, level: int, asked: Collection[str]) -> str:
     """A memory's own words as they read at a level's age."""
     words = clipped(memory.text, CLIPPED[level], asked) if level else memory.text
     facts = left_out([memory], words) if level == MONTH else []
-    lost = "; ".join([fact for fact in facts if not any(fact in other for other in facts if fact != other)][:FACTS_SHOWN])
+    lost = "; ".join(islice((fact for fact in facts if not any(fact in other for other in facts if fact != other)), FACTS_SHOWN))
     return f"{words} ({lost})" if lost and len(words) + len(lost) < len(memory.text) else words
-
-
-def _level(age: timedelta) -> int:
-    return 0 if age < FRESH else SESSION if age < RECENT else MONTH if age < OLD else YEAR
 
 
 def _summary_for(level: int, summaries: Sequence[Summary]) -> Summary | None:
     """The most general one up to a month's; a memory that is one line has none."""
-    fit = [each for each in summaries if each.level <= level] if level in (SESSION, MONTH) else []
-    return max(fit, key=lambda each: each.level, default=None)
+    return max((each for each in summaries if each.level <= level < YEAR), key=lambda each: each.level, default=None)
 
 
 def _telling(sentences: Sequence[str]) -> list[dict[str, float]]:
     """The facts of each sentence, and what telling one is worth there: by its weight, how rare it is, and how central the sentence."""
-    stems = [{_stem(word) for word in _saying(_words(each))} for each in sentences]
-    counts = Counter(stem for each in stems for stem in each)
-    most = max(counts.values(), default=1)
+    said = [{_stem(word) for word in _words(each) if _is_saying(word)} for each in sentences]
+    counts = Counter(stem for each in said for stem in each)
 
     def rarity(fact: str) -> float:
         of_it = [log(1 + len(sentences) / counts[stem]) for stem in map(_stem, _words(fact)) if stem in counts]
-        return sum(of_it) / len(of_it) if of_it else 0.0
+        return sum(of_it) / max(len(of_it), 1)
 
-    central = [1 + sum(counts[stem] / most for stem in each) / max(len(each), 1) for each in stems]
-    facts = map(_weighed, sentences)
-    return [{fact: weight * rarity(fact) * much for fact, weight in each.items()} for each, much in zip(facts, central, strict=True)]
+    central = [1 + sum(counts[stem] for stem in each) / max(len(each), 1) / max(counts.values(), default=1) for each in said]
+    return [
+        {fact: weight * rarity(fact) * much for fact, weight in _weighed(each).items()}
+        for each, much in zip(sentences, central, strict=True)
+    ]
 
 
 def _stating(text: str) -> Callable[[str], bool]:
@@ -228,7 +225,7 @@ def _names(sentence: str) -> Iterable[str]:
 
 def _pieces(words: Sequence[str]) -> Iterable[str]:
     """A clause's words that say something, by twos and threes."""
-    saying, denied = _saying(words), ["not"] if "not" in words else []
+    saying, denied = [word for word in words if _is_saying(word)], ["not"] if "not" in words else []
     number = -(-len(saying) // 3)
     for at in range(number):
         piece = saying[at * len(saying) // number : (at + 1) * len(saying) // number]
@@ -240,10 +237,6 @@ def _words(text: str) -> list[str]:
     """Words in lower case; whatever denies is "not"."""
     words = [word.lower().replace("’", "'") for word in _WORD.findall(text)]
     return ["not" if word in _NOT or word.endswith("n't") else word for word in words]
-
-
-def _saying(words: Iterable[str]) -> list[str]:
-    return [word for word in words if _is_saying(word)]
 
 
 def _is_saying(word: str) -> bool:

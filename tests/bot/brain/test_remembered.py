@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from bot.brain.memory import Found, Recall
-from bot.brain.remembered import LONGEST, Remembered, distinct, memories_told
+from bot.brain.remembered import Remembered, distinct, memories_told
 from bot.domain.address import Person, SessionType
 from bot.domain.clock import new_id
 from bot.domain.errors import StorageUnavailable

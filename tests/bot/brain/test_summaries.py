@@ -152,7 +152,7 @@ def test_a_memory_reads_by_its_age(days: float, level: int):
     (read,) = aged([old], {old.id: [of_session, of_month, of_year]}, NOW, question="When does the lease end?")
     assert (read.words == LONG) is (level == 0)
     told = {SESSION: of_session, MONTH: of_month}.get(level)
-    assert (read.short, read.summary) == ((told.text, told.id) if told else ("", None))
+    assert (read.head, read.summary) == ((f"[In short: {told.text}] ", told.id) if told else ("", None))
     assert "The lease in Lisbon ends on 3 May 2027." in read.words
     assert not level or len(read.words) < CLIPPED[level] + 200
 
@@ -161,13 +161,13 @@ def test_a_summary_is_told_once_and_a_months_is_stood_in_for_by_the_sessions():
     one, other = memory(LONG, days=40), memory(LONG, days=40)
     of_session = summary("We spoke of the lease.", SESSION)
     first, second = aged([one, other], {one.id: [of_session], other.id: [of_session]}, NOW)
-    assert (first.short, second.short) == ("We spoke of the lease.", "")
+    assert (first.head, second.head) == ("[In short: We spoke of the lease.] ", "")
 
 
 def test_a_summary_that_says_no_more_than_what_is_left_is_not_told():
     old = memory("The lease in Lisbon ends on 3 May 2027. " + "The office is nice. " * 30, days=40)
     (read,) = aged([old], {old.id: [summary("The lease in Lisbon ends on 3 May 2027.", MONTH)]}, NOW)
-    assert (read.short, read.summary) == ("", None)
+    assert (read.head, read.summary) == ("", None)
 
 
 @given(st.lists(st.tuples(st.text(max_size=900), st.integers(0, 400), st.integers(0, 2)), max_size=6), st.text(max_size=30))
@@ -176,7 +176,7 @@ def test_no_age_reads_longer_than_verbatim(said: list[tuple[str, int, int]], que
     memories = [(memory(text, days=days), shared[:which]) for text, days, which in said]
     lines = aged([each for each, _ in memories], {each.id: summaries for each, summaries in memories}, NOW, question=question)
     assert len(lines) == len(memories)
-    length = sum(len(each.words) + (len(f"[In short: {each.short}] ") if each.short else 0) for each in lines)
+    length = sum(len(each.head) + len(each.words) for each in lines)
     assert length <= sum(len(each.text) for each, _ in memories) + 4 * len(lines)  # what marks a clipped text
 
 

@@ -47,6 +47,21 @@ async def test_whom_config_names_no_more_has_no_rights_and_may_come_back(databas
     assert await directory(database, clock).by_name("Bob") == bob
 
 
+async def test_who_has_another_name_in_config_keeps_what_is_theirs_and_nobody_else_gets_it(database: Database, clock: FakeClock):
+    def told(name: str, *accounts: str) -> Directory:
+        accounts_of = tuple(IdentityConfig(platform="slack", id=each) for each in accounts)
+        return Directory(database=database, robbie=RobbieConfig(), people=[PersonConfig(name=name, identities=accounts_of)], clock=clock)
+
+    await told("Grace", "U1", "U2").prepare()
+    grace = await told("Grace").by_name("Grace")
+    await told("Grace Hopper", "U1", "U2").prepare()
+    renamed = await told("Grace Hopper").by_name("Grace Hopper")
+    assert grace and renamed and renamed.id == grace.id
+    await told("Bob", "U1", "U9").prepare()  # an account of hers beside one that never was
+    bob = await told("Bob").by_name("Bob")
+    assert bob and bob.id != grace.id
+
+
 async def test_people_who_are_as_config_says_are_not_written_again(sqlite_file: Path, clock: FakeClock):
     """Each command says who is who: beside a busy hub that must wait for no lock."""
     grace = PersonConfig(name="Grace", timezone="Asia/Tokyo", identities=(IdentityConfig(platform="slack", id="U1"),))
