@@ -216,7 +216,8 @@ def build(
         return [*supervisor.troubles(zone), *mesh.troubles(zone)]
 
     reactive = Reactive(database=database, health=health, rungs=ways, clock=clock, skipped=skipped, reflexes=reflexes, troubles=troubles)
-    context = ContextBuilder(database=database, owner=config.robbie.owner, clock=clock, recall=thinking.recall)
+    owner, recall_seconds = config.robbie.owner, config.memory.recall_seconds
+    context = ContextBuilder(database=database, owner=owner, clock=clock, recall=thinking.recall, recall_seconds=recall_seconds)
     offline = OfflineRung(database=database)
     router = Router(database=database, levels=levels_of(rungs, thinking.prices), risk=chain.risk)
     confidence = Confidence(database=database, clock=clock)

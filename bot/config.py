@@ -251,7 +251,8 @@ class ExpertsConfig(Section):
 class MemoryConfig(Section):
     """[memory]: by which model what was said is found again by its meaning. `auto` is the best that is installed here.
 
-    The other keys are for `ollama` and `openai`; `usd_per_million` is the price of a model that no list knows.
+    An answer waits for a memory at most `recall_seconds`. The other keys are for `ollama` and `openai`; `usd_per_million` is the price of
+    a model that no list knows.
     """
 
     embedder: Literal["auto", "minilm", "wordllama", "ollama", "openai", "none"] = "auto"
@@ -259,6 +260,7 @@ class MemoryConfig(Section):
     base_url: HttpUrlOrEmpty = ""
     api_key: Secret = None
     usd_per_million: NotNegative | None = None
+    recall_seconds: NotNegative = 0.5
 
 
 class AutonomyConfig(Section):

@@ -232,7 +232,6 @@ def furnish(
         indexing=indexing,
         forgetful=forgetful,
         rounds=(
-            forgetful,
             Reminders(database=database, off=off),
             approvals,
             briefs,
@@ -243,6 +242,7 @@ def furnish(
             Forecasts(database=database, chain=chain, warm=thinking.warm),
             thinking.mesh,
             Aftermath(database=database, learning=learning),
+            forgetful,
             Past(database=database),
             indexing,
             Ageing(database=database, chain=thinking.chain(thinking.worth_asking), owner=name_myself()),

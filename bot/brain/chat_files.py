@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from dateutil.parser import parse
+
 KEYS = ("external_id", "conversation", "speaker", "text", "at")
 _LOCOMO = "%I:%M %p on %d %B, %Y"
 _WHATSAPP = re.compile(
     r"[\u200e\u202a]?\[?(\d{1,4}[./-]\d{1,2}[./-]\d{1,4}),? (\d{1,2}[:.]\d\d(?:[:.]\d\d)?)"  # [08.05.23, 13:56:22] or 5/8/23, 1:56 PM -
-    r"[\s\u202f]?([ap]\.?[\s\u202f]?m\.?)?\]?(?: -)? ([^:]+): (.*)",
+    r"[\s\u202f]?([ap]\.?[\s\u202f]?m\.?)?\]?(?: -)? (?:([^:\n]+): )?(.*)",
     re.IGNORECASE,
 )
 
@@ -140,25 +142,25 @@ def _telegram(conversation: str, entry: Any, zone: ZoneInfo) -> Said | None:
 
 
 def _whatsapp(lines: list[str], conversation: str, zone: ZoneInfo) -> Read:
-    """Whoever begins no message goes on with the last one. Whether days or months come first, the numbers above 12 tell."""
+    """A line that begins none goes on with the last message; what nobody said is WhatsApp's own.
+
+    Whether days or months come first, numbers above 12 tell, else am and pm.
+    """
     begun: list[list[Any]] = []
     for number, line in enumerate(lines, start=1):
         if found := _WHATSAPP.match(line):
-            begun.append([number, *found.groups()])
+            begun.append([number, *found.groups("")])
         elif begun:
-            begun[-1][5] += f"\n{line}"
-    dates = [[int(part) for part in re.split(r"[./-]", each[1])] for each in begun]
-    is_day_first = not any(second > 12 for _, second, _ in dates) and (
-        any(first > 12 for first, _, _ in dates) or not any(each[3] and "/" in each[1] for each in begun)
-    )
+            begun[-1][-1] += f"\n{line}"
+    firsts, seconds, _ = zip(*(map(int, re.split(r"[./-]", date)) for _, date, *_ in begun), strict=True)
+    is_day_first = max(firsts) <= 31 and max(seconds) <= 12 and (max(firsts) > 12 or not any(half for *_, half, _, _ in begun))
     seen: Counter[str] = Counter()
-    for (number, _, clock, half, speaker, text), (first, second, third) in zip(begun, dates, strict=True):
-        year, month, day = (first, second, third) if first > 31 else (third, second, first) if is_day_first else (third, first, second)
-        hour, minute, second_of = [*map(int, re.split("[:.]", clock)), 0][:3]
-        hour = hour if not half else hour % 12 + 12 * (half[0] in "pP")
+    for number, date, clock, half, speaker, text in begun:
+        if not speaker or not text.strip():
+            continue
         try:
-            at = _utc(datetime(year + 2000 * (year < 100), month, day, hour, minute, second_of), zone)  # noqa: DTZ001  its zone is the person's
-        except ValueError:
+            at = _utc(parse(f"{date} {clock.replace('.', ':')} {re.sub(r'[^apmAPM]', '', half)}", dayfirst=is_day_first), zone)
+        except (ValueError, OverflowError):
             yield number, "its date does not exist"
             continue
         mark = sha256(f"{at}|{speaker}|{text}".encode(errors="replace")).hexdigest()[:16]

@@ -37,9 +37,9 @@ READABLE = ("text/", "application/json", "application/xml", "application/x-yaml"
 class ContextBuilder:
     """Turns a question into a prompt."""
 
-    def __init__(self, *, database: Database, owner: str, clock: Clock, recall: Recall | None = None) -> None:
+    def __init__(self, *, database: Database, owner: str, clock: Clock, recall: Recall | None = None, recall_seconds: float = 0.5) -> None:
         self._database = database
-        self._remembered = Remembered(database=database, recall=recall, clock=clock)
+        self._remembered = Remembered(database=database, recall=recall, clock=clock, seconds=recall_seconds)
         self._owner = owner
         self._clock = clock
         names = ("system", "brief", "stranger", "cannot_act", "acts")
@@ -90,7 +90,7 @@ class ContextBuilder:
             mentors=tuple(view.name for view in views),
             is_untrusted=any((exchange.details or {}).get("outside") for exchange in (*elsewhere, *exchanges)),
             is_doubted=any(MARK in exchange.answer for exchange in (*elsewhere, *exchanges)[-RECENT_ANSWERS:]),
-            recalled=tuple(replace(each, text=inert(printable(each.text))) for each in remembered),
+            recalled=tuple(replace(each, text=inert(" ".join(printable(each.text).split()))) for each in remembered),
         )
 
     async def views(self, question: Question) -> Sequence[MentorView]:

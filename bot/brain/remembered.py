@@ -27,9 +27,7 @@ from storage.models.memory import Memory, StickyNote, Summary
 
 log = structlog.get_logger(__name__)
 
-RECALL_SECONDS = 0.5
-"""What is not gathered by then is done without: nobody waits longer for a memory."""
-FOUND, TOLD, LONGEST_QUESTION = 100, 20, 2_000
+FOUND, TOLD, LONGEST_QUESTION = 60, 20, 2_000
 """Memories that are looked at, and told at most; characters of a question by which they are found."""
 NEAREST, BESIDE = 3, range(-2, 3)
 NOTES, NOTES_LOOKED_AT = 8, 300
@@ -45,9 +43,9 @@ FROM_OUTSIDE = ("reply", OutgoingKind.OUTREACH)
 
 
 class Remembered:
-    """What is remembered, in scope; without a `recall`, no more than what lists hold."""
+    """What is remembered, in scope; without a `recall`, no more than lists hold. What takes longer than `seconds` is done without."""
 
-    def __init__(self, *, database: Database, recall: Recall | None, clock: Clock, seconds: float = RECALL_SECONDS) -> None:
+    def __init__(self, *, database: Database, recall: Recall | None, clock: Clock, seconds: float) -> None:
         self._database, self._recall, self._clock, self._seconds = database, recall, clock, seconds
         self._late = set[asyncio.Task[None]]()
         self._is_down = False
@@ -93,13 +91,13 @@ class Remembered:
                 place = place_of(conversation.channel, conversation.key, question.session_type)
         always = len(known)
         known += notes
-        if self._recall and (place or question.is_private):
+        if self._recall and _stems(asked := question.text[:LONGEST_QUESTION]) and (place or question.is_private):
             scope = Scope(user_id=person.id, place=place, trusts=trusts)
-            found = await self._recall.find(question.text[:LONGEST_QUESTION], scope, limit=FOUND)
+            found = await self._recall.find(asked, scope, limit=FOUND)
             earlier = [each for each in found if each.memory.message_id is None or each.memory.message_id < question.id]
             async with self._database.reading() as work:
                 summaries = await work.summaries.covering([each.memory.id for each in earlier])
-            said = memories_told(question.text[:LONGEST_QUESTION], earlier, now, summaries)
+            said = memories_told(asked, earlier, now, summaries)
             merged = (each for pair in zip_longest(notes, said) for each in pair if each)
             known[always:] = islice(distinct(merged, question.text), TOLD)
 

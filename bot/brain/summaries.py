@@ -103,8 +103,8 @@ def aged(found: Sequence[Found], summaries: Mapping[UUID, Sequence[Summary]], no
 
     Up to 7 days verbatim; to 30 clipped, with its session's summary before it; to 180 clipped further, with its month's line (its
     session's, until the month has one) and some facts that the clipping lost; from then on one line. What is left of a clipped text is
-    where most of the *question*'s words are. A summary is told once, in the room that clipping its memories made: no age reads longer
-    than verbatim would.
+    where most of the *question*'s words are. A summary is told once, where it adds to what is left, in the room that clipping its
+    memories made: no age reads longer than verbatim would.
     """
     memories, told = [each.memory for each in found], set[UUID]()
     levels = [_level(now - each.at) for each in memories]
@@ -118,7 +118,8 @@ def aged(found: Sequence[Found], summaries: Mapping[UUID, Sequence[Summary]], no
         head = ""
         if summary is not None and summary.id not in told and room[summary.id] >= LEAST_ROOM:
             told.add(summary.id)
-            head = f"[In short: {_clipped(summary.text, min(room[summary.id], LONGEST_SUMMARY[level]) - FRAME, question)}]\n"
+            short = _clipped(summary.text, min(room[summary.id], LONGEST_SUMMARY[level]) - FRAME, question)
+            head = f"[In short: {short}]\n" if kept(facts_of(short), "\n".join(words)) < LEAST_KEPT else ""
         lines.append(f"{head}{memory.day}, {memory.speaker}: {left}")
     return lines
 
@@ -126,7 +127,8 @@ def aged(found: Sequence[Found], summaries: Mapping[UUID, Sequence[Summary]], no
 def _words_left(memory: Memory, level: int, question: str) -> str:
     """A memory's own words as they read at a level's age."""
     words = _clipped(memory.text, CLIPPED[level], question) if level else memory.text
-    lost = "; ".join(left_out([memory], words)[:FACTS_SHOWN]) if level == MONTH else ""
+    facts = left_out([memory], words) if level == MONTH else []
+    lost = "; ".join([fact for fact in facts if not any(fact in other for other in facts if fact != other)][:FACTS_SHOWN])
     return f"{words} ({lost})" if lost and len(words) + len(lost) < len(memory.text) else words
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from bot.brain.budget import Budget
 from bot.brain.embedding import Words, sound
@@ -23,65 +23,48 @@ LEVEL = "memory"
 """What such calls are called in the list of costs."""
 
 
-class Wire(Protocol):
-    """One model behind an SDK; `faults` is what that lets out, `secret` stands in no message."""
+Told = tuple[Sequence[Sequence[float]], int]
+"""A vector for each text, and the tokens that were read."""
 
-    provider: str
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wire:
+    """A client: what it raises is one of `faults`, and `secret` stands in no message."""
+
+    ask: Callable[[str, list[str]], Awaitable[Told]]
+    close: Callable[[], Awaitable[None]]
     faults: tuple[type[Exception], ...]
-    secret: str
-
-    async def ask(self, model: str, texts: Sequence[str]) -> tuple[Sequence[Sequence[float]], int]:
-        """A vector for each text, and the tokens that were read; raises one of `faults`."""
-
-    async def close(self) -> None:
-        """Let go of the connections."""
+    secret: str = ""
 
 
-class OllamaWire:
-    """A server of Ollama's."""
+def ollama_wire(url: str) -> Wire:
+    """To a server of Ollama's."""
+    import httpx
+    import ollama
 
-    provider, secret = "ollama", ""
+    quiet("httpx", "httpcore")
+    client = ollama.AsyncClient(host=url)
 
-    def __init__(self, url: str) -> None:
-        import httpx
-        import ollama
-
-        quiet("httpx", "httpcore")
-        self.faults: tuple[type[Exception], ...] = (ollama.ResponseError, httpx.HTTPError, ConnectionError)
-        self._client = ollama.AsyncClient(host=url)
-
-    async def ask(self, model: str, texts: Sequence[str]) -> tuple[Sequence[Sequence[float]], int]:
-        """See `Wire.ask`."""
-        told = await self._client.embed(model, list(texts), truncate=True)
+    async def ask(model: str, texts: list[str]) -> Told:
+        told = await client.embed(model, texts, truncate=True)
         return told.embeddings, told.prompt_eval_count or 0
 
-    async def close(self) -> None:
-        """Let go of the connections."""
-        await self._client.close()  # type: ignore[no-untyped-call]
+    return Wire(ask=ask, close=client.close, faults=(ollama.ResponseError, httpx.HTTPError, ConnectionError))
 
 
-class OpenAIWire:
-    """OpenAI, or a server that speaks its wire."""
+def openai_wire(api_key: str, base_url: str) -> Wire:
+    """To OpenAI, or a server that speaks its wire; one of your own may want no key."""
+    import openai
 
-    provider = "openai"
+    quiet("openai", "httpx2", "httpcore2", "httpx", "httpcore")
+    # the address is named, so that the environment cannot send the key elsewhere
+    client = openai.AsyncOpenAI(api_key=api_key or "none", base_url=base_url or "https://api.openai.com/v1", max_retries=0)
 
-    def __init__(self, *, api_key: str, base_url: str) -> None:
-        import openai
-
-        quiet("openai", "httpx2", "httpcore2", "httpx", "httpcore")
-        self.secret = api_key
-        self.faults: tuple[type[Exception], ...] = (openai.OpenAIError,)
-        # named, so that the environment cannot send the key elsewhere; a server of one's own may want none
-        self._client = openai.AsyncOpenAI(api_key=api_key or "none", base_url=base_url or "https://api.openai.com/v1", max_retries=0)
-
-    async def ask(self, model: str, texts: Sequence[str]) -> tuple[Sequence[Sequence[float]], int]:
-        """See `Wire.ask`."""
-        told = await self._client.embeddings.create(model=model, input=list(texts), encoding_format="float")
+    async def ask(model: str, texts: list[str]) -> Told:
+        told = await client.embeddings.create(model=model, input=texts, encoding_format="float")
         return [each.embedding for each in sorted(told.data, key=lambda each: each.index)], told.usage.prompt_tokens
 
-    async def close(self) -> None:
-        """Let go of the connections."""
-        await self._client.close()
+    return Wire(ask=ask, close=client.close, faults=(openai.OpenAIError,), secret=api_key)
 
 
 class WireEmbedder:
@@ -90,7 +73,7 @@ class WireEmbedder:
     def __init__(self, *, model: str, provider: str, make: Callable[[], Wire], budget: Budget, words: Words) -> None:
         self.model = f"{provider}/{model}"
         self.dimension = 0
-        self._name = model
+        self._name, self._provider = model, provider
         self._make = make
         self._wire: Wire | None = None
         self._budget = budget
@@ -131,14 +114,14 @@ class WireEmbedder:
         self.dimension = made.shape[1]
         return made / lengths
 
-    async def _paid(self, wire: Wire, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+    async def _paid(self, wire: Wire, texts: list[str]) -> Sequence[Sequence[float]]:
         """What the wire tells. The most it can cost is set aside first; where it costs nothing, nothing is written down."""
         asked = Prompt(system="", brief_system="", lines=tuple(Line(role=Role.USER, text=text) for text in texts))
-        which = {"level": LEVEL, "provider": wire.provider, "model": self._name}
+        which = {"level": LEVEL, "provider": self._provider, "model": self._name}
         reservation = await self._budget.reserve(**which, prompt=asked, event_id=None)
         call = Attempt(
             level=LEVEL,
-            provider=wire.provider,
+            provider=self._provider,
             model=self._name,
             outcome=AttemptOutcome.FAILED,
             reservation=reservation,
@@ -153,10 +136,3 @@ class WireEmbedder:
             if reservation is not None:
                 await asyncio.shield(self._budget.settle([call], event_id=None))
         return vectors
-
-
-def make_wire(provider: str, *, base_url: str, api_key: str) -> Callable[[], Wire]:
-    """How to make the client of a provider, when it is needed: the SDKs are heavy."""
-    if provider == "ollama":
-        return lambda: OllamaWire(base_url or "http://127.0.0.1:11434")
-    return lambda: OpenAIWire(api_key=api_key, base_url=base_url)

@@ -15,6 +15,7 @@ from bot.domain.address import Person
 from bot.domain.errors import EmbeddingFailed
 from bot.domain.memory import PRIVATE_PLACE, Embedder, Trust
 from bot.learning.indexing import Told
+from bot.services.note_keeping import is_speaker, note_said
 from storage.database import Database
 from storage.models.memory import Memory
 
@@ -54,7 +55,7 @@ class Importing:
             added, known, kept = added + len({each.external_id for each in new}), known + old, kept + new
         told(0, len(kept))
         for at in range(0, len(kept), BATCH):
-            lacking += await self._keep(kept[at : at + BATCH])
+            lacking += await self._keep(person, kept[at : at + BATCH])
             told(min(at + BATCH, len(kept)), len(kept))
         return Brought(added=added, known=known, without_vector=lacking, broken=broken)
 
@@ -75,11 +76,14 @@ class Importing:
             )
         return memories, known
 
-    async def _keep(self, memories: Sequence[Memory]) -> int:
-        """Keep a batch with its vectors; how many go without, for what says is kept whatever ails the embedder."""
+    async def _keep(self, person: Person, memories: Sequence[Memory]) -> int:
+        """Keep a batch with its vectors, and the notes of it; how many go without a vector: text is kept whatever ails the embedder."""
         vectors = await self._vectors([*map(embedded, memories)])
         async with self.database.unit_of_work() as work:
             await work.memories.add_once(memories)
+            for each in memories:
+                if is_speaker(person, each.speaker):
+                    await note_said(work, person, [each], each.text, now=each.at)
             if vectors is not None and self.embedder is not None:
                 found = {each.id for each in await work.memories.by_ids([each.id for each in memories])}  # another import may be quicker
                 named = zip((each.id for each in memories), vectors, strict=True)

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import structlog
+
 from bot.domain.address import Person
 from bot.domain.errand import Errand
 from bot.services.affairs import folded, title_of
@@ -15,6 +17,8 @@ from bot.services.notices import tell
 from bot.services.noticing import Noticed, corrected, may_correct, notice, read
 from storage.database import UnitOfWork
 from storage.models.memory import Memory, StickyNote
+
+log = structlog.get_logger(__name__)
 
 BY_HAND, BY_RULES = "person", "rules"
 """By whom a note was made, where it was not a model."""
@@ -30,12 +34,21 @@ async def note_said(work: UnitOfWork, person: Person, memories: Sequence[Memory]
     if not memories:
         return
     local = now.astimezone(ZoneInfo(person.timezone))
-    found = notice(text, now=local) or await _correction(work, person, memories[0].thread, text, local)
+    try:
+        found = notice(text, now=local) or await _correction(work, person, memories[0].thread, text, local)
+    except (ArithmeticError, LookupError, TypeError, ValueError):  # an edge that must survive: the message itself has to be kept
+        log.exception("notes.not_noticed")
+        return
     for one in found:
         memory = next((each for each in memories if one.text in each.said), memories[0])
         key = f"noted/{memory.id}/{one.topic}"
         errand = Errand(person=person, key=key, why="you said so", actor=NOTICED, source_id=memory.message_id)
         await keep_note(work, errand, one, made_by=BY_RULES, now=now, memory_id=memory.id)
+
+
+def is_speaker(person: Person, speaker: str) -> bool:
+    """Whether a name in a chat that was brought in is this person's: what others say there makes no note."""
+    return speaker.strip().casefold() == person.name.strip().casefold()
 
 
 async def unnote(work: UnitOfWork, message_id: UUID) -> None:
@@ -55,6 +68,8 @@ async def keep_note(
     """
     user_id = errand.person.id
     known = await work.notes.on_topic(user_id, one.topic) if one.topic else []
+    if known and known[0].created_at > now:  # of a chat that was brought in: the latest word stands already
+        return known[0], "There is a later note on that. `/notes` shows what you keep."
     if same := next((row for row in known if _says(row, one, errand.person)), None):
         return same, await _again(work, errand, same, one, made_by=made_by, now=now)
     about = {"kind": one.kind, "topic": one.topic, "on": one.on, "made_by": made_by, "memory_id": memory_id}

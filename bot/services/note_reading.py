@@ -16,7 +16,7 @@ from bot.domain.errand import Errand
 from bot.domain.errors import AllLevelsFailed
 from bot.domain.thought import Attempt, Line, Prompt, Role
 from bot.services.affairs import folded
-from bot.services.note_keeping import NOTICED, keep_note
+from bot.services.note_keeping import NOTICED, is_speaker, keep_note
 from bot.services.noticing import FEWEST_WORDS, KINDS, LONGEST_SENTENCE, MOST, Noticed, by_hand, is_void, topic_of
 from storage.database import Database
 from storage.models.memory import Memory
@@ -50,7 +50,10 @@ class NoteReading:
             cursor = await work.housekeeping.cursor(CURSOR)
             rows = await work.notes.said_since(int(cursor or 0), until=now - SILENCE, limit=BATCH)
         if cursor is not None:
-            for _, session in groupby(sorted(rows, key=lambda row: (row.session, row.number)), key=lambda row: row.session):
+            async with self._database.reading() as work:
+                people = {user.id: user.person for user in await work.people.users()}
+            own = [row for row in rows if row.message_id or (row.user_id in people and is_speaker(people[row.user_id], row.speaker))]
+            for _, session in groupby(sorted(own, key=lambda row: (row.session, row.number)), key=lambda row: row.session):
                 await self._read(list(session), now)
         if rows or cursor is None:
             async with self._database.unit_of_work() as work:

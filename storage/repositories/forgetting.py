@@ -28,6 +28,7 @@ from storage.repositories.base import FIRST_ID, Repository, ours, values_of
 from storage.repositories.inbox import WAITING
 from storage.repositories.memory import Memories
 from storage.repositories.messaging import DELETED
+from storage.repositories.summaries import Summaries
 
 BATCH = 200
 """Rows that are hidden or erased in one act: some 20 ms of it, and nobody waits longer to write."""
@@ -112,7 +113,7 @@ SHELVES: Mapping[str, Shelf] = {
         said=lambda row: _words(row.title, row.text, row.details),
         follows=lambda row: (row.event_id, *ids_in(row.key)),
         hides=lambda row, by, now: {"state": ProposalState.WITHDRAWN} if row.state == ProposalState.WAITING else {},
-        leaves={"title": GONE, "text": "", "details": {}},
+        leaves={"title": GONE, "text": "", "details": {}, "key": None},
     ),
     "journal": Shelf(
         table=Activity,
@@ -120,7 +121,7 @@ SHELVES: Mapping[str, Shelf] = {
         at="at",
         follows=lambda row: (row.source_id, *ids_in(row.undo)),
         hides=lambda row, by, now: _LINE,
-        leaves=_LINE,
+        leaves={**_LINE, "key": None},  # which may be made of words, too
     ),
     "briefs": Shelf(
         table=StoredBrief,
@@ -314,8 +315,9 @@ class Forgettings(Repository):
 
     async def _delete(self, table: Any, which: Sequence[UUID]) -> None:
         if table is Summary:
-            await self._changes(delete(SummarySource).where(*_of(SummarySource, SummarySource.summary_id)), which=list(which))
-        await self._changes(delete(table).where(*_of(table, table.id)), which=list(which))
+            await Summaries(self._connection, self._organization).remove(which)
+        else:
+            await self._changes(delete(table).where(*_of(table, table.id)), which=list(which))
 
     async def _erase_with(self, which: Sequence[UUID]) -> None:
         """What stands elsewhere of messages: raw events, also of what changed them, files, words on answers, steps of research."""

@@ -14,6 +14,7 @@ from bot.domain.clock import new_id
 from bot.domain.memory import Scope, Trust
 from storage.dialects import NextNumber, insert_or_replace, insert_or_skip
 from storage.models.memory import Memory, MemoryVector, StickyNote
+from storage.models.messaging import Message
 from storage.repositories.base import FIRST_ID, Changing, ours, values_of
 from storage.repositories.finding import IN_SCOPE, Finding, values_of_scope
 from storage.repositories.summaries import Summaries
@@ -55,11 +56,13 @@ _HOLD_AGAIN = (
     update(StickyNote)
     .where(ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.superseded_by == given("which"))
     .values(valid_until=None, superseded_by=None)
-    .returning(StickyNote.memory_id)
+    .returning(StickyNote.memory_id, StickyNote.source_id)
 )
-_RECALLED_AGAIN = update(Memory).where(
-    ours(Memory), Memory.id.in_(given("memories", expanding=True)), Memory.corrected_by == given("which")
-)
+_ANSWERS = select(Message.id).where(ours(Message), Message.reply_to.in_(given("messages", expanding=True)))
+_TOLD = (ours(Memory), or_(Memory.id.in_(given("memories", expanding=True)), Memory.message_id.in_(_ANSWERS)))
+"""Memories, and what was answered to messages."""
+_CORRECT = update(Memory).where(*_TOLD)
+_RECALL_AGAIN = update(Memory).where(*_TOLD, Memory.corrected_by == given("which"))
 
 _LATEST_NOTES = (
     select(StickyNote)
@@ -109,18 +112,16 @@ class StickyNotes(Changing[StickyNote]):
         return await self._value(_LAST_NUMBER) or 0
 
     async def supersede(self, old: StickyNote, by: UUID, now: datetime) -> None:
-        """From now on another note holds instead; the memory that the old one came from is not told again."""
+        """From now on another note holds instead; the memory that the old one came from, and the answer to it, are not told again."""
         await self.change(old.id, valid_until=now, superseded_by=by)
-        if old.memory_id is not None:
-            await self._changes(update(Memory).where(ours(Memory), Memory.id == given("which")), which=old.memory_id, corrected_by=by)
+        await self._changes(_CORRECT, **_came_from([(old.memory_id, old.source_id)]), corrected_by=by)
 
     async def remove(self, which: UUID) -> bool:
         """Delete a note; whether it was there. What it superseded holds again, and is told again."""
         if (row := await self.find_by_id(which)) is None:
             return False
-        memories = await self._values(_HOLD_AGAIN, user=row.user_id, which=which)
-        if kept := [each for each in memories if each is not None]:
-            await self._changes(_RECALLED_AGAIN, memories=kept, which=which, corrected_by=None)
+        freed = (await self._execute(_HOLD_AGAIN, user=row.user_id, which=which)).all()
+        await self._changes(_RECALL_AGAIN, **_came_from(freed), which=which, corrected_by=None)
         return await super().remove(which)
 
     async def latest(self, user_id: UUID, *, limit: int) -> list[StickyNote]:
@@ -133,6 +134,11 @@ class StickyNotes(Changing[StickyNote]):
         note = StickyNote(**which, text=text, created_at=now, source_id=source_id, **more)
         await self._insert(insert(StickyNote), **values_of(note))
         return note
+
+
+def _came_from(notes: Sequence[Any]) -> dict[str, list[UUID]]:
+    """Of notes, by memory and message: where they came from."""
+    return {name: [pair[at] for pair in notes if pair[at] is not None] for at, name in enumerate(("memories", "messages"))}
 
 
 _ADD = insert_or_skip(Memory, number=NextNumber())

@@ -44,6 +44,7 @@ _STEP_BACK = update(Memory).where(ours(Memory), Memory.aged > given("reached"), 
 _of_memories = and_(ours(SummarySource), SummarySource.memory_id.in_(given("memories", expanding=True)))
 _IS_OF_THEM = Summary.id.in_(select(SummarySource.summary_id).where(_of_memories))
 _MADE_OF = select(Summary).where(ours(Summary), _IS_OF_THEM)
+_BY_IDS = select(Summary).where(ours(Summary), Summary.id.in_(given("which", expanding=True)))
 _REMOVE_SOURCES = delete(SummarySource).where(ours(SummarySource), SummarySource.summary_id == given("which"))
 _REMOVE = delete(Summary).where(ours(Summary), Summary.id == given("which"))
 _COVERING = (
@@ -108,9 +109,18 @@ class Summaries(Repository):
         await self._step_back(summary)
 
     async def remove_of(self, memory_ids: Collection[UUID]) -> None:
-        """Delete every summary that was made of any of these memories; what is left of its sources is to be summarised anew."""
-        for each in await self._all(Summary, _MADE_OF, memories=list(memory_ids)):
-            await self._step_back(each)
+        """Delete every summary that was made of any of these memories."""
+        await self._remove(await self._all(Summary, _MADE_OF, memories=list(memory_ids)))
+
+    async def remove(self, which: Collection[UUID]) -> None:
+        """Delete summaries."""
+        await self._remove(await self._all(Summary, _BY_IDS, which=list(which)))
+
+    async def _remove(self, summaries: Sequence[Summary]) -> None:
+        """What is left of their sources is to be summarised anew, but for those of a summary that another one has replaced already."""
+        for each in summaries:
+            if each.superseded_at is None or each.forgotten_by is not None:
+                await self._step_back(each)
             await self._changes(_REMOVE_SOURCES, which=each.id)
             await self._changes(_REMOVE, which=each.id)
 

@@ -259,7 +259,7 @@ def config_of(url: str, folder: Path, **brain: object) -> Config:
         database=DatabaseConfig(url=url),
         web=WebConfig(port=0),
         brain=BrainConfig.model_validate(settings),
-        memory=MemoryConfig(embedder="none"),
+        memory=MemoryConfig(embedder="none", recall_seconds=PATIENCE_SECONDS),
     )
 
 

@@ -133,7 +133,7 @@ async def test_what_is_forgotten_is_nowhere_any_more(house: House, tmp_path: Pat
         await work.attachments.add(message_id=receipt.event_id, **_attached(file))
     card = await house.asks(f"/forget {MARK}")
     assert MARK in card.text
-    assert "1 note" in card.text
+    assert "2 notes" in card.text  # the one that was asked for, and the one that was found in the saying
     assert "1 summary" in card.text
     assert await recalled(house, MARK) != []
     said = await press(house, card)

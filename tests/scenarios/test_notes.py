@@ -48,13 +48,14 @@ async def test_a_message_becomes_a_note_is_superseded_and_told_in_the_brief(hous
     await house.asks("no, it's 26 November")
     (note,) = await notes(house)
     assert (note.text, str(note.on)) == ("The board meets on 26 November", "2026-11-26")
-    assert "~~The board meets on 25 November.~~ (until 22 Nov)" in (await house.asks("/notes all")).text
     async with house.app.database.reading() as work:
-        found = await work.memories.find_by_words(Scope(user_id=house.owner.id, trusts=("own",)), ["board"], limit=9)
         (old,) = [each for each in await work.notes.latest(house.owner.id, limit=9) if each.superseded_by]
         (memory,) = await work.memories.by_ids([old.memory_id])
-        assert memory.corrected_by == note.id, "what was corrected is not told again"
-        assert not [each for each in await work.memories.around(Scope(user_id=house.owner.id), found, reach=0) if each.id == memory.id]
+        told = await work.memories.around(Scope(user_id=house.owner.id), [memory.number], reach=9)
+    assert memory.corrected_by == note.id
+    assert not [each.text for each in told if "25" in each.text], "neither what was corrected nor the answer to it is told again"
+    assert "re: no, it's 26 November" in [each.text for each in told]
+    assert "~~The board meets on 25 November.~~ (until 22 Nov)" in (await house.asks("/notes all")).text
     assert "- Thursday 26 November: The board meets on 26 November (said 22 Nov)" in await brief(house)
 
 
@@ -66,7 +67,9 @@ async def test_what_is_taken_back_or_withdrawn_makes_the_old_note_hold_again(hou
     (note,) = await notes(house)
     assert (note.text, note.valid_until, note.superseded_by) == ("My dentist is Dr. Weber.", None, None)
     async with house.app.database.reading() as work:
-        assert (await work.memories.by_ids([note.memory_id]))[0].corrected_by is None
+        (memory,) = await work.memories.by_ids([note.memory_id])
+        told = await work.memories.around(Scope(user_id=house.owner.id), [memory.number], reach=9)
+    assert {"My dentist is Dr. Weber.", "re: My dentist is Dr. Weber."} < {each.text for each in told}
 
 
 async def test_a_promise_is_suggested_once_and_becomes_a_task(house: House, clock: FakeClock):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from bot.domain.clock import new_id
 from bot.domain.errors import Conflict
@@ -130,6 +130,20 @@ async def test_a_summary_that_was_superseded_or_is_forgotten_covers_nothing(stag
         await work.summaries.supersede(holds, now + timedelta(days=1))
         assert (await work.memories.by_ids([memory.id]))[0].aged == 0
         assert await work.summaries.covering([memory.id]) == {}
+
+
+async def test_of_a_summary_that_is_forgotten_alone_the_memories_are_summarised_anew(stage: Stage):
+    memory, now = await remembered(stage, aged=PACKED), stage.clock.now()
+    made = {"made_by": "extract", "created_at": now, "starts_at": now, "ends_at": now, "text": "t", "facts": ["f"], "place": ""}
+    summary = Summary(organization_id="default", id=new_id(), user_id=stage.allan.id, level=1, **made)
+    async with stage.database.unit_of_work() as work:
+        await work.summaries.add(summary, [memory])
+        aim = await work.forgettings.show(user_id=stage.allan.id, what="t", targets={}, now=now, due_at=now)
+        await work.forgettings.hide(aim.id, "summaries", [summary.id], now)
+        assert await work.summaries.covering([memory.id]) == {}
+        await work.forgettings.erase(await work.forgettings.targets(aim.id))
+        assert (await work.connection.execute(select(Summary))).all() == []
+        assert (await work.memories.by_ids([memory.id]))[0].aged == 0
 
 
 async def test_neither_the_hourly_look_nor_a_prompt_reads_a_whole_table(sqlite_file: Path, clock: FakeClock):

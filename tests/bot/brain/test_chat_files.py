@@ -115,6 +115,7 @@ def test_a_result_of_telegram(is_whole_account):
     [
         ("[08.05.23, 13:56:22] Dana: one\nand more\n[09.05.23, 07:00:00] Allan: two", [(8, 11, 56), (9, 5, 0)]),
         ("5/8/23, 1:56 PM - Dana: one\nand more\n5/13/23, 12:05 AM - Allan: two", [(8, 11, 56), (12, 22, 5)]),
+        ("2023-05-08, 13:56 - Dana: one\nand more\n2023-05-09, 07:00 - Allan: two", [(8, 11, 56), (9, 5, 0)]),
         ("08/05/2023, 13:56 - Dana: one\nand more\n13/05/2023, 00:05 - Allan: two", [(8, 11, 56), (12, 22, 5)]),
     ],
 )
@@ -126,3 +127,17 @@ def test_a_text_of_whatsapp(text, moments):
     assert {each.conversation for each in said} == {"WhatsApp Chat with Dana"}
     again = [*read(text, "WhatsApp Chat with Dana.txt").values()]
     assert [each.external_id for each in again] == [each.external_id for each in said]
+
+
+def test_a_day_that_does_not_exist_spoils_no_other_of_whatsapp():
+    found = read("30.02.23, 10:00 - Dana: never\n2023-02-28, 25:00 - Dana: never\n28.02.23, 10:00 - Dana: once", "Dana.txt")
+    assert [number for number, said in found.items() if isinstance(said, Said)] == [3]
+
+
+def test_what_whatsapp_itself_says_is_nobodys():
+    own = "5/8/23, 1:50 PM - Messages and calls are end-to-end encrypted.\n"
+    found = read(
+        f"{own}5/8/23, 1:56 PM - Dana: one\n5/8/23, 1:57 PM - Dana changed the group's icon\n5/8/23, 1:58 PM - Dana: two", "Dana.txt"
+    )
+    assert {number: said.text for number, said in found.items() if isinstance(said, Said)} == {2: "one", 4: "two"}
+    assert len(found) == 2

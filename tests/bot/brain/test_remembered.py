@@ -41,7 +41,7 @@ class FakeRecall(Recall):
 
 @pytest.fixture
 def remembered(stage: Stage, clock: FakeClock) -> Remembered:
-    return Remembered(database=stage.database, recall=Recall(database=stage.database), clock=clock)
+    return Remembered(database=stage.database, recall=Recall(database=stage.database), clock=clock, seconds=20)
 
 
 async def said(stage: Stage, person: Person, text: str, *, place: str = "", trust: Trust = Trust.OWN) -> None:

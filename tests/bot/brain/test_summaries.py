@@ -149,11 +149,11 @@ LONG = "The office is nice. " * 30 + "The lease in Lisbon ends on 3 May 2027. " 
 @pytest.mark.parametrize(("days", "level"), [(6.9, 0), (7.1, SESSION), (29.9, SESSION), (30.1, MONTH), (179.9, MONTH), (180.1, YEAR)])
 def test_a_memory_reads_by_its_age(days: float, level: int):
     old = memory(LONG, days=days)
-    of_session, of_month, of_year = (summary(name, at) for name, at in (("session's", SESSION), ("month's", MONTH), ("year's", YEAR)))
+    of_session, of_month, of_year = (summary(f"Boats were sold {each}.", each) for each in (SESSION, MONTH, YEAR))
     (line,) = aged([Found(score=1, memory=old)], {old.id: [of_session, of_month, of_year]}, NOW, question="When does the lease end?")
     assert (LONG in line) is (level == 0)
-    assert ("[In short: session's]" in line) is (level == SESSION)
-    assert ("[In short: month's]" in line) is (level == MONTH)
+    assert ("[In short: Boats were sold 1.]" in line) is (level == SESSION)
+    assert ("[In short: Boats were sold 2.]" in line) is (level == MONTH)
     assert "The lease in Lisbon ends on 3 May 2027." in line
     assert f"{old.day}, Allan: " in line
     if level:
@@ -167,6 +167,12 @@ def test_a_summary_is_told_once_and_a_months_is_stood_in_for_by_the_sessions():
     lines = aged([Found(score=2, memory=one), Found(score=1, memory=other)], {one.id: [of_session], other.id: [of_session]}, NOW)
     assert lines[0].startswith("[In short: We spoke of the lease.]\n")
     assert "In short" not in lines[1]
+
+
+def test_a_summary_that_says_no_more_than_what_is_left_is_not_told():
+    old = memory("The lease in Lisbon ends on 3 May 2027. " + "The office is nice. " * 30, days=40)
+    (line,) = aged([Found(score=1, memory=old)], {old.id: [summary("The lease in Lisbon ends on 3 May 2027.", MONTH)]}, NOW)
+    assert "In short" not in line
 
 
 @given(st.lists(st.tuples(st.text(max_size=900), st.integers(0, 400), st.integers(0, 2)), max_size=6), st.text(max_size=30))

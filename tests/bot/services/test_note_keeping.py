@@ -7,9 +7,11 @@ from datetime import timedelta
 
 import pytest
 
+from bot.brain.chat_files import Said
 from bot.brain.remembering import Saying, memories_of
 from bot.domain.errand import Errand
 from bot.domain.memory import Trust
+from bot.learning.importing import Importing
 from bot.services.exchange import Exchange
 from bot.services.journal import Journal
 from bot.services.note_keeping import note_said, unnote
@@ -103,3 +105,14 @@ async def test_a_file_of_notes_keeps_kinds_and_days(stage: Stage, kind: str):
     given = await exchange.give(stage.allan.person, "note")
     assert given.splitlines()[0] == "text,kind,on,noted"
     assert given.splitlines()[1].startswith("Dana's birthday is 4 May,fact,2027-05-04,2026-")
+
+
+async def test_of_a_chat_that_is_brought_in_only_ones_own_words_are_noted_and_no_later_word_is_undone(stage: Stage):
+    await says(stage, "My dentist is Dr. Braun.")
+    at, lines = stage.clock.now() - timedelta(days=99), []
+    for number, (speaker, text) in enumerate(
+        (("Allan", "My dentist is Dr. Weber."), ("Bob", "My vet is Dr. Klein."), ("allan", "I prefer tea."))
+    ):
+        lines.append((number, Said(conversation="C", external_id=str(number), speaker=speaker, text=text, at=at)))
+    await Importing(database=stage.database, embedder=None).bring(stage.allan.person, lines, lambda done, total: None)
+    assert {note.text for note in await holding(stage)} == {"My dentist is Dr. Braun.", "I prefer tea."}
