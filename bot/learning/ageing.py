@@ -103,16 +103,14 @@ class Ageing:
 
     async def _made(self, sources: Sequence[Memory], level: int, now: datetime) -> tuple[Summary, Sequence[Attempt]]:
         """By extraction, and in a model's words where these are fit; what either leaves out is kept beside it."""
-        text, made_by = await asyncio.to_thread(extract, sources, WORDS[level]), EXTRACT
+        first, text, made_by = sources[0], await asyncio.to_thread(extract, sources, WORDS[level]), EXTRACT
         material = "\n".join(f"{each.day}, {each.speaker}: {each.text}" for each in sources)
-        attempts: Sequence[Attempt] = ()
-        if len(material.split()) > WORTH_ASKING * WORDS[level] and await self._may_ask(sources[0], level, now):
-            rewrite, model, attempts = await self._worded(material, text, WORDS[level])
-            if rewrite and is_fit(rewrite, text, material, WORDS[level]):
-                text, made_by = rewrite, model
-            elif rewrite:
-                log.info("ageing.rewrite_refused", model=model, level=level)
-        first = sources[0]
+        is_worth_it = len(material.split()) > WORTH_ASKING * WORDS[level] and await self._may_ask(first, level, now)
+        rewrite, model, attempts = await self._worded(material, text, WORDS[level]) if is_worth_it else ("", "", ())
+        if rewrite and is_fit(rewrite, text, material, WORDS[level]):
+            text, made_by = rewrite, model
+        elif rewrite:
+            log.info("ageing.rewrite_refused", model=model, level=level)
         summary = Summary(
             organization_id=first.organization_id,
             id=new_id(),
