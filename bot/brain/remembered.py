@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 FOUND, TOLD, LONGEST_QUESTION = 60, 20, 2_000
 """Memories that are looked at, and told at most; characters of a question by which they are found."""
-PATIENCE = 0.7
+PATIENCE = 0.5
 """The share of the time that what is near in meaning may take, so that words still answer while a model is loaded."""
 NEAREST, BESIDE = 3, range(-2, 3)
 NOTES, NOTES_LOOKED_AT = 8, 300

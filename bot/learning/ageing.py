@@ -42,11 +42,8 @@ Due = tuple[int, Sequence[Memory]]
 
 def said_before(step: int, now: datetime) -> datetime:
     """Whoever was said before then is to take the step. A month is summarised when all of it is 30 days old, a year when it is 180."""
-    if step == SESSIONS:
-        return now - FRESH
-    if step == MONTHS:
-        return _span(now - RECENT, step)[0]
-    return now - OLD if step == PACKED else _span(now - OLD, step)[0]
+    age = {SESSIONS: FRESH, MONTHS: RECENT}.get(step, OLD)
+    return _span(now - age, step)[0] if step in (MONTHS, YEARS) else now - age
 
 
 class Ageing:
