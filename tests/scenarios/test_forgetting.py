@@ -246,23 +246,14 @@ SILENT = {
     "model_health": "levels",
     "routing_arms": "levels",
     "users": "who somebody is, from config or pairing",
-    "identities": "accounts",
     "credentials": "hashes",
     "link_codes": "accounts that wait",
 }
 """Tables with texts that hold nothing of what a person says, and why."""
 FOLLOWING = {
-    "inbox_events",
-    "outbox",
-    "attachments",
-    "ai_model_usage",
-    "incidents",
-    "job_runs",
-    "memory_vectors",
-    "forgotten",
-    "forgettings",
+    *("inbox_events", "outbox", "attachments", "ai_model_usage", "incidents", "job_runs", "memory_vectors", "forgotten", "forgettings")
 }
-"""Whose rows, or what they tell, go with rows of the shelves: `test_what_is_forgotten_is_nowhere_any_more` and the one below it have them."""
+"""Whose rows, or what they tell, go with rows of the shelves: the two tests above have one in each."""
 
 
 def test_no_table_that_may_hold_words_is_left_out():
