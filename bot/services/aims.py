@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from bot.brain.recall import terms
 from bot.domain.errors import ToolFailed
-from bot.services.date_reading import bounds
+from bot.services.date_reading import bounds, shift
 from bot.services.dates import Unclear, When, find_when
 
 HOW = (
@@ -129,8 +129,7 @@ def _past(when: When, text: str, today: date) -> date:
         return when.date
     if _DAY.fullmatch(text):
         return when.date - timedelta(days=7)
-    is_leap = (when.date.month, when.date.day) == (2, 29)
-    return when.date if re.search(r"\d{4}", text) else when.date.replace(year=when.date.year - 1, day=when.date.day - is_leap)
+    return when.date if re.search(r"\d{4}", text) else shift(when.date, -1, "year")
 
 
 def _days(first: date, last: date, now: datetime) -> Span:

@@ -44,9 +44,8 @@ class Dossier:
         part, done = path.with_name(f"{path.name}.part"), 0
         async with self.database.reading() as work:
             total, hidden = await work.forgettings.count(person.id), await work.forgettings.hidden(person.id)
-            mine = [
-                {"channel": each.channel, "account": each.account} for each in await work.people.identities() if each.user_id == person.id
-            ]
+            known = await work.people.identities()
+        mine = [{"channel": each.channel, "account": each.account} for each in known if each.user_id == person.id]
         about = _spelt({**{name: getattr(person, name) for name in ("name", "role", "timezone")}, "accounts": mine})
         begin, heading, between, end = _FRAMES[path.suffix]
         try:
