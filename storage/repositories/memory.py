@@ -206,12 +206,15 @@ class Memories(Finding):
 
     async def remove(self, which: Collection[UUID]) -> None:
         """Delete memories, with vectors and the summaries they are in; the index is told the words, so what is packed is unpacked."""
-        packed = [each for each in await self.by_ids(which) if each.packed is not None]
-        for each in packed:
-            await self.change([each.id], said=each.text, packed=None)
+        memories = await self.by_ids(which)
+        for each in memories:
+            if each.packed is not None:
+                await self.change([each.id], said=each.text, packed=None)
         await Summaries(self._connection, self._organization).remove_of(which)
         for statement in (_REMOVE_VECTORS, _REMOVE):
             await self._changes(statement, which=list(which))
+        for index in self._indexes.values():
+            index.drop([each.number for each in memories])
 
     async def in_scope(self, scope: Scope, which: Collection[UUID]) -> list[Memory]:
         """Those of these memories that may be told here."""

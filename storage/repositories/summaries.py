@@ -119,7 +119,7 @@ class Summaries(Repository):
     async def _remove(self, summaries: Sequence[Summary]) -> None:
         """What is left of their sources is to be summarised anew, but for those of a summary that another one has replaced already."""
         for each in summaries:
-            if each.superseded_at is None or each.forgotten_by is not None:
+            if each.superseded_at is None:
                 await self._step_back(each)
             await self._changes(_REMOVE_SOURCES, which=each.id)
             await self._changes(_REMOVE, which=each.id)
