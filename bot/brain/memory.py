@@ -45,13 +45,14 @@ class Recall:
     embedder: Embedder | None = None
     weights: Weights = field(default_factory=Weights)
 
-    async def find(self, question: str, scope: Scope, *, limit: int) -> list[Found]:
+    async def find(self, question: str, scope: Scope, *, limit: int, patience: float | None = None) -> list[Found]:
         """The memories in scope that answer best, best first: of a message its best part, of what was said again the latest.
 
-        Raises StorageUnavailable.
+        Words alone find them where the question's vector takes more than *patience* seconds: a model may have to be loaded. Raises
+        StorageUnavailable.
         """
         question = question[:LONGEST_QUESTION]
-        asked, vector = list(dict.fromkeys(terms(question))), await self._vector(question)
+        asked, vector = list(dict.fromkeys(terms(question))), await self._vector(question, patience)
         model = self.embedder.model if self.embedder and vector is not None else ""
         async with self.database.reading() as work:
             counts = await work.memories.counts(asked)
@@ -70,11 +71,12 @@ class Recall:
         ranked = rank(question, candidates, corpus, vectors=words, weights=self.weights)
         return _distinct([Found(score=score, memory=known[each.key]) for score, each in ranked])[:limit]
 
-    async def _vector(self, question: str) -> Any:
+    async def _vector(self, question: str, patience: float | None) -> Any:
         try:
-            return (await self.embedder.embed([question]))[0] if self.embedder else None
-        except EmbeddingFailed as error:
-            log.warning("recall.by_words_alone", error=str(error))
+            async with asyncio.timeout(patience):
+                return (await self.embedder.embed([question]))[0] if self.embedder else None
+        except (EmbeddingFailed, TimeoutError) as error:
+            log.warning("recall.by_words_alone", error=str(error) or f"no vector in {patience} s")
             return None
 
 

@@ -93,7 +93,7 @@ class Remembered:
         known += notes
         if self._recall and _stems(asked := question.text[:LONGEST_QUESTION]) and (place or question.is_private):
             scope = Scope(user_id=person.id, place=place, trusts=trusts)
-            found = await self._recall.find(asked, scope, limit=FOUND)
+            found = await self._recall.find(asked, scope, limit=FOUND, patience=self._seconds / 2)
             earlier = [each for each in found if each.memory.message_id is None or each.memory.message_id < question.id]
             async with self._database.reading() as work:
                 summaries = await work.summaries.covering([each.memory.id for each in earlier])

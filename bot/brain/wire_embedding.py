@@ -21,8 +21,6 @@ SECONDS, SECONDS_A_TEXT = 5.0, 0.5
 """A call is waited for so long: a question waits for its own."""
 LEVEL = "memory"
 """What such calls are called in the list of costs."""
-
-
 Told = tuple[Sequence[Sequence[float]], int]
 """A vector for each text, and the tokens that were read."""
 
@@ -72,23 +70,19 @@ class WireEmbedder:
 
     def __init__(self, *, model: str, provider: str, make: Callable[[], Wire], budget: Budget, words: Words) -> None:
         self.model = f"{provider}/{model}"
-        self.dimension = 0
-        self._name, self._provider = model, provider
+        self.words = words.vectors
+        self._who: dict[str, Any] = {"level": LEVEL, "provider": provider, "model": model}
         self._make = make
         self._wire: Wire | None = None
         self._budget = budget
-        self._words = words
+        self._dimension = 0
 
     async def embed(self, texts: Sequence[str]) -> Any:
         """float32 (texts, dimension), each of length 1. Raises EmbeddingFailed."""
         import numpy as np
 
         parts = [await self._some(texts[at : at + MOST_TEXTS]) for at in range(0, len(texts), MOST_TEXTS)]
-        return np.concatenate(parts) if parts else np.zeros((0, self.dimension), dtype=np.float32)
-
-    def words(self, words: Sequence[str]) -> Any:
-        """float32 (words, dimensions), or zeros; see `Words.vectors`."""
-        return self._words.vectors(words)
+        return np.concatenate(parts) if parts else np.zeros((0, self._dimension), dtype=np.float32)
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -111,26 +105,22 @@ class WireEmbedder:
         lengths = np.linalg.norm(made, axis=-1, keepdims=True)
         if made.ndim != 2 or len(made) != len(sent) or not np.isfinite(lengths).all() or not lengths.all():
             raise EmbeddingFailed(f"{self.model}: no vector for each of {len(sent)} texts, but {made.shape}")
-        self.dimension = made.shape[1]
+        if made.shape[1] != (self._dimension or made.shape[1]):
+            raise EmbeddingFailed(
+                f"{self.model} made vectors of {self._dimension} numbers, and now of {made.shape[1]}: is it another model?"
+            )
+        self._dimension = made.shape[1]
         return made / lengths
 
     async def _paid(self, wire: Wire, texts: list[str]) -> Sequence[Sequence[float]]:
         """What the wire tells. The most it can cost is set aside first; where it costs nothing, nothing is written down."""
         asked = Prompt(system="", brief_system="", lines=tuple(Line(role=Role.USER, text=text) for text in texts))
-        which = {"level": LEVEL, "provider": self._provider, "model": self._name}
-        reservation = await self._budget.reserve(**which, prompt=asked, event_id=None)
-        call = Attempt(
-            level=LEVEL,
-            provider=self._provider,
-            model=self._name,
-            outcome=AttemptOutcome.FAILED,
-            reservation=reservation,
-            error="EmbeddingFailed",
-        )
+        reservation = await self._budget.reserve(**self._who, prompt=asked, event_id=None)
+        call = Attempt(**self._who, outcome=AttemptOutcome.FAILED, reservation=reservation, error="EmbeddingFailed")
         try:
-            vectors, tokens = await wire.ask(self._name, texts)
+            vectors, tokens = await wire.ask(self._who["model"], texts)
             usage = Usage(input_tokens=tokens)
-            cost = self._budget.cost_usd(**which, usage=usage)
+            cost = self._budget.cost_usd(**self._who, usage=usage)
             call = replace(call, outcome=AttemptOutcome.ANSWERED, error="", usage=usage, cost_usd=cost)
         finally:
             if reservation is not None:

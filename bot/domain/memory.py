@@ -49,10 +49,6 @@ class Embedder(Protocol):
     def model(self) -> str:
         """The model's id, as it is stored with each vector; another one after it failed for good."""
 
-    @property
-    def dimension(self) -> int:
-        """How long its vectors are; 0 where that is not known yet."""
-
     async def embed(self, texts: Sequence[str]) -> Any:
         """float32 (texts, dimension). Raises EmbeddingFailed."""
 

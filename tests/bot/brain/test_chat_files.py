@@ -49,14 +49,16 @@ def test_a_moment_is_read_in_the_persons_zone_unless_it_names_one(at, utc):
         ("[1, 2]", "no JSON object"),
         ("12", "no JSON object"),
         ("null", "no JSON object"),
-        (json.dumps({key: value for key, value in LINE.items() if key not in ("at", "text")}), "no text, at"),
+        (json.dumps({key: value for key, value in LINE.items() if key not in ("at", "text")}), "text, at is missing"),
         (line(at="2023-02-30"), "no moment"),
         (line(at="2023-02-30T10:00:00"), "no moment"),
         (line(at="9:00 am on 30 February, 2023"), "no moment"),
-        (line(at="0001-01-01T00:00:00+14:00"), "calendars"),
-        (line(at=1683554160), "at is no text"),
-        (line(text=["a"], speaker=None), "speaker, text is no text"),
-        (line(text="  \n"), "text is empty"),
+        (line(at="0001-01-01T00:00:00+14:00"), "no moment in any calendar"),
+        (line(at="0001-01-01T00:00:00+00:00"), "no moment in any calendar"),
+        (line(at="9999-12-31T23:59:59+00:00"), "no moment in any calendar"),
+        (line(at=1683554160), "at is missing, empty or no text"),
+        (line(text=["a"], speaker=None), "speaker, text is missing"),
+        (line(text="  \n"), "text is missing, empty"),
         ("[" * 100_000, "JSON|deeply"),
     ],
 )
@@ -108,6 +110,16 @@ def test_a_result_of_telegram(is_whole_account):
     assert found[1] == Said(external_id="7", conversation="Dana", speaker="Dana", text="see this", at=at)
     assert list(found) == [1, 3]
     assert isinstance(found[3], str)
+
+
+def test_two_chats_of_telegram_with_one_name_are_two_conversations():
+    message = {"id": 7, "type": "message", "date": "2023-05-08T13:56:00", "from": "Anna", "text": "hello"}
+    found = read(
+        json.dumps(
+            {"chats": {"list": [{"name": "Anna", "id": 1, "messages": [message]}, {"name": "Anna", "id": 2, "messages": [message]}]}}
+        )
+    )
+    assert [said.conversation for said in found.values() if isinstance(said, Said)] == ["Anna 1", "Anna 2"]
 
 
 @pytest.mark.parametrize(

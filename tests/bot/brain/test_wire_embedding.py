@@ -93,7 +93,7 @@ async def spent(database: Database) -> float:
 async def test_texts_become_vectors_of_length_1_in_their_order(server, embedder):
     made = await embedder.embed(["a", "bbb", "half \ud800"])
     assert np.allclose(made, [np.array([n, 1]) / np.hypot(n, 1) for n in (1, 3, 6)], atol=1e-6)
-    assert (embedder.dimension, made.dtype) == (2, np.float32)
+    assert made.dtype == np.float32
     assert embedder.model.endswith("/text-embedding-3-small")
     assert (await embedder.embed([])).shape == (0, 2)
 
@@ -115,10 +115,18 @@ async def test_a_refusal_is_one_error_without_the_key(server, embedder, status):
 
 
 @pytest.mark.either
-@pytest.mark.parametrize("odd", [[], [[1.0], [2.0]], [[0.0, 0.0]], [[]], "nonsense", [["x"]]])
+@pytest.mark.parametrize("odd", [[], [[1.0], [2.0]], [[0.0, 0.0]], [[]], "nonsense", [["x"]], [[float("nan"), 1.0]]])
 async def test_what_is_no_vector_for_each_text_is_an_error(server, embedder, odd):
     server.odd = odd
     with pytest.raises(EmbeddingFailed):
+        await embedder.embed(["a"])
+
+
+@pytest.mark.either
+async def test_vectors_that_are_suddenly_of_another_length_are_an_error(server, embedder):
+    await embedder.embed(["a"])
+    server.odd = [[1.0, 2.0, 3.0]]
+    with pytest.raises(EmbeddingFailed, match="another model"):
         await embedder.embed(["a"])
 
 
