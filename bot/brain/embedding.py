@@ -6,7 +6,8 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from contextlib import suppress
+from functools import cached_property, lru_cache
 from typing import Any
 
 import structlog
@@ -20,7 +21,7 @@ LADDER = (MINILM, WORDLLAMA)
 QUIET_SECONDS = 600.0
 """Unused for so long, a model is unloaded, which gives back about 90 MB; loading it takes half a second."""
 WORDS_KEPT = 10_000
-"""Vectors of words, at 1.2 KB each; when there are more, all are made anew, at 50 µs each. With the pages of its file: at most 28 MB."""
+"""Vectors of words, at 1.2 KB each, made in 50 µs. With the pages of its file: at most 28 MB."""
 WORKERS = 2
 """A question need not wait until a batch is through."""
 SLICE, SLICE_SECONDS = 8, 60.0
@@ -59,27 +60,21 @@ class Words:
 
     def __init__(self, model: LocalModel = WORDLLAMA) -> None:
         self._ladder = Ladder([model])
-        self._known: dict[str, Any] = {}
+        self._vector = lru_cache(WORDS_KEPT)(lambda word: _of_length(self._ladder.best()[1](word), 1.0))
 
     def vectors(self, words: Sequence[str]) -> Any:
         """float32 (words, dimensions), each of length 1; zeros where there is no model: then no word is like another."""
         import numpy as np
 
-        known = self._known  # which another thread may meanwhile begin anew
-        try:
-            _, one = self._ladder.best()
-            known.update({word: _of_length(one(word), 1.0) for word in words if word not in known})
-            made = np.stack([known[word] for word in words]) if words else np.zeros((0, 1), np.float32)
-        except EmbeddingFailed:
-            made = np.zeros((len(words), 1), np.float32)
-        if len(known) > WORDS_KEPT:
-            self._known = {}
-        return made
+        with suppress(EmbeddingFailed):
+            if words:
+                return np.stack([self._vector(word) for word in words])
+        return np.zeros((len(words), 1), np.float32)
 
     def unload(self) -> None:
         """Until words are asked for again."""
         self._ladder.unload()
-        self._known = {}
+        self._vector.cache_clear()
 
 
 class LocalEmbedder:

@@ -24,7 +24,7 @@ BATCH = 64
 """Memories whose vectors are kept in one commit."""
 LOOK = timedelta(seconds=1.5)
 """What is said here is found by its meaning at most so long, and an embedding's time, after."""
-OTHERS, SWEEP = timedelta(seconds=15), timedelta(minutes=15)
+OTHERS, SWEEP = timedelta(seconds=30), timedelta(minutes=15)
 """What another process remembered and left without vectors is looked for so often; and all memories are looked through."""
 FIRST_REST, LONGEST_REST = timedelta(seconds=5), timedelta(minutes=10)
 """How long an embedder is left alone that fails at everything; twice as long each time."""
@@ -88,8 +88,9 @@ class Indexing:
             log.info("memory.embedding", model=self.embedder.model, done=self._swept, left=left)
         wanted = [each for each in lacking if each.id not in given_up][:BATCH]
         vectors = await self.vectors_of(wanted, now=now)
-        async with self.database.unit_of_work() as work:
-            await work.memories.keep_vectors(self.embedder.model, vectors)
+        if vectors:
+            async with self.database.unit_of_work() as work:
+                await work.memories.keep_vectors(self.embedder.model, vectors)
         self._swept += len(vectors)
         return len(wanted) == BATCH or len(vectors) < len(wanted)
 

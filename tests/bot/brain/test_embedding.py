@@ -71,7 +71,7 @@ def test_words_are_alike_as_far_as_they_mean_the_same_and_are_not_kept_for_ever(
     assert dog @ puppy > 0.4 > dog @ tax
     assert np.array_equal(words.vectors(["dog", "dog"]), [dog, dog])
     words.vectors([f"w{n}" for n in range(WORDS_KEPT + 1)])
-    assert len(words._known) <= WORDS_KEPT
+    assert words._vector.cache_info().currsize <= WORDS_KEPT
 
 
 async def test_a_model_that_does_not_load_is_left_for_the_next_with_one_line():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -23,6 +24,7 @@ from storage.models.affairs import Task
 from storage.models.decisions import ProposalState
 from storage.models.memory import Memory
 from tests.clock import FakeClock
+from tests.embedding_fakes import FakeEmbedder
 from tests.fakes import asked
 from tests.stage import Stage
 
@@ -37,6 +39,13 @@ class FakeRecall(Recall):
             raise self.trouble
         await asyncio.Event().wait()
         return []
+
+
+class Cold(FakeEmbedder):
+    """FAKE: a model that is never loaded in time."""
+
+    async def embed(self, texts: Sequence[str]) -> Any:
+        await asyncio.Event().wait()
 
 
 @pytest.fixture
@@ -75,6 +84,14 @@ async def test_what_the_question_is_about_is_told_with_who_said_it_when_and_why(
 async def test_another_persons_words_are_not_told(stage: Stage, allan: Person, grace: Person, remembered: Remembered):
     await said(stage, allan, "The van's plate is B-XY 123.")
     assert await texts(remembered, asked("Which plate has the van?", person=grace)) == []
+
+
+async def test_a_cold_model_does_not_cost_a_question_its_memory(stage: Stage, allan: Person, clock: FakeClock):
+    """Ten quiet minutes after the last question the model is unloaded, and loading it takes longer than an answer waits."""
+    await said(stage, allan, "The van's plate is B-XY 123.")
+    recall = Recall(database=stage.database, embedder=Cold())
+    cold = Remembered(database=stage.database, recall=recall, clock=clock, seconds=4)
+    assert await texts(cold, asked("Which plate has the van?", person=allan)) == ["Allan, today: The van's plate is B-XY 123."]
 
 
 @pytest.mark.parametrize("trust", [Trust.OUTSIDE, Trust.INTIMATE])

@@ -28,7 +28,7 @@ KEY = "sk-very-secret"
 
 @dataclass
 class FakeServer:
-    """FAKE: embeds on both wires: a text's vector is its length and 1. It fails with `status`, answers `odd`, or is silent."""
+    """FAKE: embeds on OpenAI's wire: a text's vector is its length and 1. It fails with `status`, answers `odd`, or is silent."""
 
     url: str = ""
     calls: list[list[str]] = field(default_factory=list)
@@ -44,17 +44,14 @@ class FakeServer:
         if self.status != 200:
             return web.json_response({"error": {"message": f"no, {request.headers.get('Authorization')}"}}, status=self.status)
         vectors = self.odd if self.odd is not None else [[float(len(text)), 1.0] for text in body["input"]]
-        if request.path.startswith("/v1"):
-            data = [{"object": "embedding", "index": at, "embedding": vector} for at, vector in enumerate(vectors)]
-            return web.json_response({"object": "list", "data": data[::-1], "model": "m", "usage": {"prompt_tokens": 7, "total_tokens": 7}})
-        return web.json_response({"model": "m", "embeddings": vectors, "prompt_eval_count": 7})
+        data = [{"object": "embedding", "index": at, "embedding": vector} for at, vector in enumerate(vectors)]
+        return web.json_response({"object": "list", "data": data[::-1], "model": "m", "usage": {"prompt_tokens": 7, "total_tokens": 7}})
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[FakeServer]:
     fake, app, port = FakeServer(), web.Application(), free_port()
     app.router.add_post("/v1/embeddings", fake.embed)
-    app.router.add_post("/api/embed", fake.embed)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
