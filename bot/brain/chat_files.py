@@ -48,7 +48,8 @@ def read_chat(data: bytes, path: Path, timezone: str) -> Read:
     if isinstance(whole, dict) and {"messages", "chats"} & whole.keys():
         return _entries(_of_chats(whole), lambda entry: _telegram(entry[0], entry[1], zone))
     if _WHATSAPP.match(data[:300].decode("utf-8-sig", "replace")):
-        return _whatsapp(data.decode("utf-8-sig", "replace").splitlines(), path.stem, zone)
+        name = path.absolute().parent.name if path.stem == "_chat" else path.stem  # which an iPhone calls every chat
+        return _whatsapp(data.decode("utf-8-sig", "replace").replace("\r\n", "\n").split("\n"), name, zone)
     return _entries(data.split(b"\n"), lambda line: _line(line, zone))
 
 

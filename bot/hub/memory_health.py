@@ -26,12 +26,11 @@ async def examine_memory(database: Database, embedder: Embedder | None, config: 
         found = f"{await work.memories.count()} memories, found by their words {f'and by {model}' if model else 'alone'}"
         lacking = await work.memories.count_lacking(model) if model else 0
     damaged = len(await find_damaged(database, model)) if model else 0
-    told = [f"{lacking} have no vector of it"] * bool(lacking) + [f"{damaged} vectors are damaged"] * bool(damaged)
-    if trouble:
-        repair = "mend memory.embedder, embedding_model, base_url or api_key" if config.embedder in ("ollama", "openai") else INSTALL
-        return Finding(part="memory", status=Status.WARN, detail="; ".join([found, *told, trouble]), repair=repair)
-    if told:
-        return Finding(part="memory", status=Status.WARN, detail=f"{found}; {', '.join(told)}", repair="`robbie memory reindex`")
-    if shortcoming:
-        return Finding(part="memory", status=Status.WARN, detail=f"{found}; {shortcoming}, not installed here", repair=INSTALL)
-    return Finding(part="memory", status=Status.OK, detail=found)
+    counted = [f"{lacking} have no vector of it"] * bool(lacking) + [f"{damaged} vectors are damaged"] * bool(damaged)
+    told = [", ".join(counted)] * bool(counted)
+    repair = "`robbie memory reindex`" if told else ""
+    if trouble or (shortcoming and not told):
+        told.append(trouble or f"{shortcoming}, not installed here")
+        is_wire = config.embedder in ("ollama", "openai")
+        repair = "correct [memory] in config.toml: embedding_model, base_url, api_key" if is_wire else INSTALL
+    return Finding(part="memory", status=Status.WARN if told else Status.OK, detail="; ".join([found, *told]), repair=repair)

@@ -118,24 +118,21 @@ class Indexing:
         try:
             return dict(zip((each.id for each in wanted), await self.embedder.embed([*map(embedded, wanted)]), strict=True))
         except EmbeddingFailed:
-            found: dict[UUID, Any] = {}
-            failed: dict[UUID, EmbeddingFailed] = {}
+            await self.embedder.embed([HARMLESS])  # else it is no text's fault
+            found = dict[UUID, Any]()
             for each in wanted:
                 try:
                     found[each.id] = (await self.embedder.embed([embedded(each)]))[0]
                 except EmbeddingFailed as error:
-                    failed[each.id] = error
-                    if not found:
-                        await self.embedder.embed([HARMLESS])  # else it is not the text's fault
-            await self._blame(failed, now)
+                    await self._blame(each.id, error, now)
             return found
 
-    async def _blame(self, failed: dict[UUID, EmbeddingFailed], now: datetime) -> None:
-        self._failed.update(failed.keys())
-        for which in (which for which in failed if self._failed[which] == TRIES):
-            log.warning("memory.given_up", memory=str(which), error=str(failed[which]))
+    async def _blame(self, which: UUID, error: EmbeddingFailed, now: datetime) -> None:
+        self._failed[which] += 1
+        if self._failed[which] == TRIES:
+            log.warning("memory.given_up", memory=str(which), error=str(error))
             async with self.database.unit_of_work() as work:
-                await work.incidents.add_once(kind="not_embedded", key=str(which), detail=str(failed[which])[:500], now=now)
+                await work.incidents.add_once(kind="not_embedded", key=str(which), detail=str(error)[:500], now=now)
 
 
 async def find_damaged(database: Database, model: str) -> list[UUID]:

@@ -137,6 +137,7 @@ def test_a_text_of_whatsapp(text, moments):
     assert [(each.speaker, each.text) for each in said] == [("Dana", "one\nand more"), ("Allan", "two")]
     assert [(each.at.day, each.at.hour, each.at.minute) for each in said] == moments
     assert {each.conversation for each in said} == {"WhatsApp Chat with Dana"}
+    assert {each.conversation for each in read(text, "_chat.txt").values() if isinstance(each, Said)} == {"general"}
     again = [*read(text, "WhatsApp Chat with Dana.txt").values()]
     assert [each.external_id for each in again] == [each.external_id for each in said]
 
