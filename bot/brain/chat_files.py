@@ -17,6 +17,8 @@ from zoneinfo import ZoneInfo
 from dateutil.parser import parse
 
 KEYS = ("external_id", "conversation", "speaker", "text", "at")
+LONGEST_NAME = 600
+"""Characters; PostgreSQL's index has room for 2,700 bytes."""
 _LOCOMO = "%I:%M %p on %d %B, %Y"
 _WHATSAPP = re.compile(
     r"[\u200e\u202a]?\[?(\d{1,4}[./-]\d{1,2}[./-]\d{1,4}),? (\d{1,2}[:.]\d\d(?:[:.]\d\d)?)"  # [08.05.23, 13:56:22] or 5/8/23, 1:56 PM -
@@ -34,6 +36,10 @@ class Said:
     speaker: str
     text: str
     at: datetime
+
+    def __post_init__(self) -> None:
+        if len(self.external_id) + len(self.conversation) > LONGEST_NAME:
+            raise ValueError(f"its external_id and conversation have more than {LONGEST_NAME} characters")
 
 
 Read = Iterator[tuple[int, Said | str]]

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 
-from bot.brain.recall import Candidate, Corpus, Weights, rank, terms
+from bot.brain.recall import Candidate, Corpus, Vectors, Weights, rank, terms
 from bot.domain.errors import EmbeddingFailed
 from bot.domain.memory import Embedder, Scope
 from storage.database import Database
@@ -61,15 +61,17 @@ class Recall:
                 numbers += await work.memories.find_by_vector(scope, vector, model, limit=CANDIDATES)
             turns = await work.memories.around(scope, numbers, reach=self.weights.reach)
             cosines = await work.memories.cosines([each.id for each in turns], vector, model) if model else {}
-        return await asyncio.to_thread(self._best, question, turns, cosines, counts, limit)
+        words = self.embedder.words if self.embedder and (model or patience is None) else None  # a cold one would have to be loaded too
+        return (await asyncio.to_thread(self._ranked, question, turns, cosines, counts, words))[:limit]
 
-    def _best(self, question: str, turns: Sequence[Memory], cosines: Mapping[UUID, float], counts: Counts, limit: int) -> list[Found]:
+    def _ranked(
+        self, question: str, turns: Sequence[Memory], cosines: Mapping[UUID, float], counts: Counts, words: Vectors | None
+    ) -> list[Found]:
         known = {str(each.id): each for each in turns}
         candidates = [_candidate(each, cosines.get(each.id)) for each in turns]
         corpus = Corpus(turns=counts.memories, holding=counts.holding)
-        words = self.embedder.words if self.embedder else None
         ranked = rank(question, candidates, corpus, vectors=words, weights=self.weights)
-        return _distinct([Found(score=score, memory=known[each.key]) for score, each in ranked])[:limit]
+        return _distinct([Found(score=score, memory=known[each.key]) for score, each in ranked])
 
     async def _vector(self, question: str, patience: float | None) -> Any:
         try:

@@ -59,6 +59,7 @@ def test_a_moment_is_read_in_the_persons_zone_unless_it_names_one(at, utc):
         (line(at=1683554160), "at is missing, empty or no text"),
         (line(text=["a"], speaker=None), "speaker, text is missing"),
         (line(text="  \n"), "text is missing, empty"),
+        (line(external_id="x" * 601), "600 characters"),
         ("[" * 100_000, "JSON|deeply"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -124,3 +125,9 @@ async def test_an_embedder_that_is_down_is_not_asked_for_each_batch(stage):
     result = await bring(stage, *(said(stage, number, minutes=number) for number in range(4 * BATCH)), embedder=embedder)
     assert (result.added, result.without_vector) == (4 * BATCH, 4 * BATCH)
     assert len(embedder.asked) <= BATCH + 4
+
+
+async def test_names_as_long_as_they_may_be_are_kept(stage):
+    """PostgreSQL compresses what repeats itself; these do not."""
+    name = "".join(random.Random(1).choices("".join(map(chr, range(0x1F300, 0x1F600))), k=300))
+    assert (await bring(stage, replace(said(stage, 1), external_id=name, conversation=name[::-1]))).added == 1
