@@ -92,6 +92,11 @@ class LocalEmbedder:
         """The id of the best model that is not known to be out; empty where none is left."""
         return self._ladder.models[0].id if self._ladder.models else ""
 
+    @property
+    def dimension(self) -> int:
+        """Of that model's vectors."""
+        return self._ladder.models[0].dimension if self._ladder.models else 0
+
     async def embed(self, texts: Sequence[str]) -> Any:
         """float32 (texts, dimension). Raises EmbeddingFailed."""
         import numpy as np

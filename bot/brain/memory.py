@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 
-from bot.brain.recall import Candidate, Corpus, Vectors, Weights, rank, terms
+from bot.brain.recall import Candidate, Corpus, Weights, rank, terms
 from bot.domain.errors import EmbeddingFailed
 from bot.domain.memory import Embedder, Scope
 from storage.database import Database
@@ -27,6 +27,11 @@ LONGEST_QUESTION = 2_000
 """Characters: what is asked stands at its beginning."""
 CANDIDATES = 50
 """So many are found by words, and as many by vectors; docs/decisions/0012-recall.md tells what more would bring."""
+
+
+Meant = tuple[str, Any, list[int]]
+"""By which model, the question's vector, and the numbers of what is near it."""
+NOTHING: Meant = ("", None, [])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,42 +49,60 @@ class Recall:
     database: Database
     embedder: Embedder | None = None
     weights: Weights = field(default_factory=Weights)
+    _late: set[asyncio.Task[Any]] = field(default_factory=set, init=False)
 
     async def find(self, question: str, scope: Scope, *, limit: int, patience: float | None = None) -> list[Found]:
         """The memories in scope that answer best, best first: of a message its best part, of what was said again the latest.
 
-        Words alone find them where the question's vector takes more than *patience* seconds: a model may have to be loaded. Raises
-        StorageUnavailable.
+        What is near in meaning is waited for *patience* seconds at most; then words alone answer. Raises StorageUnavailable.
         """
         question = question[:LONGEST_QUESTION]
-        asked, vector = list(dict.fromkeys(terms(question))), await self._vector(question, patience)
-        model = self.embedder.model if self.embedder and vector is not None else ""
+        asked, (model, vector, near) = list(dict.fromkeys(terms(question))), await self._meant(question, scope, patience)
         async with self.database.reading() as work:
             counts = await work.memories.counts(asked)
-            numbers = await work.memories.find_by_words(scope, asked, limit=CANDIDATES, counts=counts)
-            if model:
-                numbers += await work.memories.find_by_vector(scope, vector, model, limit=CANDIDATES)
+            numbers = [*await work.memories.find_by_words(scope, asked, limit=CANDIDATES, counts=counts), *near]
             turns = await work.memories.around(scope, numbers, reach=self.weights.reach)
             cosines = await work.memories.cosines([each.id for each in turns], vector, model) if model else {}
-        words = self.embedder.words if self.embedder and (model or patience is None) else None  # a cold one would have to be loaded too
-        return (await asyncio.to_thread(self._ranked, question, turns, cosines, counts, words))[:limit]
+        return await asyncio.to_thread(self._best, question, turns, cosines, counts, limit)
 
-    def _ranked(
-        self, question: str, turns: Sequence[Memory], cosines: Mapping[UUID, float], counts: Counts, words: Vectors | None
-    ) -> list[Found]:
+    def _best(self, question: str, turns: Sequence[Memory], cosines: Mapping[UUID, float], counts: Counts, limit: int) -> list[Found]:
         known = {str(each.id): each for each in turns}
         candidates = [_candidate(each, cosines.get(each.id)) for each in turns]
         corpus = Corpus(turns=counts.memories, holding=counts.holding)
+        words = self.embedder.words if self.embedder else None
         ranked = rank(question, candidates, corpus, vectors=words, weights=self.weights)
-        return _distinct([Found(score=score, memory=known[each.key]) for score, each in ranked])
+        return _distinct([Found(score=score, memory=known[each.key]) for score, each in ranked])[:limit]
 
-    async def _vector(self, question: str, patience: float | None) -> Any:
+    async def _meant(self, question: str, scope: Scope, patience: float | None) -> Meant:
+        """What is near in meaning; where that takes longer, it goes on (a model is loaded, vectors are read), and nobody waits for it."""
+        if self.embedder is None or (self._late and patience is not None):
+            return NOTHING
+        task = asyncio.create_task(self._near(self.embedder, question, scope), name="recall by meaning")
         try:
-            async with asyncio.timeout(patience):
-                return (await self.embedder.embed([question]))[0] if self.embedder else None
-        except (EmbeddingFailed, TimeoutError) as error:
-            log.warning("recall.by_words_alone", error=str(error) or f"no vector in {patience} s")
-            return None
+            await asyncio.wait({task}, timeout=patience)
+        finally:
+            if not task.done():
+                leave(task, self._late)
+        if task.done():
+            return task.result()
+        log.info("recall.by_words_alone", error="meaning takes too long")
+        return NOTHING
+
+    async def _near(self, embedder: Embedder, question: str, scope: Scope) -> Meant:
+        try:
+            (vector,) = await embedder.embed([question])
+        except EmbeddingFailed as error:
+            log.warning("recall.by_words_alone", error=str(error))
+            return NOTHING
+        async with self.database.reading() as work:
+            return embedder.model, vector, await work.memories.find_by_vector(scope, vector, embedder.model, limit=CANDIDATES)
+
+
+def leave(task: asyncio.Task[Any], late: set[asyncio.Task[Any]]) -> None:
+    """Nobody waits for *task* any more: it is among the *late* until it ends, and what it raises is nobody's."""
+    late.add(task)
+    task.add_done_callback(late.discard)
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
 
 def embedded(memory: Memory) -> str:

@@ -36,14 +36,14 @@ class WireEmbedder:
         self._base_url, self._api_key = base_url, api_key
         self._client: AsyncOpenAI | None = None
         self._budget = budget
-        self._dimension = 0
+        self.dimension = 0
 
     async def embed(self, texts: Sequence[str]) -> Any:
         """float32 (texts, dimension), each of length 1. Raises EmbeddingFailed."""
         import numpy as np
 
         parts = [await self._some(texts[at : at + MOST_TEXTS]) for at in range(0, len(texts), MOST_TEXTS)]
-        return np.concatenate(parts) if parts else np.zeros((0, self._dimension), dtype=np.float32)
+        return np.concatenate(parts) if parts else np.zeros((0, self.dimension), dtype=np.float32)
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -65,11 +65,11 @@ class WireEmbedder:
         lengths = np.linalg.norm(made, axis=-1, keepdims=True)
         if made.ndim != 2 or len(made) != len(sent) or not np.isfinite(lengths).all() or not lengths.all():
             raise EmbeddingFailed(f"{self.model}: no vector for each of {len(sent)} texts, but {made.shape}")
-        if made.shape[1] != (self._dimension or made.shape[1]):
+        if made.shape[1] != (self.dimension or made.shape[1]):
             raise EmbeddingFailed(
-                f"{self.model} made vectors of {self._dimension} numbers, and now of {made.shape[1]}: is it another model?"
+                f"{self.model} made vectors of {self.dimension} numbers, and now of {made.shape[1]}: is it another model?"
             )
-        self._dimension = made.shape[1]
+        self.dimension = made.shape[1]
         return made / lengths
 
     async def _paid(self, texts: list[str]) -> Sequence[Sequence[float]]:

@@ -34,9 +34,12 @@ PRIVATE_PLACE = ""
 
 
 def place_of(channel: str, key: str, session_type: str) -> str:
-    """The place that everybody in a shared conversation shares: its channel, without thread or topic; empty for a private one."""
-    parts = key.split("/")[: 2 if channel == "slack" else 1]  # a workspace and its channel, or else a chat
-    return PRIVATE_PLACE if session_type == "private" else f"{channel}:{'/'.join(parts)}"
+    """The place that everybody in a shared conversation shares: its channel, without thread or topic; empty for a private one.
+
+    Of mail it is the thread: every thread has readers of its own.
+    """
+    shared_by = {"slack": 2, "email": None}.get(channel, 1)  # a workspace and its channel; writer and thread; or else a chat
+    return PRIVATE_PLACE if session_type == "private" else f"{channel}:{'/'.join(key.split('/')[:shared_by])}"
 
 
 class Embedder(Protocol):
@@ -48,6 +51,10 @@ class Embedder(Protocol):
     @property
     def model(self) -> str:
         """The model's id, as it is stored with each vector; another one after it failed for good."""
+
+    @property
+    def dimension(self) -> int:
+        """How long its vectors are; 0 where that is not known yet."""
 
     async def embed(self, texts: Sequence[str]) -> Any:
         """float32 (texts, dimension). Raises EmbeddingFailed."""

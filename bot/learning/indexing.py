@@ -62,6 +62,8 @@ class Indexing:
             return now + LOOK
         if self._sweep_at is None or now >= self._sweep_at or self._model != self.embedder.model:
             self._model, self._sweep_at, self._seen, self._swept = self.embedder.model, now + SWEEP, FIRST_ID, 0
+            async with self.database.reading() as work:
+                await work.memories.warm(self._model, self.embedder.dimension)
         try:
             is_more = await self.embed_some(after=self._seen, now=now)
         except EmbeddingFailed as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Sequence
 from datetime import timedelta
@@ -83,13 +82,6 @@ async def test_an_embedder_that_fails_leaves_the_words(recall: Recall, stage: St
     await tell(stage, "my puppy slept", "the Dog barked", pause=APART)
     recall.embedder.is_broken = True  # type: ignore[union-attr]
     assert await found(recall, stage, "Which dog?") == ["the Dog barked"]
-
-
-async def test_a_model_that_has_to_be_loaded_first_leaves_the_words(recall: Recall, stage: Stage, monkeypatch: pytest.MonkeyPatch):
-    await tell(stage, "my puppy slept", "the Dog barked", pause=APART)
-    monkeypatch.setattr(recall.embedder, "embed", lambda texts: asyncio.sleep(3600))
-    found = await recall.find("Which dog?", Scope(user_id=stage.allan.id), limit=10, patience=0.01)
-    assert [each.memory.said for each in found] == ["the Dog barked"]
 
 
 async def test_parts_of_one_message_are_one_result(recall: Recall, stage: Stage):
