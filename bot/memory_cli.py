@@ -2,13 +2,16 @@
 
 import asyncio
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
 from bot.cli_words import As, Json, Told, app_of, commands, group_of, lines_of, say, told
 from bot.domain.errors import RobbieError
+from bot.domain.memory import Scope, Trust
 
 if TYPE_CHECKING:
     from bot.app import App
@@ -23,6 +26,8 @@ Which = Annotated[
 What = Annotated[str, typer.Argument(metavar="WHAT", show_default=False, help="An id, or what you would write after /forget.")]
 Target = Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help=".json, .md, or .jsonl for `memory import`.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+LISTED = 20
+"""Broken lines that are shown; `--json` tells them all."""
 _TOLD = ("speaker", "text", "at", "created_at", "place", "trust", "direction", "made_by", "source_id", "message_id", "valid_until")
 
 
@@ -38,13 +43,21 @@ def search(
 
     Without TEXT, or with -, each line of stdin is a question; with --json there is one object for each.
     """
-    from bot.memory_commands import search
+    asked = " ".join(text or ()).strip()
 
     async def answer() -> None:
-        asked = " ".join(text or ()).strip()
-        queries = lines_of(sys.stdin.buffer) if asked in ("", "-") else [asked]
-        async for said, for_scripts in search(app_of(context), queries, as_person, limit):
-            say(for_scripts if as_json else said)
+        app = app_of(context)
+        async with commands.opened(app, as_person) as person:  # who asks for it themselves: strangers' words are among it
+            scope, zone = Scope(user_id=person.id, trusts=tuple(Trust)), ZoneInfo(person.timezone)
+            for query in lines_of(sys.stdin.buffer) if asked in ("", "-") else [asked]:
+                found = await app.rooms.recall.find(query, scope, limit=limit)
+                told = [(each.score, each.memory, each.memory.at.astimezone(zone)) for each in found]
+                results = [
+                    {"id": str(one.id), "external_id": one.external_id, "text": one.text, "at": at.isoformat(), "score": round(score, 4)}
+                    for score, one, at in told
+                ]
+                lines = [f"{at:%Y-%m-%d %H:%M}  {one.speaker}: {' '.join(one.text.split())}" for _, one, at in told]
+                say({"query": query, "results": results} if as_json else "\n".join(lines) or "nothing")
 
     asyncio.run(answer())
 
@@ -56,21 +69,40 @@ async def bring(app: "App", file: Source, as_person: As = None) -> Told:
 
     JSON lines have external_id, conversation, speaker, text and at. A broken line is told by its number, and passed over.
     """
-    from bot.memory_commands import LISTED, bring
+    from bot.brain.chat_files import read_chat
+    from bot.learning.importing import Importing
 
-    broken, result = await bring(app, file, as_person)
+    try:
+        data = await asyncio.to_thread(file.read_bytes)
+    except OSError as error:
+        raise RobbieError(f"{file} cannot be read: {error.strerror}") from error
+    embedder = app.rooms.recall.embedder
+    async with commands.opened(app, as_person) as person:
+        with commands.Bar("importing") as bar:
+            read = read_chat(data, file, person.timezone)
+            result = await Importing(database=app.database, embedder=embedder).bring(person, read, bar)
+    broken = [f"line {number} was left out: {why}" for number, why in result.broken]
+    if not result.added and not result.known:
+        raise RobbieError(f"nothing in {file} can be imported" + (f"; {broken[0]}" if broken else ": it is empty"))
     for line in [*broken[:LISTED], *([f"and {len(broken) - LISTED} more; --json tells all"] if len(broken) > LISTED else [])]:
         typer.echo(line, err=True)
-    return result
+    text = f"{result.added} added, {result.known} known already, {len(broken)} left out"
+    if result.without_vector:
+        text += f"; {result.without_vector} are found by their words alone until `robbie memory reindex`"
+    return text, asdict(result) | {"broken": [{"line": number, "why": why} for number, why in result.broken]}
 
 
 @memory.command("reindex")
 @told
 async def reindex(app: "App", as_person: As = None) -> Told:
     """Mend damaged vectors, and make those that are missing, as after a change of the model."""
-    from bot.memory_commands import reindex
-
-    return await reindex(app, as_person)
+    async with commands.opened(app, as_person):
+        with commands.Bar("embedding what is remembered") as bar:
+            made = await app.rooms.indexing.embed_all(bar, now=app.clock.now())
+        async with app.database.reading() as work:
+            memories = await work.memories.count()
+    model = app.rooms.recall.embedder.model if app.rooms.recall.embedder else ""
+    return f"{made} vectors made by {model}, for {memories} memories", {"made": made, "memories": memories, "model": model}
 
 
 @memory.command()

@@ -81,7 +81,7 @@ class Database:
     """The data of one organization, on SQLite or PostgreSQL. An async context manager: leaving it closes every connection.
 
     `file` is that of an embedded database; `place` is where the data are, as an operator may read it: no secret is in it. `on_promised`
-    is told, after the commit, of each message that is to be sent unasked.
+    is told, after the commit, of each message that is to be sent unasked; `remembered` counts the memories that this process committed.
     """
 
     def __init__(
@@ -102,6 +102,7 @@ class Database:
         self._shared: SharedCommit | None = None
         self._indexes: dict[str, VectorIndex] = {}
         self.on_promised: Callable[[ToSend], None] = lambda to_send: None
+        self.remembered = 0
         if is_sqlite(url):
             self.engine = make_sqlite_engine(url, writes=True, busy_seconds=busy_seconds)
             self._shared = SharedCommit(self.engine)
@@ -121,6 +122,7 @@ class Database:
                 await enter_organization(connection, self.organization)
                 work = UnitOfWork(connection, self.organization, self._indexes)
                 yield work
+        self.remembered += work.memories.added
         for to_send in work.outbox.to_send:
             self.on_promised(to_send)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,8 @@ from bot.domain.errors import EmbeddingFailed
 
 
 class FakeEmbedder:
-    """FAKE: a text's vector is drawn by its checksum. `fails_at` are words at which it fails, `is_down` has it fail at everything."""
+    """FAKE: a text's vector is drawn by its checksum. `fails_at` are words at which it fails, `is_down` has it fail at everything;
+    after `stops_after` texts the process ends."""
 
     dimension = 8
 
@@ -22,10 +24,13 @@ class FakeEmbedder:
         self.asked: list[str] = []
         self.fails_at = ""
         self.fails_after: int | None = None
+        self.stops_after: int | None = None
         self.is_down = False
 
     async def embed(self, texts: Sequence[str]) -> Any:
         self.asked += texts
+        if self.stops_after is not None and len(self.asked) > self.stops_after:
+            raise asyncio.CancelledError
         is_late = self.fails_after is not None and len(self.asked) > self.fails_after
         if self.is_down or is_late or (self.fails_at and any(self.fails_at in text for text in texts)):
             raise EmbeddingFailed("FAKE: cannot")

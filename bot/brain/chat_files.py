@@ -6,8 +6,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, tzinfo
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from zoneinfo import ZoneInfo
 from dateutil.parser import parse
 
 KEYS = ("external_id", "conversation", "speaker", "text", "at")
+LONGEST_NAME = 600
+"""Characters; PostgreSQL's index has room for 2,700 bytes."""
 _LOCOMO = "%I:%M %p on %d %B, %Y"
 _WHATSAPP = re.compile(
     r"[\u200e\u202a]?\[?(\d{1,4}[./-]\d{1,2}[./-]\d{1,4}),? (\d{1,2}[:.]\d\d(?:[:.]\d\d)?)"  # [08.05.23, 13:56:22] or 5/8/23, 1:56 PM -
@@ -34,6 +37,10 @@ class Said:
     text: str
     at: datetime
 
+    def __post_init__(self) -> None:
+        if len(self.external_id) + len(self.conversation) > LONGEST_NAME:
+            raise ValueError(f"its external_id and conversation have more than {LONGEST_NAME} characters")
+
 
 Read = Iterator[tuple[int, Said | str]]
 """Each line, or entry, by its number from 1; where it cannot be read, why."""
@@ -47,27 +54,24 @@ def read_chat(data: bytes, path: Path, timezone: str) -> Read:
     if isinstance(whole, dict) and {"messages", "chats"} & whole.keys():
         return _entries(_of_chats(whole), lambda entry: _telegram(entry[0], entry[1], zone))
     if _WHATSAPP.match(data[:300].decode("utf-8-sig", "replace")):
-        return _whatsapp(data.decode("utf-8-sig", "replace").splitlines(), path.stem, zone)
+        name = path.absolute().parent.name if path.stem == "_chat" else path.stem  # which an iPhone calls every chat
+        return _whatsapp(data.decode("utf-8-sig", "replace").replace("\r\n", "\n").split("\n"), name, zone)
     return _entries(data.split(b"\n"), lambda line: _line(line, zone))
 
 
 def moment(text: str, zone: ZoneInfo) -> datetime:
     """When that was, in UTC: ISO 8601, or as LoCoMo writes it. Raises ValueError."""
-    try:
-        read = datetime.fromisoformat(text)
-    except ValueError:
-        try:
-            read = datetime.strptime(text, _LOCOMO)  # noqa: DTZ007  a zone comes next
-        except ValueError:
-            raise ValueError(f"“{text[:40]}” is no moment") from None
-    return _utc(read, zone)
+    for read in (datetime.fromisoformat, lambda text: datetime.strptime(text, _LOCOMO)):  # noqa: DTZ007  a zone comes next
+        with suppress(ValueError):
+            return _utc(read(text), zone)
+    raise ValueError(f"“{text[:40]}” is no moment in any calendar")
 
 
-def _utc(read: datetime, zone: ZoneInfo) -> datetime:
-    try:
-        return (read if read.tzinfo else read.replace(tzinfo=zone)).astimezone(UTC)
-    except OverflowError:
-        raise ValueError(f"{read} is beyond all calendars") from None
+def _utc(read: datetime, zone: tzinfo) -> datetime:
+    """In UTC, where every zone can tell it. Raises ValueError."""
+    if not MINYEAR < read.year < MAXYEAR:
+        raise ValueError("its date is beyond all calendars")
+    return (read if read.tzinfo else read.replace(tzinfo=zone)).astimezone(UTC)
 
 
 def _json(data: bytes) -> Any:
@@ -95,22 +99,17 @@ def _entries(entries: Iterable[Any], read: Callable[[Any], Said | None]) -> Read
 def _line(line: bytes, zone: ZoneInfo) -> Said | None:
     """A JSON line; nothing for an empty one. Raises ValueError."""
     try:
-        text = line.decode("utf-8-sig").strip()
-        read = json.loads(text) if text else None
+        if not (text := line.decode("utf-8-sig").strip()):
+            return None
+        read = json.loads(text)
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8") from None
     except ValueError:
         raise ValueError("it is no JSON") from None
-    if not text:
-        return None
     if not isinstance(read, dict):
         raise ValueError("it is no JSON object")  # noqa: TRY004  what is wrong is the line
-    if missing := [key for key in KEYS if key not in read]:
-        raise ValueError(f"it has no {', '.join(missing)}")
-    if wrong := [key for key in KEYS if not isinstance(read[key], str)]:
-        raise ValueError(f"its {', '.join(wrong)} is no text")
-    if empty := [key for key in KEYS if not read[key].strip()]:
-        raise ValueError(f"its {', '.join(empty)} is empty")
+    if wrong := [key for key in KEYS if not isinstance(read.get(key), str) or not read[key].strip()]:
+        raise ValueError(f"its {', '.join(wrong)} is missing, empty or no text")
     return Said(**{key: read[key] for key in KEYS if key != "at"}, at=moment(read["at"], zone))
 
 
@@ -120,15 +119,16 @@ def _slack(entry: Any, conversation: str) -> Said | None:
         return None
     profile = entry.get("user_profile") or {}
     speaker = profile.get("real_name") or profile.get("display_name") or entry["user"]
-    at = datetime.fromtimestamp(float(entry["ts"]), UTC)
+    at = _utc(datetime.fromtimestamp(float(entry["ts"]), UTC), UTC)
     return Said(external_id=entry["ts"], conversation=conversation, speaker=speaker, text=entry["text"], at=at)
 
 
 def _of_chats(whole: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Telegram exports one chat, or a list of them."""
+    """Telegram exports one chat, or a list of them, of which two may have one name: their numbers go with it."""
     chats = [whole] if "messages" in whole else whole["chats"].get("list", []) if isinstance(whole["chats"], dict) else []
     for chat in (each for each in chats if isinstance(each, dict) and isinstance(each.get("messages"), list)):
-        yield from ((str(chat.get("name") or "saved messages"), message) for message in chat["messages"])
+        name = " ".join(str(part) for part in (chat.get("name") or "saved messages", chat.get("id")) if part)
+        yield from ((name, message) for message in chat["messages"])
 
 
 def _telegram(conversation: str, entry: Any, zone: ZoneInfo) -> Said | None:
@@ -137,7 +137,8 @@ def _telegram(conversation: str, entry: Any, zone: ZoneInfo) -> Said | None:
     text = "".join(piece if isinstance(piece, str) else piece["text"] for piece in pieces)
     if entry["type"] != "message" or not text.strip():
         return None
-    at = datetime.fromtimestamp(int(entry["date_unixtime"]), UTC) if "date_unixtime" in entry else moment(entry["date"], zone)
+    stamp = entry.get("date_unixtime")
+    at = _utc(datetime.fromtimestamp(int(stamp), UTC), UTC) if stamp else moment(entry["date"], zone)
     return Said(external_id=str(entry["id"]), conversation=conversation, speaker=entry["from"] or "unknown", text=text, at=at)
 
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from bot.brain.budget import Budget
-from bot.brain.embedding import LADDER, LocalEmbedder, Words
-from bot.brain.wire_embedding import WireEmbedder, ollama_wire, openai_wire
+from bot.brain.embedding import LADDER, LocalEmbedder
+from bot.brain.wire_embedding import WireEmbedder
 from bot.config import MemoryConfig
 from bot.domain.memory import Embedder
-
-OLLAMA = "http://127.0.0.1:11434"
 
 
 def make_embedder(config: MemoryConfig, budget: Budget) -> Embedder | None:
     """The one that config names; None where none is wanted, or installed. Nothing is loaded, imported or contacted."""
-    if config.embedder in ("ollama", "openai"):
+    which = {"model": config.embedding_model, "provider": config.embedder}
+    if config.embedder == "ollama":
+        url = f"{(config.base_url or 'http://127.0.0.1:11434').rstrip('/')}/v1"
+        return WireEmbedder(**which, base_url=url, api_key="", budget=budget)
+    if config.embedder == "openai":
         key = config.api_key.get_secret_value() if config.api_key else ""
-        is_ollama = config.embedder == "ollama"
-        make = partial(ollama_wire, config.base_url or OLLAMA) if is_ollama else partial(openai_wire, key, config.base_url)
-        return WireEmbedder(model=config.embedding_model, provider=config.embedder, make=make, budget=budget, words=Words())
+        return WireEmbedder(**which, base_url=config.base_url or "https://api.openai.com/v1", api_key=key, budget=budget)
     local = LocalEmbedder([model for model in LADDER if config.embedder in ("auto", model.name)])
     return local if local.model else None
 

@@ -6,7 +6,8 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from contextlib import suppress
+from functools import cached_property, lru_cache
 from typing import Any
 
 import structlog
@@ -20,100 +21,97 @@ LADDER = (MINILM, WORDLLAMA)
 QUIET_SECONDS = 600.0
 """Unused for so long, a model is unloaded, which gives back about 90 MB; loading it takes half a second."""
 WORDS_KEPT = 10_000
-"""Vectors of words, at 1.2 KB each; when there are more, all are made anew, at 50 µs each. With the pages of its file: at most 28 MB."""
+"""Vectors of words, at 1.2 KB each, made in 50 µs. With the pages of its file: at most 28 MB."""
 WORKERS = 2
 """A question need not wait until a batch is through."""
-SLICE = 8
-"""Texts that a thread does before it asks whether to go on: a hub that stops waits a second for it at most."""
+SLICE, SLICE_SECONDS = 8, 60.0
+"""Texts that a thread does before it asks whether to go on: a hub that stops waits a second for it at most. What takes longer hangs."""
 LONG_TEXT = 500
-"""Characters; what longer ones take while they are read (up to 60 MB) is given back after the batch, in 1 to 7 ms."""
+"""Characters; what longer ones take while they are read (up to 60 MB) is given back after the slice, in 1 to 7 ms."""
+
+
+class Ladder:
+    """The models that are installed, the best first; one that cannot be loaded is left for the next."""
+
+    def __init__(self, models: Sequence[LocalModel]) -> None:
+        self.models = [each for each in models if not each.missing]
+        self._loaded: tuple[LocalModel, One] | None = None
+        self._loading = threading.Lock()
+
+    def best(self) -> tuple[LocalModel, One]:
+        """The best that loads, loaded. Raises EmbeddingFailed."""
+        with self._loading:
+            while self._loaded is None and self.models:
+                try:
+                    self._loaded = self.models[0], self.models[0].load()
+                except Exception as error:  # noqa: BLE001  whatever ails a package, the next one is tried
+                    log.warning("embedder.out", model=self.models.pop(0).name, error=str(error))
+            if self._loaded is None:
+                raise EmbeddingFailed("no model of meaning is installed that can be loaded")
+            return self._loaded
+
+    def unload(self) -> None:
+        """Until it is asked for again."""
+        self._loaded = None
 
 
 class Words:
     """Vectors of single words, by WordLlama."""
 
     def __init__(self, model: LocalModel = WORDLLAMA) -> None:
-        self._model = model
-        self._one: One | None = None
-        self._is_out = bool(model.missing)
-        self._known: dict[str, Any] = {}
+        self._ladder = Ladder([model])
+        self._vector = lru_cache(WORDS_KEPT)(lambda word: _of_length(self._ladder.best()[1](word), 1.0))
 
     def vectors(self, words: Sequence[str]) -> Any:
         """float32 (words, dimensions), each of length 1; zeros where there is no model: then no word is like another."""
         import numpy as np
 
-        one = self._loaded()
-        if not words or one is None:
-            return np.zeros((len(words), 1), dtype=np.float32)
-        found: dict[str, Any] = {word: self._known.get(word) for word in words}
-        for word in [each for each, vector in found.items() if vector is None]:
-            found[word] = self._known[word] = _of_length(one(word), 1.0)
-        if len(self._known) > WORDS_KEPT:
-            self._known.clear()
-        return np.stack([found[word] for word in words])
+        with suppress(EmbeddingFailed):
+            if words:
+                return np.stack([self._vector(word) for word in words])
+        return np.zeros((len(words), 1), np.float32)
 
     def unload(self) -> None:
         """Until words are asked for again."""
-        self._one = None
-        self._known.clear()
-
-    def _loaded(self) -> One | None:
-        if self._one is None and not self._is_out:
-            try:
-                self._one = self._model.load()
-            except Exception as error:  # noqa: BLE001  whatever ails a package, recall goes on without it
-                self._is_out = True
-                log.warning("embedder.out", model=self._model.name, error=str(error))
-        return self._one
+        self._ladder.unload()
+        self._vector.cache_clear()
 
 
 class LocalEmbedder:
-    """The best of these models that is installed and can be loaded; one that cannot is left for the next. Vectors of words beside it."""
+    """The best of these models that works; see `Ladder`. Vectors of words beside it."""
 
     def __init__(self, models: Sequence[LocalModel] = LADDER, *, words: Words | None = None, quiet_seconds: float = QUIET_SECONDS) -> None:
-        self._models = [each for each in models if not each.missing]
+        self._ladder = Ladder(models)
         self._words = words or Words()
         self._quiet_seconds = quiet_seconds
-        self._loaded: tuple[LocalModel, One] | None = None
-        self._loading = threading.Lock()
         self._unloading: asyncio.TimerHandle | None = None
+        self.words = self._words.vectors
 
     @property
     def model(self) -> str:
         """The id of the best model that is not known to be out; empty where none is left."""
-        return self._models[0].id if self._models else ""
+        return self._ladder.models[0].id if self._ladder.models else ""
 
     @property
     def dimension(self) -> int:
         """Of that model's vectors."""
-        return self._models[0].dimension if self._models else 0
-
-    @property
-    def is_loaded(self) -> bool:
-        """Whether a model is in memory."""
-        return self._loaded is not None
+        return self._ladder.models[0].dimension if self._ladder.models else 0
 
     async def embed(self, texts: Sequence[str]) -> Any:
         """float32 (texts, dimension). Raises EmbeddingFailed."""
         import numpy as np
 
-        loop = asyncio.get_running_loop()
         self._stay()
         try:
-            slices = [list(texts[at : at + SLICE]) for at in range(0, max(len(texts), 1), SLICE)]
-            return np.concatenate([await loop.run_in_executor(self._threads, self._embed, each) for each in slices])
+            return np.concatenate([await self._slice(texts[at : at + SLICE]) for at in range(0, max(len(texts), 1), SLICE)])
         finally:
             self._stay()
-            self._unloading = loop.call_later(self._quiet_seconds, self.unload)
-
-    def words(self, words: Sequence[str]) -> Any:
-        """float32 (words, dimensions), or zeros; see `Words.vectors`."""
-        return self._words.vectors(words)
+            self._unloading = asyncio.get_running_loop().call_later(self._quiet_seconds, self.unload)
 
     def unload(self) -> None:
         """Give the memory back, until the next text."""
         self._stay()
-        self._loaded = None
+        self._ladder.unload()
         self._words.unload()
         give_back_memory()
 
@@ -130,35 +128,26 @@ class LocalEmbedder:
             self._unloading.cancel()
             self._unloading = None
 
+    async def _slice(self, texts: Sequence[str]) -> Any:
+        try:
+            async with asyncio.timeout(SLICE_SECONDS):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, self._embed, texts)
+        except TimeoutError as error:
+            raise EmbeddingFailed(f"{self.model} hangs: nothing came in {SLICE_SECONDS:g} s") from error
+
     def _embed(self, texts: Sequence[str]) -> Any:
         import numpy as np
 
-        model, one = self._best()
+        model, one = self._ladder.best()
         try:
-            vectors = (
-                np.stack([_of_length(one(sound(text)), model.length) for text in texts])
-                if texts
-                else np.zeros((0, model.dimension), np.float32)
-            )
+            vectors = np.array([_of_length(one(sound(text)), model.length) for text in texts], np.float32).reshape(-1, model.dimension)
         except Exception as error:
             raise EmbeddingFailed(f"{model.name}: {type(error).__name__}: {error}") from error
         if max(map(len, texts), default=0) > LONG_TEXT:
             give_back_memory()
-        if vectors.shape != (len(texts), model.dimension) or not np.isfinite(vectors).all():
+        if len(vectors) != len(texts) or not np.isfinite(vectors).all():
             raise EmbeddingFailed(f"{model.name} made {vectors.shape} of {len(texts)} texts, or what is no number")
-        return vectors.astype(np.float32)
-
-    def _best(self) -> tuple[LocalModel, One]:
-        """The best model that loads. Raises EmbeddingFailed."""
-        with self._loading:
-            while self._loaded is None and self._models:
-                try:
-                    self._loaded = self._models[0], self._models[0].load()
-                except Exception as error:  # noqa: BLE001  whatever ails a package, the next one is tried
-                    log.warning("embedder.out", model=self._models.pop(0).name, error=str(error))
-            if self._loaded is None:
-                raise EmbeddingFailed("no model of meaning is installed that can be loaded")
-            return self._loaded
+        return vectors
 
 
 def sound(text: str) -> str:

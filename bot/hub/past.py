@@ -6,15 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-import structlog
-
 from bot.domain.memory import place_of
 from bot.hub.keeping import remember
 from storage.database import Database, UnitOfWork
 from storage.models.messaging import Message
 from storage.repositories.base import FIRST_ID
-
-log = structlog.get_logger(__name__)
 
 CURSOR, DONE = "memory.past", "done"
 BATCH = 100

@@ -23,9 +23,9 @@ log = structlog.get_logger(__name__)
 BATCH = 64
 """Memories whose vectors are kept in one commit."""
 LOOK = timedelta(seconds=1.5)
-"""What is said is found by its meaning at most so long, and an embedding's time, after."""
-SWEEP = timedelta(minutes=15)
-"""All memories are looked through so often; in between, only those that came since."""
+"""What is said here is found by its meaning at most so long, and an embedding's time, after."""
+OTHERS, SWEEP = timedelta(seconds=30), timedelta(minutes=15)
+"""What another process remembered and left without vectors is looked for so often; and all memories are looked through."""
 FIRST_REST, LONGEST_REST = timedelta(seconds=5), timedelta(minutes=10)
 """How long an embedder is left alone that fails at everything; twice as long each time."""
 TRIES = 3
@@ -46,34 +46,36 @@ class Indexing:
     name: str = field(default="indexing", init=False)
     _model: str = field(default="", init=False)
     _seen: UUID = field(default=FIRST_ID, init=False)
+    _remembered: int = field(default=0, init=False)
+    _look_at: datetime | None = field(default=None, init=False)
     _sweep_at: datetime | None = field(default=None, init=False)
     _rest: timedelta = field(default=FIRST_REST, init=False)
-    _resting_until: datetime | None = field(default=None, init=False)
     _failed: Counter[UUID] = field(default_factory=Counter, init=False)
     _swept: int = field(default=0, init=False)
 
     async def look(self, now: datetime) -> datetime | None:
-        """Embed a batch of what has no vector, newest first. Raises StorageUnavailable."""
-        if self.embedder is None or not self.embedder.model or (self._resting_until and now < self._resting_until):
+        """Embed a batch of what has no vector, newest first; where nothing was said, nothing is asked. Raises StorageUnavailable."""
+        if self.embedder is None or not self.embedder.model:
             return None
+        remembered, is_resting = self.database.remembered, self._rest > FIRST_REST
+        if self._look_at and now < self._look_at and (is_resting or remembered == self._remembered):
+            return now + LOOK
         if self._sweep_at is None or now >= self._sweep_at or self._model != self.embedder.model:
             self._model, self._sweep_at, self._seen, self._swept = self.embedder.model, now + SWEEP, FIRST_ID, 0
             async with self.database.reading() as work:
                 await work.memories.warm(self._model, self.embedder.dimension)
-        async with self.database.reading() as work:
-            newest = await work.memories.newest_id()
-        if newest == self._seen:
-            return now + LOOK
         try:
             is_more = await self.embed_some(after=self._seen, now=now)
         except EmbeddingFailed as error:
             log.warning("memory.not_embedded", error=str(error), rest_seconds=self._rest.total_seconds())
-            self._resting_until, self._rest = now + self._rest, min(2 * self._rest, LONGEST_REST)
-            return self._resting_until
-        self._resting_until, self._rest = None, FIRST_REST
+            self._look_at, self._rest = now + self._rest, min(2 * self._rest, LONGEST_REST)
+            return self._look_at
+        self._rest = FIRST_REST
         if is_more:
+            self._look_at = None
             return now
-        self._seen = max(self._seen, min(newest, first_id_at(now)))  # an id that is a little older may still be committed
+        self._look_at, self._remembered = now + OTHERS, remembered
+        self._seen = max(self._seen, first_id_at(now))  # an id that is a little older may still be committed
         return now + LOOK
 
     async def embed_some(self, *, now: datetime, after: UUID = FIRST_ID) -> bool:
@@ -84,11 +86,13 @@ class Indexing:
         async with self.database.reading() as work:
             lacking = await work.memories.lacking(self.embedder.model, limit=BATCH + len(given_up), after=after)
             left = await work.memories.count_lacking(self.embedder.model) if self._swept % MANY < BATCH and len(lacking) >= BATCH else 0
-        wanted = [each for each in lacking if each.id not in given_up][:BATCH]
         if left >= MANY:
             log.info("memory.embedding", model=self.embedder.model, done=self._swept, left=left)
-        vectors = await self._vectors(self.embedder, wanted, now)
-        await self._keep(self.embedder.model, vectors)
+        wanted = [each for each in lacking if each.id not in given_up][:BATCH]
+        vectors = await self.vectors_of(wanted, now=now)
+        if vectors:
+            async with self.database.unit_of_work() as work:
+                await work.memories.keep_vectors(self.embedder.model, vectors)
         self._swept += len(vectors)
         return len(wanted) == BATCH or len(vectors) < len(wanted)
 
@@ -102,44 +106,35 @@ class Indexing:
             await work.memories.drop_vectors(damaged)
             total = await work.memories.count_lacking(self.embedder.model)
         self._failed.clear()
-        self._swept = 0
+        self._swept, is_more = 0, total > 0
         told(0, total)
-        is_more = total > 0
         while is_more:
             is_more = await self.embed_some(now=now)
             told(min(self._swept, total), total)
         return self._swept
 
-    async def _vectors(self, embedder: Embedder, wanted: Sequence[Memory], now: datetime) -> dict[UUID, Any]:
+    async def vectors_of(self, wanted: Sequence[Memory], *, now: datetime) -> dict[UUID, Any]:
         """The vectors of a batch; where it fails as a whole, of those of it that do not fail alone. Raises EmbeddingFailed."""
+        if self.embedder is None or not wanted:
+            return {}
         try:
-            return dict(zip((each.id for each in wanted), await embedder.embed([*map(embedded, wanted)]), strict=True))
+            return dict(zip((each.id for each in wanted), await self.embedder.embed([*map(embedded, wanted)]), strict=True))
         except EmbeddingFailed:
-            found: dict[UUID, Any] = {}
-            failed: dict[UUID, EmbeddingFailed] = {}
+            await self.embedder.embed([HARMLESS])  # else it is no text's fault
+            found = dict[UUID, Any]()
             for each in wanted:
                 try:
-                    found[each.id] = (await embedder.embed([embedded(each)]))[0]
+                    found[each.id] = (await self.embedder.embed([embedded(each)]))[0]
                 except EmbeddingFailed as error:
-                    failed[each.id] = error
-                    if not found:
-                        await embedder.embed([HARMLESS])  # else it is not the text's fault
-            await self._blame(failed, now)
+                    await self._blame(each.id, error, now)
             return found
 
-    async def _blame(self, failed: dict[UUID, EmbeddingFailed], now: datetime) -> None:
-        self._failed.update(failed.keys())
-        for which in (which for which in failed if self._failed[which] == TRIES):
-            log.warning("memory.given_up", memory=str(which), error=str(failed[which]))
+    async def _blame(self, which: UUID, error: EmbeddingFailed, now: datetime) -> None:
+        self._failed[which] += 1
+        if self._failed[which] == TRIES:
+            log.warning("memory.given_up", memory=str(which), error=str(error))
             async with self.database.unit_of_work() as work:
-                await work.incidents.add_once(kind="not_embedded", key=str(which), detail=str(failed[which])[:500], now=now)
-
-    async def _keep(self, model: str, vectors: dict[UUID, Any]) -> None:
-        """Of those that have not gone meanwhile."""
-        if vectors:
-            async with self.database.unit_of_work() as work:
-                known = {each.id for each in await work.memories.by_ids(vectors)}
-                await work.memories.keep_vectors(model, {which: vector for which, vector in vectors.items() if which in known})
+                await work.incidents.add_once(kind="not_embedded", key=str(which), detail=str(error)[:500], now=now)
 
 
 async def find_damaged(database: Database, model: str) -> list[UUID]:

@@ -123,10 +123,11 @@ class Counts:
 
 
 class Finding(Repository):
-    """Finds memories. `indexes` are the process's own of an embedded database's vectors, by their model."""
+    """Finds memories. `indexes` are the process's own of an embedded database's vectors, by their model; `added` counts what was kept."""
 
     def __init__(self, connection: AsyncConnection, organization: str, indexes: dict[str, VectorIndex] | None = None) -> None:
         super().__init__(connection, organization)
+        self.added = 0
         self._kind = connection.dialect.name
         self._indexes = {} if indexes is None else indexes
 

@@ -165,7 +165,7 @@ _LACKING = (
 )
 _NEXT_LACKING = _LACKING.where(Memory.id > given("after")).limit(given("limit"))
 _EXTERNAL = select(Memory.external_id).where(ours(Memory), Memory.user_id == given("user"), Memory.thread == given("of_thread"))
-_NEWEST = select(Memory.id).where(ours(Memory)).order_by(Memory.id.desc()).limit(1)
+_LIVING = select(Memory.id).where(ours(Memory), _WHICH)
 _WITH_LENGTH = select(MemoryVector.memory_id, MemoryVector.dimension, MemoryVector.vector)
 _NEXT_VECTORS = (
     _WITH_LENGTH.where(ours(MemoryVector), MemoryVector.model == given("by"), MemoryVector.memory_id > given("after"))
@@ -183,6 +183,7 @@ class Memories(Finding):
 
     async def add_once(self, memories: Sequence[Memory]) -> None:
         """Keep memories, unless they are known already; each gets the next number."""
+        self.added += len(memories)
         await self._insert_all(_ADD, [{name: value for name, value in values_of(each).items() if name != "number"} for each in memories])
 
     async def last_in(self, thread: str) -> Memory | None:
@@ -232,10 +233,6 @@ class Memories(Finding):
         """What is known of a person's thread, by the ids it had elsewhere."""
         return {*await self._values(_EXTERNAL, user=user_id, of_thread=thread)}
 
-    async def newest_id(self) -> UUID:
-        """The id of the last memory."""
-        return await self._value(_NEWEST) or FIRST_ID
-
     async def count(self) -> int:
         """How many memories there are."""
         return await self._value(_COUNT) or 0
@@ -254,9 +251,9 @@ class Memories(Finding):
         return await self._value(_COUNT_LACKING, by=model) or 0
 
     async def keep_vectors(self, model: str, vectors: Mapping[UUID, Any]) -> None:
-        """Give memories their vectors by this model, instead of those they have."""
+        """Give those of these memories that are still there their vectors by this model, instead of those they have."""
         rows = [
-            {"memory_id": which, "stamp": new_id(), "model": model, "dimension": len(each), "vector": each}
-            for which, each in vectors.items()
+            {"memory_id": which, "stamp": new_id(), "model": model, "dimension": len(vectors[which]), "vector": vectors[which]}
+            for which in await self._values(_LIVING, which=list(vectors))
         ]
         await self._insert_all(_ADD_VECTOR, rows)

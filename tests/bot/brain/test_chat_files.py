@@ -49,14 +49,17 @@ def test_a_moment_is_read_in_the_persons_zone_unless_it_names_one(at, utc):
         ("[1, 2]", "no JSON object"),
         ("12", "no JSON object"),
         ("null", "no JSON object"),
-        (json.dumps({key: value for key, value in LINE.items() if key not in ("at", "text")}), "no text, at"),
+        (json.dumps({key: value for key, value in LINE.items() if key not in ("at", "text")}), "text, at is missing"),
         (line(at="2023-02-30"), "no moment"),
         (line(at="2023-02-30T10:00:00"), "no moment"),
         (line(at="9:00 am on 30 February, 2023"), "no moment"),
-        (line(at="0001-01-01T00:00:00+14:00"), "calendars"),
-        (line(at=1683554160), "at is no text"),
-        (line(text=["a"], speaker=None), "speaker, text is no text"),
-        (line(text="  \n"), "text is empty"),
+        (line(at="0001-01-01T00:00:00+14:00"), "no moment in any calendar"),
+        (line(at="0001-01-01T00:00:00+00:00"), "no moment in any calendar"),
+        (line(at="9999-12-31T23:59:59+00:00"), "no moment in any calendar"),
+        (line(at=1683554160), "at is missing, empty or no text"),
+        (line(text=["a"], speaker=None), "speaker, text is missing"),
+        (line(text="  \n"), "text is missing, empty"),
+        (line(external_id="x" * 601), "600 characters"),
         ("[" * 100_000, "JSON|deeply"),
     ],
 )
@@ -110,6 +113,16 @@ def test_a_result_of_telegram(is_whole_account):
     assert isinstance(found[3], str)
 
 
+def test_two_chats_of_telegram_with_one_name_are_two_conversations():
+    message = {"id": 7, "type": "message", "date": "2023-05-08T13:56:00", "from": "Anna", "text": "hello"}
+    found = read(
+        json.dumps(
+            {"chats": {"list": [{"name": "Anna", "id": 1, "messages": [message]}, {"name": "Anna", "id": 2, "messages": [message]}]}}
+        )
+    )
+    assert [said.conversation for said in found.values() if isinstance(said, Said)] == ["Anna 1", "Anna 2"]
+
+
 @pytest.mark.parametrize(
     ("text", "moments"),
     [
@@ -125,6 +138,7 @@ def test_a_text_of_whatsapp(text, moments):
     assert [(each.speaker, each.text) for each in said] == [("Dana", "one\nand more"), ("Allan", "two")]
     assert [(each.at.day, each.at.hour, each.at.minute) for each in said] == moments
     assert {each.conversation for each in said} == {"WhatsApp Chat with Dana"}
+    assert {each.conversation for each in read(text, "_chat.txt").values() if isinstance(each, Said)} == {"general"}
     again = [*read(text, "WhatsApp Chat with Dana.txt").values()]
     assert [each.external_id for each in again] == [each.external_id for each in said]
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import structlog
 
+from bot.brain import embedding
 from bot.brain.embedding import LADDER, WORDS_KEPT, LocalEmbedder, Words
-from bot.brain.local_vectors import MINILM, WORDLLAMA, LocalModel
+from bot.brain.local_vectors import MINILM, WORDLLAMA, LocalModel, One
 from bot.domain.errors import EmbeddingFailed
 from tests.embedding_fakes import fake_model, vector_of
 
@@ -34,7 +38,7 @@ async def test_what_means_the_same_is_nearer(model):
     near, far, asked = await embedder.embed(["I adopted a puppy", "The tax form is due in April", "When did she get her dog?"])
     assert near @ asked > far @ asked + 0.1 * model.length**2
     assert embedder.model == model.id
-    assert near.shape == (embedder.dimension,)
+    assert near.shape == (model.dimension,)
     assert near.dtype == np.float32
 
 
@@ -67,7 +71,7 @@ def test_words_are_alike_as_far_as_they_mean_the_same_and_are_not_kept_for_ever(
     assert dog @ puppy > 0.4 > dog @ tax
     assert np.array_equal(words.vectors(["dog", "dog"]), [dog, dog])
     words.vectors([f"w{n}" for n in range(WORDS_KEPT + 1)])
-    assert len(words._known) <= WORDS_KEPT
+    assert words._vector.cache_info().currsize <= WORDS_KEPT
 
 
 async def test_a_model_that_does_not_load_is_left_for_the_next_with_one_line():
@@ -100,15 +104,36 @@ async def test_without_any_model_there_are_words_alone():
 
 
 async def test_a_model_leaves_when_it_is_long_unused_and_comes_back():
-    embedder = LocalEmbedder([fake_model("good", vector_of)], quiet_seconds=0.01)
+    loads: list[str] = []
+
+    def load() -> One:
+        loads.append("good")
+        return vector_of
+
+    embedder = LocalEmbedder([replace(fake_model("good", vector_of), load=load)], quiet_seconds=0.01)
     first = await embedder.embed(["a"])
-    assert embedder.is_loaded
     async with asyncio.timeout(5):
-        while embedder.is_loaded:
-            await asyncio.sleep(0.005)
-    assert np.array_equal(await embedder.embed(["a"]), first)
+        while len(loads) < 2:
+            await asyncio.sleep(0.02)
+            assert np.array_equal(await embedder.embed(["a"]), first)
     await embedder.close()
     await embedder.close()
+
+
+async def test_a_model_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(embedding, "SLICE_SECONDS", 0.05)
+    goes_on = threading.Event()
+
+    def hang(text: str) -> Any:
+        return vector_of(text) if text != "hang" or goes_on.wait(60) else None
+
+    embedder = LocalEmbedder([fake_model("slow", hang)])
+    try:
+        with pytest.raises(EmbeddingFailed, match="hangs"):
+            await embedder.embed(["a", "hang"])
+        assert len(await embedder.embed(["a"])) == 1
+    finally:
+        goes_on.set()
 
 
 @needs(MINILM)

@@ -28,7 +28,7 @@ KEY = "sk-very-secret"
 
 @dataclass
 class FakeServer:
-    """FAKE: embeds on both wires: a text's vector is its length and 1. It fails with `status`, answers `odd`, or is silent."""
+    """FAKE: embeds on OpenAI's wire: a text's vector is its length and 1. It fails with `status`, answers `odd`, or is silent."""
 
     url: str = ""
     calls: list[list[str]] = field(default_factory=list)
@@ -44,17 +44,14 @@ class FakeServer:
         if self.status != 200:
             return web.json_response({"error": {"message": f"no, {request.headers.get('Authorization')}"}}, status=self.status)
         vectors = self.odd if self.odd is not None else [[float(len(text)), 1.0] for text in body["input"]]
-        if request.path.startswith("/v1"):
-            data = [{"object": "embedding", "index": at, "embedding": vector} for at, vector in enumerate(vectors)]
-            return web.json_response({"object": "list", "data": data[::-1], "model": "m", "usage": {"prompt_tokens": 7, "total_tokens": 7}})
-        return web.json_response({"model": "m", "embeddings": vectors, "prompt_eval_count": 7})
+        data = [{"object": "embedding", "index": at, "embedding": vector} for at, vector in enumerate(vectors)]
+        return web.json_response({"object": "list", "data": data[::-1], "model": "m", "usage": {"prompt_tokens": 7, "total_tokens": 7}})
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[FakeServer]:
     fake, app, port = FakeServer(), web.Application(), free_port()
     app.router.add_post("/v1/embeddings", fake.embed)
-    app.router.add_post("/api/embed", fake.embed)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -93,7 +90,7 @@ async def spent(database: Database) -> float:
 async def test_texts_become_vectors_of_length_1_in_their_order(server, embedder):
     made = await embedder.embed(["a", "bbb", "half \ud800"])
     assert np.allclose(made, [np.array([n, 1]) / np.hypot(n, 1) for n in (1, 3, 6)], atol=1e-6)
-    assert (embedder.dimension, made.dtype) == (2, np.float32)
+    assert made.dtype == np.float32
     assert embedder.model.endswith("/text-embedding-3-small")
     assert (await embedder.embed([])).shape == (0, 2)
 
@@ -115,10 +112,18 @@ async def test_a_refusal_is_one_error_without_the_key(server, embedder, status):
 
 
 @pytest.mark.either
-@pytest.mark.parametrize("odd", [[], [[1.0], [2.0]], [[0.0, 0.0]], [[]], "nonsense", [["x"]]])
+@pytest.mark.parametrize("odd", [[], [[1.0], [2.0]], [[0.0, 0.0]], [[]], "nonsense", [["x"]], [[float("nan"), 1.0]]])
 async def test_what_is_no_vector_for_each_text_is_an_error(server, embedder, odd):
     server.odd = odd
     with pytest.raises(EmbeddingFailed):
+        await embedder.embed(["a"])
+
+
+@pytest.mark.either
+async def test_vectors_that_are_suddenly_of_another_length_are_an_error(server, embedder):
+    await embedder.embed(["a"])
+    server.odd = [[1.0, 2.0, 3.0]]
+    with pytest.raises(EmbeddingFailed, match="another model"):
         await embedder.embed(["a"])
 
 

@@ -48,3 +48,12 @@ async def test_a_better_way_that_is_not_installed_is_named_with_its_line(stage, 
     assert "robbie[embeddings]" in finding.repair
     alone = await examine_memory(stage.database, None, NOBODY)
     assert (alone.status, alone.detail) == (Status.OK, "0 memories, found by their words alone")
+
+
+async def test_a_model_that_does_not_answer_is_told_with_its_repair(stage):
+    embedder = FakeEmbedder()
+    embedder.is_down = True
+    vendor = MemoryConfig.model_validate({"embedder": "openai", "embedding_model": "m", "api_key": "k"})
+    finding = await examine_memory(stage.database, embedder, vendor)
+    assert (finding.status, finding.detail.split("; ")[-1]) == (Status.WARN, "FAKE: cannot")
+    assert "api_key" in finding.repair

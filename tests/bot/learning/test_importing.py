@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from dataclasses import replace
 from datetime import timedelta
+
+import pytest
 
 from bot.brain.chat_files import Said
 from bot.brain.remembering import LONGEST_PART
@@ -92,3 +96,38 @@ async def test_odd_characters_come_back_as_they_were(stage):
     odd = "a\x00b \ud800 🦊\u200f"
     await bring(stage, said(stage, 1, text=odd))
     assert [each.text for each in await remembered(stage)] == [odd]
+
+
+async def test_an_import_that_was_broken_off_amid_a_long_line_is_gone_on_with(stage):
+    text = " ".join(f"Sentence {number} of a long story." for number in range(400))
+    lines = [*(said(stage, number, minutes=number) for number in range(BATCH - 2)), said(stage, 999, minutes=999, text=text)]
+    embedder = FakeEmbedder()
+    embedder.stops_after = BATCH
+    with pytest.raises(asyncio.CancelledError):
+        await bring(stage, *lines, *(said(stage, number, minutes=number) for number in range(1000, 1300)), embedder=embedder)
+    await bring(stage, *lines)
+    kept = [each for each in await remembered(stage) if each.external_id == "e999"]
+    assert " ".join(each.said for each in kept) == text
+    assert [each.part for each in kept] == [*range(len(kept))]
+
+
+async def test_one_text_that_the_embedder_cannot_take_costs_no_other_its_vector(stage):
+    embedder = FakeEmbedder()
+    embedder.fails_at = "poison"
+    lines = [*(said(stage, number, minutes=number) for number in range(BATCH)), said(stage, 999, minutes=999, text="poison")]
+    assert (await bring(stage, *lines, embedder=embedder)).without_vector == 1
+    assert (await bring(stage, *lines, embedder=embedder)).without_vector == 1
+
+
+async def test_an_embedder_that_is_down_is_not_asked_for_each_batch(stage):
+    embedder = FakeEmbedder()
+    embedder.is_down = True
+    result = await bring(stage, *(said(stage, number, minutes=number) for number in range(4 * BATCH)), embedder=embedder)
+    assert (result.added, result.without_vector) == (4 * BATCH, 4 * BATCH)
+    assert len(embedder.asked) <= BATCH + 4
+
+
+async def test_names_as_long_as_they_may_be_are_kept(stage):
+    """PostgreSQL compresses what repeats itself; these do not."""
+    name = "".join(random.Random(1).choices("".join(map(chr, range(0x1F300, 0x1F600))), k=300))
+    assert (await bring(stage, replace(said(stage, 1), external_id=name, conversation=name[::-1]))).added == 1

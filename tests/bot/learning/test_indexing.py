@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -9,10 +10,9 @@ import pytest
 from sqlalchemy import text
 
 from bot.brain.remembering import Saying, memories_of
-from bot.domain.clock import SystemClock
 from bot.domain.errors import EmbeddingFailed
 from bot.domain.memory import Trust
-from bot.learning.indexing import BATCH, LOOK, SWEEP, TRIES, Indexing, find_damaged
+from bot.learning.indexing import BATCH, LOOK, OTHERS, SWEEP, TRIES, Indexing, find_damaged
 from storage.models.memory import Memory
 from tests.embedding_fakes import FakeEmbedder, vector_of
 from tests.stage import Stage
@@ -122,20 +122,47 @@ async def test_a_poisonous_text_is_given_up_after_three_tries_and_reported_once(
     assert len(embedder.asked) == asked
 
 
-async def test_an_idle_hub_asks_one_cheap_question(stage):
+async def test_an_idle_hub_asks_nothing_until_something_is_said(stage):
+    embedder = FakeEmbedder()
+    indexing = Indexing(database=stage.database, embedder=embedder)
     await remembered(stage, "hello")
-    stage.clock.moment = SystemClock().now()  # which ids follow
+    await look_until_at_rest(indexing, stage)
+    asked: list[object] = []
+    embed_some = indexing.embed_some
+
+    async def listening(**how: Any) -> bool:
+        asked.append(how)
+        return await embed_some(**how)
+
+    indexing.embed_some = listening  # type: ignore[method-assign]
+    for _ in range(9):
+        assert await indexing.look(stage.clock.advance(seconds=1.5)) == stage.clock.now() + LOOK
+    assert asked == []
+    await remembered(stage, "hello again")
+    await indexing.look(stage.clock.advance(seconds=0.1))
+    assert (len(asked), embedder.asked[-1]) == (1, "Allan: hello again")
+    await indexing.look(stage.clock.advance(seconds=OTHERS.total_seconds()))
+    assert len(asked) == 2
+
+
+async def test_what_another_process_remembered_is_found_too(stage, database_url):
     indexing = Indexing(database=stage.database, embedder=FakeEmbedder())
     await look_until_at_rest(indexing, stage)
-    stage.clock.advance(seconds=3600)
-    await look_until_at_rest(indexing, stage)
+    (hello,) = await remembered(stage, "hello")
+    stage.database.remembered = 0  # as it was another's commit
+    await indexing.look(stage.clock.advance(seconds=LOOK.total_seconds()))
+    assert await vectors(stage, [hello]) == {}
+    await indexing.look(stage.clock.advance(seconds=OTHERS.total_seconds()))
+    assert len(await vectors(stage, [hello])) == 1
 
-    async def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("an idle hub looks for what lacks vectors")
 
-    indexing.embed_some = refuse  # type: ignore[method-assign]
-    for _ in range(10):
-        assert await indexing.look(stage.clock.advance(seconds=1)) == stage.clock.now() + LOOK
+async def test_a_burst_is_worked_off_newest_first_in_batches(stage):
+    said = await remembered(stage, *(f"no {n}" for n in range(1_000)))
+    embedder = FakeEmbedder()
+    indexing = Indexing(database=stage.database, embedder=embedder)
+    assert await look_until_at_rest(indexing, stage) == 1_000 // BATCH + 1
+    assert [text.rpartition(" ")[2] for text in embedder.asked] == [str(n) for n in reversed(range(1_000))]
+    assert len(await vectors(stage, said)) == 1_000
 
 
 async def test_reindexing_mends_what_is_damaged(stage, sqlite_file):
