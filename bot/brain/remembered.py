@@ -81,8 +81,7 @@ class Remembered:
         notes, place = list[Recollection](), PRIVATE_PLACE
         async with self._database.reading() as work:
             if question.is_private:
-                count = await work.tasks.count_open(person.id)
-                due = await work.tasks.next_due(person.id, limit=TASKS) if count else []
+                count, due = await work.tasks.next_due(person.id, limit=TASKS)
                 decided = await work.proposals.decided(person.id, since=now - LATELY, waits=WAITS, limit=DECISIONS)
                 held = await work.notes.holding(person.id, trusts, limit=NOTES_LOOKED_AT)
                 notes = list(notes_about(question.text[:LONGEST_QUESTION], held, now))

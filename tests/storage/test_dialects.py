@@ -22,4 +22,4 @@ STATEMENTS = {
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_a_statement_is_compiled_once(name: str) -> None:
     """One without a key is compiled at each use, which takes several times as long as running it."""
-    assert STATEMENTS[name]._generate_cache_key() is not None  # noqa: SLF001
+    assert STATEMENTS[name]._generate_cache_key() is not None
