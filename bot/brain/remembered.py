@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from itertools import islice, zip_longest
+from typing import Any, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -26,8 +27,9 @@ from storage.models.decisions import Proposal, ProposalState
 from storage.models.memory import Memory, StickyNote, Summary
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
-FOUND, TOLD, LONGEST_QUESTION = 60, 20, 2_000
+FOUND, TOLD, LONGEST_QUESTION = 40, 20, 2_000
 """Memories that are looked at, and told at most; characters of a question by which they are found."""
 NEAREST, BESIDE = 3, range(-2, 3)
 NOTES, NOTES_LOOKED_AT = 8, 300
@@ -47,15 +49,13 @@ class Remembered:
 
     def __init__(self, *, database: Database, recall: Recall | None, clock: Clock, seconds: float) -> None:
         self._database, self._recall, self._clock, self._seconds = database, recall, clock, seconds
-        self._late = set[asyncio.Task[None]]()
+        self._late = set[asyncio.Task[Any]]()
         self._is_down = False
 
     async def about(self, question: Question) -> tuple[Recollection, ...]:
         """What may bear on *question*, the most telling first; as much of it as there was time for. Raises nothing."""
         known = list[Recollection]()
-        task = asyncio.create_task(self._gather(question, known), name="recall")
-        self._late.add(task)  # the driver of a database may take its time to hear that nobody waits any more
-        task.add_done_callback(self._let_go)
+        task = self._begin(self._gather(question, known))
         try:
             await asyncio.wait({task}, timeout=self._seconds)
         finally:
@@ -69,36 +69,59 @@ class Remembered:
         self._is_down = trouble is not None
         return tuple(known)
 
-    def _let_go(self, task: asyncio.Task[None]) -> None:
+    def _begin(self, what: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(what, name="recall")
+        self._late.add(task)  # the driver of a database may take its time to hear that nobody waits any more
+        task.add_done_callback(self._let_go)
+        return task
+
+    def _let_go(self, task: asyncio.Task[Any]) -> None:
         self._late.discard(task)
         if not task.cancelled():
             task.exception()  # it was told, or comes too late to matter
 
     async def _gather(self, question: Question, known: list[Recollection]) -> None:
-        """Lists first, which are quick: what was said then goes between the notes."""
+        """Lists, which are quick, while what was said is looked for; that goes between the notes."""
         person, trusts = question.person, (Trust.OWN, Trust.ROBBIE, *([Trust.INTIMATE] * is_intimate(question)))
-        now = self._clock.now().astimezone(ZoneInfo(person.timezone))
-        notes, place = list[Recollection](), PRIVATE_PLACE
-        async with self._database.reading() as work:
-            if question.is_private:
-                count, due = await work.tasks.next_due(person.id, limit=TASKS)
-                decided = await work.proposals.decided(person.id, since=now - LATELY, waits=WAITS, limit=DECISIONS)
-                held = await work.notes.holding(person.id, trusts, limit=NOTES_LOOKED_AT)
-                notes = list(notes_about(question.text[:LONGEST_QUESTION], held, now))
-                known += [*tasks_told(count, due, now.date()), *decisions_told(decided)]
-            elif conversation := await work.conversations.find_by_id(question.conversation_id):
-                place = place_of(conversation.channel, conversation.key, question.session_type)
-        always = len(known)
-        known += notes
-        if self._recall and _stems(asked := question.text[:LONGEST_QUESTION]) and (place or question.is_private):
-            scope = Scope(user_id=person.id, place=place, trusts=trusts)
-            found = await self._recall.find(asked, scope, limit=FOUND)
-            earlier = [each for each in found if each.memory.message_id is None or each.memory.message_id < question.id]
+        now, place, asked = self._clock.now().astimezone(ZoneInfo(person.timezone)), PRIVATE_PLACE, question.text[:LONGEST_QUESTION]
+        if not question.is_private:
             async with self._database.reading() as work:
-                summaries = await work.summaries.covering([each.memory.id for each in earlier])
-            said = memories_told(asked, earlier, now, summaries)
-            merged = (each for pair in zip_longest(notes, said) for each in pair if each)
-            known[always:] = islice(distinct(merged, question.text), TOLD)
+                conversation = await work.conversations.find_by_id(question.conversation_id)
+            place = place_of(conversation.channel, conversation.key, question.session_type) if conversation else PRIVATE_PLACE
+        is_asked = bool(self._recall and _stems(asked) and (place or question.is_private))
+        scope = Scope(user_id=person.id, place=place, trusts=trusts)
+        finding = self._begin(self._find(asked, scope, question.id)) if is_asked else None
+        try:
+            notes = await self._lists(question, trusts, now, known) if question.is_private else []
+            always = len(known)
+            known += notes
+            if finding:
+                found, summaries = await finding
+                said = memories_told(asked, found, now, summaries)
+                merged = (each for pair in zip_longest(notes, said) for each in pair if each)
+                known[always:] = islice(distinct(merged, question.text), TOLD)
+        finally:
+            if finding:
+                finding.cancel()
+
+    async def _find(self, asked: str, scope: Scope, before: UUID) -> tuple[list[Found], Mapping[UUID, Sequence[Summary]]]:
+        """What was said before the message of this id, and the summaries of it."""
+        found = await self._recall.find(asked, scope, limit=FOUND) if self._recall else []
+        earlier = [each for each in found if each.memory.message_id is None or each.memory.message_id < before]
+        if not earlier:
+            return [], {}
+        async with self._database.reading() as work:
+            return earlier, await work.summaries.covering([each.memory.id for each in earlier])
+
+    async def _lists(self, question: Question, trusts: Sequence[Trust], now: datetime, known: list[Recollection]) -> list[Recollection]:
+        """Tells what is always told, and returns the notes."""
+        person = question.person
+        async with self._database.reading() as work:
+            count, due = await work.tasks.next_due(person.id, limit=TASKS)
+            decided = await work.proposals.decided(person.id, since=now - LATELY, waits=WAITS, limit=DECISIONS)
+            held = await work.notes.holding(person.id, trusts, limit=NOTES_LOOKED_AT)
+        known += [*tasks_told(count, due, now.date()), *decisions_told(decided)]
+        return list(notes_about(question.text[:LONGEST_QUESTION], held, now))
 
 
 def tasks_told(count: int, due: Sequence[Task], today: date) -> list[Recollection]:
