@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 import structlog
 
@@ -17,7 +16,7 @@ from bot.domain.errors import EmbeddingFailed
 from bot.domain.memory import Embedder, Scope
 from storage.database import Database
 from storage.models.memory import Memory
-from storage.repositories.finding import Counts
+from storage.repositories.finding import Counts, Near
 
 log = structlog.get_logger(__name__)
 
@@ -61,17 +60,18 @@ class Recall:
         async with self.database.reading() as work:
             counts = await work.memories.counts(asked)
             numbers = [*await work.memories.find_by_words(scope, asked, limit=CANDIDATES, counts=counts), *near]
-            turns = await work.memories.around(scope, numbers, reach=self.weights.reach)
-            cosines = await work.memories.cosines([each.id for each in turns], vector, model) if model else {}
-        return await asyncio.to_thread(self._best, question, turns, cosines, counts, limit)
+            turns = await work.memories.around(scope, numbers, reach=self.weights.reach, vector=vector, model=model)
+            best = (await asyncio.to_thread(self._best, question, turns, counts))[:limit]
+            known = await work.memories.of_numbers(scope, [number for _, number in best])
+        return [Found(score=score, memory=known[number]) for score, number in best if number in known]
 
-    def _best(self, question: str, turns: Sequence[Memory], cosines: Mapping[UUID, float], counts: Counts, limit: int) -> list[Found]:
-        known = {str(each.id): each for each in turns}
-        candidates = [_candidate(each, cosines.get(each.id)) for each in turns]
+    def _best(self, question: str, turns: Sequence[Near], counts: Counts) -> list[tuple[float, int]]:
+        """Scores and numbers, best first."""
+        known = {str(each.number): each for each in turns}
         corpus = Corpus(turns=counts.memories, holding=counts.holding)
         words = self.embedder.words if self.embedder else None
-        ranked = rank(question, candidates, corpus, vectors=words, weights=self.weights)
-        return _distinct([Found(score=score, memory=known[each.key]) for score, each in ranked])[:limit]
+        ranked = rank(question, [*map(_candidate, turns)], corpus, vectors=words, weights=self.weights)
+        return _distinct([(score, known[each.key]) for score, each in ranked])
 
     async def _meant(self, question: str, scope: Scope, patience: float | None) -> Meant:
         """What is near in meaning; where that takes longer, it goes on (a model is loaded, vectors are read), and nobody waits for it."""
@@ -110,34 +110,34 @@ def embedded(memory: Memory) -> str:
     return f"{memory.speaker}: {memory.text}"
 
 
-def _distinct(ranked: Sequence[Found]) -> list[Found]:
+def _distinct(ranked: Sequence[tuple[float, Near]]) -> list[tuple[float, int]]:
     """One result for each message, its best part, and one for the same words said again: the latest.
 
     Of those that differ in their numbers alone `OF_A_KIND` come first, and the others last.
     """
-    messages, found, kinds = set[tuple[str, str]](), dict[tuple[str, str], Found](), Counter[str]()
-    for each in ranked:
-        message, said = (each.memory.thread, each.memory.external_id), (each.memory.speaker, each.memory.text)
-        if said in found and each.memory.at > found[said].memory.at:
-            found[said] = replace(found[said], memory=each.memory)
+    messages, found, kinds = set[tuple[str, str]](), dict[tuple[str, str], tuple[float, Near]](), Counter[str]()
+    for score, each in ranked:
+        message, said = (each.thread, each.external_id), (each.speaker, each.text)
+        if said in found and each.at > found[said][1].at:
+            found[said] = found[said][0], each
         elif said not in found and message not in messages:
-            found[said] = each
+            found[said] = score, each
         messages.add(message)
-    first, others = list[Found](), list[Found]()
-    for each in found.values():
-        kind = _NUMBER.sub("0", each.memory.text.lower())
+    first, others = list[tuple[float, int]](), list[tuple[float, int]]()
+    for score, each in found.values():
+        kind = _NUMBER.sub("0", each.text.lower())
         kinds[kind] += 1
-        (first if kinds[kind] <= OF_A_KIND else others).append(each)
+        (first if kinds[kind] <= OF_A_KIND else others).append((score, each.number))
     return first + others
 
 
-def _candidate(memory: Memory, cosine: float | None) -> Candidate:
+def _candidate(near: Near) -> Candidate:
     return Candidate(
-        key=str(memory.id),
-        said=memory.text,
-        speaker=memory.speaker,
-        session=str(memory.session),
-        position=memory.position,
-        on=memory.at.date(),
-        cosine=cosine,
+        key=str(near.number),
+        said=near.text,
+        speaker=near.speaker,
+        session=near.session,
+        position=near.position,
+        on=near.at.date(),
+        cosine=near.cosine,
     )

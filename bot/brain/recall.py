@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -45,7 +45,7 @@ class Candidate:
     key: str
     said: str
     speaker: str
-    session: str
+    session: Hashable
     position: int
     on: date
     cosine: float | None = None
@@ -110,7 +110,7 @@ def rank(
     cosines, covered = _centred([turn.cosine for turn in turns]), _centred(_covered(question, held, corpus, vectors, w))
     parts = zip(cosines, covered, _bm25(question, held, corpus, w), strict=True)
     scores = _with_neighbours([cosine + w.covered * share + w.lexical * lexical for cosine, share, lexical in parts], turns, w)
-    best: dict[str, float] = {}
+    best: dict[Hashable, float] = {}
     for score, turn in zip(scores, turns, strict=True):
         best[turn.session] = max(score, best.get(turn.session, score))
     about, asks_when = named(question, [turn.speaker for turn in turns]), _WHEN.search(question) is not None

@@ -27,7 +27,7 @@ from storage.models.memory import Memory, StickyNote
 
 log = structlog.get_logger(__name__)
 
-FOUND, TOLD, LONGEST_QUESTION = 60, 20, 2_000
+FOUND, TOLD, LONGEST_QUESTION = 40, 20, 2_000
 """Memories that are looked at, and told at most; characters of a question by which they are found."""
 PATIENCE = 0.5
 """The share of the time that what is near in meaning may take, so that words still answer while a model is loaded."""
@@ -74,8 +74,7 @@ class Remembered:
         notes, place = list[Recollection](), PRIVATE_PLACE
         async with self._database.reading() as work:
             if question.is_private:
-                count = await work.tasks.count_open(person.id)
-                due = await work.tasks.next_due(person.id, limit=TASKS) if count else []
+                count, due = await work.tasks.next_due(person.id, limit=TASKS)
                 decided = await work.proposals.decided(person.id, since=now - LATELY, waits=WAITS, limit=DECISIONS)
                 held = await work.notes.holding(person.id, trusts, limit=NOTES_LOOKED_AT)
                 notes = list(notes_about(question.text[:LONGEST_QUESTION], held, now))

@@ -15,7 +15,7 @@ from bot.domain.clock import new_id
 from storage.dialects import insert_or_skip
 from storage.models.affairs import Activity, Contact, Deal, Task, TaskState
 from storage.models.decisions import Proposal
-from storage.repositories.base import Changing, Rows, ours, values_of
+from storage.repositories.base import Changing, Rows, make, ours, values_of
 
 Affair = TypeVar("Affair", Contact, Deal, Task)
 
@@ -53,8 +53,12 @@ _OPEN_TASKS = (
     .where(ours(Task), Task.user_id == given("user"), Task.state == TaskState.OPEN)
     .order_by(Task.due_on, Task.priority, Task.id)
 )
-_COUNT_OPEN = select(count()).select_from(Task).where(ours(Task), Task.user_id == given("user"), Task.state == TaskState.OPEN)
-_NEXT_DUE = _OPEN_TASKS.where(Task.due_on.is_not(None)).limit(given("limit"))
+_NEXT_DUE = (
+    select(Task, count().over())
+    .where(ours(Task), Task.user_id == given("user"), Task.state == TaskState.OPEN)
+    .order_by(Task.due_on.is_(None), Task.due_on, Task.priority, Task.id)
+    .limit(given("limit"))
+)
 _DUE = (
     select(Task)
     .where(ours(Task), Task.remind_at <= given("now"), Task.state == TaskState.OPEN)
@@ -109,13 +113,10 @@ class Tasks(Affairs[Task]):
         """What a person has still to do, the most pressing first; what has no day comes first or last, as the database orders it."""
         return await self._all(Task, _OPEN_TASKS, user=user_id)
 
-    async def count_open(self, user_id: UUID) -> int:
-        """How many things a person has still to do."""
-        return await self._value(_COUNT_OPEN, user=user_id) or 0
-
-    async def next_due(self, user_id: UUID, *, limit: int) -> list[Task]:
-        """The first of them that have a day."""
-        return await self._all(Task, _NEXT_DUE, user=user_id, limit=limit)
+    async def next_due(self, user_id: UUID, *, limit: int) -> tuple[int, list[Task]]:
+        """How many things a person has still to do, and the first of them that have a day."""
+        rows = (await self._execute(_NEXT_DUE, user=user_id, limit=limit)).all()
+        return rows[0][-1] if rows else 0, [task for task in (make(Task, row) for row in rows) if task.due_on]
 
     async def of_day(self, user_id: UUID, day: date) -> int:
         """How many things a person has to do on a day, reminders left out."""

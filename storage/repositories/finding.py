@@ -7,17 +7,18 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from math import isfinite, log
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Float, LargeBinary, and_, case, or_, select, text, type_coerce
 from sqlalchemy import bindparam as given
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
+from sqlalchemy.types import NullType
 
 from bot.domain.memory import Scope
-from storage.models.memory import Memory, MemoryVector
+from storage.models.memory import Memory, MemoryVector, unpack
 from storage.repositories.base import Repository, ours
 from storage.types import Vector, escape_text
 from storage.vector_index import VectorIndex
@@ -57,26 +58,29 @@ _BESIDE = (
     .where(_beside.position.between(_near.position - given("steps"), _near.position + given("steps")))
 )
 _RAW = type_coerce(MemoryVector.vector, LargeBinary())
-_LESS_COSINE = MemoryVector.vector.op("<#>", return_type=Float())(given("asked", type_=Vector()))
-_LIKENESS = {
-    "sqlite": case((MemoryVector.model == given("by"), _RAW)),
-    "postgresql": case((and_(MemoryVector.model == given("by"), MemoryVector.dimension == given("size")), -_LESS_COSINE)),
-}
 _OF_MEMORY = and_(MemoryVector.organization_id == Memory.organization_id, MemoryVector.memory_id == Memory.id)
-_NUMBERED = select(Memory).where(_TOLD_HERE, _by_number(Memory)).order_by(Memory.number.desc())
-_COSINES = {
-    kind: select(MemoryVector.memory_id, likeness).where(ours(MemoryVector), MemoryVector.memory_id.in_(given("which", expanding=True)))
+_IS_COMPARED = and_(MemoryVector.model == given("by"), MemoryVector.dimension == given("size"))
+_LESS_COSINE = MemoryVector.vector.op("<#>", return_type=Float())(given("asked", type_=Vector()))
+_LIKENESS = {"sqlite": case((MemoryVector.model == given("by"), _RAW)), "postgresql": case((_IS_COMPARED, -_LESS_COSINE))}
+_SEEN = (Memory.number, type_coerce(Memory.session, NullType()), Memory.position, Memory.thread, Memory.external_id)
+_SAID = (Memory.speaker, Memory.at, Memory.said, Memory.packed)
+_ARE_NUMBERED = (_TOLD_HERE, _by_number(Memory))
+_NUMBERED = {
+    kind: select(*_SEEN, *_SAID, select(likeness).where(_OF_MEMORY).scalar_subquery()).where(*_ARE_NUMBERED).order_by(Memory.number.desc())
     for kind, likeness in _LIKENESS.items()
 }
-_LAST_NUMBER = text("SELECT number FROM memories WHERE organization_id || '' = :organization ORDER BY number DESC LIMIT 1")
-"""By the index of numbers: with a plain comparison SQLite takes that of organizations, and sorts all there is."""
+_OF_NUMBERS = select(Memory).where(*_ARE_NUMBERED)
 _HOLDING = {
     "sqlite": text("""SELECT asked.key, (SELECT count(*) FROM (SELECT 1 FROM memory_words WHERE memory_words MATCH asked.value LIMIT :most))
-        FROM json_each(:asked) asked"""),
+        FROM json_each(:asked) asked UNION ALL SELECT * FROM (SELECT -1, number FROM memories
+        WHERE organization_id || '' = :organization ORDER BY number DESC LIMIT 1)"""),
     "postgresql": text("""SELECT place - 1, (SELECT count(*) FROM (SELECT 1 FROM memory_words WHERE organization_id = :organization
             AND word = (tsvector_to_array(to_tsvector('english', asked)))[1] LIMIT :most) held)
-        FROM json_array_elements_text(CAST(:asked AS json)) WITH ORDINALITY one(asked, place)"""),
+        FROM json_array_elements_text(CAST(:asked AS json)) WITH ORDINALITY one(asked, place) UNION ALL (SELECT -1, number FROM memories
+        WHERE organization_id || '' = :organization ORDER BY number DESC LIMIT 1)"""),
 }
+"""How many hold each word, and as of the word -1 the last number, by the index of numbers: with a plain comparison SQLite takes that of
+organizations, and sorts all there is."""
 _STANDING = {
     "sqlite": text("""SELECT asked.key, (SELECT json_group_array(rowid) FROM
             (SELECT rowid FROM memory_words WHERE memory_words MATCH asked.value ORDER BY rowid DESC LIMIT :most))
@@ -110,6 +114,24 @@ _ITERATIVE = text("SET LOCAL hnsw.iterative_scan = strict_order")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Near:
+    """Of a memory that was found, or stands beside one that was, what it is ranked by: a whole row would take five times as long.
+
+    `session` compares with others found in the same way alone. `cosine` is None where there is no sound vector.
+    """
+
+    number: int
+    session: Any
+    position: int
+    thread: str
+    external_id: str
+    speaker: str
+    at: datetime
+    text: str
+    cosine: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Counts:
     """Of all that may be found, by anybody: about how many there are, and how many hold each of some words (`MOST_COUNTED` at most)."""
 
@@ -135,8 +157,9 @@ class Finding(Repository):
         """How often these words are held by any memory; of deleted ones, all are still counted that are not the last."""
         asked = list(dict.fromkeys(words))
         queries = [f"words:({_quoted(word)})" if self._kind == "sqlite" else escape_text(word) for word in asked]
-        held = await self._execute(_HOLDING[self._kind], asked=json.dumps(queries), most=MOST_COUNTED)
-        return Counts(memories=(await self._execute(_LAST_NUMBER)).scalar() or 0, holding={asked[at]: count for at, count in held})
+        rows = await self._execute(_HOLDING[self._kind], asked=json.dumps(queries), most=MOST_COUNTED)
+        held: dict[int, int] = dict(rows.all())
+        return Counts(memories=held.pop(-1, 0), holding={asked[at]: count for at, count in held.items()})
 
     async def find_by_words(self, scope: Scope, words: Sequence[str], *, limit: int, counts: Counts | None = None) -> list[int]:
         """The numbers of the memories in scope that hold any of these words, by the rarity of those they hold, the latest first.
@@ -191,23 +214,28 @@ class Finding(Repository):
                 await self._read_on(index, model)
         return index
 
-    async def around(self, scope: Scope, numbers: Collection[int], *, reach: int) -> list[Memory]:
-        """The memories of these numbers, and those in scope that stand at most *reach* steps from one of them in its session."""
-        beside = await self._values(_BESIDE, numbers=list(numbers), steps=reach)
-        return await self._all(Memory, _NUMBERED, **values_of_scope(scope), numbers=[*{*beside}])
+    async def around(self, scope: Scope, numbers: Collection[int], *, reach: int, vector: Any = None, model: str = "") -> list[Near]:
+        """The memories of these numbers, and those in scope that stand at most *reach* steps from one of them in its session.
 
-    async def cosines(self, which: Collection[UUID], vector: Any, model: str) -> dict[UUID, float]:
-        """The cosines with *vector* of those of these memories that have a sound vector by this model."""
-        is_read, values = self._kind == "sqlite", {"which": list(which), "by": model}
-        rows = await self._execute(_COSINES[self._kind], **values, **({} if is_read else {"asked": vector, "size": len(vector)}))
-        found = {memory_id: _cosine(kept, vector) if is_read else kept for memory_id, kept in rows}
-        return {memory_id: cosine for memory_id, cosine in found.items() if cosine is not None}
+        Where *vector* is given, each with the cosine of its own by this model.
+        """
+        asked = {"by": model, "asked": vector, "size": 0 if vector is None else len(vector)}
+        beside = await self._values(_BESIDE, numbers=list(numbers), steps=reach)
+        rows = await self._execute(_NUMBERED[self._kind], **values_of_scope(scope), numbers=[*{*beside}], **asked)
+        return [_near_of(row, vector) for row in rows]
+
+    async def of_numbers(self, scope: Scope, numbers: Collection[int]) -> dict[int, Memory]:
+        """The memories in scope of these numbers, by them."""
+        found = await self._all(Memory, _OF_NUMBERS, **values_of_scope(scope), numbers=list(numbers))
+        return {each.number: each for each in found}
 
     async def _read_on(self, index: VectorIndex, model: str) -> None:
-        rows: Sequence[Any] = [()]
-        while rows:
+        is_more = True
+        while is_more:
             rows = (await self._execute(_ADDED, by=model, since=index.latest, limit=PAGE)).all()
-            await asyncio.to_thread(index.add, rows)
+            if rows:
+                await asyncio.to_thread(index.add, rows)
+            is_more = len(rows) == PAGE
 
     async def _find_on_server(self, scope: Scope, vector: Any, model: str, limit: int) -> list[int]:
         held = (await self._execute(_OF_PERSON, user=scope.user_id, most=EXACT_BELOW)).scalar() or 0
@@ -258,11 +286,26 @@ def _varied(scores: Mapping[int, float], limit: int) -> list[int]:
     return [*first, *others][:limit]
 
 
+def _near_of(row: Any, vector: Any) -> Near:
+    number, session, position, thread, external_id, speaker, at, said, packed, likeness = row
+    return Near(
+        number=number,
+        session=session,
+        position=position,
+        thread=thread,
+        external_id=external_id,
+        speaker=speaker,
+        at=at,
+        text=said if packed is None else unpack(packed),
+        cosine=_cosine(likeness, vector) if isinstance(likeness, bytes) else likeness,
+    )
+
+
 def _cosine(raw: bytes | None, vector: Any) -> float | None:
     """Of a kept vector with this one; None for what is none, or none as long."""
     import numpy as np
 
-    if raw is None or len(raw) != 4 * len(vector):
+    if raw is None or vector is None or len(raw) != 4 * len(vector):
         return None
     cosine = float(np.frombuffer(raw, dtype="<f4") @ vector)
     return cosine if isfinite(cosine) else None

@@ -89,7 +89,7 @@ async def said_by_vector(stage: Stage, vector: Any, scope: Scope | None = None, 
 
 
 async def _said(work: Any, scope: Scope, numbers: Sequence[int]) -> list[str]:
-    known = {each.number: each.said for each in await work.memories.around(scope, numbers, reach=0)}
+    known = {each.number: each.text for each in await work.memories.around(scope, numbers, reach=0)}
     return [known[number] for number in numbers if number in known]
 
 
@@ -260,9 +260,10 @@ async def test_a_corrupt_vector_is_never_found(stage: Stage):
     assert "longer" not in found
     assert len(found) == (1 if corrupt else 3)
     async with stage.database.reading() as work:
-        rows = [good, short, odd, longer]
-        cosines = await work.memories.cosines([each.id for each in rows], near(1), "m")
-        assert {each.said for each in rows if each.id not in cosines} == ({"short", "odd", "longer"} if corrupt else {"longer"})
+        numbers = await work.memories.find_by_words(scope := Scope(user_id=stage.allan.id), ["good", "short", "odd", "longer"], limit=9)
+        around = await work.memories.around(scope, numbers, reach=0, vector=near(1), model="m")
+        assert len(around) == 4
+        assert {each.text for each in around if each.cosine is None} == ({"short", "odd", "longer"} if corrupt else {"longer"})
 
 
 async def test_neighbours_come_along_and_nobody_elses(stage: Stage):
@@ -274,4 +275,4 @@ async def test_neighbours_come_along_and_nobody_elses(stage: Stage):
         scope = Scope(user_id=stage.allan.id)
         found = await work.memories.find_by_words(scope, ["4"], limit=1)
         beside = await work.memories.around(scope, found, reach=2)
-    assert sorted(each.said for each in beside) == ["turn 2", "turn 3", "turn 4", "turn 6"]
+    assert sorted(each.text for each in beside) == ["turn 2", "turn 3", "turn 4", "turn 6"]
