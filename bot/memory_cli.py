@@ -18,7 +18,7 @@ Source = Annotated[
     Path, typer.Argument(metavar="FILE", show_default=False, help="JSON lines, or an export of Slack, Telegram or WhatsApp.")
 ]
 Which = Annotated[
-    str, typer.Argument(metavar="ID", show_default=False, help="Of a memory, a message or a note; its first 8 digits will do.")
+    str, typer.Argument(metavar="ID", show_default=False, help="Of a memory, a message or a note, as `memory search` tells it.")
 ]
 What = Annotated[str, typer.Argument(metavar="WHAT", show_default=False, help="An id, or what you would write after /forget.")]
 Target = Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help=".json, .md, or .jsonl for `memory import`.")]

@@ -13,11 +13,13 @@ from zoneinfo import ZoneInfo
 from bot.app import App
 from bot.brain.chat_files import read_chat
 from bot.brain.memory import Found
+from bot.brain.reactive import one_line
 from bot.commands import Bar, Told, opened
 from bot.domain.errors import RobbieError
 from bot.domain.memory import Scope, Trust
 from bot.learning.importing import Importing
 
+SHOWN = 300
 LISTED = 20
 """Broken lines that are shown; `--json` tells them all."""
 
@@ -28,12 +30,20 @@ async def search(app: App, queries: Iterable[str], as_person: str | None, limit:
         scope, zone = Scope(user_id=person.id, trusts=tuple(Trust)), ZoneInfo(person.timezone)
         for query in queries:
             found = await app.rooms.recall.find(query, scope, limit=limit)
-            lines = [f"{_at(each, zone):%Y-%m-%d %H:%M}  {each.memory.speaker}: {' '.join(each.memory.text.split())}" for each in found]
-            yield "\n".join(lines) or "nothing", {"query": query, "results": [_result(each, zone) for each in found]}
+            yield (
+                "\n".join(_line(each, zone) for each in found) or "nothing",
+                {"query": query, "results": [_result(each, zone) for each in found]},
+            )
 
 
 def _at(found: Found, zone: ZoneInfo) -> datetime:
     return found.memory.at.astimezone(zone)
+
+
+def _line(found: Found, zone: ZoneInfo) -> str:
+    """As a person reads it: of a long text its beginning, and the id for `memory why` and `forget`."""
+    memory = found.memory
+    return f"{_at(found, zone):%Y-%m-%d %H:%M}  {memory.speaker}: {one_line(memory.text, SHOWN)}  ({memory.id})"
 
 
 def _result(found: Found, zone: ZoneInfo) -> dict[str, Any]:

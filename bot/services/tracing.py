@@ -194,8 +194,9 @@ class _Graph:
             is_shown = row.part == 0 and (row.trust == Trust.OWN or (self._is_named(row) and row.trust != Trust.INTIMATE))
         else:
             is_shown = shelf == "notes"
-        if is_shown and row.id not in self._but and len(self.found.samples) < SAMPLES:
-            self.found.samples.append(one_line(said, 100))
+        sample = one_line(said, 100)
+        if is_shown and row.id not in self._but and len(self.found.samples) < SAMPLES and sample not in self.found.samples:
+            self.found.samples.append(sample)
 
 
 def _kind(shelf: str, row: Any) -> str:
