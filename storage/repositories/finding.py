@@ -151,8 +151,9 @@ class Finding(Repository):
             values = {"asked": json.dumps([*map(escape_text, rarest)]), **_raw_values_of(scope)}
         scores: dict[int, float] = defaultdict(float)
         for at, numbers in await self._execute(_STANDING[self._kind], **values, most=MOST_READ):
+            rarity = counts.rarity(rarest[at])
             for number in json.loads(numbers or "[]"):
-                scores[number] += counts.rarity(rarest[at])
+                scores[number] += rarity
         return _varied(scores, limit)
 
     async def find_by_vector(self, scope: Scope, vector: Any, model: str, *, limit: int) -> list[int]:
@@ -172,6 +173,11 @@ class Finding(Repository):
             if len(told) >= limit or len(near) < wanted:
                 break
         return sorted(told, key=lambda number: (-told[number], -number))[:limit]
+
+    async def warm(self, model: str, dimension: int) -> None:
+        """Have an embedded database's vectors of this model in memory before anybody asks; a server has its own ways."""
+        if self._kind == "sqlite" and dimension:
+            await self.caught_up(model, dimension)
 
     async def caught_up(self, model: str, dimension: int) -> VectorIndex:
         """The index of the vectors of this model, after what was added by whomever; of an embedded database alone."""
