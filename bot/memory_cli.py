@@ -21,13 +21,13 @@ Source = Annotated[
     Path, typer.Argument(metavar="FILE", show_default=False, help="JSON lines, or an export of Slack, Telegram or WhatsApp.")
 ]
 Which = Annotated[
-    str, typer.Argument(metavar="ID", show_default=False, help="Of a memory, a message or a note; its first 8 digits will do.")
+    str, typer.Argument(metavar="ID", show_default=False, help="Of a memory, a message or a note, as `memory search` tells it.")
 ]
 What = Annotated[str, typer.Argument(metavar="WHAT", show_default=False, help="An id, or what you would write after /forget.")]
 Target = Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help=".json, .md, or .jsonl for `memory import`.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-LISTED = 20
-"""Broken lines that are shown; `--json` tells them all."""
+SHOWN, LISTED = 300, 20
+"""Characters of a memory, and broken lines, that are shown; `--json` tells them all."""
 _TOLD = ("speaker", "text", "at", "created_at", "place", "trust", "direction", "made_by", "source_id", "message_id", "valid_until")
 
 
@@ -43,6 +43,8 @@ def search(
 
     Without TEXT, or with -, each line of stdin is a question; with --json there is one object for each.
     """
+    from bot.brain.reactive import one_line
+
     asked = " ".join(text or ()).strip()
 
     async def answer() -> None:
@@ -56,7 +58,7 @@ def search(
                     {"id": str(one.id), "external_id": one.external_id, "text": one.text, "at": at.isoformat(), "score": round(score, 4)}
                     for score, one, at in told
                 ]
-                lines = [f"{at:%Y-%m-%d %H:%M}  {one.speaker}: {' '.join(one.text.split())}" for _, one, at in told]
+                lines = [f"{at:%Y-%m-%d %H:%M}  {one.speaker}: {one_line(one.text, SHOWN)}  ({one.id})" for _, one, at in told]
                 say({"query": query, "results": results} if as_json else "\n".join(lines) or "nothing")
 
     asyncio.run(answer())

@@ -30,7 +30,8 @@ _PLAIN = re.compile(
     r"|where (?:did|do) you (?:get|have|know) (?:that|this|it) from",
     re.I,
 )
-NOTHING_REMEMBERED = "- Nothing from before was remembered for it."
+NOTHING_REMEMBERED = "- Nothing was remembered for it beyond what was said lately."
+LISTED, EVERY = 5, "all"
 SEARCHED = "- It searched its memory as well (`search_memory`); what a tool finds is not listed here."
 GONE = "what it was has been forgotten, or put right, since"
 SUMMARISED = ", with a summary of what was said around it"
@@ -61,10 +62,11 @@ class WhyCommands:
         return in_lines(told, days)
 
     async def _why(self, question: Question, words: str) -> str:
-        """Of the answer whose id follows, or else of the last one here."""
+        """Of the answer whose id follows, or else of the last one here; with EVERY, of all that was remembered for it."""
+        which = words.lower().removesuffix(EVERY).strip()
         async with self._database.reading() as work:
-            if re.fullmatch(r"[\da-f]{8}(-?[\da-f]{4}){3}-?[\da-f]{12}", words, re.I):
-                said = [await work.messages.find_by_id(UUID(words))]
+            if re.fullmatch(r"[\da-f]{8}(-?[\da-f]{4}){3}-?[\da-f]{12}", which):
+                said = [await work.messages.find_by_id(UUID(which))]
             else:
                 said = [*await work.messages.latest(question.conversation_id, limit=20, before=question.id)]
         theirs = [each for each in said if each and each.direction == "out" and each.user_id == question.person.id]
@@ -74,10 +76,14 @@ class WhyCommands:
         told_of = [each for each in answers if not each[1]["why"].startswith(("the command /why", "the command /rate"))]
         if not told_of:
             return NOTHING
-        return f"{told(*told_of[-1])}\n{await self._remembered(question, told_of[-1][1])}"
+        remembered = await self._remembered(question, told_of[-1][1])
+        if len(remembered) > LISTED + 1 and not words.lower().endswith(EVERY):
+            more = " ".join(filter(None, ["/why", which, EVERY]))
+            remembered = [*remembered[:LISTED], f"- And {len(remembered) - LISTED} more: `{more}` lists them."]
+        return "\n".join([told(*told_of[-1]), *remembered])
 
-    async def _remembered(self, question: Question, details: Mapping[str, Any]) -> str:
-        """What was remembered for an answer, and where that is from; of what has gone since, only that it has."""
+    async def _remembered(self, question: Question, details: Mapping[str, Any]) -> list[str]:
+        """What was remembered for an answer, and where that is from, a line for each; of what has gone since, only that it has."""
         known, searched = details.get("recalled", []), [SEARCHED] if SEARCH_MEMORY in details.get("tools", ()) else []
         async with self._database.reading() as work:
             whence = await _whence(work, question, known) if known else {}
@@ -85,7 +91,7 @@ class WhyCommands:
         for each in known:
             what, beside = whence.get(each["id"]) or LISTS.get(each["kind"]), SUMMARISED * ("summary" in each)
             lines.append(f"- Remembered, as {each['why']}: {what}{beside}." if what else f"- Remembered: {GONE}.")
-        return "\n".join([*dict.fromkeys(lines), *searched] or [NOTHING_REMEMBERED])
+        return [*searched, *dict.fromkeys(lines)] or [NOTHING_REMEMBERED]
 
 
 async def _whence(work: UnitOfWork, question: Question, known: Sequence[Mapping[str, str]]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from bot.domain.address import Person
 from bot.domain.errand import Errand
 from bot.domain.errors import ToolFailed
 from bot.services.affairs import LONGEST, Book, holds, title_of
-from bot.services.dates import When
+from bot.services.dates import Unclear, When, find_when
 from bot.services.journal import record
 from bot.services.note_keeping import BY_HAND, BY_RULES, keep_note
 from bot.services.noticing import by_hand
@@ -29,6 +29,8 @@ TITLES = {
     "fact": "Facts",
     "note": "Notes",
 }  # fmt: skip
+DATED = ("date", "promise")
+"""Kinds of which a day is expected: one that cannot be understood is asked about, rather than silently dropped."""
 
 
 class Notes(Book[StickyNote]):
@@ -48,7 +50,9 @@ class Notes(Book[StickyNote]):
                 return known, "Noted. `/notes` shows what you keep."
             said = await work.memories.of_messages([errand.source_id]) if errand.source_id else []
             memory_id = said[0].id if said else None
-            return await keep_note(work, errand, one, made_by=BY_HAND, now=now, memory_id=memory_id)
+            note, text = await keep_note(work, errand, one, made_by=BY_HAND, now=now, memory_id=memory_id)
+        when = find_when(words, now=self.local(errand.person)) if one.kind in DATED and one.on is None else None
+        return note, f"{text} I put no day to it: {when.question}" if isinstance(when, Unclear) else text
 
     def line(self, row: StickyNote, now: datetime) -> str:
         """A note in its own words."""

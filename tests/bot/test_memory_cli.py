@@ -33,6 +33,14 @@ def test_what_was_brought_in_is_found(robbie, file):
     assert robbie("memory", "search", "puppy").stdout.startswith("2023-05-08 10:00  Dana: We adopted a puppy")
 
 
+def test_each_line_of_what_is_found_is_short_and_has_the_id_for_why_and_forget(robbie, file):
+    file.write_text(json.dumps(LINES[0] | {"text": "A zebra " + "grazes " * 100}))
+    robbie("memory", "import", str(file))
+    line = robbie("memory", "search", "zebra", "--limit", "1").stdout
+    assert len(line) < 400
+    assert "speaker: Dana" in robbie("memory", "why", line.strip()[-37:-1]).stdout
+
+
 def test_a_question_a_line(robbie, file):
     robbie("memory", "import", str(file))
     lines = robbie("memory", "search", "-", "--json", stdin='puppy\n"tax\\nform"\nzebra\n').stdout.splitlines()

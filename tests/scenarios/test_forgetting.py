@@ -547,3 +547,11 @@ class TimedDatabase(Database):
             begun = process_time()
             yield work
             self.longest.seconds, self.longest.acts = max(self.longest.seconds, process_time() - begun), self.longest.acts + 1
+
+
+async def test_what_was_said_and_noted_in_the_same_words_is_shown_once(house: House):
+    await house.asks(f"My sister lives in {MARK}.")
+    card = (await house.asks(f"/forget {MARK}")).text
+    assert "1 saying" in card
+    assert "1 note" in card
+    assert card.count(f"“My sister lives in {MARK}.”") == 1

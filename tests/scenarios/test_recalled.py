@@ -12,7 +12,7 @@ from bot.config import IdentityConfig, PersonConfig
 from bot.domain.clock import new_id
 from bot.domain.errand import OUTSIDE
 from bot.domain.memory import Trust
-from bot.hub.why_commands import GONE, NOTHING_REMEMBERED, SUMMARISED
+from bot.hub.why_commands import GONE, LISTED, NOTHING_REMEMBERED, SUMMARISED
 from bot.services.aims import Aim
 from bot.services.tracing import trace
 from storage.models.memory import Memory, Summary
@@ -64,6 +64,20 @@ async def test_why_tells_what_was_remembered_and_from_where_until_it_is_forgotte
     why = (await house.asks(f"/why {reply.id}")).text
     assert GONE in why
     assert "B-XY" not in why.partition("\n\n")[2]
+
+
+async def test_why_stays_short_and_lists_everything_when_asked_to(house: House):
+    memories = [await _remembers(house, f"The plate of the van number {number} is B-{name}.") for number, name in enumerate("QRSTUVWX")]
+    reply = await house.asks(ASKED)
+    recalled = {each["id"] for each in reply.details["recalled"]}
+    assert len(recalled & {str(memory.id) for memory in memories}) > LISTED + 1
+    why = (await house.asks("/why")).text
+    assert why.count("- Remembered") == LISTED
+    assert f"- And {len(recalled) - LISTED} more: `/why all` lists them." in why
+    for words in ("/why all", f"/why {reply.id} all"):
+        every = (await house.asks(words)).text
+        assert [each for each in recalled if f"`{each}`" not in every] == []
+    assert f"`/why {reply.id} all`" in (await house.asks(f"/why {reply.id}")).text
 
 
 async def test_an_answer_for_which_nothing_was_remembered_says_so(house: House):

@@ -24,6 +24,20 @@ async def test_note_is_kept_once_however_often_its_message_is_handled(stage: Sta
         assert [note.text for note in await notes.standing(errand_of(user).person)] == [text]
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("the lease ends on 31 February", "I put no day to it: February 2027 has 28 days."),
+        ("the lease ends on 3 March", "Noted. `/notes` shows what you keep."),
+        ("31 February is a joke of Dana's", "Noted. `/notes` shows what you keep."),
+    ],
+)
+async def test_a_day_that_does_not_exist_is_asked_about_and_the_words_are_kept(stage: Stage, notes: Notes, words: str, told: str):
+    note, text = await notes.take(errand_of(stage.allan), words)
+    assert note.text == words
+    assert told in text
+
+
 async def test_a_note_is_changed_and_thrown_away_by_its_person_alone(stage: Stage, notes: Notes):
     await notes.take(errand_of(stage.allan), "Dana likes tulips")
     await notes.take(errand_of(stage.allan), "wifi: hunter2")
