@@ -21,7 +21,7 @@ NOTE = "note"
 """The kind of what a person had noted that is none of these."""
 LONGEST_READ, LONGEST_SENTENCE, MOST = 4_000, 300, 5
 """Characters of a message and of a sentence that are looked at; notes of one message."""
-FEWEST_WORDS, MOST_CORRECTED, FARTHEST = 3, 6, 12
+FEWEST_WORDS, MOST_CORRECTED, FARTHEST = 2, 6, 12
 """Words of a sentence, at least; of a correction, at most; characters before the date of what is called a date."""
 LONGEST_CORRECTION = 100
 LIKED = ("love", "like", "enjoy", "adore")
@@ -41,6 +41,8 @@ _END, _LEAD, _CLAUSE, _FORWARDED, _CODE, _QUESTION, _VOID, _NEGATED, _SECRET, _C
     for name in ("end", "lead", "clause", "forwarded", "code", "question", "void", "negated", "secret", "correction", "day")
 )
 _SEVERAL = re.compile(_DATA["several"])
+_FROM_TO = re.compile(r"\b([0-9]{1,2})(?:st|nd|rd|th)? ?(?:-|–|to|until|till) ?[0-9]{1,2}(?:st|nd|rd|th)?(?= [a-z]{3})", re.I)
+"""Days of a month, of which the first is the day a note is about."""
 _ROWS = tuple((kind, re.compile(_pattern(told) + r"[.!… ]*", re.I), topic) for kind, told, topic in _DATA["grammar"]["rows"])
 _NAME = re.compile(_pattern("<NAME>"))
 
@@ -141,7 +143,7 @@ def _noticed(kind: str, topic: str, match: re.Match[str], text: str, now: dateti
     is_negated = kind.strip("!+") not in ("preference", "decision") and _NEGATED.search(match.string)
     if _VOID.search(rest) or is_negated or (is_deed and re.search(r"\byou(?:rs?)?\b", rest, re.I)):
         return None
-    when = find_when(rest, now=now)
+    when = find_when(rest if is_deed else _FROM_TO.sub(r"\1", rest), now=now)
     is_day = not (when.is_clock or when.is_past(now)) if isinstance(when, When) else bool(_DAY.search(rest))
     is_dated = when is not None and when.span[0] <= FARTHEST and is_day
     if (kind.startswith("date") and not is_dated) or (kind == "promise!" and when is None and not _NAME.search(rest)):
