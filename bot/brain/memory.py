@@ -14,7 +14,7 @@ import structlog
 
 from bot.brain.recall import Candidate, Corpus, Weights, rank, terms
 from bot.domain.errors import EmbeddingFailed
-from bot.domain.memory import Embedder, Scope
+from bot.domain.memory import PRIVATE_PLACE, Embedder, Scope
 from storage.database import Database
 from storage.models.memory import Memory
 from storage.repositories.finding import Counts
@@ -59,6 +59,7 @@ class Recall:
             if model:
                 numbers += await work.memories.find_by_vector(scope, vector, model, limit=CANDIDATES)
             turns = await work.memories.around(scope, numbers, reach=self.weights.reach)
+            await work.notes.correct(turns, is_private=scope.place == PRIVATE_PLACE)
             cosines = await work.memories.cosines([each.id for each in turns], vector, model) if model else {}
         return await asyncio.to_thread(self._best, question, turns, cosines, counts, limit)
 

@@ -16,7 +16,7 @@ from bot.brain.context import PROMPTS
 from bot.brain.summaries import FRESH, OLD, RECENT, WORDS, extract, is_fit, left_out
 from bot.domain.clock import new_id
 from bot.domain.errors import AllLevelsFailed
-from bot.domain.memory import Trust
+from bot.domain.memory import PRIVATE_PLACE, Trust
 from bot.domain.thought import Attempt, Line, Prompt, Role
 from storage.database import Database, UnitOfWork
 from storage.models.memory import Memory, Summary
@@ -78,6 +78,8 @@ class Ageing:
         async with self._database.reading() as work:
             stale = await work.summaries.stale(limit=AT_ONCE)
             due = None if stale else await _due(work, now)
+            if due and due.step != PACKED:
+                await work.notes.correct(due.memories, is_private=due.memories[0].place == PRIVATE_PLACE)
         if not (stale or due):
             await self._clear(now)
             return False

@@ -77,7 +77,7 @@ async def keep_note(
     await record(work, errand, "note.add", f"Noted: {title_of(note)}", now=now, undo=added("notes", note.id))
     gone = [row for row in known if _weight(row.made_by) <= _weight(made_by)]
     for row in gone:
-        await work.notes.supersede(row, note.id, now)
+        await work.notes.supersede(row, note, now)
     for row in [row for row in known if row.made_by == BY_HAND and made_by == BY_RULES][:1]:
         said = {"old": title_of(row), "new": title_of(note), "topic": one.topic}
         await tell(work, user_id, KEPT_BOTH.format(**said), now=now)
