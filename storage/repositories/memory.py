@@ -52,7 +52,7 @@ _PROMISED = (
 _SAID = (
     select(Memory)
     .where(ours(Memory), Memory.number > given("after"), Memory.trust == "own", Memory.at <= given("until"))
-    .where(Memory.forgotten_by.is_(None))
+    .where(Memory.forgotten_by.is_(None), Memory.corrected_by.is_(None))
     .order_by(Memory.number)
     .limit(given("limit"))
 )
@@ -137,22 +137,21 @@ class StickyNotes(Changing[StickyNote]):
         wrong = {*_WORD.findall(old.text.casefold())} - {*_WORD.findall(new.text.casefold())}
         keeps = [each.id for each in said if _says_more(each.text, old.text)]
         gone = [each.id for each in said if each.id not in keeps]
-        for each in await self._all(Memory, _ANSWERED, message=old.source_id) if old.source_id else ():
-            if not keeps or not wrong.isdisjoint(_WORD.findall(each.text.casefold())):
-                gone.append(each.id)
+        answers = await self._all(Memory, _ANSWERED, message=old.source_id) if old.source_id else []
+        gone += [each.id for each in answers if not keeps or not wrong.isdisjoint(_WORD.findall(each.text.casefold()))]
         await self._changes(_CHANGE, which=gone, corrected_by=new.id)
         await Summaries(self._connection, self._organization).remove_of(keeps)
 
     async def correct(self, memories: Sequence[Memory], *, is_private: bool) -> None:
-        """Strike from these what was corrected since, and tell beside it what holds now where nobody else reads along; no row is changed."""
+        """Strike from these what was corrected since, and tell what holds now where nobody else reads along; no row is changed."""
         known = {each.id: each for each in memories}
         for which, old, new in await self._execute(_CORRECTED, memories=list(known)):
-            if (memory := known[which]) and old in memory.text:
-                now = f"[corrected: {new}]" if new and is_private else "[corrected since]"
+            memory, now = known[which], f"[corrected: {new}]" if new and is_private else "[corrected since]"
+            if old in memory.text:
                 memory.said, memory.packed = memory.text.replace(old, now), None
 
     async def remove(self, which: UUID) -> bool:
-        """Delete a note; whether it was there. What it superseded holds again, and is told again, or is superseded by what superseded it."""
+        """Delete a note; whether it was there. What it superseded is told, and holds again, or belongs to what superseded it."""
         if (row := await self.find_by_id(which)) is None:
             return False
         heir: dict[str, Any] = {"superseded_by": row.superseded_by} | ({} if row.superseded_by else {"valid_until": None})
