@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import groupby, islice
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -50,17 +50,15 @@ class NoteReading:
         self._next = now + LOOKS_EVERY
         async with self._database.reading() as work:
             cursor = await work.housekeeping.cursor(CURSOR)
-            rows = await work.notes.said_since(int(cursor or 0), until=now - SILENCE, limit=BATCH)
-        if cursor is not None:
-            async with self._database.reading() as work:
-                people = {user.id: user.person for user in await work.people.users()}
-            own = [row for row in rows if row.message_id or (row.user_id in people and is_speaker(people[row.user_id], row.speaker))]
-            for _, said in groupby(sorted(own, key=lambda row: (*_whose(row), row.number)), key=_whose):
-                await self._read(list(said), now)
-        if rows or cursor is None:
+            rows = await work.notes.said_since(int(cursor), until=now - SILENCE, limit=BATCH) if cursor else []
+            people = {user.id: user.person for user in await work.people.users()} if rows else {}
+            reached = rows[-1].number if rows else int(cursor) if cursor else await work.notes.last_number()
+        own = [row for row in rows if row.message_id or (row.user_id in people and is_speaker(people[row.user_id], row.speaker))]
+        for _, said in groupby(sorted(own, key=lambda row: (*_whose(row), row.number)), key=_whose):
+            await self._read(list(said), now)
+        if str(reached) != cursor:
             async with self._database.unit_of_work() as work:
-                begin = await work.notes.last_number() if cursor is None else max(row.number for row in rows)
-                await work.housekeeping.set_cursor(CURSOR, str(begin))
+                await work.housekeeping.set_cursor(CURSOR, str(reached))
         return self._next
 
     async def _read(self, said: Sequence[Memory], now: datetime) -> None:
@@ -69,16 +67,14 @@ class NoteReading:
         text = re.sub(r"<(?=\s*/?\s*said)", "‹", cleaned("\n".join(row.text for row in said))[:LONGEST])
         lines = (Line(role=Role.USER, text=f"<said>\n{text}\n</said>"),)
         system = self._words.format(person=user.name)
-        attempts: Sequence[object] = ()
-        made: list[tuple[Memory, Noticed]] = []
-        by = ""
+        prompt = Prompt(system=system, brief_system=system, lines=lines, max_output_tokens=ANSWER_TOKENS)
+        attempts: Sequence[object]
         try:
-            prompt = Prompt(system=system, brief_system=system, lines=lines, max_output_tokens=ANSWER_TOKENS)
             completion = await self._chain.complete(prompt, seconds=CALL_SECONDS)
             attempts, by = completion.attempts, completion.model
-            made = list(quoted(completion.text, said, user.timezone))[:MOST]
+            made = list(islice(quoted(completion.text, said, user.timezone), MOST))
         except AllLevelsFailed as error:
-            attempts = error.attempts
+            attempts, by, made = error.attempts, "", []
         async with self._database.unit_of_work() as work:
             await settle(work, [each for each in attempts if isinstance(each, Attempt)], event_id=None, now=now)
             # what is noted, and what was done of late: a note that was taken back is not made again
