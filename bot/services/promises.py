@@ -22,10 +22,9 @@ from bot.services.noticing import read, topic_of
 from bot.services.tasks import PROMISE, Tasks
 from storage.database import Database, UnitOfWork
 from storage.models.memory import StickyNote
-from storage.repositories.base import FIRST_ID
 
-LOOKS_EVERY, LATELY, SKEW_MS = timedelta(seconds=5), timedelta(days=1), 300_000
-"""How often notes are looked at, of how long ago, and how much older an id may be than one that was seen."""
+LOOKS_EVERY, LATELY = timedelta(seconds=5), timedelta(days=1)
+"""How often notes are looked at, and of how long ago."""
 MOST_A_DAY, MOST = 3, 50
 KEY = "promise/"
 ALIKE = 0.6
@@ -71,20 +70,18 @@ class Promises:
         self._autonomy = autonomy
         self._tool = tool
         self._next: datetime | None = None
-        self._seen: dict[UUID, None] = {}
+        self._seen = set[UUID]()
 
     async def look(self, now: datetime) -> datetime:
         """Suggest what was promised since the last look. Raises StorageUnavailable."""
         if self._next is None or not now < self._next <= now + LOOKS_EVERY:
             self._next = now + LOOKS_EVERY
-            # where two commit at once, the id that was made first may come last
-            after = UUID(int=max((max(self._seen).int >> 80) - SKEW_MS, 0) << 80) if self._seen else FIRST_ID
             async with self._database.reading() as work:
-                rows = await work.notes.promised(after=after, since=now - LATELY, limit=MOST + len(self._seen))
+                rows = await work.notes.promised(since=now - LATELY, limit=MOST + len(self._seen))
             for row in rows:
                 if row.id not in self._seen:
                     await self._suggest(row, now)
-            self._seen = dict.fromkeys([*list(self._seen)[-1:], *(row.id for row in rows)])
+            self._seen = {row.id for row in rows}
         return self._next
 
     async def _suggest(self, note: StickyNote, now: datetime) -> None:

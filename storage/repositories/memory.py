@@ -17,7 +17,7 @@ from bot.domain.memory import Scope, Trust
 from storage.dialects import NextNumber, insert_or_replace, insert_or_skip
 from storage.models.memory import Memory, MemoryVector, StickyNote
 from storage.models.messaging import Message
-from storage.repositories.base import FIRST_ID, Changing, ours, values_of
+from storage.repositories.base import FIRST_ID, Changing, first_id_at, ours, values_of
 from storage.repositories.finding import IN_SCOPE, Finding, values_of_scope
 from storage.repositories.summaries import Summaries
 
@@ -115,9 +115,9 @@ class StickyNotes(Changing[StickyNote]):
         """What was noted of a message."""
         return await self._all(StickyNote, _OF_SOURCE, message=message_id)
 
-    async def promised(self, *, after: UUID, since: datetime, limit: int) -> list[StickyNote]:
-        """Promises of anybody's that were noticed since, and hold; those made after the one of this id, oldest first."""
-        return await self._all(StickyNote, _PROMISED, after=after, since=since, limit=limit)
+    async def promised(self, *, since: datetime, limit: int) -> list[StickyNote]:
+        """Promises of anybody's that were noticed since, and hold, the oldest first."""
+        return await self._all(StickyNote, _PROMISED, after=first_id_at(since), since=since, limit=limit)
 
     async def said_since(self, number: int, *, until: datetime, limit: int) -> list[Memory]:
         """Memories of people's own words after the one of this number, said until a moment: what a model may find notes in."""
