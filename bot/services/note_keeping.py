@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from bot.domain.address import Person
+from bot.domain.address import Person, SessionType
 from bot.domain.errand import Errand
 from bot.services.affairs import folded, title_of
 from bot.services.journal import added, changed, record
@@ -89,7 +89,8 @@ async def keep_note(
     for row in [row for row in known if row.made_by == BY_HAND and made_by == BY_RULES][:1]:
         said = {"old": title_of(row), "new": title_of(note), "topic": one.topic}
         await tell(work, user_id, KEPT_BOTH.format(**said), now=now)
-    return note, f"Noted, instead of “{title_of(gone[0])}”." if gone else NOTED
+    is_told = gone and errand.session_type is SessionType.PRIVATE  # the old one may be of a private talk
+    return note, f"Noted, instead of “{title_of(gone[0])}”." if is_told else NOTED
 
 
 async def _again(work: UnitOfWork, errand: Errand, row: StickyNote, one: Noticed, *, made_by: str, now: datetime) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from bot.brain.chat_files import Said
 from bot.brain.memory import Recall
 from bot.brain.remembering import Saying, memories_of
+from bot.domain.address import SessionType
 from bot.domain.clock import new_id
 from bot.domain.errand import Errand
 from bot.domain.memory import Scope, Trust
@@ -211,3 +213,11 @@ async def test_a_bare_correction_of_what_a_person_noted_themselves_is_theirs_too
     await Notes(database=stage.database, clock=stage.clock).take(errand, "my dentist is Dr. Weber")
     await says(stage, "no, it's Dr. Braun", thread=str(order.conversation_id))
     assert [(note.text, note.made_by) for note in await holding(stage)] == [("my dentist is Dr. Braun", "person")]
+
+
+async def test_in_a_channel_nobody_is_told_what_a_note_stood_for_before(stage: Stage):
+    notes = Notes(database=stage.database, clock=stage.clock)
+    await notes.take(errand_of(stage.allan), "my dentist is Dr. Weber")
+    aloud = replace(errand_of(stage.allan), session_type=SessionType.SHARED)
+    assert (await notes.take(aloud, "my dentist is Dr. Braun"))[1] == "Noted. `/notes` shows what you keep."
+    assert (await notes.take(errand_of(stage.allan), "my dentist is Dr. Klein"))[1] == "Noted, instead of “my dentist is Dr. Braun”."
