@@ -169,7 +169,7 @@ def furnish(
     config, database, clock, owner = thinking.config, thinking.database, thinking.clock, thinking.config.robbie.owner
     books = Books.over(database, clock)
     mcp, at_hand = McpTools(config.tools.mcp), {tool.name: tool for tool in (*affair_tools(books), *tools)}
-    promised = PromiseTask(books.task)
+    promised = PromiseTask(database=database, tasks=books.task)
 
     async def find_tool(name: str) -> Tool | None:
         return promised if name == promised.name else at_hand.get(name) or await mcp.find(name)

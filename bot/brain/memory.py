@@ -13,7 +13,7 @@ import structlog
 
 from bot.brain.recall import Candidate, Corpus, Weights, rank, terms
 from bot.domain.errors import EmbeddingFailed
-from bot.domain.memory import Embedder, Scope
+from bot.domain.memory import PRIVATE_PLACE, Embedder, Scope
 from storage.database import Database
 from storage.models.memory import Memory
 from storage.repositories.finding import Counts, Near
@@ -63,6 +63,7 @@ class Recall:
             turns = await work.memories.around(scope, numbers, reach=self.weights.reach, vector=vector, model=model)
             best = (await asyncio.to_thread(self._best, question, turns, counts))[:limit]
             known = await work.memories.of_numbers(scope, [number for _, number in best])
+            await work.notes.correct([*known.values()], is_private=scope.place == PRIVATE_PLACE)
         return [Found(score=score, memory=known[number]) for score, number in best if number in known]
 
     def _best(self, question: str, turns: Sequence[Near], counts: Counts) -> list[tuple[float, int]]:

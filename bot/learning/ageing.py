@@ -15,7 +15,7 @@ from bot.brain.summaries import FRESH, OLD, RECENT, WORDS, extract, is_fit, left
 from bot.domain.clock import new_id
 from bot.domain.errand import inert
 from bot.domain.errors import AllLevelsFailed
-from bot.domain.memory import Trust
+from bot.domain.memory import PRIVATE_PLACE, Trust
 from bot.domain.thought import Attempt, Line, Prompt, Role
 from storage.database import Database, UnitOfWork
 from storage.models.memory import Memory, Summary
@@ -70,6 +70,8 @@ class Ageing:
         async with self._database.reading() as work:
             stale = await work.summaries.stale(limit=AT_ONCE)
             step, memories = (0, ()) if stale else await _due(work, now)
+            if step in LEVELS and memories:
+                await work.notes.correct(memories, is_private=memories[0].place == PRIVATE_PLACE)
         if not (stale or memories) and self._cleared == now.date():
             return False
         async with self._database.unit_of_work() as work:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from bot.domain.address import Person
+from bot.domain.address import Person, SessionType
 from bot.domain.errand import Errand
 from bot.services.affairs import folded, title_of
 from bot.services.journal import added, changed, record
@@ -26,6 +26,7 @@ NOTICED = "notes"
 """The actor, in the journal, of what was noticed rather than asked for."""
 RIGHT_AFTER = timedelta(minutes=10)
 """So long a bare "no, it's 5 May" is about the last note."""
+NOTED = "Noted. `/notes` shows what you keep."
 KEPT_BOTH = "You noted “{old}”, and now said “{new}”. I keep both; `/notes {topic}` shows them, and `/note remove` takes one away."
 
 
@@ -35,15 +36,20 @@ async def note_said(work: UnitOfWork, person: Person, memories: Sequence[Memory]
         return
     local = now.astimezone(ZoneInfo(person.timezone))
     try:
-        found = notice(text, now=local) or await _correction(work, person, memories[0].thread, text, local)
+        found = [(one, BY_RULES) for one in notice(text, now=local)] or await _correction(work, person, memories[0].thread, text, local)
     except (ArithmeticError, LookupError, TypeError, ValueError):  # an edge that must survive: the message itself has to be kept
         log.exception("notes.not_noticed")
         return
-    for one in found:
+    for one, made_by in found:
         memory = next((each for each in memories if one.text in each.said), memories[0])
-        key = f"noted/{memory.id}/{one.topic}"
-        errand = Errand(person=person, key=key, why="you said so", actor=NOTICED, source_id=memory.message_id)
-        await keep_note(work, errand, one, made_by=BY_RULES, now=now, memory_id=memory.id)
+        await keep_noticed(work, person, memory, one, made_by=made_by, now=now)
+
+
+async def keep_noticed(work: UnitOfWork, person: Person, memory: Memory, one: Noticed, *, made_by: str, now: datetime) -> None:
+    """Keep what was noticed in a memory."""
+    key = f"noted/{memory.id}/{folded(one.text)}"
+    errand = Errand(person=person, key=key, why="you said so", actor=NOTICED, source_id=memory.message_id)
+    await keep_note(work, errand, one, made_by=made_by, now=now, memory_id=memory.id)
 
 
 def is_speaker(person: Person, speaker: str) -> bool:
@@ -60,13 +66,15 @@ async def unnote(work: UnitOfWork, message_id: UUID) -> None:
 
 async def keep_note(
     work: UnitOfWork, errand: Errand, one: Noticed, *, made_by: str, now: datetime, memory_id: UUID | None = None
-) -> tuple[StickyNote, str]:
-    """Keep a note, once: where the same is noted, that one is as of now. The note, and what there is to say.
+) -> tuple[StickyNote | None, str]:
+    """Keep a note, once for the errand: where the same is noted, that one is as of now. The note, if it is still there, and what to say.
 
-    It supersedes what else was noted on its topic, unless that was noted by somebody surer: a person's own hand, then rules, then a model.
-    Where rules contradict a person's hand, both hold, and they are told.
+    A person's own hand supersedes what else was noted on its topic, and rules what was noted by no hand; a model, whose topics are loose,
+    nothing. Where rules contradict a person's hand, both hold, and they are told.
     """
     user_id = errand.person.id
+    if (line := await work.activities.find_by_key(errand.key)) is not None:
+        return (await work.notes.find_by_id(UUID(line.undo["id"])) if line.undo else None), NOTED
     known = await work.notes.on_topic(user_id, one.topic) if one.topic else []
     if known and known[0].created_at > now:  # of a chat that was brought in: the latest word stands already
         return known[0], "There is a later note on that. `/notes` shows what you keep."
@@ -75,13 +83,14 @@ async def keep_note(
     about = {"kind": one.kind, "topic": one.topic, "on": one.on, "made_by": made_by, "memory_id": memory_id}
     note = await work.notes.add(user_id=user_id, text=one.text, now=now, source_id=errand.source_id, **about)
     await record(work, errand, "note.add", f"Noted: {title_of(note)}", now=now, undo=added("notes", note.id))
-    gone = [row for row in known if _weight(row.made_by) <= _weight(made_by)]
+    gone = [row for row in known if made_by == BY_HAND or (made_by == BY_RULES and row.made_by != BY_HAND)]
     for row in gone:
-        await work.notes.supersede(row, note.id, now)
+        await work.notes.supersede(row, note, now)
     for row in [row for row in known if row.made_by == BY_HAND and made_by == BY_RULES][:1]:
         said = {"old": title_of(row), "new": title_of(note), "topic": one.topic}
         await tell(work, user_id, KEPT_BOTH.format(**said), now=now)
-    return note, f"Noted, instead of “{title_of(gone[0])}”." if gone else "Noted. `/notes` shows what you keep."
+    is_told = gone and errand.session_type is SessionType.PRIVATE  # the old one may be of a private talk
+    return note, f"Noted, instead of “{title_of(gone[0])}”." if is_told else NOTED
 
 
 async def _again(work: UnitOfWork, errand: Errand, row: StickyNote, one: Noticed, *, made_by: str, now: datetime) -> str:
@@ -94,10 +103,6 @@ async def _again(work: UnitOfWork, errand: Errand, row: StickyNote, one: Noticed
     return "That is noted. `/notes` shows what you keep."
 
 
-def _weight(made_by: str) -> int:
-    return {BY_HAND: 2, BY_RULES: 1}.get(made_by, 0)
-
-
 def _says(row: StickyNote, one: Noticed, person: Person) -> bool:
     """Whether a note on the same topic says the same of it."""
     if row.on is not None and one.on is not None:
@@ -106,11 +111,18 @@ def _says(row: StickyNote, one: Noticed, person: Person) -> bool:
     return folded(row.text) == folded(one.text) or (before is not None and before.says_the_same(one))
 
 
-async def _correction(work: UnitOfWork, person: Person, thread: str, text: str, local: datetime) -> list[Noticed]:
-    """What the last note becomes by a bare correction, right after it and in the same conversation."""
+async def _correction(work: UnitOfWork, person: Person, thread: str, text: str, local: datetime) -> list[tuple[Noticed, str]]:
+    """What the last note becomes by a bare correction, right after it and in the same conversation, and by whom it is made then."""
     last = next(iter(await work.notes.holding(person.id, limit=1)), None) if may_correct(text) else None
-    if last is None or local - last.created_at > RIGHT_AFTER:
+    if last is None or not timedelta(0) <= local - last.created_at <= RIGHT_AFTER or await _thread_of(work, last) != thread:
         return []
-    source = await work.memories.by_ids([last.memory_id]) if last.memory_id else []
-    one = corrected(last.text, text, now=local) if not source or source[0].thread == thread else None
-    return [one] if one is not None else []
+    one = corrected(last.text, text, now=local)
+    return [(one, BY_HAND if last.made_by == BY_HAND else BY_RULES)] if one is not None else []
+
+
+async def _thread_of(work: UnitOfWork, note: StickyNote) -> str:
+    """The conversation a note was made in; empty where that is not known."""
+    if note.memory_id:
+        return next((each.thread for each in await work.memories.by_ids([note.memory_id])), "")
+    message = await work.messages.find_by_id(note.source_id) if note.source_id else None
+    return str(message.conversation_id) if message else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 from bot.domain.address import Person
 from bot.domain.brief import Day, Item, Section, Slot
@@ -14,8 +14,9 @@ from bot.services.tasks import PROMISE
 from storage.database import Database
 from storage.models.memory import StickyNote
 
-WEEK, NEAR, LATE = 6, 1, 2
-"""Days ahead that are told in the morning, and later in the day; and for how many a promise that is late is told."""
+SECTIONS = {"promises": ("You promised", 60), "today": ("Today, by your notes", 55), "dates": ("Coming up, by your notes", 25)}
+WEEK, NEAR, LATE = timedelta(days=6), timedelta(days=1), timedelta(days=2)
+"""Time ahead that are told in the morning, and later in the day; and for how many a promise that is late is told."""
 YEARLY = ("birthday", "anniversary", "wedding anniversary")
 
 
@@ -28,22 +29,19 @@ class NoteNews:
     async def sections(self, person: Person, day: Day, *, longest: int) -> Sequence[Section]:
         """See `BriefSource`."""
         async with self._database.reading() as work:
-            rows = await work.notes.dated(person.id)
-            coming = sorted([(on, row.id, row) for row in rows if (on := _next(row, day.date)) is not None])
-            found = [(on, row) for on, _, row in coming if -LATE <= (on - day.date).days <= (WEEK if day.slot is Slot.MORNING else NEAR)]
-            promised = [
-                pair for pair in found if pair[1].kind == PROMISE and await work.activities.find_by_key(promise_key(pair[1])) is None
-            ]
-        dated = [(on, row) for on, row in found if row.kind != PROMISE and on >= day.date]
-        told = (
-            ("note_promises", "You promised", 60, promised),
-            ("note_today", "Today, by your notes", 55, [pair for pair in dated if pair[0] == day.date]),
-            ("note_dates", "Coming up, by your notes", 25, [pair for pair in dated if pair[0] > day.date]),
-        )
-        items = [(key, title, weight, [_item(*pair, day) for pair in pairs]) for key, title, weight, pairs in told if pairs]
+            coming = sorted((on, row.id, row) for row in await work.notes.dated(person.id) if (on := _next(row, day.date)))
+            last = day.date + (WEEK if day.slot is Slot.MORNING else NEAR)
+            found = [(on, row) for on, _, row in coming if day.date - LATE <= on <= last and (on >= day.date or row.kind == PROMISE)]
+            tasks = [row for _, row in found if row.kind == PROMISE and await work.activities.find_by_key(promise_key(row))]
+        told = dict[str, list[Item]]()
+        for on, row in found:
+            if row not in tasks:
+                key = "promises" if row.kind == PROMISE else "today" if on == day.date else "dates"
+                told.setdefault(key, []).append(_item(on, row, day))
         return [
-            Section(key=key, title=title, items=all_[:longest], weight=weight, more=max(len(all_) - longest, 0))
-            for key, title, weight, all_ in items
+            Section(key=f"note_{key}", title=title, items=told[key][:longest], weight=weight, more=max(len(told[key]) - longest, 0))
+            for key, (title, weight) in SECTIONS.items()
+            if key in told
         ]
 
 
@@ -51,12 +49,14 @@ def _next(row: StickyNote, today: date) -> date | None:
     """The day that a note is about; of a birthday or the like, the coming one."""
     if row.on is None or row.on >= today or not row.topic.endswith(YEARLY):
         return row.on
-    for year in (today.year, today.year + 1):
-        is_leap_day = (row.on.month, row.on.day) == (2, 29)
-        on = row.on.replace(year=year, day=28) if is_leap_day else row.on.replace(year=year)
-        if on >= today:
-            return on
-    return None
+    return next(on for year in (today.year, today.year + 1) if (on := _in(year, row.on)) >= today)
+
+
+def _in(year: int, day: date) -> date:
+    try:
+        return day.replace(year=year)
+    except ValueError:  # 29 February
+        return day.replace(year=year, day=28)
 
 
 def _item(on: date, row: StickyNote, day: Day) -> Item:

@@ -6,17 +6,17 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import groupby, islice
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from bot.brain.budget import settle
 from bot.brain.chain import FallbackChain
 from bot.brain.context import PROMPTS, cleaned
-from bot.domain.errand import Errand
 from bot.domain.errors import AllLevelsFailed
 from bot.domain.thought import Attempt, Line, Prompt, Role
 from bot.services.affairs import folded
-from bot.services.note_keeping import NOTICED, is_speaker, keep_note
+from bot.services.note_keeping import is_speaker, keep_noticed
 from bot.services.noticing import FEWEST_WORDS, KINDS, LONGEST_SENTENCE, MOST, Noticed, by_hand, is_void, topic_of
 from storage.database import Database
 from storage.models.memory import Memory
@@ -28,6 +28,8 @@ BATCH, FEWEST_CHARACTERS, LONGEST = 200, 80, 6_000
 """Memories of one look; characters of a session below which no call is worth it, and that a call is given."""
 MOST_A_DAY, CALL_SECONDS, ANSWER_TOKENS = 20, 30.0, 400
 """Calls for one person, how long each may take, and how long its answer may be."""
+LATELY = 50
+"""Notes, and lines of the journal, of which a model's are no repetition."""
 
 
 class NoteReading:
@@ -48,17 +50,15 @@ class NoteReading:
         self._next = now + LOOKS_EVERY
         async with self._database.reading() as work:
             cursor = await work.housekeeping.cursor(CURSOR)
-            rows = await work.notes.said_since(int(cursor or 0), until=now - SILENCE, limit=BATCH)
-        if cursor is not None:
-            async with self._database.reading() as work:
-                people = {user.id: user.person for user in await work.people.users()}
-            own = [row for row in rows if row.message_id or (row.user_id in people and is_speaker(people[row.user_id], row.speaker))]
-            for _, session in groupby(sorted(own, key=lambda row: (row.session, row.number)), key=lambda row: row.session):
-                await self._read(list(session), now)
-        if rows or cursor is None:
+            rows = await work.notes.said_since(int(cursor), until=now - SILENCE, limit=BATCH) if cursor else []
+            people = {user.id: user.person for user in await work.people.users()} if rows else {}
+            reached = rows[-1].number if rows else int(cursor) if cursor else await work.notes.last_number()
+        own = [row for row in rows if row.message_id or (row.user_id in people and is_speaker(people[row.user_id], row.speaker))]
+        for _, said in groupby(sorted(own, key=lambda row: (*_whose(row), row.number)), key=_whose):
+            await self._read(list(said), now)
+        if str(reached) != cursor:
             async with self._database.unit_of_work() as work:
-                begin = await work.notes.last_number() if cursor is None else max(row.number for row in rows)
-                await work.housekeeping.set_cursor(CURSOR, str(begin))
+                await work.housekeeping.set_cursor(CURSOR, str(reached))
         return self._next
 
     async def _read(self, said: Sequence[Memory], now: datetime) -> None:
@@ -67,24 +67,22 @@ class NoteReading:
         text = re.sub(r"<(?=\s*/?\s*said)", "‹", cleaned("\n".join(row.text for row in said))[:LONGEST])
         lines = (Line(role=Role.USER, text=f"<said>\n{text}\n</said>"),)
         system = self._words.format(person=user.name)
-        attempts: Sequence[object] = ()
-        made: list[tuple[Memory, Noticed]] = []
-        by = ""
+        prompt = Prompt(system=system, brief_system=system, lines=lines, max_output_tokens=ANSWER_TOKENS)
+        attempts: Sequence[object]
         try:
-            prompt = Prompt(system=system, brief_system=system, lines=lines, max_output_tokens=ANSWER_TOKENS)
             completion = await self._chain.complete(prompt, seconds=CALL_SECONDS)
             attempts, by = completion.attempts, completion.model
-            made = list(quoted(completion.text, said, user.timezone))[:MOST]
+            made = list(islice(quoted(completion.text, said, user.timezone), MOST))
         except AllLevelsFailed as error:
-            attempts = error.attempts
+            attempts, by, made = error.attempts, "", []
         async with self._database.unit_of_work() as work:
             await settle(work, [each for each in attempts if isinstance(each, Attempt)], event_id=None, now=now)
+            # what is noted, and what was done of late: a note that was taken back is not made again
+            notes, acts = await work.notes.holding(user.id, limit=LATELY), await work.activities.latest(user.id, limit=LATELY)
+            lately = [*(folded(note.text) for note in notes), *(folded(act.text) for act in acts)]
             for memory, one in made:
-                known = await work.notes.of_source(memory.message_id) if memory.message_id else []
-                if not any(folded(one.text) in folded(note.text) or folded(note.text) in folded(one.text) for note in known):
-                    key = f"noted/{memory.id}/{one.topic}"
-                    errand = Errand(person=user.person, key=key, why="you said so", actor=NOTICED, source_id=memory.message_id)
-                    await keep_note(work, errand, one, made_by=by, now=memory.at, memory_id=memory.id)
+                if not any(one.value in each or each in one.value for each in lately):
+                    await keep_noticed(work, user.person, memory, one, made_by=by, now=memory.at)
 
     async def _reader(self, said: Sequence[Memory], now: datetime) -> User | None:
         """For whom a session is to be read, once; None where that is not worth a call, or enough was read that day."""
@@ -99,6 +97,11 @@ class NoteReading:
                 if await work.job_runs.mark(f"{CURSOR} a day", f"{user.id}/{day}/{place}", now):
                     return user
         return None
+
+
+def _whose(row: Memory) -> tuple[UUID, UUID]:
+    """In a channel others speak in the same session; each is read alone."""
+    return row.session, row.user_id
 
 
 def quoted(answer: str, said: Sequence[Memory], timezone: str) -> Iterator[tuple[Memory, Noticed]]:

@@ -11,7 +11,7 @@ from bot.domain.errand import Errand
 from bot.domain.errors import ToolFailed
 from bot.services.affairs import LONGEST, Book, holds, title_of
 from bot.services.dates import Unclear, When, find_when
-from bot.services.journal import record
+from bot.services.journal import added, record
 from bot.services.note_keeping import BY_HAND, BY_RULES, keep_note
 from bot.services.noticing import by_hand
 from storage.database import UnitOfWork
@@ -45,12 +45,11 @@ class Notes(Book[StickyNote]):
         now = self._clock.now()
         one = by_hand(words, now=self.local(errand.person))
         async with self._database.unit_of_work() as work:
-            line = await work.activities.find_by_key(errand.key)
-            if line and line.undo and (known := await work.notes.find_by_id(UUID(line.undo["id"]))):
-                return known, "Noted. `/notes` shows what you keep."
             said = await work.memories.of_messages([errand.source_id]) if errand.source_id else []
             memory_id = said[0].id if said else None
             note, text = await keep_note(work, errand, one, made_by=BY_HAND, now=now, memory_id=memory_id)
+        if note is None:
+            raise ToolFailed("That note is no more.")
         when = find_when(words, now=self.local(errand.person)) if one.kind in DATED and one.on is None else None
         return note, f"{text} I put no day to it: {when.question}" if isinstance(when, Unclear) else text
 
@@ -90,12 +89,21 @@ class Notes(Book[StickyNote]):
         return f"{_line(row, now)}\n\nA {row.kind}: {how}.{quoted}"
 
     async def edit(self, errand: Errand, row: StickyNote, words: str) -> str:
-        """Give a note other words."""
+        """Give a note other words: it is another, in its place, and what it came from is not told again."""
         if not words.strip():
             raise ToolFailed("What shall it become? For example `/note edit 1 Dana likes roses`.")
-        one = by_hand(words, now=self.local(errand.person))
-        values = {"text": words, "kind": one.kind, "topic": one.topic, "on": one.on, "made_by": BY_HAND}
-        return await self._change(errand, row, "edit", lambda row: (values, f"Changed: {words}"))
+        one, text, now = by_hand(words, now=self.local(errand.person)), f"Changed: {words}", self._clock.now()
+        about = {"kind": one.kind, "topic": one.topic, "on": one.on, "made_by": BY_HAND}
+        async with self._database.unit_of_work() as work:
+            if (line := await work.activities.find_by_key(errand.key)) is not None:
+                return line.text
+            old = await work.notes.find_by_id(row.id)
+            if old is None or old.user_id != errand.person.id or old.superseded_by:
+                raise ToolFailed("That note is no more.")
+            note = await work.notes.add(user_id=old.user_id, text=words, now=old.created_at, source_id=errand.source_id, **about)
+            await work.notes.supersede(old, note, now)
+            await record(work, errand, "note.edit", text, now=now, undo=added("notes", note.id))
+        return text
 
     async def remove(self, errand: Errand, row: StickyNote, words: str = "") -> str:
         """Throw a note away, for good."""

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from bot.services.affairs import folded
-from bot.services.dates import Unclear, When, find_when
+from bot.services.dates import When, find_when, without
 
 KINDS = ("fact", "promise", "date", "preference", "decision")
 NOTE = "note"
 """The kind of what a person had noted that is none of these."""
 LONGEST_READ, LONGEST_SENTENCE, MOST = 4_000, 300, 5
 """Characters of a message and of a sentence that are looked at; notes of one message."""
-FEWEST_WORDS, MOST_CORRECTED, FARTHEST = 3, 6, 12
+FEWEST_WORDS, MOST_CORRECTED, FARTHEST = 2, 6, 12
 """Words of a sentence, at least; of a correction, at most; characters before the date of what is called a date."""
 LONGEST_CORRECTION = 100
 LIKED = ("love", "like", "enjoy", "adore")
@@ -41,6 +41,9 @@ _END, _LEAD, _CLAUSE, _FORWARDED, _CODE, _QUESTION, _VOID, _NEGATED, _SECRET, _C
     for name in ("end", "lead", "clause", "forwarded", "code", "question", "void", "negated", "secret", "correction", "day")
 )
 _SEVERAL = re.compile(_DATA["several"])
+_LEFT_OVER = re.compile(r"\s+(?:by|on|until|before|at|for|this|next)\s*(?=$|[.,!])")
+_FROM_TO = re.compile(r"\b([0-9]{1,2})(?:st|nd|rd|th)? ?(?:-|–|to|until|till) ?[0-9]{1,2}(?:st|nd|rd|th)?(?= [a-z]{3})", re.I)
+"""Days of a month, of which the first is the day a note is about."""
 _ROWS = tuple((kind, re.compile(_pattern(told) + r"[.!… ]*", re.I), topic) for kind, told, topic in _DATA["grammar"]["rows"])
 _NAME = re.compile(_pattern("<NAME>"))
 
@@ -141,14 +144,16 @@ def _noticed(kind: str, topic: str, match: re.Match[str], text: str, now: dateti
     is_negated = kind.strip("!+") not in ("preference", "decision") and _NEGATED.search(match.string)
     if _VOID.search(rest) or is_negated or (is_deed and re.search(r"\byou(?:rs?)?\b", rest, re.I)):
         return None
-    when = find_when(rest, now=now)
+    when = find_when(rest if is_deed else _FROM_TO.sub(r"\1", rest), now=now)
     is_day = not (when.is_clock or when.is_past(now)) if isinstance(when, When) else bool(_DAY.search(rest))
     is_dated = when is not None and when.span[0] <= FARTHEST and is_day
     if (kind.startswith("date") and not is_dated) or (kind == "promise!" and when is None and not _NAME.search(rest)):
         return None
     if kind == "preference" and groups.get("value"):
         value = "yes" if groups["value"].lower() in LIKED else "no" if topic != "my name" and "favo" not in groups["what"] else value
-    what = _CLAUSE.split(_without(groups.get("what", ""), when, match.start("what") - at))[0] if is_deed else groups.get("what", "")
+    what = groups.get("what", "")
+    if is_deed:  # its date is told beside it, unless it is not clear; `what` begins where the rest does
+        what = _CLAUSE.split(_LEFT_OVER.sub("", without(what, when) if isinstance(when, When) else what))[0]
     about = topic_of(topic.format(**groups | {"what": what, "value": value}))
     if kind == "date+" or (kind == "fact" and _SEVERAL.fullmatch(groups.get("what", "").rpartition(" ")[2])):
         about = f"{about} {folded(value)}"
@@ -173,10 +178,3 @@ def topic_of(words: str) -> str:
     kept = [re.sub(r"(?:'s|s'|(?<!s)s)$", "", word) if len(word) > 3 else word for word in re.findall(r"[\w']+", words.casefold())]
     about = " ".join(word for word in kept if word not in _FILLER and word != "'s") or folded(words)
     return re.sub(r"\bfavorite\b", "favourite", about)[:120]
-
-
-def _without(words: str, when: When | Unclear | None, shift: int) -> str:
-    """*words* without the date in them; *shift* is where they begin in the text in which it was found."""
-    for begin, end in sorted(when.spans if isinstance(when, When) else [when.span] if when else [], reverse=True):
-        words = words[: max(begin - shift, 0)] + words[max(end - shift, 0) :]
-    return re.sub(r"\s+(?:by|on|until|before|at|for|this|next)\s*(?=$|[.,!])", "", words)

@@ -21,15 +21,14 @@ from bot.services.notices import bare_line
 from bot.services.noticing import read, topic_of
 from bot.services.tasks import PROMISE, Tasks
 from storage.database import Database, UnitOfWork
-from storage.models.affairs import Task
 from storage.models.memory import StickyNote
-from storage.repositories.base import FIRST_ID
 
-LOOKS_EVERY, LATELY, SKEW_MS = timedelta(seconds=5), timedelta(hours=1), 300_000
-"""How often notes are looked at, of how long ago, and how much older an id may be than one that was seen."""
+LOOKS_EVERY, LATELY = timedelta(seconds=5), timedelta(days=1)
+"""How often notes are looked at, and of how long ago."""
 MOST_A_DAY, MOST = 3, 50
+KEY = "promise/"
 ALIKE = 0.6
-"""Of the shorter's telling words, how many a task has to share with a promise to be the same."""
+"""Of the shorter's telling words, how many a task has to share with a promise to be the same, and two at least."""
 
 
 class Promised(BaseModel):  # noqa: D101  a docstring would be shown to whoever decides
@@ -46,11 +45,15 @@ class PromiseTask:
     risk = Risk.SHARED
     arguments = Promised
 
-    def __init__(self, tasks: Tasks) -> None:
+    def __init__(self, *, database: Database, tasks: Tasks) -> None:
+        self._database = database
         self._tasks = tasks
 
     async def run(self, arguments: Promised, errand: Errand) -> str:
-        """Add the task, once. Raises ToolFailed, StorageUnavailable."""
+        """Add the task, once, unless the promise was taken back since. Raises ToolFailed, StorageUnavailable."""
+        async with self._database.reading() as work:
+            if not await _holds(work, errand.key):
+                return "You took that back since, or said otherwise, so I added nothing."
         due, today = arguments.due, self._tasks.local(errand.person).date()
         when = f" on {due.day} {due:%B %Y}" if due is not None and due >= today else ""
         return (await self._tasks.take(errand, f"{arguments.what}{when}", PROMISE))[1]
@@ -67,59 +70,71 @@ class Promises:
         self._autonomy = autonomy
         self._tool = tool
         self._next: datetime | None = None
-        self._seen: dict[UUID, None] = {}
+        self._seen = set[UUID]()
 
     async def look(self, now: datetime) -> datetime:
         """Suggest what was promised since the last look. Raises StorageUnavailable."""
         if self._next is None or not now < self._next <= now + LOOKS_EVERY:
             self._next = now + LOOKS_EVERY
-            # where two commit at once, the id that was made first may come last
-            after = UUID(int=max((max(self._seen).int >> 80) - SKEW_MS, 0) << 80) if self._seen else FIRST_ID
             async with self._database.reading() as work:
-                rows = await work.notes.promised(after=after, since=now - LATELY, limit=MOST + len(self._seen))
+                rows = await work.notes.promised(since=now - LATELY, limit=MOST + len(self._seen))
             for row in rows:
                 if row.id not in self._seen:
                     await self._suggest(row, now)
-            self._seen = dict.fromkeys([*list(self._seen)[-1:], *(row.id for row in rows)])
+            self._seen = {row.id for row in rows}
         return self._next
 
     async def _suggest(self, note: StickyNote, now: datetime) -> None:
-        async with self._database.unit_of_work() as work:
+        async with self._database.reading() as work:
             user = await work.people.find_user_by_id(note.user_id)
-            if user is None or user.role not in ("owner", "member") or not await work.job_runs.mark("promise", str(note.id), now):
-                return
-            zone = ZoneInfo(user.timezone)
-            one = read(note.text, now=note.created_at.astimezone(zone))
-            deed = one.deed if one is not None and one.deed else note.text
-            is_task = any(_is_alike(deed, task) for task in await work.tasks.open(user.id))
-            if is_task or not await self._has_room(work, f"{user.id}/{now.astimezone(zone).date()}", now):
-                return
-        errand = Errand(
-            person=user.person, key=promise_key(note), why=f"you said “{title_of(note)}”", actor="robbie", source_id=note.source_id
-        )
-        asked, tool = Promised(what=deed, due=note.on), self._tool
-        if await self._autonomy.verdict(tool.kind, tool.risk, errand) is not Verdict.ASK:
-            with suppress(ToolFailed):
-                await self._gate.run(tool, asked, errand)
+        if user is None or user.role not in ("owner", "member"):
             return
-        by = f", by {When(date=note.on, spans=()).spoken(now.astimezone(zone))}" if note.on else ""
-        what: dict[str, Any] = {"kind": TOOL, "action": tool.kind, "risk": tool.risk, "about": f"You said: “{title_of(note)}” Shall I?"}
+        zone, tool, said = ZoneInfo(user.timezone), self._tool, title_of(note)
+        one, local = read(note.text, now=note.created_at.astimezone(zone)), now.astimezone(zone)
+        asked = Promised(what=one.deed if one is not None and one.deed else note.text, due=note.on)
+        errand = Errand(person=user.person, key=promise_key(note), why=f"you said “{said}”", actor="robbie", source_id=note.source_id)
+        asks = await self._autonomy.verdict(tool.kind, tool.risk, errand) is Verdict.ASK
+        by = f", by {When(date=note.on, spans=()).spoken(local)}" if note.on else ""
+        what: dict[str, Any] = {"kind": TOOL, "action": tool.kind, "risk": tool.risk, "about": f"You said: “{said}” Shall I?"}
         details = {"tool": tool.name, "arguments": asked.model_dump(mode="json")}
         async with self._database.unit_of_work() as work:
-            await propose(work, errand, **what, title=f"Add to your tasks: {bare_line(deed, SHOWN)}{by}", details=details, now=now)
+            if not await work.job_runs.mark("promise", str(note.id), now) or await _is_known(work, asked.what, user.id, now):
+                return
+            if not await _has_room(work, f"{user.id}/{local.date()}", now):
+                return
+            if asks:
+                title = f"Add to your tasks: {bare_line(asked.what, SHOWN)}{by}"
+                await propose(work, errand, **what, title=title, details=details, now=now)
+        if not asks:
+            with suppress(ToolFailed):
+                await self._gate.run(tool, asked, errand)
 
-    async def _has_room(self, work: UnitOfWork, day: str, now: datetime) -> bool:
-        for place in range(MOST_A_DAY):
-            if await work.job_runs.mark("promises of a day", f"{day}/{place}", now):
-                return True
-        return False
+
+async def _has_room(work: UnitOfWork, day: str, now: datetime) -> bool:
+    for place in range(MOST_A_DAY):
+        if await work.job_runs.mark("promises of a day", f"{day}/{place}", now):
+            return True
+    return False
+
+
+async def _is_known(work: UnitOfWork, deed: str, user_id: UUID, now: datetime) -> bool:
+    """Whether it is a task already, or waits to be one."""
+    waiting = [(each.key or "", each.details) for each in await work.proposals.waiting(user_id, now)]
+    asked = [told["arguments"]["what"] for key, told in waiting if key.startswith(KEY) and await _holds(work, key)]
+    return any(_is_alike(deed, each) for each in (*asked, *(task.title for task in await work.tasks.open(user_id))))
 
 
 def promise_key(note: StickyNote) -> str:
     """The key of the errand that makes a promise a task."""
-    return f"promise/{note.id}"
+    return f"{KEY}{note.id}"
 
 
-def _is_alike(deed: str, task: Task) -> bool:
-    one, other = set(topic_of(deed).split()), set(topic_of(task.title).split())
-    return len(one & other) >= ALIKE * min(len(one), len(other))
+async def _holds(work: UnitOfWork, key: str) -> bool:
+    """Whether the promise of this key was neither taken back nor superseded."""
+    note = await work.notes.find_by_id(UUID(key.removeprefix(KEY)))
+    return note is not None and note.valid_until is None and note.forgotten_by is None
+
+
+def _is_alike(deed: str, other: str) -> bool:
+    one, two = set(topic_of(deed).split()), set(topic_of(other).split())
+    return one == two or len(one & two) >= max(ALIKE * min(len(one), len(two)), 2)

@@ -141,6 +141,7 @@ class StickyNote(Keyed, Base):
         Index(None, "organization_id", "user_id", "id"),
         Index(None, "organization_id", "user_id", "topic"),
         Index(None, "organization_id", "source_id"),
+        Index(None, "organization_id", "memory_id"),
     )
 
     user_id: Mapped[UUID]

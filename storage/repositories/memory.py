@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -9,16 +10,20 @@ from uuid import UUID
 
 from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
 from sqlalchemy import bindparam as given
+from sqlalchemy.orm import aliased
 
 from bot.domain.clock import new_id
 from bot.domain.memory import Scope, Trust
 from storage.dialects import NextNumber, insert_or_replace, insert_or_skip
 from storage.models.memory import Memory, MemoryVector, StickyNote
 from storage.models.messaging import Message
-from storage.repositories.base import FIRST_ID, Changing, ours, values_of
+from storage.repositories.base import FIRST_ID, Changing, first_id_at, ours, values_of
 from storage.repositories.finding import IN_SCOPE, Finding, values_of_scope
 from storage.repositories.summaries import Summaries
 
+TELLING = 3
+"""Words, at least, of what tells something."""
+_WORD = re.compile(r"\w+")
 _IS_BARRED = and_(ours(Memory), or_(Memory.trust.not_in(given("trusts", expanding=True)), Memory.forgotten_by.is_not(None)))
 _HOLDING = (ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.valid_until.is_(None), StickyNote.forgotten_by.is_(None))
 _LAST_SAID = StickyNote.created_at.desc(), StickyNote.id.desc()
@@ -47,22 +52,33 @@ _PROMISED = (
 _SAID = (
     select(Memory)
     .where(ours(Memory), Memory.number > given("after"), Memory.trust == "own", Memory.at <= given("until"))
-    .where(Memory.forgotten_by.is_(None))
+    .where(Memory.forgotten_by.is_(None), Memory.corrected_by.is_(None))
     .order_by(Memory.number)
     .limit(given("limit"))
 )
 _LAST_NUMBER = select(func.max(Memory.number)).where(ours(Memory))
-_HOLD_AGAIN = (
+_INHERIT = (
     update(StickyNote)
     .where(ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.superseded_by == given("which"))
-    .values(valid_until=None, superseded_by=None)
-    .returning(StickyNote.memory_id, StickyNote.source_id)
+    .returning(StickyNote.memory_id)
 )
-_ANSWERS = select(Message.id).where(ours(Message), Message.reply_to.in_(given("messages", expanding=True)))
-_TOLD = (ours(Memory), or_(Memory.id.in_(given("memories", expanding=True)), Memory.message_id.in_(_ANSWERS)))
-"""Memories, and what was answered to messages."""
-_CORRECT = update(Memory).where(*_TOLD)
-_RECALL_AGAIN = update(Memory).where(*_TOLD, Memory.corrected_by == given("which"))
+_ANSWERS = select(Message.id).where(ours(Message), Message.reply_to == given("message"))
+_ANSWERED = select(Memory).where(ours(Memory), Memory.message_id.in_(_ANSWERS))
+_IS_UNHEARD = or_(Memory.forgotten_by.is_not(None), Memory.corrected_by.is_not(None))  # as its index has it
+_RECALL_AGAIN = update(Memory).where(ours(Memory), _IS_UNHEARD, Memory.corrected_by == given("which"))
+_new = aliased(StickyNote)
+_CORRECTED = (
+    select(StickyNote.memory_id, StickyNote.text, _new.text)
+    .outerjoin(
+        _new,
+        and_(
+            *(_new.organization_id == StickyNote.organization_id, _new.user_id == StickyNote.user_id, _new.topic == StickyNote.topic),
+            *(_new.topic != "", _new.valid_until.is_(None), _new.forgotten_by.is_(None)),
+        ),
+    )
+    .where(ours(StickyNote), StickyNote.memory_id.in_(given("memories", expanding=True)), StickyNote.superseded_by.is_not(None))
+    .order_by(_new.created_at.desc())
+)
 
 _LATEST_NOTES = (
     select(StickyNote)
@@ -99,9 +115,9 @@ class StickyNotes(Changing[StickyNote]):
         """What was noted of a message."""
         return await self._all(StickyNote, _OF_SOURCE, message=message_id)
 
-    async def promised(self, *, after: UUID, since: datetime, limit: int) -> list[StickyNote]:
-        """Promises of anybody's that were noticed since, and hold; those made after the one of this id, oldest first."""
-        return await self._all(StickyNote, _PROMISED, after=after, since=since, limit=limit)
+    async def promised(self, *, since: datetime, limit: int) -> list[StickyNote]:
+        """Promises of anybody's that were noticed since, and hold, the oldest first."""
+        return await self._all(StickyNote, _PROMISED, after=first_id_at(since), since=since, limit=limit)
 
     async def said_since(self, number: int, *, until: datetime, limit: int) -> list[Memory]:
         """Memories of people's own words after the one of this number, said until a moment: what a model may find notes in."""
@@ -111,17 +127,37 @@ class StickyNotes(Changing[StickyNote]):
         """The number of the last memory."""
         return await self._value(_LAST_NUMBER) or 0
 
-    async def supersede(self, old: StickyNote, by: UUID, now: datetime) -> None:
-        """From now on another note holds instead; the memory that the old one came from, and the answer to it, are not told again."""
-        await self.change(old.id, valid_until=now, superseded_by=by)
-        await self._changes(_CORRECT, **_came_from([(old.memory_id, old.source_id)]), corrected_by=by)
+    async def supersede(self, old: StickyNote, new: StickyNote, now: datetime) -> None:
+        """From now on another note holds instead. The memory that the old one came from, and the answer to it, are not told again.
+
+        Of a memory that says more than the note, `correct` leaves the rest; of its answers those go that hold what is wrong now.
+        """
+        await self.change(old.id, valid_until=now, superseded_by=new.id)
+        said = await self._all(Memory, _BY_IDS, which=[old.memory_id] if old.memory_id else [])
+        wrong = {*_WORD.findall(old.text.casefold())} - {*_WORD.findall(new.text.casefold())}
+        keeps = [each.id for each in said if _says_more(each.text, old.text)]
+        gone = [each.id for each in said if each.id not in keeps]
+        answers = await self._all(Memory, _ANSWERED, message=old.source_id) if old.source_id else []
+        gone += [each.id for each in answers if not keeps or not wrong.isdisjoint(_WORD.findall(each.text.casefold()))]
+        await self._changes(_CHANGE, which=gone, corrected_by=new.id)
+        await Summaries(self._connection, self._organization).remove_of(keeps)
+
+    async def correct(self, memories: Sequence[Memory], *, is_private: bool) -> None:
+        """Strike from these what was corrected since, and tell what holds now where nobody else reads along; no row is changed."""
+        known = {each.id: each for each in memories}
+        for which, old, new in await self._execute(_CORRECTED, memories=list(known)):
+            memory, now = known[which], f"[corrected: {new}]" if new and is_private else "[corrected since]"
+            if old in memory.text:
+                memory.said, memory.packed = memory.text.replace(old, now), None
 
     async def remove(self, which: UUID) -> bool:
-        """Delete a note; whether it was there. What it superseded holds again, and is told again."""
+        """Delete a note; whether it was there. What it superseded is told, and holds again, or belongs to what superseded it."""
         if (row := await self.find_by_id(which)) is None:
             return False
-        freed = (await self._execute(_HOLD_AGAIN, user=row.user_id, which=which)).all()
-        await self._changes(_RECALL_AGAIN, **_came_from(freed), which=which, corrected_by=None)
+        heir: dict[str, Any] = {"superseded_by": row.superseded_by} | ({} if row.superseded_by else {"valid_until": None})
+        freed = await self._values(_INHERIT, user=row.user_id, which=which, **heir)
+        await self._changes(_RECALL_AGAIN, which=which, corrected_by=row.superseded_by)
+        await Summaries(self._connection, self._organization).remove_of([each for each in freed if each])
         return await super().remove(which)
 
     async def latest(self, user_id: UUID, *, limit: int) -> list[StickyNote]:
@@ -136,9 +172,10 @@ class StickyNotes(Changing[StickyNote]):
         return note
 
 
-def _came_from(notes: Sequence[Any]) -> dict[str, list[UUID]]:
-    """Of notes, by memory and message: where they came from."""
-    return {name: [pair[at] for pair in notes if pair[at] is not None] for at, name in enumerate(("memories", "messages"))}
+def _says_more(text: str, note: str) -> bool:
+    """Whether a text tells anything but what a note has of it: a greeting, or a question, tells nothing."""
+    rest = re.sub(r"[^.!?\n]*\?", "", text.replace(note, " "))
+    return note in text and len(_WORD.findall(rest)) >= TELLING
 
 
 _ADD = insert_or_skip(Memory, number=NextNumber())

@@ -89,6 +89,21 @@ async def test_a_promise_is_suggested_once_and_becomes_a_task(house: House, cloc
     assert await suggested(house) == []
 
 
+async def test_a_promise_in_other_words_is_suggested_once_and_one_that_was_taken_back_adds_nothing(house: House):
+    await house.asks("I'll send Dana the deck by Friday.")
+    await house.asks("I promised to send the deck to Dana.")
+    (about,) = await suggested(house)
+    assert about == "Add to your tasks: send Dana the deck, by Friday 27 November"
+    code = re.search(r"`(/approve \w+)`", (await house.asks("/approve")).text)
+    assert code is not None
+    (promise,) = [note for note in await notes(house) if note.on]
+    async with house.app.database.unit_of_work() as work:
+        await work.notes.remove(promise.id)
+    assert "added nothing" in (await house.asks(code[1])).text
+    async with house.app.database.reading() as work:
+        assert await work.tasks.open(house.owner.id) == []
+
+
 async def test_few_promises_of_a_day_are_asked_about(house: House):
     for name in ("Dana", "Grace", "Tom", "Anna", "Peter"):
         await house.asks(f"I'll pay {name} on Thursday")

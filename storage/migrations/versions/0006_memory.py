@@ -130,6 +130,7 @@ def upgrade() -> None:
             notes.add_column(column)
     index("sticky_notes", "user_id", "topic")
     index("sticky_notes", "source_id")
+    index("sticky_notes", "memory_id")
     for statement in POSTGRES if is_server else SQLITE:
         op.execute(statement)
     if is_server:

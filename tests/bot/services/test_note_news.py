@@ -25,6 +25,7 @@ def day(slot: Slot, now: datetime) -> Day:
         (Slot.MORNING, datetime(2026, 12, 12, 7, tzinfo=UTC), ["Today: The board meets on 12 December (said 22 Nov)"]),
         (Slot.MORNING, datetime(2026, 12, 13, 7, tzinfo=UTC), []),
         (Slot.MORNING, datetime(2027, 2, 22, 7, tzinfo=UTC), ["Sunday 28 February: Tom's birthday is 29 February (said 22 Nov)"]),
+        (Slot.MORNING, datetime(2028, 2, 28, 7, tzinfo=UTC), ["Tomorrow: Tom's birthday is 29 February (said 22 Nov)"]),
     ],
 )
 async def test_the_days_ahead_are_told(stage: Stage, slot: Slot, now: datetime, told: list[str]):

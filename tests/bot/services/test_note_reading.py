@@ -10,9 +10,12 @@ import pytest
 from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain
 from bot.brain.health import HealthBoard
+from bot.domain.clock import new_id
 from bot.services import note_reading
+from bot.services.journal import Journal
 from bot.services.note_reading import NoteReading
-from storage.models.memory import StickyNote
+from storage.models.memory import Memory, StickyNote
+from storage.repositories.base import values_of
 from tests.bot.services.test_note_keeping import holding, says
 from tests.fakes import FakeProvider
 from tests.stage import Stage
@@ -100,6 +103,38 @@ async def test_a_model_supersedes_nothing_that_is_surer_and_repeats_nothing(stag
         ("My dentist is Dr. Weber.", "rules"),
         ("Dr. Braun looks after my teeth at times", "wise"),
     }
+
+
+async def test_a_models_loose_topic_hides_nothing(stage: Stage):
+    said = "Anna gets the upper floor once her studies are over. Anna wants the walls in a warm yellow, and the architect agreed."
+    quotes = ("Anna gets the upper floor once her studies are over", "Anna wants the walls in a warm yellow")
+    reader, _ = reading(stage, "\n".join(json.dumps(FOUND | {"quote": quote, "topic": "Anna"}) for quote in quotes))
+    await look(stage, reader)
+    await says(stage, said)
+    assert {note.text for note in await look(stage, reader)} == {*quotes}
+
+
+async def test_what_somebody_took_back_is_not_noted_again_by_a_model(stage: Stage):
+    reader, _ = reading(stage, json.dumps({"kind": "fact", "quote": "My dentist is Dr. Weber", "topic": "teeth"}))
+    await look(stage, reader)
+    await says(stage, f"My dentist is Dr. Weber. {SAID}")
+    await Journal(database=stage.database, clock=stage.clock).undo(stage.allan.person, str((await holding(stage))[0].source_id))
+    assert await look(stage, reader) == []
+
+
+async def test_in_a_channel_nobodys_words_become_a_note_of_somebody_elses(stage: Stage):
+    reader, model = reading(stage, json.dumps(FOUND))
+    await look(stage, reader)
+    (first,) = await says(stage, "We talked with the bank for an hour and they will tell us by the end of the week what they think.")
+    async with stage.database.unit_of_work() as work:
+        await work.memories.add_once(
+            [Memory(**values_of(first) | {"id": new_id(), "external_id": "G", "user_id": stage.grace.id, "said": SAID})]
+        )
+    assert await look(stage, reader) == []
+    async with stage.database.reading() as work:
+        (note,) = await work.notes.all()
+    assert (note.user_id, note.text) == (stage.grace.id, FOUND["quote"])
+    assert len(model.asked) == 2
 
 
 async def test_a_day_has_few_calls_and_short_talk_none(stage: Stage, monkeypatch: pytest.MonkeyPatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from bot.services.affairs import Unsure
@@ -40,6 +42,7 @@ async def test_a_day_that_does_not_exist_is_asked_about_and_the_words_are_kept(s
 
 async def test_a_note_is_changed_and_thrown_away_by_its_person_alone(stage: Stage, notes: Notes):
     await notes.take(errand_of(stage.allan), "Dana likes tulips")
+    stage.clock.moment += timedelta(minutes=1)
     await notes.take(errand_of(stage.allan), "wifi: hunter2")
     allan = errand_of(stage.allan).person
     for words in ("2", "tulips"):
