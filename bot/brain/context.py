@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -56,6 +57,7 @@ class ContextBuilder:
         elsewhere: list[Exchange] = []
         context = context_of(question.channel, question.session_type)
         is_private_chat = context == "private"
+        remembering = asyncio.create_task(self._remembered.about(question), name="remember")  # beside what is read here
         async with self._database.reading() as work:
             personality = await personality_of(
                 work, question.person, context=context, now=self._clock.now(), is_private_chat=is_private_chat
@@ -80,7 +82,7 @@ class ContextBuilder:
         if len(exchanges) == HISTORY_EXCHANGES:
             history = steady(history)
         lines = (*to_lines(elsewhere), *history, Line(role=Role.USER, text=_with_material(question)))
-        remembered = await self._remembered.about(question)
+        remembered = await remembering
         manner = f"{standing_words(personality, earlier)}\n{mentor_words(views)}".strip()
         return Prompt(
             system=self._fill("system", question, manner=manner, acting=self._words["cannot_act"]),
