@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from bot.brain.budget import settle
@@ -21,6 +22,7 @@ from bot.services.noticing import FEWEST_WORDS, KINDS, LONGEST_SENTENCE, MOST, N
 from storage.database import Database
 from storage.models.memory import Memory
 from storage.models.people import User
+from storage.repositories.base import FIRST_ID
 
 CURSOR = "notes read"
 SILENCE, LOOKS_EVERY = timedelta(minutes=10), timedelta(minutes=1)
@@ -48,7 +50,7 @@ class NoteReading:
         self._next = now + LOOKS_EVERY
         async with self._database.reading() as work:
             cursor = await work.housekeeping.cursor(CURSOR)
-            rows = await work.notes.said_since(int(cursor or 0), until=now - SILENCE, limit=BATCH)
+            rows = await work.notes.said_since(UUID(cursor) if cursor else FIRST_ID, until=now - SILENCE, limit=BATCH)
         if cursor is not None:
             async with self._database.reading() as work:
                 people = {user.id: user.person for user in await work.people.users()}
@@ -57,7 +59,7 @@ class NoteReading:
                 await self._read(list(session), now)
         if rows or cursor is None:
             async with self._database.unit_of_work() as work:
-                begin = await work.notes.last_number() if cursor is None else max(row.number for row in rows)
+                begin = await work.memories.newest_id() if cursor is None else rows[-1].id
                 await work.housekeeping.set_cursor(CURSOR, str(begin))
         return self._next
 

@@ -46,12 +46,11 @@ _PROMISED = (
 )
 _SAID = (
     select(Memory)
-    .where(ours(Memory), Memory.number > given("after"), Memory.trust == "own", Memory.at <= given("until"))
+    .where(ours(Memory), Memory.id > given("after"), Memory.trust == "own", Memory.at <= given("until"))
     .where(Memory.forgotten_by.is_(None))
-    .order_by(Memory.number)
+    .order_by(Memory.id)
     .limit(given("limit"))
 )
-_LAST_NUMBER = select(func.max(Memory.number)).where(ours(Memory))
 _HOLD_AGAIN = (
     update(StickyNote)
     .where(ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.superseded_by == given("which"))
@@ -103,13 +102,9 @@ class StickyNotes(Changing[StickyNote]):
         """Promises of anybody's that were noticed since, and hold; those made after the one of this id, oldest first."""
         return await self._all(StickyNote, _PROMISED, after=after, since=since, limit=limit)
 
-    async def said_since(self, number: int, *, until: datetime, limit: int) -> list[Memory]:
-        """Memories of people's own words after the one of this number, said until a moment: what a model may find notes in."""
-        return await self._all(Memory, _SAID, after=number, until=until, limit=limit)
-
-    async def last_number(self) -> int:
-        """The number of the last memory."""
-        return await self._value(_LAST_NUMBER) or 0
+    async def said_since(self, after: UUID, *, until: datetime, limit: int) -> list[Memory]:
+        """Memories of people's own words after the one of this id, said until a moment: what a model may find notes in."""
+        return await self._all(Memory, _SAID, after=after, until=until, limit=limit)
 
     async def supersede(self, old: StickyNote, by: UUID, now: datetime) -> None:
         """From now on another note holds instead; the memory that the old one came from, and the answer to it, are not told again."""
@@ -198,20 +193,27 @@ class Memories(Finding):
         return await self._all(Memory, _OF_MESSAGES, messages=list(message_ids))
 
     async def change(self, which: Collection[UUID], **values: Any) -> None:
-        """Give memories these values; whose index of vectors knows them by one is told by a new stamp."""
+        """Give memories these values. Of which trust and place they are, both indexes know: that of vectors is told by a new stamp."""
+        is_moved = bool(which and values.keys() & {"trust", "place"})
+        if is_moved:
+            await self._unpack(which)
         await self._changes(_CHANGE, which=list(which), **values)
-        if which and values.keys() & {"trust", "place"}:
+        if is_moved:
             stamped = [{"organization": self._organization, "which": each, "stamp": new_id()} for each in which]
             await self._connection.execute(_STAMP, stamped)
 
     async def remove(self, which: Collection[UUID]) -> None:
-        """Delete memories, with vectors and the summaries they are in; the index is told the words, so what is packed is unpacked."""
-        packed = [each for each in await self.by_ids(which) if each.packed is not None]
-        for each in packed:
-            await self.change([each.id], said=each.text, packed=None)
+        """Delete memories, with vectors and the summaries they are in."""
+        await self._unpack(which)
         await Summaries(self._connection, self._organization).remove_of(which)
         for statement in (_REMOVE_VECTORS, _REMOVE):
             await self._changes(statement, which=list(which))
+
+    async def _unpack(self, which: Collection[UUID]) -> None:
+        """SQLite's index of words wants to be told what it held, before that changes."""
+        for each in await self.by_ids(which):
+            if each.packed is not None:
+                await self._changes(_CHANGE, which=[each.id], said=each.text, packed=None)
 
     async def in_scope(self, scope: Scope, which: Collection[UUID]) -> list[Memory]:
         """Those of these memories that may be told here."""
