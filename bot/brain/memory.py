@@ -12,12 +12,11 @@ from uuid import UUID
 
 import structlog
 
-from bot.brain.recall import Candidate, Corpus, Weights, rank, terms
+from bot.brain.recall import Candidate, Weights, rank, terms
 from bot.domain.errors import EmbeddingFailed
-from bot.domain.memory import Embedder, Scope
+from bot.domain.memory import Corpus, Embedder, Scope
 from storage.database import Database
 from storage.models.memory import Memory
-from storage.repositories.finding import Counts
 
 log = structlog.get_logger(__name__)
 
@@ -62,10 +61,9 @@ class Recall:
             cosines = await work.memories.cosines([each.id for each in turns], vector, model) if model else {}
         return await asyncio.to_thread(self._best, question, turns, cosines, counts, limit)
 
-    def _best(self, question: str, turns: Sequence[Memory], cosines: Mapping[UUID, float], counts: Counts, limit: int) -> list[Found]:
+    def _best(self, question: str, turns: Sequence[Memory], cosines: Mapping[UUID, float], corpus: Corpus, limit: int) -> list[Found]:
         known = {str(each.id): each for each in turns}
         candidates = [_candidate(each, cosines.get(each.id)) for each in turns]
-        corpus = Corpus(turns=counts.memories, holding=counts.holding)
         words = self.embedder.words if self.embedder else None
         ranked = rank(question, candidates, corpus, vectors=words, weights=self.weights)
         return _distinct([Found(score=score, memory=known[each.key]) for score, each in ranked])[:limit]

@@ -142,9 +142,6 @@ _BY_IDS = select(Memory).where(ours(Memory), Memory.id.in_(given("which", expand
 _OF_MESSAGES = select(Memory).where(ours(Memory), Memory.message_id.in_(given("messages", expanding=True))).order_by(Memory.number)
 _WHICH = Memory.id.in_(given("which", expanding=True))
 _SCOPED = select(Memory).where(IN_SCOPE, _WHICH)
-_VECTORS_OF = select(MemoryVector.memory_id, MemoryVector.vector).where(
-    ours(MemoryVector), MemoryVector.model == given("by"), MemoryVector.memory_id.in_(given("which", expanding=True))
-)
 _STAMP = update(MemoryVector).where(ours(MemoryVector), MemoryVector.memory_id == given("which"))
 _COUNT = select(func.count()).select_from(Memory).where(ours(Memory))
 _ADD_VECTOR = insert_or_replace(MemoryVector, "stamp", "model", "dimension", "vector")
@@ -205,7 +202,7 @@ class Memories(Finding):
     async def remove(self, which: Collection[UUID]) -> None:
         """Delete memories, with vectors and the summaries they are in."""
         await self._unpack(which)
-        await Summaries(self._connection, self._organization).remove_of(which)
+        await Summaries(self._connection, self._organization).remove(made_of=which)
         for statement in (_REMOVE_VECTORS, _REMOVE):
             await self._changes(statement, which=list(which))
 
@@ -218,10 +215,6 @@ class Memories(Finding):
     async def in_scope(self, scope: Scope, which: Collection[UUID]) -> list[Memory]:
         """Those of these memories that may be told here."""
         return await self._all(Memory, _SCOPED, **values_of_scope(scope), which=list(which))
-
-    async def vectors(self, which: Collection[UUID], model: str) -> dict[UUID, Any]:
-        """The vectors of this model that these memories have."""
-        return dict((await self._execute(_VECTORS_OF, by=model, which=list(which))).all())
 
     async def lacking(self, model: str, *, limit: int, after: UUID = FIRST_ID) -> list[Memory]:
         """Memories with ids after one, without a vector of this model, the latest first."""
