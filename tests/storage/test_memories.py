@@ -249,19 +249,15 @@ async def test_many_deleted_ones_do_not_hide_the_rest(stage: Stage):
 async def test_what_little_was_said_in_a_place_is_found_beside_much_that_was_said_elsewhere(
     postgres_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ):
-    """The index stops after so many that may not be told: here after the first, in truth after 20,000."""
+    """The index stops after so many that may not be told, 20,000: a FAKE one here at once."""
+    monkeypatch.setattr(finding, "_INDEXED", "SELECT number FROM memories WHERE false")
     monkeypatch.setattr(finding, "EXACT_BELOW", 5)
-    asked = np.eye(1, 256, dtype=np.float32)[0]
     async with Database(postgres_url, organization="default") as database:
         stage = await set_stage(database, clock)
-        private = [memory(stage, f"private {at}") for at in range(200)]
-        await remember(stage, *private, memory(stage, "in the channel", place=SHARED), vectors=[*[asked] * 200, -asked])
-        async with database.unit_of_work() as work:
-            for setting in ("hnsw.ef_search = 1", "hnsw.max_scan_tuples = 1", "enable_seqscan = off", "enable_sort = off"):
-                await work.connection.execute(text(f"SET LOCAL {setting}"))
-            scope = Scope(user_id=stage.allan.id, place=SHARED)
-            found = await work.memories.find_by_vector(scope, asked, "m", limit=9)
-            assert await _said(work, scope, found) == ["in the channel"]
+        private = [memory(stage, f"private {at}") for at in range(9)]
+        await remember(stage, *private, memory(stage, "in the channel", place=SHARED), vectors=[near(1, at) for at in range(10)])
+        assert await said_by_vector(stage, near(1), Scope(user_id=stage.allan.id, place=SHARED)) == ["in the channel"]
+        assert await said_by_vector(stage, near(1)) == []
 
 
 async def test_words_of_one_memory_are_deleted_by_its_number_however_many_hold_them(postgres_url: str, clock: FakeClock):
