@@ -130,8 +130,9 @@ class Finding(Repository):
         values = {"asked": self._queries(rarest, f"whose:({_whose(scope)}) AND "), **values_of_scope(scope)}
         scores: dict[int, float] = defaultdict(float)
         for at, numbers in await self._execute(_STANDING[self._kind], **values, most=MOST_READ):
+            rarity = counts.rarity(rarest[at])
             for number in json.loads(numbers or "[]"):
-                scores[number] += counts.rarity(rarest[at])
+                scores[number] += rarity
         return _varied(scores, limit)
 
     async def find_by_vector(self, scope: Scope, vector: Any, model: str, *, limit: int) -> list[int]:

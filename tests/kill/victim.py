@@ -94,7 +94,7 @@ class FakeModel:
         await asyncio.sleep(self._delay_seconds / 2)
         yield Delta(text="re: ")
         await asyncio.sleep(0)
-        yield Delta(text=prompt.lines[-1].text)
+        yield Delta(text=prompt.lines[-1].text.rpartition("</memory>\n\n")[2])
         await asyncio.sleep(self._delay_seconds / 2)
         self._trigger.reached("completed")
         yield Finish()
