@@ -5,10 +5,11 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Executable, event, inspect, text
+from sqlalchemy import BigInteger, Executable, event, inspect, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from bot.domain.errors import ConfigError
 from storage import one_hop
@@ -81,7 +82,7 @@ def make_postgres_engine(url: str) -> AsyncEngine:
     return create_async_engine(url, pool_size=8, max_overflow=4, pool_pre_ping=True, pool_timeout=10, connect_args={"connect_timeout": 5})
 
 
-class NextNumber(ColumnElement[int]):
+class NextNumber(FunctionElement[int]):
     """The number of the next memory: of a sequence on PostgreSQL; on SQLite, with its one writer, one more than the last."""
 
     type = BigInteger()
