@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -237,6 +237,8 @@ async def _tokens(memory: Remembered, talk: Talk) -> dict[str, list[int]]:
             covering = await work.summaries.covering([each.memory.id for each in found])
         for name, days in AGES.items():
             now = SystemClock().now()
-            of_that_age = [replace(each, memory=_as_old(each.memory, now - timedelta(days=days))) for each in found]
-            counts[name].append(estimate_tokens("\n".join(aged(of_that_age, covering, now, question=question))))
+            of_that_age = [_as_old(each.memory, now - timedelta(days=days)) for each in found]
+            read = aged(of_that_age, covering, now, question=question)
+            lines = [f"{each.head}{memory.day}, {memory.speaker}: {each.words}" for memory, each in zip(of_that_age, read, strict=True)]
+            counts[name].append(estimate_tokens("\n".join(lines)))
     return counts

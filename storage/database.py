@@ -56,7 +56,7 @@ class UnitOfWork:
         self.notes = StickyNotes(connection, organization)
         self.memories = Memories(connection, organization, indexes)
         self.summaries = Summaries(connection, organization)
-        self.forgettings = Forgettings(connection, organization)
+        self.forgettings = Forgettings(connection, organization, self.memories, self.summaries)
         self.usage = ModelUsages(connection, organization)
         self.health = ModelHealths(connection, organization)
         self.incidents = Incidents(connection, organization)

@@ -11,6 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from storage.models.base import Base
+
 log = structlog.get_logger(__name__)
 
 MERGED_PAGES = 200
@@ -19,7 +21,6 @@ LOG_SECONDS = 5.0
 """How long readers are waited for, who may still need the log."""
 _MERGE = text("INSERT INTO memory_words(memory_words, rank) VALUES ('merge', :pages)")
 _CHANGES = text("SELECT total_changes()")
-_TABLES = "messages, inbox_events, memories, memory_words, memory_vectors, sticky_notes, summaries, activities, forgotten, forgettings"
 
 
 async def merge_words(connection: AsyncConnection, pages: int) -> bool:
@@ -41,6 +42,6 @@ async def vacuum(engine: AsyncEngine) -> None:
     """Have a server give back the room of deleted rows; one that does not let us is told in the log alone."""
     try:
         async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-            await connection.execute(text(f"VACUUM {_TABLES}"))
+            await connection.execute(text(f"VACUUM {', '.join([*Base.metadata.tables, 'memory_words'])}"))
     except DBAPIError as error:
         log.warning("vacuum.not_made", error=type(error).__name__)

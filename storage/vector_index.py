@@ -113,7 +113,7 @@ class VectorIndex:
 
     def _drop(self, block: Any, which: Any) -> None:
         self._gone += int((which & (block["number"] > 0)).sum())
-        for name in ("number", "stamp", "whose"):
+        for name in ("number", "stamp", "whose", "scale", "vector"):
             block[name][which] = 0
 
 

@@ -13,10 +13,11 @@ from bot.brain.agreement import SAME, are_same, difference, kept, supports, word
 from bot.brain.call import Rung
 from bot.brain.chain import FallbackChain, explain
 from bot.brain.confidence import PRIOR
-from bot.brain.context import PROMPTS, cleaned, inert
+from bot.brain.context import PROMPTS, cleaned
 from bot.brain.health import BreakerState
 from bot.brain.mentors import MentorView
 from bot.brain.tools import Watch
+from bot.domain.errand import inert
 from bot.domain.errors import AllLevelsFailed, BudgetExhausted
 from bot.domain.thought import Attempt, Completion, Line, Prompt, Question, Role, Route, TaskType, Tier, estimate_tokens
 

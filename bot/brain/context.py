@@ -17,6 +17,7 @@ from bot.brain.personality import Personality, is_intimate_tone, personality_of
 from bot.brain.remembered import Remembered
 from bot.brain.tone import brief_words, context_of, is_intimate, standing_words
 from bot.domain.clock import Clock
+from bot.domain.errand import inert
 from bot.domain.message import Attachment
 from bot.domain.thought import Line, Prompt, Question, Role, steady
 from storage.database import Database
@@ -148,11 +149,6 @@ def _described(attachment: Attachment) -> str:
         return about
     cut = "\n…" if len(content) > LONGEST_FILE else ""
     return f"{about}\n<file>\n{inert(cleaned(content[:LONGEST_FILE]))}{cut}\n</file>"
-
-
-def inert(text: str) -> str:
-    """*text* that cannot end the frame it is put into."""
-    return re.sub(r"<\s*/?\s*(mail|file|draft|memory)\b", lambda found: found.group().replace("<", "‹"), text, flags=re.I)
 
 
 def printable(text: str) -> str:

@@ -28,6 +28,11 @@ CANDIDATES = 50
 """So many are found by words, and as many by vectors; docs/decisions/0012-recall.md tells what more would bring."""
 
 
+Meant = tuple[str, Any, list[int]]
+"""By which model, the question's vector, and the numbers of what is near it."""
+NOTHING: Meant = ("", None, [])
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
     """A memory that may answer; its score compares only within one question."""
@@ -43,20 +48,18 @@ class Recall:
     database: Database
     embedder: Embedder | None = None
     weights: Weights = field(default_factory=Weights)
+    _late: set[asyncio.Task[Any]] = field(default_factory=set, init=False)
 
-    async def find(self, question: str, scope: Scope, *, limit: int) -> list[Found]:
+    async def find(self, question: str, scope: Scope, *, limit: int, patience: float | None = None) -> list[Found]:
         """The memories in scope that answer best, best first: of a message its best part, of what was said again the latest.
 
-        Raises StorageUnavailable.
+        What is near in meaning is waited for *patience* seconds at most; then words alone answer. Raises StorageUnavailable.
         """
         question = question[:LONGEST_QUESTION]
-        asked, vector = list(dict.fromkeys(terms(question))), await self._vector(question)
-        model = self.embedder.model if self.embedder and vector is not None else ""
+        asked, (model, vector, near) = list(dict.fromkeys(terms(question))), await self._meant(question, scope, patience)
         async with self.database.reading() as work:
             counts = await work.memories.counts(asked)
-            numbers = await work.memories.find_by_words(scope, asked, limit=CANDIDATES, counts=counts)
-            if model:
-                numbers += await work.memories.find_by_vector(scope, vector, model, limit=CANDIDATES)
+            numbers = [*await work.memories.find_by_words(scope, asked, limit=CANDIDATES, counts=counts), *near]
             turns = await work.memories.around(scope, numbers, reach=self.weights.reach)
             cosines = await work.memories.cosines([each.id for each in turns], vector, model) if model else {}
         return await asyncio.to_thread(self._best, question, turns, cosines, counts, limit)
@@ -68,12 +71,36 @@ class Recall:
         ranked = rank(question, candidates, corpus, vectors=words, weights=self.weights)
         return _distinct([Found(score=score, memory=known[each.key]) for score, each in ranked])[:limit]
 
-    async def _vector(self, question: str) -> Any:
+    async def _meant(self, question: str, scope: Scope, patience: float | None) -> Meant:
+        """What is near in meaning; where that takes longer, it goes on (a model is loaded, vectors are read), and nobody waits for it."""
+        if self.embedder is None or (self._late and patience is not None):
+            return NOTHING
+        task = asyncio.create_task(self._near(self.embedder, question, scope), name="recall by meaning")
         try:
-            return (await self.embedder.embed([question]))[0] if self.embedder else None
+            await asyncio.wait({task}, timeout=patience)
+        finally:
+            if not task.done():
+                leave(task, self._late)
+        if task.done():
+            return task.result()
+        log.info("recall.by_words_alone", error="meaning takes too long")
+        return NOTHING
+
+    async def _near(self, embedder: Embedder, question: str, scope: Scope) -> Meant:
+        try:
+            (vector,) = await embedder.embed([question])
         except EmbeddingFailed as error:
             log.warning("recall.by_words_alone", error=str(error))
-            return None
+            return NOTHING
+        async with self.database.reading() as work:
+            return embedder.model, vector, await work.memories.find_by_vector(scope, vector, embedder.model, limit=CANDIDATES)
+
+
+def leave(task: asyncio.Task[Any], late: set[asyncio.Task[Any]]) -> None:
+    """Nobody waits for *task* any more: it is among the *late* until it ends, and what it raises is nobody's."""
+    late.add(task)
+    task.add_done_callback(late.discard)
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
 
 def embedded(memory: Memory) -> str:

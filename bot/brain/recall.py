@@ -61,6 +61,11 @@ def terms(text: str) -> list[str]:
     return [word for word in _WORD.findall(text.lower()) if word not in COMMON]
 
 
+def stems(text: str) -> dict[str, str]:
+    """The beginnings by which its words are known again, with the words."""
+    return {_stem(word): word for word in terms(text)}
+
+
 def searched(turn: Candidate) -> str:
     """The text by which a turn is found: who said what, and on which day."""
     return f"{turn.speaker}: {turn.said} {_day(turn.on)}"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from itertools import islice, zip_longest
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import structlog
 
-from bot.brain.memory import Found, Recall
-from bot.brain.recall import COMMON, terms
-from bot.brain.summaries import FRESH, aged
+from bot.brain.memory import Recall, leave
+from bot.brain.recall import COMMON, stems
+from bot.brain.summaries import FRESH, aged, clipped
 from bot.brain.tone import is_intimate
 from bot.domain.clock import Clock
 from bot.domain.memory import PRIVATE_PLACE, Scope, Trust, place_of
@@ -23,18 +23,20 @@ from bot.domain.thought import Question, Recollection
 from storage.database import Database
 from storage.models.affairs import Task
 from storage.models.decisions import Proposal, ProposalState
-from storage.models.memory import Memory, StickyNote, Summary
+from storage.models.memory import Memory, StickyNote
 
 log = structlog.get_logger(__name__)
 
 FOUND, TOLD, LONGEST_QUESTION = 60, 20, 2_000
 """Memories that are looked at, and told at most; characters of a question by which they are found."""
+PATIENCE = 0.5
+"""The share of the time that what is near in meaning may take, so that words still answer while a model is loaded."""
 NEAREST, BESIDE = 3, range(-2, 3)
 NOTES, NOTES_LOOKED_AT = 8, 300
 TASKS, DECISIONS = 3, 3
 COMING, LATELY, WAITS = timedelta(days=30), timedelta(days=3), timedelta(days=7)
-LONGEST = 280
-"""Characters of one line; of a longer text the part is told that has most to do with the question."""
+LONGEST = 360
+"""Characters of one line, which a small model's share still holds; of a longer text the part with most of the question's words is told."""
 DENYING = frozenset(("no", "not", "nor", "t"))
 """Common words that turn a sentence round: one with them is no repetition of one without."""
 _WORD = re.compile(r"[^\W_]+")
@@ -54,25 +56,16 @@ class Remembered:
         """What may bear on *question*, the most telling first; as much of it as there was time for. Raises nothing."""
         known = list[Recollection]()
         task = asyncio.create_task(self._gather(question, known), name="recall")
-        self._late.add(task)  # the driver of a database may take its time to hear that nobody waits any more
-        task.add_done_callback(self._let_go)
+        leave(task, self._late)  # the driver of a database may take its time to hear that nobody waits any more
         try:
             await asyncio.wait({task}, timeout=self._seconds)
+            trouble = task.exception() if task.done() else TimeoutError()
         finally:
-            is_done = task.done()
             task.cancel()
-        trouble = task.exception() if is_done and not task.cancelled() else None if is_done else TimeoutError()
-        if trouble and not self._is_down:
-            log.warning("recall.away", error=f"{type(trouble).__name__}: {trouble}")
-        elif self._is_down and not trouble:
-            log.info("recall.back")
-        self._is_down = trouble is not None
+        if bool(trouble) is not self._is_down:
+            self._is_down = not self._is_down
+            log.warning("recall.away" if trouble else "recall.back", error=f"{type(trouble).__name__}: {trouble}" if trouble else "")
         return tuple(known)
-
-    def _let_go(self, task: asyncio.Task[None]) -> None:
-        self._late.discard(task)
-        if not task.cancelled():
-            task.exception()  # it was told, or comes too late to matter
 
     async def _gather(self, question: Question, known: list[Recollection]) -> None:
         """Lists first, which are quick: what was said then goes between the notes."""
@@ -91,39 +84,50 @@ class Remembered:
                 place = place_of(conversation.channel, conversation.key, question.session_type)
         always = len(known)
         known += notes
-        if self._recall and _stems(asked := question.text[:LONGEST_QUESTION]) and (place or question.is_private):
+        if self._recall and stems(asked := question.text[:LONGEST_QUESTION]) and (place or question.is_private):
             scope = Scope(user_id=person.id, place=place, trusts=trusts)
-            found = await self._recall.find(asked, scope, limit=FOUND)
-            earlier = [each for each in found if each.memory.message_id is None or each.memory.message_id < question.id]
-            async with self._database.reading() as work:
-                summaries = await work.summaries.covering([each.memory.id for each in earlier])
-            said = memories_told(asked, earlier, now, summaries)
-            merged = (each for pair in zip_longest(notes, said) for each in pair if each)
-            known[always:] = islice(distinct(merged, question.text), TOLD)
+            found = await self._recall.find(asked, scope, limit=FOUND, patience=PATIENCE * self._seconds)
+            memories = [each.memory for each in found if each.memory.message_id is None or each.memory.message_id < question.id]
+            told = [each for pair in zip_longest(notes, memories_told(asked, memories, now)) for each in pair if each]
+            known[always:] = islice(distinct(told, question.text), TOLD)
+            ids = {each.id for each in known}
+            known[:] = await self._aged(known, [each for each in memories if str(each.id) in ids and now - each.at >= FRESH], asked, now)
+
+    async def _aged(self, known: Sequence[Recollection], old: Sequence[Memory], asked: str, now: datetime) -> list[Recollection]:
+        """The same, what was said longer ago as it reads at its age."""
+        async with self._database.reading() as work:
+            covering = await work.summaries.covering([each.id for each in old]) if old else {}
+        read = zip(old, await asyncio.to_thread(aged, old, covering, now, question=asked), strict=True)
+        told = {
+            str(memory.id): {"text": each.head + line_of(memory, each.words, now), "summary": str(each.summary or "")}
+            for memory, each in read
+        }
+        return [replace(each, **told.get(each.id, {})) for each in known]
 
 
-def tasks_told(count: int, due: Sequence[Task], today: date) -> list[Recollection]:
+def tasks_told(count: int, due: Sequence[Task], today: date) -> Iterator[Recollection]:
     """How much there is to do, and what comes next; nothing where there is nothing."""
     nearest = ", ".join(f"“{task.title}” ({task.due_on and _day(task.due_on, today)})" for task in due)
     text = f"{count} open task{'s' * (count != 1)}" + f"; due first: {nearest}" * bool(due)
-    return [Recollection(kind="tasks", text=_line(text), why="it always is")] if count else []
+    if count:
+        yield Recollection(kind="tasks", text=_line(text), why="it always is")
 
 
-def decisions_told(decided: Sequence[Proposal]) -> list[Recollection]:
+def decisions_told(decided: Sequence[Proposal]) -> Iterator[Recollection]:
     """What was proposed and decided of late."""
     told = []
     for each in decided:
-        why = each.details.get("why", "")
-        what = "a mail" if each.kind in FROM_OUTSIDE else f"“{each.title}”" + f" ({why})" * bool(why)
+        what = "a mail" if each.kind in FROM_OUTSIDE else f"“{each.title}”" + (f" ({why})" if (why := each.details.get("why")) else "")
         told.append(f"{'no' if each.state == ProposalState.REJECTED else 'yes'} to {what}")
-    return [Recollection(kind="decisions", text=_line(f"Decided lately: {'; '.join(told)}"), why="it was lately")] if told else []
+    if told:
+        yield Recollection(kind="decisions", text=_line(f"Decided lately: {'; '.join(told)}"), why="it was lately")
 
 
 def notes_about(question: str, notes: Iterable[StickyNote], now: datetime) -> Iterator[Recollection]:
     """The notes with something to say: first what the question names, then days to come, preferences and decisions."""
-    asked, told, today = _stems(question), list[tuple[int, StickyNote, str]](), now.date()
+    asked, told, today = stems(question), list[tuple[int, StickyNote, str]](), now.date()
     for note in notes:
-        shared = asked.keys() & _stems(f"{note.topic} {note.text}").keys()
+        shared = asked.keys() & stems(f"{note.topic} {note.text}").keys()
         if shared:
             told.append((10 + len(shared), note, f"it speaks of {', '.join(sorted(asked[each] for each in shared))}"))
         elif note.on and today <= note.on <= today + COMING:
@@ -136,43 +140,25 @@ def notes_about(question: str, notes: Iterable[StickyNote], now: datetime) -> It
         yield Recollection(kind="note", id=str(note.id), text=_line(text), said=note.text, why=why)
 
 
-def memories_told(
-    question: str, found: Sequence[Found], now: datetime, summaries: Mapping[UUID, Sequence[Summary]] | None = None
-) -> Iterator[Recollection]:
-    """What was said, by whom and when, as it reads at its age, and by which words it came to mind.
+def memories_told(question: str, memories: Sequence[Memory], now: datetime) -> Iterator[Recollection]:
+    """What was said, by whom and when, and by which words it came to mind.
 
     Vectors find something for any question: what shares no word with it, nor stands beside what does, is told of the best few alone.
     """
-    asked = _stems(question)
-    shared = [sorted(asked[each] for each in asked.keys() & _stems(one.memory.text).keys()) for one in found]
-    named = {(one.memory.session, one.memory.position) for one, words in zip(found, shared, strict=True) if words}
-
-    def is_near(memory: Memory) -> bool:
-        return any((memory.session, memory.position + step) in named for step in BESIDE)
-
-    told = [(one, words) for at, (one, words) in enumerate(zip(found, shared, strict=True)) if at < NEAREST or is_near(one.memory)]
-    read = aged([one for one, _ in told], summaries or {}, now, question=question)
-    for (one, words), old in zip(told, read, strict=True):
-        why = f"it speaks of {', '.join(words)}" if words else "it is near in meaning, or stands beside what is"
-        text = line_of(one.memory, asked, now) if now - one.memory.at < FRESH else old
-        yield Recollection(kind="memory", id=str(one.memory.id), text=text, said=one.memory.text, why=why)
+    asked = stems(question)
+    shared = [sorted(asked[each] for each in asked.keys() & stems(one.text).keys()) for one in memories]
+    named = {(one.session, one.position + step) for one, words in zip(memories, shared, strict=True) if words for step in BESIDE}
+    for at, (one, words) in enumerate(zip(memories, shared, strict=True)):
+        if at < NEAREST or (one.session, one.position) in named:
+            why = f"it speaks of {', '.join(words)}" if words else "it is near in meaning, or stands beside what is"
+            text = line_of(one, clipped(one.text, LONGEST, asked), now)
+            yield Recollection(kind="memory", id=str(one.id), text=text, said=one.text, why=why)
 
 
-def line_of(memory: Memory, asked: Iterable[str], now: datetime) -> str:
-    """A memory as a prompt tells it: who said it, on which day, and what."""
+def line_of(memory: Memory, words: str, now: datetime) -> str:
+    """A memory, or what is left of it, as a prompt tells it: who said it, on which day, and what."""
     said_on = _day(memory.at.astimezone(now.tzinfo).date(), now.date())
-    return f"{memory.speaker}, {said_on}: {excerpt(memory.text, asked)}"
-
-
-def excerpt(text: str, asked: Iterable[str]) -> str:
-    """*text* in one line, of a long one the part that holds most of the *asked* stems."""
-    line = " ".join(text.split())
-    if len(line) <= LONGEST:
-        return line
-    low, stems = line.casefold(), tuple(asked)
-    begins = max(reversed(range(0, len(line), LONGEST // 4)), key=lambda at: sum(each in low[at : at + LONGEST] for each in stems))
-    at = line.rfind(" ", 0, begins) + 1
-    return "…" * (at > 0) + line[at : at + LONGEST] + "…" * (at + LONGEST < len(line))
+    return f"{memory.speaker}, {said_on}: {' '.join(words.split())}"
 
 
 def distinct(told: Iterable[Recollection], question: str) -> Iterator[Recollection]:
@@ -187,10 +173,6 @@ def distinct(told: Iterable[Recollection], question: str) -> Iterator[Recollecti
 
 def _telling(text: str) -> set[str]:
     return {*_WORD.findall(text.casefold())} - (COMMON - DENYING)
-
-
-def _stems(text: str) -> dict[str, str]:
-    return {word[:6]: word for word in terms(text)}  # as recall cuts them
 
 
 def _line(text: str) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from math import log
 from uuid import UUID
 
-from bot.brain.memory import Found
-from bot.brain.recall import COMMON
+from bot.brain.recall import COMMON, stems
 from storage.models.memory import Memory, Summary
 
 FRESH, RECENT, OLD = timedelta(days=7), timedelta(days=30), timedelta(days=180)
@@ -37,6 +39,7 @@ _DATE = re.compile(
     re.I,
 )
 _WORD = re.compile(r"[$€£]?[^\W_]+(?:[.,:'’-][^\W_]+)*%?")
+_LETTERS = re.compile(r"[^\W_]+")
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+|\n+")
 _CLAUSE = re.compile(r"[,;:()\[\]\"“”.!?…]+(?=\s|$)|\s[-–—]+\s|\s(?:and|but|or|because|so|which|who|when|while|that|if)\s", re.I)
 
@@ -98,63 +101,82 @@ def is_fit(rewrite: str, text: str, material: str, words: int) -> bool:
     return 0 < len(said) <= 2 * words and borne_out and kept(facts_of(text), rewrite) >= LEAST_KEPT
 
 
-def aged(found: Sequence[Found], summaries: Mapping[UUID, Sequence[Summary]], now: datetime, *, question: str = "") -> list[str]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """How a memory reads at its age: what is left of its words, below what stands at their `head`, which is of that `summary`."""
+
+    words: str
+    head: str = ""
+    summary: UUID | None = None
+
+
+def aged(memories: Sequence[Memory], summaries: Mapping[UUID, Sequence[Summary]], now: datetime, *, question: str = "") -> list[Reading]:
     """How each memory that was found reads in a prompt, by its age; *summaries* are those that cover it, of any level, by its id.
 
-    Up to 7 days verbatim; to 30 clipped, with its session's summary before it; to 180 clipped further, with its month's line (its
-    session's, until the month has one) and some facts that the clipping lost; from then on one line. What is left of a clipped text is
-    where most of the *question*'s words are. A summary is told once, where it adds to what is left, in the room that clipping its
-    memories made: no age reads longer than verbatim would.
+    Up to 7 days verbatim; to 30 clipped, with its session's summary; to 180 clipped further, with its month's line (its session's,
+    until the month has one) and some facts that the clipping lost; from then on one line. A summary is told once, where it adds to
+    what is left, in the room that clipping its memories made: no age reads longer than verbatim would.
     """
-    memories, told = [each.memory for each in found], set[UUID]()
-    levels = [_level(now - each.at) for each in memories]
-    told_by = [_summary_for(level, summaries.get(each.id, ())) for level, each in zip(levels, memories, strict=True)]
-    words = [_words_left(each, level, question) for level, each in zip(levels, memories, strict=True)]
-    room = Counter[UUID]()
-    for memory, summary, left in zip(memories, told_by, words, strict=True):
-        room[summary.id if summary else memory.id] += len(memory.text) - len(left)
-    lines = []
-    for memory, level, summary, left in zip(memories, levels, told_by, words, strict=True):
-        head = ""
+    asked, room, told, readings = stems(question), Counter[UUID](), set[UUID](), list[Reading]()
+    levels = [bisect_right((FRESH, RECENT, OLD), now - each.at) for each in memories]
+    left = [_words_left(each, level, asked) for each, level in zip(memories, levels, strict=True)]
+    covering = [_summary_for(level, summaries.get(each.id, ())) for each, level in zip(memories, levels, strict=True)]
+    for memory, words, summary in zip(memories, left, covering, strict=True):
+        room[summary.id if summary else memory.id] += len(memory.text) - len(words)
+    states = _stating("\n".join(left))
+    for level, words, summary in zip(levels, left, covering, strict=True):
+        reading = Reading(words=words)
         if summary is not None and summary.id not in told and room[summary.id] >= LEAST_ROOM:
             told.add(summary.id)
-            short = _clipped(summary.text, min(room[summary.id], LONGEST_SUMMARY[level]) - FRAME, question)
-            head = f"[In short: {short}]\n" if kept(facts_of(short), "\n".join(words)) < LEAST_KEPT else ""
-        lines.append(f"{head}{memory.day}, {memory.speaker}: {left}")
-    return lines
+            short = clipped(summary.text, min(room[summary.id], LONGEST_SUMMARY[level]) - FRAME, asked)
+            if (facts := facts_of(short)) and sum(map(states, facts)) < LEAST_KEPT * len(facts):
+                reading = Reading(words=words, head=f"[In short: {short}] ", summary=summary.id)
+        readings.append(reading)
+    return readings
 
 
-def _words_left(memory: Memory, level: int, question: str) -> str:
+def clipped(text: str, room: int, asked: Collection[str]) -> str:
+    """*room* characters of a text, from the beginning of a sentence, or of a word, after which most of the *asked* stems stand."""
+    if len(text) <= room:
+        return text
+    hits = [(each.start(), stem) for each in _LETTERS.finditer(text) if (stem := each.group().lower()[:6]) in asked]
+    begins, starts = [0, *(each.end() for each in _SENTENCE.finditer(text))], [0]
+    for at, _ in hits:
+        near = text.find(" ", at - room // 2, at) + 1 or at if at > room // 2 else 0
+        starts.append(max(begins[bisect_right(begins, at) - 1], near))
+    start = max(starts, key=lambda start: (len({stem for at, stem in hits if start <= at < start + room}), start))
+    part = text[start : start + room]
+    end = part.rfind(" ", room // 2) if start + room < len(text) else -1
+    return "… " * (start > 0) + (part[:end] if end > 0 else part) + " …" * (start + room < len(text))
+
+
+def _words_left(memory: Memory, level: int, asked: Collection[str]) -> str:
     """A memory's own words as they read at a level's age."""
-    words = _clipped(memory.text, CLIPPED[level], question) if level else memory.text
+    words = clipped(memory.text, CLIPPED[level], asked) if level else memory.text
     facts = left_out([memory], words) if level == MONTH else []
-    lost = "; ".join([fact for fact in facts if not any(fact in other for other in facts if fact != other)][:FACTS_SHOWN])
+    lost = "; ".join(islice((fact for fact in facts if not any(fact in other for other in facts if fact != other)), FACTS_SHOWN))
     return f"{words} ({lost})" if lost and len(words) + len(lost) < len(memory.text) else words
-
-
-def _level(age: timedelta) -> int:
-    return 0 if age < FRESH else SESSION if age < RECENT else MONTH if age < OLD else YEAR
 
 
 def _summary_for(level: int, summaries: Sequence[Summary]) -> Summary | None:
     """The most general one up to a month's; a memory that is one line has none."""
-    fit = [each for each in summaries if each.level <= level] if level in (SESSION, MONTH) else []
-    return max(fit, key=lambda each: each.level, default=None)
+    return max((each for each in summaries if each.level <= level < YEAR), key=lambda each: each.level, default=None)
 
 
 def _telling(sentences: Sequence[str]) -> list[dict[str, float]]:
     """The facts of each sentence, and what telling one is worth there: by its weight, how rare it is, and how central the sentence."""
-    stems = [{_stem(word) for word in _saying(_words(each))} for each in sentences]
-    counts = Counter(stem for each in stems for stem in each)
-    most = max(counts.values(), default=1)
+    said = [{_stem(word) for word in _words(each) if _is_saying(word)} for each in sentences]
+    counts = Counter(stem for each in said for stem in each)
 
     def rarity(fact: str) -> float:
         of_it = [log(1 + len(sentences) / counts[stem]) for stem in map(_stem, _words(fact)) if stem in counts]
-        return sum(of_it) / len(of_it) if of_it else 0.0
+        return sum(of_it) / max(len(of_it), 1)
 
-    central = [1 + sum(counts[stem] / most for stem in each) / max(len(each), 1) for each in stems]
-    facts = map(_weighed, sentences)
-    return [{fact: weight * rarity(fact) * much for fact, weight in each.items()} for each, much in zip(facts, central, strict=True)]
+    central = [1 + sum(counts[stem] for stem in each) / max(len(each), 1) / max(counts.values(), default=1) for each in said]
+    return [
+        {fact: weight * rarity(fact) * much for fact, weight in _weighed(each).items()}
+        for each, much in zip(sentences, central, strict=True)
+    ]
 
 
 def _stating(text: str) -> Callable[[str], bool]:
@@ -203,7 +225,7 @@ def _names(sentence: str) -> Iterable[str]:
 
 def _pieces(words: Sequence[str]) -> Iterable[str]:
     """A clause's words that say something, by twos and threes."""
-    saying, denied = _saying(words), ["not"] if "not" in words else []
+    saying, denied = [word for word in words if _is_saying(word)], ["not"] if "not" in words else []
     number = -(-len(saying) // 3)
     for at in range(number):
         piece = saying[at * len(saying) // number : (at + 1) * len(saying) // number]
@@ -215,10 +237,6 @@ def _words(text: str) -> list[str]:
     """Words in lower case; whatever denies is "not"."""
     words = [word.lower().replace("’", "'") for word in _WORD.findall(text)]
     return ["not" if word in _NOT or word.endswith("n't") else word for word in words]
-
-
-def _saying(words: Iterable[str]) -> list[str]:
-    return [word for word in words if _is_saying(word)]
 
 
 def _is_saying(word: str) -> bool:
@@ -243,16 +261,3 @@ def _told(chosen: Sequence[tuple[Memory, str]]) -> str:
         parts.append(f"{when}{memory.speaker}: {sentence}" if when or memory.speaker != speaker else sentence)
         day, speaker = memory.day, memory.speaker
     return " ".join(parts)
-
-
-def _clipped(text: str, room: int, question: str) -> str:
-    """*room* characters of a text, from the beginning of a sentence after which most of the question's words stand."""
-    if len(text) <= room:
-        return text
-    asked = {_stem(word) for word in _saying(_words(question))}
-    starts = [0, *(each.end() for each in _SENTENCE.finditer(text) if each.end() < len(text))]
-    held = {at: len(asked & {_stem(word) for word in _words(text[at : at + room])}) for at in starts}
-    start = max(starts, key=lambda at: (held[at], at)) if any(held.values()) else 0
-    part = text[start : start + room]
-    end = part.rfind(" ", room // 2) if start + room < len(text) else -1
-    return ("… " if start else "") + (part[:end] if end > 0 else part) + (" …" if start + room < len(text) else "")

@@ -23,7 +23,7 @@ from bot.config_values import nearest
 from bot.domain.errand import OUTSIDE, Errand, Gate, Risk, Tool, seconds_of
 from bot.domain.errors import AllLevelsFailed, NotAllowed, StorageUnavailable, ToolFailed
 from bot.domain.ports import Listener
-from bot.domain.thought import Attempt, Completion, Line, Prompt, Question, Role, ToolCall, ToolSpec
+from bot.domain.thought import Attempt, Completion, Line, Prompt, Question, Recollection, Role, ToolCall, ToolSpec
 from storage.database import Database
 
 log = structlog.get_logger(__name__)
@@ -218,7 +218,7 @@ async def answer_with(
     A level that falls in a later round is followed by the next, which finds the results so far. Raises AllLevelsFailed, StorageUnavailable.
     """
     ends = monotonic() + seconds
-    prompt, attempts, number = kit.into(prompt), list[Attempt](), 0
+    prompt, attempts, number, recalled = kit.into(prompt), list[Attempt](), 0, dict[Recollection, None]()
     try:
         while True:
             number += 1
@@ -226,9 +226,10 @@ async def answer_with(
             left = max(ends - monotonic(), 0.0)
             said = await chain.complete(asked, listener=watch, event_id=question.id, seconds=left, levels=levels)
             attempts += said.attempts
+            recalled |= dict.fromkeys(said.recalled)  # what led to a call is behind its answer, too
             if not said.calls:
                 used = f"; used {', '.join(dict.fromkeys(kit.used))}" if kit.used else ""
-                return replace(said, attempts=tuple(attempts), why=explain(attempts) + used)
+                return replace(said, attempts=tuple(attempts), why=explain(attempts) + used, recalled=tuple(recalled))
             if watch is not None:
                 watch.begin_again()
             # Ids of our own: whatever one vendor makes, another may refuse (Mistral wants nine letters and digits).

@@ -41,12 +41,21 @@ class Errand:
 
 
 OUTSIDE = "<outside>"
-_FRAME = re.compile(r"<(?=\s*/?\s*outside)", re.IGNORECASE)
+_FRAME = re.compile(
+    r"[<＜﹤](?:[\s/\u00ad\u200b-\u200f\u2060-\u206f\ufeff]*(?:mail|file|draft|memory|outside|said)\b|[\s/]*[^\s<>]{0,30}?[^\x00-\x7f\s<>])",
+    re.IGNORECASE,
+)
+"""One of our frames, or what a reader may take for one: no tag of any format has letters beyond ASCII."""
+
+
+def inert(text: str) -> str:
+    """*text* that cannot end the frame it is put into, nor seem to."""
+    return _FRAME.sub(lambda found: f"‹{found.group()[1:]}", text)
 
 
 def from_outside(text: str) -> str:
     """A tool's result, or a part of it, that somebody outside wrote: in a frame that it cannot end, by which it is known as material."""
-    return f"{OUTSIDE}\n{_FRAME.sub('‹', text)}\n</outside>"
+    return f"{OUTSIDE}\n{inert(text)}\n</outside>"
 
 
 class Tool(Protocol):

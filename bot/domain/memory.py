@@ -52,9 +52,12 @@ PRIVATE_PLACE = ""
 
 
 def place_of(channel: str, key: str, session_type: str) -> str:
-    """The place that everybody in a shared conversation shares: its channel, without thread or topic; empty for a private one."""
-    parts = key.split("/")[: 2 if channel == "slack" else 1]  # a workspace and its channel, or else a chat
-    return PRIVATE_PLACE if session_type == "private" else f"{channel}:{'/'.join(parts)}"
+    """The place that everybody in a shared conversation shares: its channel, without thread or topic; empty for a private one.
+
+    Of mail it is the thread: every thread has readers of its own.
+    """
+    shared_by = {"slack": 2, "email": None}.get(channel, 1)  # a workspace and its channel; writer and thread; or else a chat
+    return PRIVATE_PLACE if session_type == "private" else f"{channel}:{'/'.join(key.split('/')[:shared_by])}"
 
 
 class Embedder(Protocol):

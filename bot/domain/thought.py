@@ -142,7 +142,8 @@ class Line:
 class Recollection:
     """One thing that is remembered: `text` is the line that tells it, `said` what of it may stand in the conversation already.
 
-    `kind` is memory, note, tasks or decisions, `id` that of a memory or note, `why` tells a person why it came to mind.
+    `kind` is memory, note, tasks or decisions, `id` that of a memory or note, `summary` that of the one told before it, `why` tells a
+    person why it came to mind.
     """
 
     kind: str
@@ -150,6 +151,12 @@ class Recollection:
     why: str
     id: str = ""
     said: str = ""
+    summary: str = ""
+
+    @property
+    def record(self) -> dict[str, str]:
+        """What is kept of it with the answer: it is known again by its ids alone, so that what was forgotten stands in no record."""
+        return {"kind": self.kind, "id": self.id, "why": self.why} | ({"summary": self.summary} if self.summary else {})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -203,42 +210,37 @@ class Prompt:
         room = max(context - output - standing - FRAMING_TOKENS, LEAST_LINES_TOKENS)
         room = min(room, BRIEF_LINES_TOKENS) if brief else room
         aside = _set_aside(prompt, room, BRIEF_RECALLED_TOKENS if is_brief else RECALLED_TOKENS)
-        lines = _last_lines(prompt.lines, room - aside)
-        recalled = _not_shown(self.recalled, lines, aside)
-        return replace(prompt, system=system, lines=_reminded(lines, recalled), max_output_tokens=output, recalled=recalled)
+        lines, recalled = _reminded(_last_lines(prompt.lines, room - aside), self.recalled, aside)
+        return replace(prompt, system=system, lines=lines, max_output_tokens=output, recalled=recalled)
 
 
 def _set_aside(prompt: Prompt, room: int, most: int) -> int:
     """Tokens for what is remembered: no more than it needs, and at most half of what the question leaves."""
     left = room - sum(_cost(line) for line in prompt.lines[_asked(prompt.lines) :])
-    needed = sum(estimate_tokens(f"- {each.text}\n") for each in prompt.recalled) + estimate_tokens(RECALLED)
+    needed = sum(map(_told_cost, prompt.recalled)) + estimate_tokens(RECALLED)
     return max(min(most, left // 2, needed), 0) if prompt.recalled else 0
 
 
-def _not_shown(recalled: Sequence[Recollection], lines: Sequence[Line], room: int) -> tuple[Recollection, ...]:
-    """What of it fits, in its order, without what the lines hold in the same words."""
+def _reminded(lines: Sequence[Line], recalled: Sequence[Recollection], room: int) -> tuple[tuple[Line, ...], tuple[Recollection, ...]]:
+    """*lines*, the question among them below what is remembered, and what that is: what fits, without what the lines hold already."""
     shown, kept = _bare("\n".join(line.text for line in lines)) if recalled else "", list[Recollection]()
     room -= estimate_tokens(RECALLED)
     for each in recalled:
-        cost = estimate_tokens(f"- {each.text}\n")
-        if cost <= room and not (each.said and _bare(each.said) in shown):
+        if (cost := _told_cost(each)) <= room and not (each.said and _bare(each.said) in shown):
             kept.append(each)
             room -= cost
-    return tuple(kept)
+    if not kept:
+        return tuple(lines), ()
+    asked, told = _asked(lines), RECALLED.format(lines="\n".join(f"- {each.text}" for each in kept))
+    return (*lines[:asked], replace(lines[asked], text=told + lines[asked].text), *lines[asked + 1 :]), tuple(kept)
+
+
+def _told_cost(each: Recollection) -> int:
+    return estimate_tokens(f"- {each.text}\n")
 
 
 def _bare(text: str) -> str:
     return " ".join(text.casefold().split())
-
-
-def _reminded(lines: Sequence[Line], recalled: Sequence[Recollection]) -> tuple[Line, ...]:
-    """*lines*, the question among them below what is remembered."""
-    asked, told = _asked(lines), "\n".join(f"- {each.text}" for each in recalled)
-    return (
-        (*lines[:asked], replace(lines[asked], text=RECALLED.format(lines=told) + lines[asked].text), *lines[asked + 1 :])
-        if told
-        else tuple(lines)
-    )
 
 
 def _last_lines(lines: Sequence[Line], room: int) -> tuple[Line, ...]:
@@ -410,7 +412,7 @@ class Turn:
     `is_untrusted`: it was made of text from outside. `confidence` is how likely it serves, `guess` the same before past outcomes corrected
     it, `doubt` why it may not. `pattern` is the row of tier 1 that it came from, `mentor` who speaks in it, `path`
     who said what on the way to it, and what was kept: plain values, as they are shown and stored. `tools` names those that were used;
-    `recalled` is what was remembered in the prompt of whoever gave it.
+    `recalled` is what was remembered in the prompts that it came of.
     """
 
     text: str

@@ -62,11 +62,22 @@ class Directory:
         owners = [user for user in users if user.role == "owner"]
         if len(owners) == 1 and all(user.name != self._robbie.owner for user in users):  # else that name is somebody else's
             await work.people.change(owners[0].id, name=self._robbie.owner)
+        await self._rename(work, wanted)
         for name, (role, zone) in wanted.items():
             user = await work.people.ensure_user(name=name, role=role, timezone=zone, now=now)
             for identity in (each for person in self._people if person.name == name for each in person.identities):
                 await work.people.ensure_identity(channel=identity.platform, account=identity.id, user_id=user.id, now=now)
         await work.people.retire(except_for=wanted)
+
+    async def _rename(self, work: UnitOfWork, wanted: Collection[str]) -> None:
+        """Who has another name in config now keeps what is theirs, if all of their accounts were one person's whom config names no more."""
+        users = await work.people.users()
+        gone = {user.id for user in users if user.origin == CONFIG and user.role != FORMER and user.name not in wanted}
+        whose = {(row.channel, row.account): row.user_id for row in await work.people.identities()}
+        for person in self._people:
+            known = {whose.get((each.platform, each.id)) for each in person.identities}
+            if len(known) == 1 and known <= gone and all(user.name != person.name for user in users):
+                await work.people.change(*(each for each in known if each), name=person.name)
 
     async def _move_namesakes_aside(self, work: UnitOfWork, wanted: Collection[str]) -> None:
         """Whoever was let in chose their name themselves: they are whom config names so only if config names an account of theirs."""

@@ -217,7 +217,7 @@ class Thinkers:
 
     async def _remember(self, work: UnitOfWork, asked: Asked, reply: Message) -> None:
         conversation = None if reply.session_type == "private" else await work.conversations.find_by_id(reply.conversation_id)
-        place = place_of(conversation.channel, conversation.key, conversation.session_type) if conversation else PRIVATE_PLACE
+        place = place_of(conversation.channel, conversation.key, reply.session_type) if conversation else PRIVATE_PLACE
         await remember(work, reply, asked.user.person, place=place)
 
     async def _propose(self, work: UnitOfWork, asked: Asked, turn: Turn) -> None:
@@ -407,7 +407,7 @@ def _reply(asked: Asked, turn: Turn, *, id: UUID, at: datetime) -> Message:
         | ({"outside": True} if turn.is_untrusted else {})
         | ({"path": list(turn.path)} if turn.path else {})
         | ({"tools": list(turn.tools)} if turn.tools else {})
-        | ({"recalled": [{"kind": each.kind, "id": each.id, "why": each.why} for each in turn.recalled]} if turn.recalled else {})
+        | ({"recalled": [each.record for each in turn.recalled]} if turn.recalled else {})
         | {name: told for name in ("mentor", "pattern") if (told := getattr(turn, name))}
         | ({"buttons": [[button.label, button.command] for button in turn.buttons]} if turn.buttons else {})
         | ({"replaces": pressed} if (pressed := _pressed(asked, turn)) else {}),

@@ -19,7 +19,6 @@ from bot.domain.thought import Question
 from bot.learning.report import in_lines, report
 from bot.services.memory_tool import SEARCH_MEMORY
 from storage.database import Database, UnitOfWork
-from storage.repositories.base import FIRST_ID
 from storage.repositories.messaging import DELETED
 
 COUNCIL = "What shall I put to the council? `/council should we lease or buy the van?` asks my best two or three models at once."
@@ -34,6 +33,7 @@ _PLAIN = re.compile(
 NOTHING_REMEMBERED = "- Nothing from before was remembered for it."
 SEARCHED = "- It searched its memory as well (`search_memory`); what a tool finds is not listed here."
 GONE = "what it was has been forgotten, or put right, since"
+SUMMARISED = ", with a summary of what was said around it"
 LISTS = {"tasks": "your open tasks", "decisions": "what you decided in the days before"}
 
 
@@ -81,8 +81,10 @@ class WhyCommands:
         known, searched = details.get("recalled", []), [SEARCHED] if SEARCH_MEMORY in details.get("tools", ()) else []
         async with self._database.reading() as work:
             whence = await _whence(work, question, known) if known else {}
-        told_of = [(whence.get(each["id"]) or LISTS.get(each["kind"]), each["why"]) for each in known]
-        lines = [f"- Remembered, as {why}: {what}." if what else f"- Remembered: {GONE}." for what, why in told_of]
+        lines = []
+        for each in known:
+            what, beside = whence.get(each["id"]) or LISTS.get(each["kind"]), SUMMARISED * ("summary" in each)
+            lines.append(f"- Remembered, as {each['why']}: {what}{beside}." if what else f"- Remembered: {GONE}.")
         return "\n".join([*dict.fromkeys(lines), *searched] or [NOTHING_REMEMBERED])
 
 
@@ -95,18 +97,12 @@ async def _whence(work: UnitOfWork, question: Question, known: Sequence[Mapping[
         noted_on = spoken_date(note.created_at.astimezone(zone))
         told_of[str(note.id)] = f"“{one_line(note.text)}”, a {note.kind} of {noted_on} (note `{note.id}`)"
     for memory in await work.memories.in_scope(Scope(user_id=question.person.id, trusts=trusts), ids["memory"]):
-        conversation = await work.conversations.find_by_id(_id_of(memory.thread))
+        is_import = memory.message_id is None  # which calls its conversations as it will
+        conversation = None if is_import else await work.conversations.find_by_id(UUID(memory.thread))
         where = f"on {conversation.channel}" if conversation else f"in {one_line(memory.thread, 80)}"
         said_on = f"{spoken_date(memory.at.astimezone(zone))}{', where others read along' * bool(memory.place)}"
         told_of[str(memory.id)] = f"“{one_line(memory.text)}”, said by {memory.speaker} {where} on {said_on} (memory `{memory.id}`)"
     return told_of
-
-
-def _id_of(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:  # of an import, which calls its conversations as it will
-        return FIRST_ID
 
 
 def told(text: str, details: Mapping[str, Any]) -> str:

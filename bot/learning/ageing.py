@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 import structlog
@@ -15,6 +13,7 @@ from bot.brain.chain import FallbackChain
 from bot.brain.context import PROMPTS
 from bot.brain.summaries import FRESH, OLD, RECENT, WORDS, extract, is_fit, left_out
 from bot.domain.clock import new_id
+from bot.domain.errand import inert
 from bot.domain.errors import AllLevelsFailed
 from bot.domain.memory import Trust
 from bot.domain.thought import Attempt, Line, Prompt, Role
@@ -37,21 +36,14 @@ SUMMARISED = (Trust.OWN, Trust.ROBBIE)
 LEVELS = {step: level for level, step in STEP_OF_LEVEL.items()}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Due:
-    """A step, and the memories that are to take it."""
-
-    step: int
-    memories: Sequence[Memory]
+Due = tuple[int, Sequence[Memory]]
+"""A step, and the memories that are to take it; none where nothing is due."""
 
 
 def said_before(step: int, now: datetime) -> datetime:
     """Whoever was said before then is to take the step. A month is summarised when all of it is 30 days old, a year when it is 180."""
-    if step == SESSIONS:
-        return now - FRESH
-    if step == MONTHS:
-        return _span(now - RECENT, step)[0]
-    return now - OLD if step == PACKED else _span(now - OLD, step)[0]
+    age = {SESSIONS: FRESH, MONTHS: RECENT}.get(step, OLD)
+    return _span(now - age, step)[0] if step in (MONTHS, YEARS) else now - age
 
 
 class Ageing:
@@ -77,56 +69,45 @@ class Ageing:
         """Whether there may be more to do."""
         async with self._database.reading() as work:
             stale = await work.summaries.stale(limit=AT_ONCE)
-            due = None if stale else await _due(work, now)
-        if not (stale or due):
-            await self._clear(now)
+            step, memories = (0, ()) if stale else await _due(work, now)
+        if not (stale or memories) and self._cleared == now.date():
             return False
         async with self._database.unit_of_work() as work:
+            if not (stale or memories):  # once a day, what serves the house alone is cleared of what is stale
+                await work.housekeeping.clear(before=now - CLEARED_AFTER)
+                self._cleared = now.date()
+                return False
             if not await work.housekeeping.lease(self.name, owner=self._owner, now=now, until=now + LEASE):
                 return False
             for each in stale:
                 await work.summaries.supersede(each, now)
-            if due and due.step == PACKED:
-                await work.summaries.pack(due.memories)
-        if due and due.step != PACKED:
-            await self._summarise(due, now)
+            if step == PACKED:
+                await work.summaries.pack(memories)
+        if step in LEVELS:
+            # what strangers said, and what is intimate, only grows older
+            sources = [each for each in memories if each.trust in SUMMARISED]
+            summary, attempts = await self._made(sources, LEVELS[step], now) if sources else (None, ())
+            await self._keep((step, memories), summary, sources, attempts, now)
         return True
-
-    async def _clear(self, now: datetime) -> None:
-        """Once a day, what serves the house alone is cleared of what is stale."""
-        if self._cleared != now.date():
-            async with self._database.unit_of_work() as work:
-                await work.housekeeping.clear(before=now - CLEARED_AFTER)
-            self._cleared = now.date()
-
-    async def _summarise(self, due: Due, now: datetime) -> None:
-        """Of a person's memories of one place, those that may be; what strangers said, and what is intimate, only grows older."""
-        summary, sources = None, [each for each in due.memories if each.trust in SUMMARISED]
-        attempts: Sequence[Attempt] = ()
-        if sources:
-            summary, attempts = await self._made(sources, LEVELS[due.step], now)
-        await self._keep(due, summary, sources, attempts, now)
 
     async def _keep(self, due: Due, summary: Summary | None, sources: Sequence[Memory], attempts: Sequence[Attempt], now: datetime) -> None:
         """All of a step in one commit. Raises Conflict where the memories changed while the summary was made."""
         async with self._database.unit_of_work() as work:
-            await work.summaries.pass_on(due.step, due.memories)
+            await work.summaries.pass_on(*due)
             await settle(work, attempts, event_id=None, now=now)
             if summary is not None:
                 await work.summaries.add(summary, sources)
 
     async def _made(self, sources: Sequence[Memory], level: int, now: datetime) -> tuple[Summary, Sequence[Attempt]]:
         """By extraction, and in a model's words where these are fit; what either leaves out is kept beside it."""
-        text, made_by = await asyncio.to_thread(extract, sources, WORDS[level]), EXTRACT
+        first, text, made_by = sources[0], await asyncio.to_thread(extract, sources, WORDS[level]), EXTRACT
         material = "\n".join(f"{each.day}, {each.speaker}: {each.text}" for each in sources)
-        attempts: Sequence[Attempt] = ()
-        if len(material.split()) > WORTH_ASKING * WORDS[level] and await self._may_ask(sources[0], level, now):
-            rewrite, model, attempts = await self._worded(material, text, WORDS[level])
-            if rewrite and is_fit(rewrite, text, material, WORDS[level]):
-                text, made_by = rewrite, model
-            elif rewrite:
-                log.info("ageing.rewrite_refused", model=model, level=level)
-        first = sources[0]
+        is_worth_it = len(material.split()) > WORTH_ASKING * WORDS[level] and await self._may_ask(first, level, now)
+        rewrite, model, attempts = await self._worded(material, text, WORDS[level]) if is_worth_it else ("", "", ())
+        if rewrite and is_fit(rewrite, text, material, WORDS[level]):
+            text, made_by = rewrite, model
+        elif rewrite:
+            log.info("ageing.rewrite_refused", model=model, level=level)
         summary = Summary(
             organization_id=first.organization_id,
             id=new_id(),
@@ -144,10 +125,8 @@ class Ageing:
 
     async def _may_ask(self, first: Memory, level: int, now: datetime) -> bool:
         """Whether today's calls are not used up, and this one was not made before a crash."""
-        if not self._chain.rungs:
-            return False
         async with self._database.unit_of_work() as work:
-            for number in range(ASKED_A_DAY):
+            for number in range(ASKED_A_DAY if self._chain.rungs else 0):
                 if await work.job_runs.mark(self.name, f"{now.date()}/{number}", now):
                     return await work.job_runs.mark(self.name, f"{now.date()}/{first.id}/{level}", now)
         return False
@@ -155,7 +134,7 @@ class Ageing:
     async def _worded(self, material: str, text: str, words: int) -> tuple[str, str, Sequence[Attempt]]:
         """What a model makes of it, and which; no words where none is well, or where it was cut short."""
         system = self._prompt.format(words=words)
-        framed = re.sub(r"<(?=\s*/?\s*said)", "‹", f"{material}\n\nThe digest: {text}", flags=re.I)
+        framed = inert(f"{material}\n\nThe digest: {text}")
         lines = (Line(role=Role.USER, text=f"<said>\n{framed}\n</said>\n\nWord what it came to."),)
         try:
             completion = await self._chain.complete(Prompt(system=system, brief_system=system, lines=lines), seconds=MODEL_SECONDS)
@@ -164,17 +143,16 @@ class Ageing:
         return "" if completion.is_cut else " ".join(completion.text.split()), completion.model, completion.attempts
 
 
-async def _due(work: UnitOfWork, now: datetime) -> Due | None:
+async def _due(work: UnitOfWork, now: datetime) -> Due:
     """The first step that any memory waits for."""
     for step in (SESSIONS, MONTHS, PACKED, YEARS):
         before = said_before(step, now)
-        if (first := await work.summaries.next(step, before=before)) is None:
-            continue
-        if step == PACKED:
-            return Due(step=step, memories=await work.summaries.to_pack(before=before, limit=AT_ONCE))
-        since, until = _span(first.at, step)
-        return Due(step=step, memories=await work.summaries.stretch(step, first, since=since, until=until, limit=AT_ONCE))
-    return None
+        if first := await work.summaries.next(step, before=before):
+            if step == PACKED:
+                return step, await work.summaries.to_pack(before=before, limit=AT_ONCE)
+            since, until = _span(first.at, step)
+            return step, await work.summaries.stretch(step, first, since=since, until=until, limit=AT_ONCE)
+    return 0, ()
 
 
 def _span(at: datetime, step: int) -> tuple[datetime, datetime]:

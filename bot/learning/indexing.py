@@ -58,6 +58,8 @@ class Indexing:
             return None
         if self._sweep_at is None or now >= self._sweep_at or self._model != self.embedder.model:
             self._model, self._sweep_at, self._seen, self._swept = self.embedder.model, now + SWEEP, FIRST_ID, 0
+            async with self.database.reading() as work:
+                await work.memories.warm(self._model, self.embedder.dimension)
         async with self.database.reading() as work:
             newest = await work.memories.newest_id()
         if newest == self._seen:

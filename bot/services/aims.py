@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
-from typing import Any
 from uuid import UUID
+
+from pydantic import TypeAdapter
 
 from bot.brain.recall import terms
 from bot.domain.errors import ToolFailed
-from bot.services.date_reading import bounds
+from bot.services.date_reading import bounds, shift
 from bot.services.dates import Unclear, When, find_when
 
 HOW = (
@@ -53,17 +53,6 @@ class Aim:
     is_last: bool = False
     order: UUID
 
-    def kept(self) -> dict[str, Any]:
-        """As a database keeps it; `aim_of` reads it again."""
-        times = {name: moment and moment.isoformat() for name, moment in (("since", self.since), ("until", self.until))}
-        return {
-            "words": list(self.words),
-            "ids": [str(each) for each in self.ids],
-            "is_all": self.is_all,
-            "order": str(self.order),
-            **times,
-        }
-
     def spoken(self) -> str:
         """In words: `what holds “Dana”`."""
         holding = "what holds " + " and ".join(f"“{word}”" for word in self.words) if self.words else "what was said"
@@ -77,11 +66,8 @@ class Aim:
         return f"{told} on {day}" if day == other else f"{told} from {day} until {other}"
 
 
-def aim_of(kept: Mapping[str, Any], ids: frozenset[UUID] = frozenset()) -> Aim:
-    """What `Aim.kept` gave."""
-    since, until = (datetime.fromisoformat(kept[name]) if kept[name] else None for name in ("since", "until"))
-    named = frozenset(UUID(each) for each in kept["ids"])
-    return Aim(words=tuple(kept["words"]), since=since, until=until, ids=named | ids, is_all=kept["is_all"], order=UUID(kept["order"]))
+KEPT = TypeAdapter(Aim)
+"""An aim as a database keeps it."""
 
 
 def read_aim(text: str, *, now: datetime, order: UUID) -> Aim:
@@ -107,7 +93,7 @@ def _with_words(aim: Aim, text: str) -> Aim:
     words = tuple(dict.fromkeys(terms(text)))
     if not words and (text.strip() or aim.since is None):
         raise ToolFailed(TOO_COMMON)
-    return Aim(words=words, since=aim.since, until=aim.until, order=aim.order)
+    return replace(aim, words=words)
 
 
 def span_of(text: str, now: datetime) -> Span | None:
@@ -143,8 +129,7 @@ def _past(when: When, text: str, today: date) -> date:
         return when.date
     if _DAY.fullmatch(text):
         return when.date - timedelta(days=7)
-    is_leap = (when.date.month, when.date.day) == (2, 29)
-    return when.date if re.search(r"\d{4}", text) else when.date.replace(year=when.date.year - 1, day=when.date.day - is_leap)
+    return when.date if re.search(r"\d{4}", text) else shift(when.date, -1, "year")
 
 
 def _days(first: date, last: date, now: datetime) -> Span:

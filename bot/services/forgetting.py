@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,9 +17,9 @@ from bot.domain.errand import Errand
 from bot.domain.errors import StorageUnavailable, ToolFailed
 from bot.domain.message import Button
 from bot.domain.ports import Card
-from bot.services.aims import Aim, aim_of, read_aim
+from bot.services.aims import KEPT, Aim, read_aim
 from bot.services.journal import added, record
-from bot.services.tracing import SAMPLES, Trace, counted, trace
+from bot.services.tracing import Trace, beginning, trace
 from storage.database import Database
 from storage.models.memory import Forgetting
 from storage.models.messaging import InboxState
@@ -34,6 +34,7 @@ LEASE = timedelta(minutes=1)
 LOOKED_BACK = 20
 NOTHING = "I hold nothing of yours that is meant by that."
 RUN_OUT = "That offer has run out. Tell me once more what I shall forget."
+DONE = "That was done already."
 ALL = "all"
 
 
@@ -55,15 +56,14 @@ class Forgetful:
         aim = read_aim(words, now=self.clock.now().astimezone(ZoneInfo(person.timezone)), order=order)
         if aim.is_last:
             aim = replace(aim, ids=frozenset([await self._last(conversation_id, order)]), is_last=False)
-        found = await self._trace(person.id, aim)
         if aim.begins:
-            aim = replace(aim, ids=frozenset([_only(found, aim.begins)]), begins="")
-            found = await self._trace(person.id, aim)
-        if not counted(found.counts):
+            aim = replace(aim, ids=frozenset([await beginning(self.database, person.id, aim.begins)]), begins="")
+        found = await self._trace(person.id, aim)
+        if not found.counted():
             raise ToolFailed(_nothing(aim, found))
-        now = self.clock.now()
+        now, targets = self.clock.now(), KEPT.dump_python(aim, mode="json")
         async with self.database.unit_of_work() as work:
-            kept = await work.forgettings.show(user_id=person.id, what=words, targets=aim.kept(), now=now, due_at=now + UNDOABLE_FOR)
+            kept = await work.forgettings.show(user_id=person.id, what=words, targets=targets, now=now, due_at=now + UNDOABLE_FOR)
         return _card(aim, found, kept), kept
 
     async def forget(self, errand: Errand, which: str) -> Card:
@@ -74,7 +74,7 @@ class Forgetful:
         row = await self._meant(errand.person, which)
         async with self.database.unit_of_work() as work:
             await work.forgettings.move(row.id, "shown", state="hiding", due_at=self.clock.now() + LEASE)
-        said, until = await self._hide(row, errand)
+        said, until = await self._hide(row.id, errand)
         until = until.astimezone(ZoneInfo(errand.person.timezone))
         text = f"{said}. Until {until:%H:%M} `/undo` brings it back; then it is gone for good.{self._still_held()}"
         return Card(text=text, buttons=(Button(label="Undo", command=f"/undo {errand.source_id or ''}".strip()),))
@@ -83,15 +83,16 @@ class Forgetful:
         """Nothing is forgotten of what was shown."""
         row = await self._meant(person, which)
         async with self.database.unit_of_work() as work:
-            is_dropped = await work.forgettings.drop(row.id)
-        return "It all stays." if is_dropped else "That was done already; `/undo` takes it back, if it is not too late."
+            is_kept = await work.forgettings.undo(row.id, "shown", self.clock.now())
+        return "It all stays." if is_kept else "That was done already; `/undo` takes it back, if it is not too late."
 
     async def look(self, now: datetime) -> datetime | None:
         """End what is due; see `Round`. Raises StorageUnavailable."""
         async with self.database.reading() as work:
             rows = await work.forgettings.open()
         for row in (row for row in rows if row.due_at <= now):
-            await self._end(row, now)
+            with suppress(ToolFailed):  # another hub was quicker
+                await self._end(row, now)
         return next((row.due_at for row in rows if row.due_at > now), None)
 
     async def _end(self, row: Forgetting, now: datetime) -> None:
@@ -99,21 +100,19 @@ class Forgetful:
             async with self.database.reading() as work:
                 user = await work.people.find_user_by_id(row.user_id)
             assert user is not None
-            await self._hide(row, Errand(person=user.person, key="", why="you asked for it"))
+            await self._hide(row.id, Errand(person=user.person, key="", why="you asked for it"))
             return
         async with self.database.unit_of_work() as work:
             if row.state == "shown":
-                await work.forgettings.drop(row.id)
+                await work.forgettings.undo(row.id, "shown", now)
                 return
-            lease = {"due_at": now + LEASE}
-            is_ours = await work.forgettings.begin_purge(row.id, now) if row.state == "waiting" else True
-            if not (is_ours and await work.forgettings.move(row.id, "purging", **lease)):
-                return
-        await self._purge(row, now)
+            is_ours = await work.forgettings.move(row.id, row.state, state="purging", due_at=now + LEASE)
+        if is_ours:
+            await self._purge(row, now)
 
     async def _purge(self, row: Forgetting, now: datetime) -> None:
         """Erase in small acts what is out of sight, with what came of it meanwhile, then what files still hold of it."""
-        await self._hide_rest(row, Aim(order=FIRST_ID))
+        await self._hide_rest(row, Aim(order=FIRST_ID), "purging")
         while True:
             async with self.database.reading() as work:
                 targets = await work.forgettings.targets(row.id)
@@ -126,7 +125,7 @@ class Forgetful:
                 await work.forgettings.erase(targets)
                 await work.forgettings.move(row.id, "purging", due_at=self.clock.now() + LEASE)
         async with self.database.unit_of_work() as work:
-            await work.forgettings.forget_undo(_key(row))
+            await work.forgettings.forget_undo(_key(row.id))
             await work.forgettings.move(row.id, "purging", what="", targets={})
         try:
             await self.database.scrub()
@@ -136,33 +135,37 @@ class Forgetful:
         async with self.database.unit_of_work() as work:
             await work.forgettings.move(row.id, "purging", state="done", done_at=self.clock.now())
 
-    async def _hide(self, row: Forgetting, errand: Errand) -> tuple[str, datetime]:
+    async def _hide(self, which: UUID, errand: Errand) -> tuple[str, datetime]:
         """Put everything out of sight, a batch in an act, then say so in the journal; how it is said, and until when it can be undone."""
-        counts = await self._hide_rest(row, aim_of(row.targets)) if row.state in ("shown", "hiding") else ""
-        now, text = self.clock.now(), f"Forgotten: {counts}"
-        async with self.database.unit_of_work() as work:
-            if await work.forgettings.move(row.id, "hiding", state="waiting", due_at=now + UNDOABLE_FOR):
-                told = replace(errand, key=_key(row), why="you asked for it")
-                await record(work, told, "forget", text, now=now, undo=added("forgettings", row.id))
-            line, kept = await work.activities.find_by_key(_key(row)), await work.forgettings.find_by_id(row.id)
-        if line is None or kept is None or kept.state != "waiting":
-            raise ToolFailed("That was done already.")
-        return line.text, kept.due_at
-
-    async def _hide_rest(self, row: Forgetting, aim: Aim) -> str:
-        """Hide what is meant and not hidden yet; how much is by now."""
         async with self.database.reading() as work:
-            own = await work.forgettings.targets(row.id, limit=2**31 - 1)
-        hidden = {each.row_id for each in own}
+            row = await work.forgettings.find_by_id(which)
+        if row is not None and row.state == "hiding":
+            text, now = f"Forgotten: {await self._hide_rest(row, KEPT.validate_python(row.targets), 'hiding')}", self.clock.now()
+            async with self.database.unit_of_work() as work:
+                if await work.forgettings.move(which, "hiding", state="waiting", due_at=now + UNDOABLE_FOR):
+                    told = replace(errand, key=_key(which), why="you asked for it")
+                    await record(work, told, "forget", text, now=now, undo=added("forgettings", which))
+        async with self.database.reading() as work:
+            line, row = await work.activities.find_by_key(_key(which)), await work.forgettings.find_by_id(which)
+        if line is None or row is None or row.state != "waiting":
+            raise ToolFailed(DONE)
+        return line.text, row.due_at
+
+    async def _hide_rest(self, row: Forgetting, aim: Aim, state: str) -> str:
+        """Hide what is meant and not hidden yet, as long as it is in this state; how much is by now."""
+        async with self.database.reading() as work:
+            hidden = {each.row_id for each in await work.forgettings.targets(row.id, limit=2**31 - 1)}
         found = await self._trace(row.user_id, replace(aim, ids=aim.ids | hidden), by=row.id)
         for shelf, which in found.rows.items():
             rest = [each for each in which if each not in hidden]
             for start in range(0, len(rest), BATCH):
                 async with self.database.unit_of_work() as work:
-                    for question in await work.forgettings.hide(row.id, shelf, rest[start : start + BATCH], self.clock.now()):
+                    if not await work.forgettings.move(row.id, state, due_at=self.clock.now() + LEASE):
+                        raise ToolFailed(DONE)  # another press was quicker, and may be undone already
+                    for question in await work.forgettings.hide(row.id, shelf, rest[start : start + BATCH]):
                         await work.inbox.reopen(question, InboxState.NOTED)
                         await work.outbox.void(question)
-        return counted(found.counts)
+        return found.counted()
 
     async def _trace(self, user_id: UUID, aim: Aim, *, by: UUID = FIRST_ID) -> Trace:
         async with self.database.reading() as work:
@@ -192,22 +195,13 @@ class Forgetful:
         return f" Older backups in {self.backups} hold it until they expire." if is_held else ""
 
 
-def _key(row: Forgetting) -> str:
-    return f"forget/{row.id}"
-
-
-def _only(found: Trace, begins: str) -> UUID:
-    """The one row whose id begins so. Raises ToolFailed where it is none, or several."""
-    ids = [each for which in found.rows.values() for each in which if each.hex.startswith(begins)]
-    if len(ids) == 1:
-        return ids[0]
-    several = " or ".join(f"`{each}`" for each in ids[:SAMPLES])
-    raise ToolFailed(f"Several begin so: {several}. Which one?" if ids else "Nothing of yours has that id.")
+def _key(which: UUID) -> str:
+    return f"forget/{which}"
 
 
 def _card(aim: Aim, found: Trace, kept: Forgetting) -> Card:
     """What goes, what stays, and how to decide."""
-    lines = [f"I would forget {aim.spoken()}: {counted(found.counts)}.", "", *(f"- “{each}”" for each in found.samples)]
+    lines = [f"I would forget {aim.spoken()}: {found.counted()}.", "", *(f"- “{each}”" for each in found.samples)]
     stays = ", ".join(f"{number} of your {noun}" for noun, number in found.staying.items() if number)
     rest = [f"What you made of it stays: {stays}; remove that yourself, if it shall go."] if stays else []
     rest += [f"{found.partly} more hold only some of these words, and stay."] if found.partly else []
@@ -223,6 +217,5 @@ def _nothing(aim: Aim, found: Trace) -> str:
     """Why nothing would go, and what of the words alone would."""
     if len(aim.words) < 2 or not found.holding:
         return f"{NOTHING} I looked for {aim.spoken()}."
-    alone: Mapping[str, int] = found.holding
-    told = ", ".join(f"“{word}” alone: {number}" for word, number in alone.items())
+    told = ", ".join(f"“{word}” alone: {number}" for word, number in found.holding.items())
     return f"Nothing of yours holds all of these words, so nothing is forgotten ({told})."

@@ -6,8 +6,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
 
-from bot.brain.memory import Found, Recall
-from bot.brain.remembered import LONGEST_QUESTION, line_of
+from bot.brain.memory import Recall
+from bot.brain.recall import stems
+from bot.brain.remembered import LONGEST, LONGEST_QUESTION, line_of
+from bot.brain.summaries import clipped
 from bot.domain.address import SessionType
 from bot.domain.clock import Clock
 from bot.domain.errand import Errand, Risk, from_outside
@@ -42,11 +44,10 @@ class SearchMemory:
         limit = min(max(arguments.limit, 1), MOST)
         scope = Scope(user_id=errand.person.id, trusts=(Trust.OWN, Trust.ROBBIE, Trust.OUTSIDE))
         found = await self._recall.find(arguments.query[:LONGEST_QUESTION], scope, limit=limit + 1)
-        earlier = [each for each in found if each.memory.message_id != errand.source_id][:limit]
-        own, outside = (self._told(earlier, arguments.query, errand, is_outside=which) for which in (False, True))
-        return "\n".join(filter(None, (own, from_outside(outside) if outside else ""))) or "Nothing like that is remembered."
-
-    def _told(self, found: list[Found], query: str, errand: Errand, *, is_outside: bool) -> str:
-        now, asked = self._clock.now().astimezone(ZoneInfo(errand.person.timezone)), [word[:6] for word in query.casefold().split()]
-        lines = [line_of(each.memory, asked, now) for each in found if (each.memory.trust == Trust.OUTSIDE) is is_outside]
-        return "\n".join(f"- {line}" for line in lines)
+        earlier = [each.memory for each in found if each.memory.message_id != errand.source_id][:limit]
+        now, asked = self._clock.now().astimezone(ZoneInfo(errand.person.timezone)), stems(arguments.query)
+        told = {True: "", False: ""}
+        for each in earlier:
+            told[each.trust == Trust.OUTSIDE] += f"- {line_of(each, clipped(each.text, LONGEST, asked), now)}\n"
+        outside = from_outside(told[True].rstrip()) if told[True] else ""
+        return f"{told[False]}{outside}".rstrip() or "Nothing like that is remembered."

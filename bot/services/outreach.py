@@ -14,11 +14,11 @@ from pydantic import BaseModel, Field
 
 from bot.brain.budget import settle
 from bot.brain.chain import FallbackChain
-from bot.brain.context import PROMPTS, cleaned, inert, spoken_date
+from bot.brain.context import PROMPTS, cleaned, spoken_date
 from bot.brain.personality import personality_of
 from bot.domain.address import Person
 from bot.domain.clock import Clock, new_id
-from bot.domain.errand import Errand, Risk
+from bot.domain.errand import Errand, Risk, inert
 from bot.domain.errors import AllLevelsFailed, ToolFailed
 from bot.domain.message import OutgoingKind
 from bot.domain.thought import Attempt, Line, Prompt, Role

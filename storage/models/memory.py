@@ -160,8 +160,8 @@ class StickyNote(Keyed, Base):
 class Forgetting(Keyed, Base):
     """A person's aim that something be forgotten: it is out of sight at once, and gone for good from `due_at` on, unless taken back.
 
-    `state` is shown (of which nothing is forgotten yet) → hiding → waiting → purging → done, or waiting → undone. `what` is the aim in its
-    person's words, `targets` how it is read; both are emptied when it is done. An aim that was only shown is thrown away at `due_at`.
+    `state` is shown (of which nothing is forgotten yet) → hiding → waiting → purging → done; shown and waiting may become undone, shown
+    does so at `due_at`. `what` is the aim in its person's words, `targets` how it is read; both are emptied when it is done or undone.
     """
 
     __tablename__ = "forgettings"

@@ -153,6 +153,11 @@ class Finding(Repository):
                 break
         return sorted(told, key=lambda number: (-told[number], -number))[:limit]
 
+    async def warm(self, model: str, dimension: int) -> None:
+        """Have an embedded database's vectors of this model in memory before anybody asks; a server has its own ways."""
+        if self._kind == "sqlite" and dimension:
+            await self.caught_up(model, dimension)
+
     async def caught_up(self, model: str, dimension: int) -> VectorIndex:
         """The index of the vectors of this model, after what was added by whomever; of an embedded database alone."""
         index = self._indexes.setdefault(model, VectorIndex(dimension))

@@ -201,16 +201,20 @@ class Memories(Finding):
 
     async def remove(self, which: Collection[UUID]) -> None:
         """Delete memories, with vectors and the summaries they are in."""
-        await self._unpack(which)
+        memories = await self._unpack(which)
         await Summaries(self._connection, self._organization).remove(made_of=which)
         for statement in (_REMOVE_VECTORS, _REMOVE):
             await self._changes(statement, which=list(which))
+        for index in self._indexes.values():
+            index.drop([each.number for each in memories])
 
-    async def _unpack(self, which: Collection[UUID]) -> None:
-        """SQLite's index of words wants to be told what it held, before that changes."""
-        for each in await self.by_ids(which):
+    async def _unpack(self, which: Collection[UUID]) -> list[Memory]:
+        """These memories, plain from now on: SQLite's index of words wants to be told what it held, before that changes."""
+        memories = await self.by_ids(which)
+        for each in memories:
             if each.packed is not None:
                 await self._changes(_CHANGE, which=[each.id], said=each.text, packed=None)
+        return memories
 
     async def in_scope(self, scope: Scope, which: Collection[UUID]) -> list[Memory]:
         """Those of these memories that may be told here."""

@@ -117,7 +117,7 @@ class Summaries(Repository):
         """
         made = await self._values(_MADE_OF, memories=list(made_of))
         for each in await self._all(Summary, _BY_IDS, which=[*which, *made]):
-            if each.superseded_at is None or each.forgotten_by is not None:
+            if each.superseded_at is None:
                 await self._step_back(each)
             for statement in (_REMOVE_SOURCES, _REMOVE):
                 await self._changes(statement, which=each.id)

@@ -15,25 +15,31 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import JSON, LargeBinary, String, TypeDecorator, Uuid, insert, select, update
 
+from bot.brain.reactive import IN_PRIVATE
 from bot.brain.remembering import Saying, memories_of
+from bot.config import IdentityConfig, PersonConfig
 from bot.domain.clock import new_id
 from bot.domain.errand import Errand
 from bot.domain.errors import ToolFailed
 from bot.domain.memory import Scope, Trust
 from bot.domain.message import Attachment
+from bot.services.aims import KEPT
 from storage import scrubbing
 from storage.database import Database, UnitOfWork
 from storage.models.base import Base
 from storage.models.learning import CachedAnswer, Pattern
 from storage.models.manners import StoredBrief
 from storage.models.memory import Summary, SummarySource
-from storage.models.messaging import InboxState, Message
+from storage.models.messaging import InboxState, Message, OutboxItem
+from storage.models.models import ModelUsage
 from storage.repositories.affairs import new_activity
 from storage.repositories.base import values_of
+from storage.repositories.forgetting import EVERY
+from storage.types import UTCDateTime
 from tests.clock import FakeClock
-from tests.scenarios.house import PUSH, FakeModel, House, open_house
+from tests.scenarios.house import PUSH, FakeDoor, FakeModel, House, open_house, until
 
 MARK = "zanzibarium"
 
@@ -155,6 +161,115 @@ async def test_what_is_forgotten_is_nowhere_any_more(house: House, tmp_path: Pat
 def _attached(file: Path) -> dict[str, Any]:
     one = Attachment(name=f"{MARK}.txt", media_type="text/plain", size=11, source="s", path=file)
     return {"name": one.name, "media_type": one.media_type, "size": one.size, "source": one.source, "path": str(one.path)}
+
+
+async def test_errors_that_repeat_what_was_said_go_too(house: House):
+    """An embedder, a channel and a vendor may each repeat in their complaint what they were given."""
+    receipt = await house.hears(f"I like {MARK}")
+    await house.reply(receipt)
+    now, of_it = house.app.clock.now(), OutboxItem.event_id == receipt.event_id
+    async with house.app.database.unit_of_work() as work:
+        memory = (await work.memories.of_messages([receipt.event_id]))[0]
+        sent = (await work.connection.execute(select(OutboxItem.id).where(of_it))).scalar_one()
+        await work.incidents.add_once(kind="not_embedded", key=str(memory.id), detail=f"no token: {MARK}", now=now)
+        await work.incidents.add_once(kind="undelivered", key=str(sent), detail=f"refused: {MARK}", now=now)
+        await work.connection.execute(update(OutboxItem).where(of_it).values(last_error=f"refused: {MARK}"))
+        about_it = ModelUsage.event_id == receipt.event_id
+        await work.connection.execute(update(ModelUsage).where(about_it).values(detail=f"blocked: {MARK}"))
+    await forget(house, MARK)
+    await purge(house)
+    assert await rows_with(house, MARK) == []
+
+
+async def test_the_index_in_memory_drops_what_is_erased(house: House):
+    if house.app.database.file is None:
+        pytest.skip("a server has an index of its own")
+    await keep_sayings(house, [f"{MARK} is nice", "a rose"])
+    vector = np.ones(4, dtype=np.float32)
+    async with house.app.database.unit_of_work() as work:
+        memories = await work.memories.lacking("m", limit=10)
+        await work.memories.keep_vectors("m", {each.id: vector for each in memories})
+    async with house.app.database.reading() as work:
+        index = await work.memories.caught_up("m", 4)
+    await forget(house, MARK)
+    await purge(house)
+    (rose,) = [each.number for each in memories if each.text == "a rose"]
+    assert {int(number) for block in index._blocks for number in block["number"] if number} == {rose}
+    assert sum(int(np.abs(block["vector"]).any(axis=1).sum()) for block in index._blocks) == 1
+
+
+async def test_an_undo_amid_a_second_press_hides_nothing_for_ever(house: House):
+    """The first press is undone while the second still looks for what to hide."""
+    await house.asks(f"I like {MARK}")
+    forgetful = house.app.rooms.forgetful
+    _, kept = await forgetful.show(house.owner, MARK, order=new_id())
+    async with house.app.database.unit_of_work() as work:
+        assert await work.forgettings.undo(kept.id, "shown", house.app.clock.now())
+    with pytest.raises(ToolFailed):
+        await forgetful._hide_rest(kept, KEPT.validate_python(kept.targets), "hiding")
+    assert await recalled(house, MARK) != []
+
+
+async def test_where_others_read_along_nothing_of_it_is_shown_or_done(database_url: str, tmp_path: Path, clock: FakeClock):
+    """What was said there is forgotten in private; what somebody else said there stays."""
+    slack = FakeDoor("slack")
+    names = (("Allan", "owner"), ("Grace", "member"))
+    people = [PersonConfig(name=name, role=role, identities=(IdentityConfig(platform="slack", id=name.lower()),)) for name, role in names]
+    async with open_house(database_url, tmp_path, clock=clock, tends=False, doors=[slack], people=people) as house:
+
+        async def says(text: str, account: str, *, shared: bool = True) -> str:
+            before = len(slack.took)
+            await house.app.front.receive(slack.says(text, account=account, conversation="C1" if shared else "", shared=shared))
+            await until(lambda: len(slack.took) > before)
+            return slack.took[-1].text
+
+        await says(f"Allan likes {MARK}", "allan")
+        await says(f"Grace likes {MARK}", "grace")
+        for words in (f"/forget {MARK}", "/forget yes all", f"forget everything about {MARK}", "forget that"):
+            assert await says(words, "allan") == IN_PRIVATE, words
+        card = await says(f"/forget {MARK}", "allan", shared=False)
+        assert "Allan likes" in card
+        assert "Grace" not in card
+        command = next(each.command for each in slack.took[-1].buttons if each.label == "Forget")
+        assert (await says(command, "grace", shared=False)).startswith("That offer has run out")
+        assert (await says(command, "allan", shared=False)).startswith("Forgotten: ")
+        await purge(house)
+        assert await rows_with(house, f"allan likes {MARK}") == []
+        assert "memories" in await rows_with(house, f"grace likes {MARK}")
+
+
+SILENT = {
+    "cursors": "how far a channel was read",
+    "insights": "foretold failures of levels",
+    "installations": "workspaces",
+    "leases": "processes",
+    "model_health": "levels",
+    "routing_arms": "levels",
+    "users": "who somebody is, from config or pairing",
+    "credentials": "hashes",
+    "link_codes": "accounts that wait",
+}
+"""Tables with texts that hold nothing of what a person says, and why."""
+FOLLOWING = {
+    *("inbox_events", "outbox", "attachments", "ai_model_usage", "incidents", "job_runs", "memory_vectors", "forgotten", "forgettings")
+}
+"""Whose rows, or what they tell, go with rows of the shelves: the two tests above have one in each."""
+
+
+def test_no_table_that_may_hold_words_is_left_out():
+    """A new table with texts must be given a shelf, or a reason."""
+    shelved = {shelf.table.__tablename__ for shelf in EVERY.values()}
+    texts = (String, JSON, LargeBinary, TypeDecorator)
+    silent = (Uuid, UTCDateTime)
+    worded = {
+        table.name
+        for table in Base.metadata.sorted_tables
+        for column in table.columns
+        if not column.primary_key and isinstance(column.type, texts) and not isinstance(column.type, silent)
+    }
+    assert worded == (worded & shelved) | {*SILENT} | FOLLOWING
+    for shelf in EVERY.values():  # and a shelf names columns that there are
+        assert {name.partition(".")[0] for name in f"{shelf.words} {shelf.after} {shelf.at} {shelf.key}".split()} <= {*dir(shelf.table)}
 
 
 async def test_nothing_is_gone_before_it_is_agreed_to(house: House):

@@ -145,9 +145,11 @@ class World:
                 select(Memory.forgotten_by)
                 .join(SummarySource, SummarySource.memory_id == Memory.id)
                 .join(Summary, Summary.id == SummarySource.summary_id)
-                .where(Summary.superseded_at.is_(None), Summary.organization_id == work.organization)
+                .where(Summary.superseded_at.is_(None), Summary.forgotten_by.is_(None), Summary.organization_id == work.organization)
             )
             assert not [hidden for hidden in (await work.connection.execute(live)).scalars() if hidden]
+            covering = await work.summaries.covering([*self.said.values()])
+            assert not {text for rows in covering.values() for row in rows for text in row.text.split("; ")} & self.gone
         found = await Recall(database=self.stage.database).find("tulips, jam or boats?", scope, limit=100)
         assert {each.memory.text for each in found} == told
 

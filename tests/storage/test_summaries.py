@@ -152,7 +152,7 @@ async def test_of_a_summary_that_is_forgotten_alone_the_memories_are_summarised_
     async with stage.database.unit_of_work() as work:
         await work.summaries.add(summary, [memory])
         aim = await work.forgettings.show(user_id=stage.allan.id, what="t", targets={}, now=now, due_at=now)
-        await work.forgettings.hide(aim.id, "summaries", [summary.id], now)
+        await work.forgettings.hide(aim.id, "summaries", [summary.id])
         assert await work.summaries.covering([memory.id]) == {}
         await work.forgettings.erase(await work.forgettings.targets(aim.id))
         assert (await work.connection.execute(select(Summary))).all() == []

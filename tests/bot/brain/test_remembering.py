@@ -90,3 +90,4 @@ def test_a_place_is_a_channel_without_its_threads():
     assert place_of("slack", "T1/C2", "shared") != "slack:T1/C1"
     assert place_of("telegram", "-100/7", "shared") == "telegram:-100"
     assert place_of("slack", "T1/D1", "private") == ""
+    assert place_of("email", "allan@x/root-1", "shared") != place_of("email", "allan@x/root-2", "shared"), "others read that thread"

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.brain.memory import Found
-from bot.brain.summaries import CLIPPED, LEAST_KEPT, MONTH, SESSION, YEAR, aged, extract, facts_of, is_fit, kept, left_out
+from bot.brain.summaries import CLIPPED, LEAST_KEPT, MONTH, SESSION, YEAR, aged, clipped, extract, facts_of, is_fit, kept, left_out
 from bot.domain.clock import new_id
 from storage.models.memory import Memory, Summary
 
@@ -150,44 +149,46 @@ LONG = "The office is nice. " * 30 + "The lease in Lisbon ends on 3 May 2027. " 
 def test_a_memory_reads_by_its_age(days: float, level: int):
     old = memory(LONG, days=days)
     of_session, of_month, of_year = (summary(f"Boats were sold {each}.", each) for each in (SESSION, MONTH, YEAR))
-    (line,) = aged([Found(score=1, memory=old)], {old.id: [of_session, of_month, of_year]}, NOW, question="When does the lease end?")
-    assert (LONG in line) is (level == 0)
-    assert ("[In short: Boats were sold 1.]" in line) is (level == SESSION)
-    assert ("[In short: Boats were sold 2.]" in line) is (level == MONTH)
-    assert "The lease in Lisbon ends on 3 May 2027." in line
-    assert f"{old.day}, Allan: " in line
-    if level:
-        assert len(line) < CLIPPED[level] + 250
-        assert ("\n" in line) is (level != YEAR)
+    (read,) = aged([old], {old.id: [of_session, of_month, of_year]}, NOW, question="When does the lease end?")
+    assert (read.words == LONG) is (level == 0)
+    told = {SESSION: of_session, MONTH: of_month}.get(level)
+    assert (read.head, read.summary) == ((f"[In short: {told.text}] ", told.id) if told else ("", None))
+    assert "The lease in Lisbon ends on 3 May 2027." in read.words
+    assert not level or len(read.words) < CLIPPED[level] + 200
 
 
 def test_a_summary_is_told_once_and_a_months_is_stood_in_for_by_the_sessions():
     one, other = memory(LONG, days=40), memory(LONG, days=40)
     of_session = summary("We spoke of the lease.", SESSION)
-    lines = aged([Found(score=2, memory=one), Found(score=1, memory=other)], {one.id: [of_session], other.id: [of_session]}, NOW)
-    assert lines[0].startswith("[In short: We spoke of the lease.]\n")
-    assert "In short" not in lines[1]
+    first, second = aged([one, other], {one.id: [of_session], other.id: [of_session]}, NOW)
+    assert (first.head, second.head) == ("[In short: We spoke of the lease.] ", "")
 
 
 def test_a_summary_that_says_no_more_than_what_is_left_is_not_told():
     old = memory("The lease in Lisbon ends on 3 May 2027. " + "The office is nice. " * 30, days=40)
-    (line,) = aged([Found(score=1, memory=old)], {old.id: [summary("The lease in Lisbon ends on 3 May 2027.", MONTH)]}, NOW)
-    assert "In short" not in line
+    (read,) = aged([old], {old.id: [summary("The lease in Lisbon ends on 3 May 2027.", MONTH)]}, NOW)
+    assert (read.head, read.summary) == ("", None)
 
 
 @given(st.lists(st.tuples(st.text(max_size=900), st.integers(0, 400), st.integers(0, 2)), max_size=6), st.text(max_size=30))
 def test_no_age_reads_longer_than_verbatim(said: list[tuple[str, int, int]], question: str):
     shared = [summary("A long story of Dana, who bought boats. " * 20, level) for level in (SESSION, MONTH, YEAR)]
     memories = [(memory(text, days=days), shared[:which]) for text, days, which in said]
-    found = [Found(score=1, memory=each) for each, _ in memories]
-    lines = aged(found, {each.id: summaries for each, summaries in memories}, NOW, question=question)
-    assert len(lines) == len(found)
-    verbatim = [f"{each.day}, Allan: {each.text}" for each, _ in memories]
-    assert sum(map(len, lines)) <= sum(map(len, verbatim)) + 4 * len(lines)  # what marks a clipped text
+    lines = aged([each for each, _ in memories], {each.id: summaries for each, summaries in memories}, NOW, question=question)
+    assert len(lines) == len(memories)
+    length = sum(len(each.head) + len(each.words) for each in lines)
+    assert length <= sum(len(each.text) for each, _ in memories) + 4 * len(lines)  # what marks a clipped text
 
 
 def test_facts_that_clipping_lost_stand_beside_a_months_words():
     old = memory(LONG, days=40)
-    (line,) = aged([Found(score=1, memory=old)], {}, NOW, question="office")
-    assert "3 may 2027" in line
-    assert "The lease in Lisbon" not in line
+    (read,) = aged([old], {}, NOW, question="office")
+    assert "3 may 2027" in read.words
+    assert "The lease in Lisbon" not in read.words
+
+
+@pytest.mark.parametrize("before", ["filler words here " * 50, "Fillers. " * 90, "x" * 900 + " "])
+def test_of_a_long_text_the_part_is_left_that_matters(before: str):
+    text = before + "The plate is B-XY 123. " + "more filler words " * 50
+    assert "B-XY 123" in clipped(text, 100, ["plate"])
+    assert len(clipped(text, 100, ["plate"])) <= 104

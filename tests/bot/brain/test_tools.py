@@ -159,6 +159,17 @@ async def test_the_same_act_is_not_done_twice_but_looked_at_again(build: Build, 
     assert looker.looked == 2
 
 
+async def test_what_was_remembered_for_a_call_is_behind_the_answer_too(build: Build, allan: Person, looker: FakeLooker, stage: Stage):
+    async with stage.database.unit_of_work() as work:
+        now = stage.clock.now()
+        note = await work.notes.add(user_id=allan.id, text="No meetings before ten", kind="preference", now=now, source_id=None)
+    looker.found = "x" * LONGEST_RESULT  # leaves no room for anything else
+    model = FakeProvider(*[call("look_up")] * 3).then("Found.")
+    turn = await build(model, context=2500).answer(asked("Look it up", person=allan))
+    assert [bool(prompt.recalled) for prompt in model.asked] == [True, False]
+    assert [each.id for each in turn.recalled] == [str(note.id)]
+
+
 async def test_rounds_end_and_the_last_is_asked_without_tools(build: Build, allan: Person, looker: FakeLooker):
     model = FakeProvider(call("look_up"))
     for _ in range(ROUNDS - 2):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from bot.config import IdentityConfig, PersonConfig, RobbieConfig
@@ -45,6 +46,23 @@ async def test_whom_config_names_no_more_has_no_rights_and_may_come_back(databas
     assert await directory(database, clock).by_name("Bob") is None
     await directory(database, clock, "Bob").prepare()
     assert await directory(database, clock).by_name("Bob") == bob
+
+
+async def test_who_has_another_name_in_config_keeps_what_is_theirs_and_nobody_else_gets_it(database: Database, clock: FakeClock):
+    def told(name: str, *accounts: str) -> Directory:
+        accounts_of = tuple(IdentityConfig(platform="slack", id=each) for each in accounts)
+        return Directory(database=database, robbie=RobbieConfig(), people=[PersonConfig(name=name, identities=accounts_of)], clock=clock)
+
+    await told("Grace", "U1", "U2").prepare()
+    grace = await told("Grace").by_name("Grace")
+    await told("Grace Hopper", "U1", "U2").prepare()
+    renamed = await told("Grace Hopper").by_name("Grace Hopper")
+    assert grace
+    assert renamed == replace(grace, name="Grace Hopper")
+    await told("Bob", "U1", "U9").prepare()  # an account of hers beside one that never was
+    bob = await told("Bob").by_name("Bob")
+    assert bob
+    assert bob.id != grace.id
 
 
 async def test_people_who_are_as_config_says_are_not_written_again(sqlite_file: Path, clock: FakeClock):

@@ -164,3 +164,13 @@ async def test_without_an_embedder_there_is_nothing_to_do(stage):
     assert await indexing.look(stage.clock.now()) is None
     with pytest.raises(EmbeddingFailed):
         await indexing.embed_all(lambda done, total: None, now=stage.clock.now())
+
+
+async def test_vectors_are_in_memory_before_the_first_question(stage):
+    embedder = FakeEmbedder()
+    await remembered(stage, "I have a dog")
+    await look_until_at_rest(Indexing(database=stage.database, embedder=embedder), stage)
+    stage.database._indexes.clear()  # as after a start
+    await look_until_at_rest(Indexing(database=stage.database, embedder=embedder), stage)
+    held = [int((block["number"] > 0).sum()) for index in stage.database._indexes.values() for block in index._blocks]
+    assert held == ([1] if stage.database.url.startswith("sqlite") else [])
