@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figure import Figure, p50, progress
-from bot.brain.recall import Candidate, Corpus, Vectors, Weights, named, rank, searched, terms
+from bot.brain.recall import Candidate, Vectors, Weights, named, rank, searched, terms
+from bot.domain.memory import Corpus
 
 KS = (5, 10, 20)
 CANDIDATES = 50

@@ -11,12 +11,12 @@ from typing import Any
 
 import structlog
 
-from bot.brain.recall import Candidate, Corpus, Weights, rank, terms
+from bot.brain.recall import Candidate, Weights, rank, terms
 from bot.domain.errors import EmbeddingFailed
-from bot.domain.memory import PRIVATE_PLACE, Embedder, Scope
+from bot.domain.memory import PRIVATE_PLACE, Corpus, Embedder, Scope
 from storage.database import Database
 from storage.models.memory import Memory
-from storage.repositories.finding import Counts, Near
+from storage.repositories.finding import Near
 
 log = structlog.get_logger(__name__)
 
@@ -66,10 +66,9 @@ class Recall:
             await work.notes.correct([*known.values()], is_private=scope.place == PRIVATE_PLACE)
         return [Found(score=score, memory=known[number]) for score, number in best if number in known]
 
-    def _best(self, question: str, turns: Sequence[Near], counts: Counts) -> list[tuple[float, int]]:
+    def _best(self, question: str, turns: Sequence[Near], corpus: Corpus) -> list[tuple[float, int]]:
         """Scores and numbers, best first."""
         known = {str(each.number): each for each in turns}
-        corpus = Corpus(turns=counts.memories, holding=counts.holding)
         words = self.embedder.words if self.embedder else None
         ranked = rank(question, [*map(_candidate, turns)], corpus, vectors=words, weights=self.weights)
         return _distinct([(score, known[each.key]) for score, each in ranked])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from math import log
 from pathlib import Path
 from typing import Any
+
+from bot.domain.memory import Corpus
 
 _READ = tomllib.loads((Path(__file__).parent / "prompts" / "recall.toml").read_text("utf-8"))
 COMMON = frozenset(_READ["common"].split())
@@ -49,23 +50,6 @@ class Candidate:
     position: int
     on: date
     cosine: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Corpus:
-    """All turns that might be found: their number, how many hold a term of the question (stemmed or not), their mean length in `terms`.
-
-    Where that is not known, the candidates' own is taken.
-    """
-
-    turns: int
-    holding: Mapping[str, int]
-    mean_terms: float | None = None
-
-    def rarity(self, word: str) -> float:
-        """BM25's inverse document frequency in Lucene's form, which is never negative."""
-        held = min(self.holding.get(word, 0), self.turns)
-        return log(1 + (self.turns - held + 0.5) / (held + 0.5))
 
 
 Vectors = Callable[[Sequence[str]], Any]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import log
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -28,6 +29,23 @@ class Scope:
     user_id: UUID
     place: str = ""
     trusts: tuple[Trust, ...] = (Trust.OWN, Trust.ROBBIE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Corpus:
+    """All turns that might be found, by anybody: their number, how many hold a word (stemmed or not), their mean length in `terms`.
+
+    Where that is not known, the candidates' own is taken.
+    """
+
+    turns: int
+    holding: Mapping[str, int]
+    mean_terms: float | None = None
+
+    def rarity(self, word: str) -> float:
+        """BM25's inverse document frequency in Lucene's form, which is never negative."""
+        held = min(self.holding.get(word, 0), self.turns)
+        return log(1 + (self.turns - held + 0.5) / (held + 0.5))
 
 
 PRIVATE_PLACE = ""

@@ -50,9 +50,9 @@ class NoteReading:
         self._next = now + LOOKS_EVERY
         async with self._database.reading() as work:
             cursor = await work.housekeeping.cursor(CURSOR)
-            rows = await work.notes.said_since(int(cursor), until=now - SILENCE, limit=BATCH) if cursor else []
+            rows = await work.notes.said_since(UUID(cursor), until=now - SILENCE, limit=BATCH) if cursor else []
             people = {user.id: user.person for user in await work.people.users()} if rows else {}
-            reached = rows[-1].number if rows else int(cursor) if cursor else await work.notes.last_number()
+            reached = rows[-1].id if rows else UUID(cursor) if cursor else await work.memories.newest_id()
         own = [row for row in rows if row.message_id or (row.user_id in people and is_speaker(people[row.user_id], row.speaker))]
         for _, said in groupby(sorted(own, key=lambda row: (*_whose(row), row.number)), key=_whose):
             await self._read(list(said), now)

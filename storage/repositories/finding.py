@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from math import isfinite, log
+from math import isfinite
 from typing import Any
 
 from sqlalchemy import Float, LargeBinary, and_, case, or_, select, text, type_coerce
@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 from sqlalchemy.types import NullType
 
-from bot.domain.memory import Scope
+from bot.domain.memory import Corpus, Scope
 from storage.models.memory import Memory, MemoryVector, unpack
 from storage.repositories.base import Repository, ours
 from storage.types import Vector, escape_text
@@ -32,7 +32,7 @@ OF_A_KIND = 25
 RESCORED = 200
 """Of the scan in eight bits, so many are compared exactly."""
 EXACT_BELOW = 5_000
-"""Vectors of a person that PostgreSQL compares one by one: an index that filters afterwards may miss what few there are."""
+"""Memories in scope that PostgreSQL compares one by one: an index that filters afterwards may miss what few there are."""
 PAGE = 500
 
 _TOLD_HERE = and_(
@@ -95,13 +95,11 @@ _ADDED = text("""SELECT number, user_id, place, trust, stamp, vector FROM memory
     WHERE v.organization_id = :organization AND model = :by AND stamp > :since ORDER BY stamp LIMIT :limit""")
 _LATELY = text("SELECT count(*) FROM memory_vectors WHERE organization_id = :organization AND model = :by AND stamp > :since")
 _RESCORED = select(Memory.number, _LIKENESS["sqlite"], _TOLD_HERE).join(MemoryVector, _OF_MEMORY).where(_by_number(Memory))
-_OF_PERSON = text(
-    """SELECT count(*) FROM (SELECT 1 FROM memories WHERE organization_id = :organization AND user_id = :user LIMIT :most) held"""
-)
 # LATERAL with OFFSET fixes which table is read first, and keeps the model out of the join: a table that was not analysed yet would be
 # read as a whole for each row of the other
 _TOLD = """m.organization_id = :organization AND user_id = :user AND trust = ANY(:trusts) AND (:place = '' OR place = :place)
     AND forgotten_by IS NULL AND corrected_by IS NULL"""
+_IN_SCOPE = text(f"SELECT count(*) FROM (SELECT 1 FROM memories m WHERE {_TOLD} LIMIT :most) held")  # noqa: S608
 _OF_MODEL = "v.organization_id = :organization AND model = :by AND dimension = {size}"
 _EXACT = f"""SELECT number FROM memories m CROSS JOIN LATERAL (
         SELECT CASE WHEN model = :by AND dimension = {{size}} THEN vector <=> CAST(:asked AS vector) END AS distance FROM memory_vectors v
@@ -131,19 +129,6 @@ class Near:
     cosine: float | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Counts:
-    """Of all that may be found, by anybody: about how many there are, and how many hold each of some words (`MOST_COUNTED` at most)."""
-
-    memories: int
-    holding: Mapping[str, int]
-
-    def rarity(self, word: str) -> float:
-        """The word's inverse document frequency, as in `bot/brain/recall.py`."""
-        held = min(self.holding.get(word, 0), self.memories)
-        return log(1 + (self.memories - held + 0.5) / (held + 0.5))
-
-
 class Finding(Repository):
     """Finds memories. `indexes` are the process's own of an embedded database's vectors, by their model; `added` counts what was kept."""
 
@@ -153,26 +138,21 @@ class Finding(Repository):
         self._kind = connection.dialect.name
         self._indexes = {} if indexes is None else indexes
 
-    async def counts(self, words: Sequence[str]) -> Counts:
-        """How often these words are held by any memory; of deleted ones, all are still counted that are not the last."""
+    async def counts(self, words: Sequence[str]) -> Corpus:
+        """How many of anybody's memories hold these words, `MOST_COUNTED` at most; of deleted ones, all are counted but the last."""
         asked = list(dict.fromkeys(words))
-        queries = [f"words:({_quoted(word)})" if self._kind == "sqlite" else escape_text(word) for word in asked]
-        rows = await self._execute(_HOLDING[self._kind], asked=json.dumps(queries), most=MOST_COUNTED)
+        rows = await self._execute(_HOLDING[self._kind], asked=self._queries(asked), most=MOST_COUNTED)
         held: dict[int, int] = dict(rows.all())
-        return Counts(memories=held.pop(-1, 0), holding={asked[at]: count for at, count in held.items()})
+        return Corpus(turns=held.pop(-1, 0), holding={asked[at]: count for at, count in held.items()})
 
-    async def find_by_words(self, scope: Scope, words: Sequence[str], *, limit: int, counts: Counts | None = None) -> list[int]:
+    async def find_by_words(self, scope: Scope, words: Sequence[str], *, limit: int, counts: Corpus | None = None) -> list[int]:
         """The numbers of the memories in scope that hold any of these words, by the rarity of those they hold, the latest first.
 
         Of a question's words the rarest are looked up, until `MOST_READ` places are read: what is common is not what it is about.
         """
         counts = counts or await self.counts(words)
         rarest = _rarest(counts)
-        if self._kind == "sqlite":
-            whose = " OR ".join(_whose(scope))
-            values = {"asked": json.dumps([f"whose:({whose}) AND words:({_quoted(word)})" for word in rarest])}
-        else:
-            values = {"asked": json.dumps([*map(escape_text, rarest)]), **_raw_values_of(scope)}
+        values = {"asked": self._queries(rarest, f"whose:({_whose(scope)}) AND "), **values_of_scope(scope)}
         scores: dict[int, float] = defaultdict(float)
         for at, numbers in await self._execute(_STANDING[self._kind], **values, most=MOST_READ):
             rarity = counts.rarity(rarest[at])
@@ -238,35 +218,32 @@ class Finding(Repository):
             is_more = len(rows) == PAGE
 
     async def _find_on_server(self, scope: Scope, vector: Any, model: str, limit: int) -> list[int]:
-        held = (await self._execute(_OF_PERSON, user=scope.user_id, most=EXACT_BELOW)).scalar() or 0
-        if held >= EXACT_BELOW:
+        is_exact = ((await self._execute(_IN_SCOPE, **values_of_scope(scope), most=EXACT_BELOW)).scalar() or 0) < EXACT_BELOW
+        if not is_exact:
             await self._execute(_ITERATIVE)
-        statement = text((_INDEXED if held >= EXACT_BELOW else _EXACT).format(size=len(vector)))
+        statement = text((_EXACT if is_exact else _INDEXED).format(size=len(vector)))
         asked = "[" + ",".join(f"{each:.8g}" for each in vector) + "]"
-        found = await self._execute(statement, **_raw_values_of(scope), by=model, asked=asked, limit=limit)
-        return [row[0] for row in found]
+        return [*(await self._execute(statement, **values_of_scope(scope), by=model, asked=asked, limit=limit)).scalars()]
+
+    def _queries(self, words: Sequence[str], whose: str = "") -> str:
+        """Words as the database looks them up, as JSON; on SQLite only where *whose* is so."""
+        stored = [escape_text(word).replace('"', '""') for word in words]  # a word in quotes is a phrase of FTS5's
+        return json.dumps(stored if self._kind == "postgresql" else [f'{whose}words:("{word}")' for word in stored])
 
 
 def values_of_scope(scope: Scope) -> dict[str, Any]:
-    """What `IN_SCOPE` is given."""
-    return {"user": scope.user_id, "trusts": list(scope.trusts), "at_place": scope.place}
+    """What `IN_SCOPE` is given, and statements in SQL, whose `place` is as it is stored."""
+    trusts = [str(each) for each in scope.trusts]
+    return {"user": scope.user_id, "trusts": trusts, "at_place": scope.place, "place": escape_text(scope.place)}
 
 
-def _raw_values_of(scope: Scope) -> dict[str, Any]:
-    return {"user": scope.user_id, "trusts": [str(each) for each in scope.trusts], "place": escape_text(scope.place)}
-
-
-def _whose(scope: Scope) -> list[str]:
+def _whose(scope: Scope) -> str:
     """The words by which the index of SQLite knows who may be told: see WHOSE in the migration."""
     place = f"p{escape_text(scope.place).encode().hex()}" if scope.place else ""
-    return [f"u{scope.user_id.hex}{trust}{place}" for trust in scope.trusts]
+    return " OR ".join(f"u{scope.user_id.hex}{trust}{place}" for trust in scope.trusts)
 
 
-def _quoted(word: str) -> str:
-    return '"' + escape_text(word).replace('"', '""') + '"'
-
-
-def _rarest(counts: Counts) -> list[str]:
+def _rarest(counts: Corpus) -> list[str]:
     """The words that any memory holds, rarest first, as many as may be read; one, however common."""
     chosen, read = list[str](), 0
     for word, held in sorted(counts.holding.items(), key=lambda each: each[1]):

@@ -51,12 +51,11 @@ _PROMISED = (
 )
 _SAID = (
     select(Memory)
-    .where(ours(Memory), Memory.number > given("after"), Memory.trust == "own", Memory.at <= given("until"))
+    .where(ours(Memory), Memory.id > given("after"), Memory.trust == "own", Memory.at <= given("until"))
     .where(Memory.forgotten_by.is_(None), Memory.corrected_by.is_(None))
-    .order_by(Memory.number)
+    .order_by(Memory.id)
     .limit(given("limit"))
 )
-_LAST_NUMBER = select(func.max(Memory.number)).where(ours(Memory))
 _INHERIT = (
     update(StickyNote)
     .where(ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.superseded_by == given("which"))
@@ -119,13 +118,9 @@ class StickyNotes(Changing[StickyNote]):
         """Promises of anybody's that were noticed since, and hold, the oldest first."""
         return await self._all(StickyNote, _PROMISED, after=first_id_at(since), since=since, limit=limit)
 
-    async def said_since(self, number: int, *, until: datetime, limit: int) -> list[Memory]:
-        """Memories of people's own words after the one of this number, said until a moment: what a model may find notes in."""
-        return await self._all(Memory, _SAID, after=number, until=until, limit=limit)
-
-    async def last_number(self) -> int:
-        """The number of the last memory."""
-        return await self._value(_LAST_NUMBER) or 0
+    async def said_since(self, after: UUID, *, until: datetime, limit: int) -> list[Memory]:
+        """Memories of people's own words after the one of this id, said until a moment: what a model may find notes in."""
+        return await self._all(Memory, _SAID, after=after, until=until, limit=limit)
 
     async def supersede(self, old: StickyNote, new: StickyNote, now: datetime) -> None:
         """From now on another note holds instead. The memory that the old one came from, and the answer to it, are not told again.
@@ -140,7 +135,7 @@ class StickyNotes(Changing[StickyNote]):
         answers = await self._all(Memory, _ANSWERED, message=old.source_id) if old.source_id else []
         gone += [each.id for each in answers if not keeps or not wrong.isdisjoint(_WORD.findall(each.text.casefold()))]
         await self._changes(_CHANGE, which=gone, corrected_by=new.id)
-        await Summaries(self._connection, self._organization).remove_of(keeps)
+        await Summaries(self._connection, self._organization).remove(made_of=keeps)
 
     async def correct(self, memories: Sequence[Memory], *, is_private: bool) -> None:
         """Strike from these what was corrected since, and tell what holds now where nobody else reads along; no row is changed."""
@@ -157,7 +152,7 @@ class StickyNotes(Changing[StickyNote]):
         heir: dict[str, Any] = {"superseded_by": row.superseded_by} | ({} if row.superseded_by else {"valid_until": None})
         freed = await self._values(_INHERIT, user=row.user_id, which=which, **heir)
         await self._changes(_RECALL_AGAIN, which=which, corrected_by=row.superseded_by)
-        await Summaries(self._connection, self._organization).remove_of([each for each in freed if each])
+        await Summaries(self._connection, self._organization).remove(made_of=[each for each in freed if each])
         return await super().remove(which)
 
     async def latest(self, user_id: UUID, *, limit: int) -> list[StickyNote]:
@@ -180,13 +175,11 @@ def _says_more(text: str, note: str) -> bool:
 
 _ADD = insert_or_skip(Memory, number=NextNumber())
 _LAST = select(Memory).where(ours(Memory), Memory.thread == given("of_thread")).order_by(Memory.number.desc()).limit(1)
+_NEWEST = select(Memory.id).where(ours(Memory)).order_by(Memory.id.desc()).limit(1)
 _BY_IDS = select(Memory).where(ours(Memory), Memory.id.in_(given("which", expanding=True)))
 _OF_MESSAGES = select(Memory).where(ours(Memory), Memory.message_id.in_(given("messages", expanding=True))).order_by(Memory.number)
 _WHICH = Memory.id.in_(given("which", expanding=True))
 _SCOPED = select(Memory).where(IN_SCOPE, _WHICH)
-_VECTORS_OF = select(MemoryVector.memory_id, MemoryVector.vector).where(
-    ours(MemoryVector), MemoryVector.model == given("by"), MemoryVector.memory_id.in_(given("which", expanding=True))
-)
 _STAMP = update(MemoryVector).where(ours(MemoryVector), MemoryVector.memory_id == given("which"))
 _COUNT = select(func.count()).select_from(Memory).where(ours(Memory))
 _ADD_VECTOR = insert_or_replace(MemoryVector, "stamp", "model", "dimension", "vector")
@@ -236,31 +229,35 @@ class Memories(Finding):
         return await self._all(Memory, _OF_MESSAGES, messages=list(message_ids))
 
     async def change(self, which: Collection[UUID], **values: Any) -> None:
-        """Give memories these values; whose index of vectors knows them by one is told by a new stamp."""
+        """Give memories these values. Of which trust and place they are, both indexes know: that of vectors is told by a new stamp."""
+        is_moved = bool(which and values.keys() & {"trust", "place"})
+        if is_moved:
+            await self._unpack(which)
         await self._changes(_CHANGE, which=list(which), **values)
-        if which and values.keys() & {"trust", "place"}:
+        if is_moved:
             stamped = [{"organization": self._organization, "which": each, "stamp": new_id()} for each in which]
             await self._connection.execute(_STAMP, stamped)
 
     async def remove(self, which: Collection[UUID]) -> None:
-        """Delete memories, with vectors and the summaries they are in; the index is told the words, so what is packed is unpacked."""
-        memories = await self.by_ids(which)
-        for each in memories:
-            if each.packed is not None:
-                await self.change([each.id], said=each.text, packed=None)
-        await Summaries(self._connection, self._organization).remove_of(which)
+        """Delete memories, with vectors and the summaries they are in."""
+        memories = await self._unpack(which)
+        await Summaries(self._connection, self._organization).remove(made_of=which)
         for statement in (_REMOVE_VECTORS, _REMOVE):
             await self._changes(statement, which=list(which))
         for index in self._indexes.values():
             index.drop([each.number for each in memories])
 
+    async def _unpack(self, which: Collection[UUID]) -> list[Memory]:
+        """These memories, plain from now on: SQLite's index of words wants to be told what it held, before that changes."""
+        memories = await self.by_ids(which)
+        for each in memories:
+            if each.packed is not None:
+                await self._changes(_CHANGE, which=[each.id], said=each.text, packed=None)
+        return memories
+
     async def in_scope(self, scope: Scope, which: Collection[UUID]) -> list[Memory]:
         """Those of these memories that may be told here."""
         return await self._all(Memory, _SCOPED, **values_of_scope(scope), which=list(which))
-
-    async def vectors(self, which: Collection[UUID], model: str) -> dict[UUID, Any]:
-        """The vectors of this model that these memories have."""
-        return dict((await self._execute(_VECTORS_OF, by=model, which=list(which))).all())
 
     async def lacking(self, model: str, *, limit: int, after: UUID = FIRST_ID) -> list[Memory]:
         """Memories with ids after one, without a vector of this model, the latest first."""
@@ -269,6 +266,10 @@ class Memories(Finding):
     async def external_ids(self, user_id: UUID, thread: str) -> set[str]:
         """What is known of a person's thread, by the ids it had elsewhere."""
         return {*await self._values(_EXTERNAL, user=user_id, of_thread=thread)}
+
+    async def newest_id(self) -> UUID:
+        """The id of the last memory."""
+        return await self._value(_NEWEST) or FIRST_ID
 
     async def count(self) -> int:
         """How many memories there are."""

@@ -42,15 +42,17 @@ _SUPERSEDE = update(Summary).where(ours(Summary), Summary.id == given("which"))
 _SOURCES = select(SummarySource.memory_id).where(ours(SummarySource), SummarySource.summary_id == given("summary"))
 _STEP_BACK = update(Memory).where(ours(Memory), Memory.aged > given("reached"), Memory.id.in_(_SOURCES))
 _of_memories = and_(ours(SummarySource), SummarySource.memory_id.in_(given("memories", expanding=True)))
-_IS_OF_THEM = Summary.id.in_(select(SummarySource.summary_id).where(_of_memories))
-_MADE_OF = select(Summary).where(ours(Summary), _IS_OF_THEM)
+_MADE_OF = select(SummarySource.summary_id).where(_of_memories).distinct()
 _BY_IDS = select(Summary).where(ours(Summary), Summary.id.in_(given("which", expanding=True)))
 _REMOVE_SOURCES = delete(SummarySource).where(ours(SummarySource), SummarySource.summary_id == given("which"))
 _REMOVE = delete(Summary).where(ours(Summary), Summary.id == given("which"))
+# that it is made of them, said twice, keeps SQLite from reading all summaries
 _COVERING = (
     select(Summary, SummarySource.memory_id)
     .join(SummarySource, SummarySource.summary_id == Summary.id)
-    .where(_HOLDS, _IS_OF_THEM, _of_memories, Summary.id.not_in(_of_unheard))  # the first of these keeps SQLite from reading all summaries
+    .where(
+        _HOLDS, Summary.id.in_(_MADE_OF), _of_memories, Summary.id.not_in(_of_unheard)
+    )  # the first of these keeps SQLite from reading all summaries
     .order_by(Summary.level)
 )
 _COUNTS = select(Summary.level, func.count()).where(_HOLDS).group_by(Summary.level)
@@ -108,21 +110,17 @@ class Summaries(Repository):
         await self._changes(_SUPERSEDE, which=summary.id, superseded_at=now)
         await self._step_back(summary)
 
-    async def remove_of(self, memory_ids: Collection[UUID]) -> None:
-        """Delete every summary that was made of any of these memories."""
-        await self._remove(await self._all(Summary, _MADE_OF, memories=list(memory_ids)))
+    async def remove(self, which: Collection[UUID] = (), *, made_of: Collection[UUID] = ()) -> None:
+        """Delete these summaries, and every one that was made of any of those memories.
 
-    async def remove(self, which: Collection[UUID]) -> None:
-        """Delete summaries."""
-        await self._remove(await self._all(Summary, _BY_IDS, which=list(which)))
-
-    async def _remove(self, summaries: Sequence[Summary]) -> None:
-        """What is left of their sources is to be summarised anew, but for those of a summary that another one has replaced already."""
-        for each in summaries:
+        What is left of their sources is to be summarised anew, but for those of a summary that another one has replaced already.
+        """
+        made = await self._values(_MADE_OF, memories=list(made_of))
+        for each in await self._all(Summary, _BY_IDS, which=[*which, *made]):
             if each.superseded_at is None:
                 await self._step_back(each)
-            await self._changes(_REMOVE_SOURCES, which=each.id)
-            await self._changes(_REMOVE, which=each.id)
+            for statement in (_REMOVE_SOURCES, _REMOVE):
+                await self._changes(statement, which=each.id)
 
     async def counts(self) -> dict[int, int]:
         """How many summaries hold, by level."""

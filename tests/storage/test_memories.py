@@ -18,7 +18,8 @@ from storage.database import Database
 from storage.models.memory import Memory
 from storage.repositories import finding
 from storage.vector_index import BLOCK
-from tests.stage import Stage
+from tests.fakes import FakeClock
+from tests.stage import Stage, set_stage
 
 SHARED = "slack:T1/C1"
 ODD = [
@@ -243,6 +244,31 @@ async def test_many_deleted_ones_do_not_hide_the_rest(stage: Stage):
     async with stage.database.unit_of_work() as work:
         await work.memories.remove([each.id for each in many])
     assert await said_by_vector(stage, near(1), limit=5) == ["kept"]
+
+
+async def test_what_little_was_said_in_a_place_is_found_beside_much_that_was_said_elsewhere(
+    postgres_url: str, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+):
+    """The index stops after so many that may not be told, 20,000: a FAKE one here at once."""
+    monkeypatch.setattr(finding, "_INDEXED", "SELECT number FROM memories WHERE false")
+    monkeypatch.setattr(finding, "EXACT_BELOW", 5)
+    async with Database(postgres_url, organization="default") as database:
+        stage = await set_stage(database, clock)
+        private = [memory(stage, f"private {at}") for at in range(9)]
+        await remember(stage, *private, memory(stage, "in the channel", place=SHARED), vectors=[near(1, at) for at in range(10)])
+        assert await said_by_vector(stage, near(1), Scope(user_id=stage.allan.id, place=SHARED)) == ["in the channel"]
+        assert await said_by_vector(stage, near(1)) == []
+
+
+async def test_words_of_one_memory_are_deleted_by_its_number_however_many_hold_them(postgres_url: str, clock: FakeClock):
+    """By their words, 200 memories of 30,000 took 40 s: each is said by somebody, in some year."""
+    async with Database(postgres_url, organization="default") as database:
+        stage = await set_stage(database, clock)
+        await remember(stage, *(memory(stage, f"zebra {at}") for at in range(300)))
+        async with database.unit_of_work() as work:
+            ask = "EXPLAIN DELETE FROM memory_words WHERE organization_id = 'default' AND number = 7"
+            plan = "\n".join((await work.connection.execute(text(ask))).scalars())
+    assert "memory_words_number" in plan
 
 
 async def test_a_corrupt_vector_is_never_found(stage: Stage):

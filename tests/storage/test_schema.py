@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, column, insert, inspect, table, text
 
 import storage.schema
 from bot.domain.errors import SchemaMismatch, StorageError
 from storage.database import Database
 from storage.models.base import Base
+from storage.models.memory import StickyNote
 from storage.schema import MIGRATIONS, revisions, schema_status, upgrade
+from tests.postgres import Postgres
 
 
 @pytest.fixture
@@ -108,6 +111,48 @@ async def test_an_upgrade_that_fails_midway_leaves_nothing(empty: Database, tmp_
         await upgrade(empty)
     async with empty.reading() as work:
         assert await work.connection.run_sync(lambda connection: inspect(connection).get_table_names()) == []
+
+
+async def test_notes_of_before_there_were_memories_hold_as_they_were(empty: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    older = Path(shutil.copytree(MIGRATIONS, tmp_path / "migrations"))
+    (older / "versions" / "0006_memory.py").unlink()
+    monkeypatch.setattr(storage.schema, "MIGRATIONS", older)
+    assert (await upgrade(empty)).current == "0005"
+    now = datetime(2026, 5, 7, tzinfo=UTC)
+    async with empty.unit_of_work() as work:
+        await work.people.ensure_organization(now)
+        user = await work.people.ensure_user(name="Allan", role="owner", timezone="UTC", now=now)
+        names = ("organization_id", "id", "user_id", "text", "created_at")  # as 0005 had them
+        row = {"organization_id": "default", "id": user.id, "user_id": user.id, "text": "milk", "created_at": now}
+        notes = StickyNote.__table__
+        await work.connection.execute(insert(table("sticky_notes", *(column(name, notes.c[name].type) for name in names))), row)
+    monkeypatch.undo()
+    assert (await upgrade(empty)).is_ready
+    async with empty.reading() as work:
+        assert [(each.text, each.kind, each.made_by) for each in await work.notes.holding(user.id, limit=9)] == [("milk", "note", "person")]
+
+
+UNFIT = [
+    ("template1", "LEAST_PGVECTOR = (0, 8)", "LEAST_PGVECTOR = (99, 1)", r"no pgvector 99\.1 or later \(\d.*run ALTER EXTENSION"),
+    ("template0", "EXTENSION vector", "EXTENSION nowhere", r"no pgvector 0\.8 or later \(none\).*run CREATE EXTENSION"),
+]
+
+
+@pytest.mark.parametrize(("template", "words", "others", "told"), UNFIT)
+async def test_a_server_without_vectors_that_will_do_is_refused_with_its_repair(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: str, words: str, others: str, told: str
+):
+    """The wheel's pgvector will do; so what is asked of it is changed, in a copy of the migration."""
+    changed = Path(shutil.copytree(MIGRATIONS, tmp_path / "migrations")) / "versions" / "0006_memory.py"
+    assert words in changed.read_text()
+    changed.write_text(changed.read_text().replace(words, others))
+    monkeypatch.setattr(storage.schema, "MIGRATIONS", tmp_path / "migrations")
+    name = postgres.create(template)
+    async with Database(postgres.url(name), organization="default") as database:
+        with pytest.raises(SchemaMismatch, match=told):
+            await upgrade(database)
+        assert (await schema_status(database)).current is None
+    postgres.drop(name)
 
 
 async def test_two_processes_that_upgrade_at_once_both_find_it_done(empty: Database):

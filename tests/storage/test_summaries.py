@@ -86,6 +86,19 @@ async def test_nothing_is_left_in_the_index_of_what_was_packed_and_removed(stage
     assert (counts.holding["lease"], counts.holding["lisbon"]) == (0, 1)
 
 
+async def test_what_is_packed_and_then_of_another_trust_is_found_by_that_and_can_be_removed(stage: Stage):
+    packed = await remembered(stage)
+    async with stage.database.unit_of_work() as work:
+        await work.summaries.pack([packed])
+        await work.memories.change([packed.id], trust=Trust.INTIMATE)
+    for scope, told in ((Scope(user_id=stage.allan.id), 0), (Scope(user_id=stage.allan.id, trusts=(Trust.INTIMATE,)), 1)):
+        async with stage.database.reading() as work:
+            assert len(await work.memories.find_by_words(scope, ["lease"], limit=9)) == told
+    async with stage.database.unit_of_work() as work:
+        await work.memories.remove([packed.id])
+        assert (await work.memories.counts(["lease"])).holding["lease"] == 0
+
+
 @pytest.fixture
 def other_url(request: pytest.FixtureRequest, database_url: str, sqlite_file: Path) -> str:
     """An empty database of the other kind than the stage's."""

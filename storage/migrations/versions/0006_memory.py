@@ -51,14 +51,14 @@ POSTGRES = (
     "CREATE SEQUENCE memories_number",
     """CREATE TABLE memory_words (organization_id text NOT NULL, word text NOT NULL, user_id uuid NOT NULL, trust text NOT NULL,
         place text NOT NULL, number bigint NOT NULL)""",
+    "CREATE INDEX memory_words_number ON memory_words (organization_id, number)",
     "CREATE INDEX memory_words_found ON memory_words (organization_id, word, user_id)",
     f"""CREATE FUNCTION keep_memory_words() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         IF TG_OP = 'UPDATE' AND num_nonnulls(old.packed, new.packed) > 0 THEN RETURN NULL; END IF;
         IF TG_OP <> 'INSERT' THEN
-            DELETE FROM memory_words WHERE organization_id = old.organization_id AND user_id = old.user_id AND number = old.number
-            AND word = ANY (tsvector_to_array(to_tsvector('english', {FOUND_BY.format(row="old")})));
+            DELETE FROM memory_words WHERE organization_id = old.organization_id AND number = old.number;
         END IF;
-        IF TG_OP <> 'DELETE' AND new.packed IS NULL THEN
+        IF TG_OP <> 'DELETE' THEN
             INSERT INTO memory_words SELECT new.organization_id, word, new.user_id, new.trust, new.place, new.number
             FROM unnest(tsvector_to_array(to_tsvector('english', {FOUND_BY.format(row="new")}))) word;
         END IF;
@@ -71,7 +71,8 @@ POSTGRES = (
         for size in DIMENSIONS
     ),
 )
-NO_PGVECTOR = "PostgreSQL has no pgvector: install it, and as a superuser run CREATE EXTENSION vector in this database"
+LEAST_PGVECTOR = (0, 8)
+"""The first whose index reads on until enough is found that may be told: of an earlier one each question would fail."""
 
 
 def upgrade() -> None:
@@ -139,9 +140,18 @@ def upgrade() -> None:
 
 def _need_pgvector(connection: sa.Connection) -> None:
     """Where a superuser has to make it, the one who reads the error is told how. Raises SchemaMismatch."""
-    if connection.scalar(sa.text("SELECT 1 FROM pg_extension WHERE extname = 'vector'")) is None:
+    installed = sa.text("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+    if (found := connection.scalar(installed)) is None:
         try:
             with connection.begin_nested():
                 connection.execute(sa.text("CREATE EXTENSION vector"))
         except sa.exc.DBAPIError as error:
-            raise SchemaMismatch(NO_PGVECTOR) from error
+            raise SchemaMismatch(_no_pgvector("none", "CREATE EXTENSION vector")) from error
+        found = connection.scalar(installed)
+    if tuple(int(part) for part in found.split(".")[:2]) < LEAST_PGVECTOR:
+        raise SchemaMismatch(_no_pgvector(found, "ALTER EXTENSION vector UPDATE"))
+
+
+def _no_pgvector(found: str, repair: str) -> str:
+    least = ".".join(map(str, LEAST_PGVECTOR))
+    return f"PostgreSQL has no pgvector {least} or later ({found}): install it, and as a superuser run {repair} in this database"

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bot.brain.recall import Candidate, Corpus, Weights, named, rank, terms
+from bot.brain.recall import Candidate, Weights, named, rank, terms
+from bot.domain.memory import Corpus
 
 CORPUS = Corpus(turns=100, mean_terms=6, holding={})
 ALONE = Weights(when=0, asking=0, speaker=0, session=0, reach=0)

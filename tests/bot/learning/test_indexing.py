@@ -14,6 +14,7 @@ from bot.domain.errors import EmbeddingFailed
 from bot.domain.memory import Trust
 from bot.learning.indexing import BATCH, LOOK, OTHERS, SWEEP, TRIES, Indexing, find_damaged
 from storage.models.memory import Memory
+from storage.repositories.base import FIRST_ID
 from tests.embedding_fakes import FakeEmbedder, vector_of
 from tests.stage import Stage
 
@@ -41,7 +42,8 @@ async def remembered(stage: Stage, *said: str) -> list[Memory]:
 
 async def vectors(stage: Stage, memories: list[Memory], model: str = "fake/1") -> dict[UUID, np.ndarray]:
     async with stage.database.reading() as work:
-        return await work.memories.vectors([each.id for each in memories], model)
+        kept = await work.memories.vectors_after(model, FIRST_ID, limit=1_000)
+    return {which: vector for which, _, vector in kept if which in {each.id for each in memories}}
 
 
 async def look_until_at_rest(indexing: Indexing, stage: Stage) -> int:

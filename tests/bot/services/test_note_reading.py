@@ -15,7 +15,7 @@ from bot.services import note_reading
 from bot.services.journal import Journal
 from bot.services.note_reading import NoteReading
 from storage.models.memory import Memory, StickyNote
-from storage.repositories.base import values_of
+from storage.repositories.base import FIRST_ID, values_of
 from tests.bot.services.test_note_keeping import holding, says
 from tests.fakes import FakeProvider
 from tests.stage import Stage
@@ -53,6 +53,18 @@ async def test_what_was_said_is_read_once_after_it_fell_silent(stage: Stage):
     await look(stage, again)
     assert len(model.asked) == 1
     assert SAID in model.asked[0].lines[-1].text
+
+
+async def test_what_takes_the_number_of_a_deleted_memory_is_read_too(stage: Stage):
+    """Numbers are given anew, in a copy of the database too; ids are not."""
+    reader, _ = reading(stage, "I found nothing.", json.dumps(FOUND))
+    await look(stage, reader)
+    await says(stage, SAID.replace("Anna", "Bert"))
+    assert await look(stage, reader) == []
+    async with stage.database.unit_of_work() as work:
+        await work.memories.remove([each.id for each in await work.notes.said_since(FIRST_ID, until=stage.clock.now(), limit=9)])
+    await says(stage, SAID)
+    assert [note.text for note in await look(stage, reader)] == [FOUND["quote"]]
 
 
 @pytest.mark.parametrize(
