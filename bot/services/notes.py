@@ -106,10 +106,12 @@ class Notes(Book[StickyNote]):
         return text
 
     async def remove(self, errand: Errand, row: StickyNote, words: str = "") -> str:
-        """Throw a note away, for good."""
+        """Throw a note away, for good, with what it was before it was edited."""
         text = f"Removed the note: {title_of(row)}"
         async with self._database.unit_of_work() as work:
             if row.user_id == errand.person.id and await record(work, errand, "note.remove", text, now=self._clock.now()):
+                while earlier := await work.notes.edited_into(row):
+                    await work.notes.remove(earlier[0].id)
                 await work.notes.remove(row.id)
         return text
 

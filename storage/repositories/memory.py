@@ -56,6 +56,7 @@ _SAID = (
     .order_by(Memory.id)
     .limit(given("limit"))
 )
+_EDITED = select(StickyNote).where(ours(StickyNote), StickyNote.superseded_by == given("which"), StickyNote.created_at == given("made"))
 _INHERIT = (
     update(StickyNote)
     .where(ours(StickyNote), StickyNote.user_id == given("user"), StickyNote.superseded_by == given("which"))
@@ -144,6 +145,10 @@ class StickyNotes(Changing[StickyNote]):
             memory, now = known[which], f"[corrected: {new}]" if new and is_private else "[corrected since]"
             if old in memory.text:
                 memory.said, memory.packed = memory.text.replace(old, now), None
+
+    async def edited_into(self, note: StickyNote) -> list[StickyNote]:
+        """What this note was before its last edit, which keeps the moment it was made."""
+        return await self._all(StickyNote, _EDITED, which=note.id, made=note.created_at)
 
     async def remove(self, which: UUID) -> bool:
         """Delete a note; whether it was there. What it superseded is told, and holds again, or belongs to what superseded it."""
