@@ -155,7 +155,7 @@ class World:
 
 
 @given(acts=Acts)
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_forgotten_is_never_told_and_what_is_kept_always_is(database_url: str, tmp_path: Any, acts: list[tuple[str, Any]]):
     async def play() -> None:
         async with Database(database_url, organization=str(new_id())) as database:

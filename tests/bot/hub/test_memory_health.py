@@ -13,6 +13,8 @@ from bot.learning.importing import Importing
 from tests.bot.learning.test_importing import said
 from tests.embedding_fakes import FakeEmbedder, fake_model, vector_of
 
+pytestmark = pytest.mark.either
+
 NOBODY = MemoryConfig(embedder="none")
 
 

@@ -15,6 +15,8 @@ from bot.learning.importing import BATCH, Brought, Importing
 from tests.embedding_fakes import FakeEmbedder
 from tests.stage import Stage
 
+pytestmark = pytest.mark.either
+
 
 def said(stage: Stage, number: int, *, minutes: float = 0, conversation: str = "home", text: str = "") -> Said:
     at = stage.clock.now() + timedelta(minutes=minutes)

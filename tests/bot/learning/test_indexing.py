@@ -18,6 +18,8 @@ from storage.repositories.base import FIRST_ID
 from tests.embedding_fakes import FakeEmbedder, vector_of
 from tests.stage import Stage
 
+pytestmark = pytest.mark.either
+
 
 async def remembered(stage: Stage, *said: str) -> list[Memory]:
     """These are remembered as Allan's, in one conversation."""

@@ -16,6 +16,8 @@ from storage.models.people import User
 from tests.bot.services.test_tasks import errand_of
 from tests.stage import Stage
 
+pytestmark = pytest.mark.either
+
 ASKING = Searching(query="Which plate has the van?")
 
 

@@ -10,6 +10,8 @@ from bot.domain.brief import Day, Slot
 from bot.services.note_news import NoteNews
 from tests.stage import Stage
 
+pytestmark = pytest.mark.either
+
 
 def day(slot: Slot, now: datetime) -> Day:
     return Day(slot=slot, date=now.date(), now=now, since=now)

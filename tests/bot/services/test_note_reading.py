@@ -20,6 +20,8 @@ from tests.bot.services.test_note_keeping import holding, says
 from tests.fakes import FakeProvider
 from tests.stage import Stage
 
+pytestmark = pytest.mark.either
+
 SAID = "We talked long about the garden with the architect. Anna gets the upper floor once her studies are over, that is settled."
 FOUND = {"kind": "decision", "quote": "Anna gets the upper floor once her studies are over", "topic": "upper floor"}
 
