@@ -56,11 +56,14 @@ class Recall:
         What is near in meaning is waited for *patience* seconds at most; then words alone answer. Raises StorageUnavailable.
         """
         question = question[:LONGEST_QUESTION]
-        asked, (model, vector, near) = list(dict.fromkeys(terms(question))), await self._meant(question, scope, patience)
+        asked, meaning = list(dict.fromkeys(terms(question))), asyncio.create_task(self._meant(question, scope, patience))
+        meaning.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # where words fail, nobody asks for it
         async with self.database.reading() as work:
             counts = await work.memories.counts(asked)
-            numbers = [*await work.memories.find_by_words(scope, asked, limit=CANDIDATES, counts=counts), *near]
-            turns = await work.memories.around(scope, numbers, reach=self.weights.reach, vector=vector, model=model)
+            numbers = await work.memories.find_by_words(scope, asked, limit=CANDIDATES, counts=counts)
+        model, vector, near = await meaning
+        async with self.database.reading() as work:
+            turns = await work.memories.around(scope, [*numbers, *near], reach=self.weights.reach, vector=vector, model=model)
             best = (await asyncio.to_thread(self._best, question, turns, counts))[:limit]
             known = await work.memories.of_numbers(scope, [number for _, number in best])
             await work.notes.correct([*known.values()], is_private=scope.place == PRIVATE_PLACE)
@@ -71,7 +74,7 @@ class Recall:
         known = {str(each.number): each for each in turns}
         words = self.embedder.words if self.embedder else None
         ranked = rank(question, [*map(_candidate, turns)], corpus, vectors=words, weights=self.weights)
-        return _distinct([(score, known[each.key]) for score, each in ranked])
+        return _distinct([(score, known[each.key]) for score, each in ranked], {*terms(question)})
 
     async def _meant(self, question: str, scope: Scope, patience: float | None) -> Meant:
         """What is near in meaning; where that takes longer, it goes on (a model is loaded, vectors are read), and nobody waits for it."""
@@ -110,10 +113,10 @@ def embedded(memory: Memory) -> str:
     return f"{memory.speaker}: {memory.text}"
 
 
-def _distinct(ranked: Sequence[tuple[float, Near]]) -> list[tuple[float, int]]:
+def _distinct(ranked: Sequence[tuple[float, Near]], asked: set[str]) -> list[tuple[float, int]]:
     """One result for each message, its best part, and one for the same words said again: the latest.
 
-    Of those that differ in their numbers alone `OF_A_KIND` come first, and the others last.
+    Of those that differ in their numbers alone `OF_A_KIND` come first, and the others last; so does a question that asks no more than this.
     """
     messages, found, kinds = set[tuple[str, str]](), dict[tuple[str, str], tuple[float, Near]](), Counter[str]()
     for score, each in ranked:
@@ -127,7 +130,8 @@ def _distinct(ranked: Sequence[tuple[float, Near]]) -> list[tuple[float, int]]:
     for score, each in found.values():
         kind = _NUMBER.sub("0", each.text.lower())
         kinds[kind] += 1
-        (first if kinds[kind] <= OF_A_KIND else others).append((score, each.number))
+        is_echo = each.text.rstrip().endswith("?") and asked.issuperset(terms(each.text))
+        (others if is_echo or kinds[kind] > OF_A_KIND else first).append((score, each.number))
     return first + others
 
 

@@ -123,3 +123,9 @@ async def test_both_databases_rank_the_same(recall: Recall, stage: Stage):
     await tell(stage, "The storm took the roof", "Rain again", "Did the rain stop?", "The vault is dry", "My puppy fears rain", pause=APART)
     first = ["Rain again", "Did the rain stop?", "My puppy fears rain"]
     assert (await found(recall, stage, "Tell me about rain"))[:3] == first
+
+
+async def test_a_question_that_asked_the_same_comes_after_what_answers_it(stage: Stage, recall: Recall):
+    await tell(stage, "What is the vault code?", "The vault code is on the fridge", "Is the vault code safe, or does Eve know it?")
+    ranked = await found(recall, stage, "what is the vault code")
+    assert (ranked[0], ranked[-1]) == ("The vault code is on the fridge", "What is the vault code?")
