@@ -68,29 +68,44 @@ class Remembered:
         return tuple(known)
 
     async def _gather(self, question: Question, known: list[Recollection]) -> None:
-        """Lists first, which are quick: what was said then goes between the notes."""
+        """Lists first, which are quick; beside that what was said is looked for, which then goes between the notes."""
         person, trusts = question.person, (Trust.OWN, Trust.ROBBIE, *([Trust.INTIMATE] * is_intimate(question)))
-        now = self._clock.now().astimezone(ZoneInfo(person.timezone))
-        notes, place = list[Recollection](), PRIVATE_PLACE
-        async with self._database.reading() as work:
-            if question.is_private:
-                count, due = await work.tasks.next_due(person.id, limit=TASKS)
-                decided = await work.proposals.decided(person.id, since=now - LATELY, waits=WAITS, limit=DECISIONS)
-                held = await work.notes.holding(person.id, trusts, limit=NOTES_LOOKED_AT)
-                notes = list(notes_about(question.text[:LONGEST_QUESTION], held, now))
-                known += [*tasks_told(count, due, now.date()), *decisions_told(decided)]
-            elif conversation := await work.conversations.find_by_id(question.conversation_id):
-                place = place_of(conversation.channel, conversation.key, question.session_type)
-        always = len(known)
-        known += notes
-        if self._recall and stems(asked := question.text[:LONGEST_QUESTION]) and (place or question.is_private):
-            scope = Scope(user_id=person.id, place=place, trusts=trusts)
-            found = await self._recall.find(asked, scope, limit=FOUND, patience=PATIENCE * self._seconds)
-            memories = [each.memory for each in found if each.memory.message_id is None or each.memory.message_id < question.id]
-            told = [each for pair in zip_longest(notes, memories_told(asked, memories, now)) for each in pair if each]
-            known[always:] = islice(distinct(told, question.text), TOLD)
-            ids = {each.id for each in known}
-            known[:] = await self._aged(known, [each for each in memories if str(each.id) in ids and now - each.at >= FRESH], asked, now)
+        now, asked = self._clock.now().astimezone(ZoneInfo(person.timezone)), question.text[:LONGEST_QUESTION]
+        finding = asyncio.create_task(self._find(question, asked, trusts), name="recall what was said")
+        leave(finding, self._late)
+        try:
+            notes = list[Recollection]()
+            async with self._database.reading() as work:
+                if question.is_private:
+                    count, due = await work.tasks.next_due(person.id, limit=TASKS)
+                    decided = await work.proposals.decided(person.id, since=now - LATELY, waits=WAITS, limit=DECISIONS)
+                    held = await work.notes.holding(person.id, trusts, limit=NOTES_LOOKED_AT)
+                    notes = list(notes_about(asked, held, now))
+                    known += [*tasks_told(count, due, now.date()), *decisions_told(decided)]
+            always = len(known)
+            known += notes
+            if memories := [each for each in await finding if each.message_id is None or each.message_id < question.id]:
+                told = [each for pair in zip_longest(notes, memories_told(asked, memories, now)) for each in pair if each]
+                known[always:] = islice(distinct(told, question.text), TOLD)
+                ids = {each.id for each in known}
+                known[:] = await self._aged(
+                    known, [each for each in memories if str(each.id) in ids and now - each.at >= FRESH], asked, now
+                )
+        finally:
+            finding.cancel()
+
+    async def _find(self, question: Question, asked: str, trusts: tuple[Trust, ...]) -> list[Memory]:
+        """What was said that may bear on the question, the best first; elsewhere than in private, only what was said in that very place."""
+        place = PRIVATE_PLACE
+        if self._recall is None or not stems(asked):
+            return []
+        if not question.is_private:
+            async with self._database.reading() as work:
+                conversation = await work.conversations.find_by_id(question.conversation_id)
+            if not (place := place_of(conversation.channel, conversation.key, question.session_type) if conversation else PRIVATE_PLACE):
+                return []
+        scope = Scope(user_id=question.person.id, place=place, trusts=trusts)
+        return [each.memory for each in await self._recall.find(asked, scope, limit=FOUND, patience=PATIENCE * self._seconds)]
 
     async def _aged(self, known: Sequence[Recollection], old: Sequence[Memory], asked: str, now: datetime) -> list[Recollection]:
         """The same, what was said longer ago as it reads at its age."""
