@@ -64,17 +64,17 @@ class Recall:
         model, vector, near = await meaning
         async with self.database.reading() as work:
             turns = await work.memories.around(scope, [*numbers, *near], reach=self.weights.reach, vector=vector, model=model)
-            best = (await asyncio.to_thread(self._best, question, turns, counts))[:limit]
+            best = await asyncio.to_thread(self._best, question, turns, counts, limit)
             known = await work.memories.of_numbers(scope, [number for _, number in best])
             await work.notes.correct([*known.values()], is_private=scope.place == PRIVATE_PLACE)
         return [Found(score=score, memory=known[number]) for score, number in best if number in known]
 
-    def _best(self, question: str, turns: Sequence[Near], corpus: Corpus) -> list[tuple[float, int]]:
-        """Scores and numbers, best first."""
+    def _best(self, question: str, turns: Sequence[Near], corpus: Corpus, limit: int) -> list[tuple[float, int]]:
+        """The scores and numbers of so many, best first."""
         known = {str(each.number): each for each in turns}
         words = self.embedder.words if self.embedder else None
         ranked = rank(question, [*map(_candidate, turns)], corpus, vectors=words, weights=self.weights)
-        return _distinct([(score, known[each.key]) for score, each in ranked], {*terms(question)})
+        return _distinct([(score, known[each.key]) for score, each in ranked], {*terms(question)}, limit)
 
     async def _meant(self, question: str, scope: Scope, patience: float | None) -> Meant:
         """What is near in meaning; where that takes longer, it goes on (a model is loaded, vectors are read), and nobody waits for it."""
@@ -113,8 +113,8 @@ def embedded(memory: Memory) -> str:
     return f"{memory.speaker}: {memory.text}"
 
 
-def _distinct(ranked: Sequence[tuple[float, Near]], asked: set[str]) -> list[tuple[float, int]]:
-    """One result for each message, its best part, and one for the same words said again: the latest.
+def _distinct(ranked: Sequence[tuple[float, Near]], asked: set[str], limit: int) -> list[tuple[float, int]]:
+    """So many results: one for each message, its best part, and one for the same words said again, the latest.
 
     Of those that differ in their numbers alone `OF_A_KIND` come first, and the others last; so does a question that asks no more than this.
     """
@@ -128,11 +128,13 @@ def _distinct(ranked: Sequence[tuple[float, Near]], asked: set[str]) -> list[tup
         messages.add(message)
     first, others = list[tuple[float, int]](), list[tuple[float, int]]()
     for score, each in found.values():
+        if len(first) == limit:
+            break
         kind = _NUMBER.sub("0", each.text.lower())
         kinds[kind] += 1
         is_echo = each.text.rstrip().endswith("?") and asked.issuperset(terms(each.text))
         (others if is_echo or kinds[kind] > OF_A_KIND else first).append((score, each.number))
-    return first + others
+    return (first + others)[:limit]
 
 
 def _candidate(near: Near) -> Candidate:

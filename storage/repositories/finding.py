@@ -25,11 +25,11 @@ from storage.vector_index import VectorIndex
 
 MOST_COUNTED = 20_000
 """A word that more memories hold says nothing."""
-MOST_READ = 10_000
+MOST_READ = 4_000
 """So many places where words stand are read for a question: of its rarest words all, of the commonest none."""
 OF_A_KIND = 25
 """So many of those that hold the same words of the question, the latest, come before others which hold fewer or commoner words."""
-RESCORED = 200
+RESCORED = 100
 """Of the scan in eight bits, so many are compared exactly."""
 EXACT_BELOW = 5_000
 """Memories in scope that PostgreSQL compares one by one: an index that filters afterwards may miss what few there are."""
@@ -188,8 +188,9 @@ class Finding(Repository):
         index = self._indexes.setdefault(model, VectorIndex(dimension))
         async with index.lock:
             await self._read_on(index, model)
-            lately = (await self._execute(_LATELY, by=model, since=index.window)).scalar()
-            if lately != index.count_lately():  # somebody's clock is behind, or something was deleted
+            if index.may_be_behind() and (
+                (await self._execute(_LATELY, by=model, since=index.window)).scalar() != index.count_lately()
+            ):  # somebody's clock is behind, or something was deleted
                 index.forget_lately()
                 await self._read_on(index, model)
         return index
