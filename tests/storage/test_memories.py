@@ -14,6 +14,7 @@ from sqlalchemy import text
 from bot.brain.recall import terms
 from bot.domain.clock import new_id
 from bot.domain.memory import Scope, Trust
+from storage import vector_index
 from storage.database import Database
 from storage.models.memory import Memory
 from storage.repositories import finding
@@ -185,8 +186,9 @@ async def test_vectors_are_ranked_exactly_past_what_eight_bits_tell(stage: Stage
     assert await said_by_vector(stage, near(1), limit=5) == [f"turn {at}" for at in range(5)]
 
 
-async def test_an_index_keeps_up_with_another_process(stage: Stage, database_url: str):
-    """Also where that one's clock is three minutes behind: its stamps lie before the latest."""
+async def test_an_index_keeps_up_with_another_process(stage: Stage, database_url: str, monkeypatch: pytest.MonkeyPatch):
+    """Also where that one's clock is three minutes behind: its stamps lie before the latest, and are looked for every few seconds."""
+    monkeypatch.setattr(vector_index, "LOOKS_BACK", 0.0)
     await remember(stage, memory(stage, "first"), vectors=[near(1)])
     assert await said_by_vector(stage, near(1)) == ["first"]
     async with Database(database_url, organization=stage.database.organization) as other:
