@@ -115,13 +115,17 @@ async def why(app: "App", which: Which, as_person: As = None) -> Told:
 
     async with commands.opened(app, as_person) as person:
         found = await Dossier(database=app.database).why(person, which)
-    said = [f"{found['kind']} {found['id']}", *(f"  {name}: {found[name]}" for name in _TOLD if found.get(name))]
+    said = [f"{_one(found['kind'])} {found['id']}", *(f"  {name}: {found[name]}" for name in _TOLD if found.get(name))]
     said += [f"What came of it: {len(found['came_of_it'])}"]
     said += [
-        f"  {each['at']:%Y-%m-%d %H:%M}  {each['kind']}  {each['id']}  {' '.join(each['text'].split())[:80]}"
+        f"  {each['at']:%Y-%m-%d %H:%M}  {_one(each['kind'])}  {each['id']}  {' '.join(each['text'].split())[:80]}"
         for each in found["came_of_it"]
     ]
     return "\n".join(said), found
+
+
+def _one(shelf: str) -> str:
+    return "memory" if shelf == "memories" else shelf.removesuffix("s")
 
 
 @memory.command()

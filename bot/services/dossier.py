@@ -107,7 +107,7 @@ def _saying(shelf: str, row: Any) -> str:
 
 def _line(shelf: str, row: Any) -> str:
     """Its words, in a list; of a row without any what there is of it."""
-    who = "Robbie: " if getattr(row, "direction", "") == "out" else ""
+    who = f"{row.speaker}: " if shelf == "memories" else "Robbie: " if getattr(row, "direction", "") == "out" else ""
     said = EVERY[shelf].said(row) if EVERY[shelf].words else _json(shelf, row)
     return f"- {getattr(row, EVERY[shelf].at):%Y-%m-%d %H:%M} {who}{one_line(said, 10**6)}\n"
 
