@@ -53,7 +53,7 @@ class Thoughts:
     @property
     def asked(self) -> list[str]:
         """Every question that reached it."""
-        return [asked["messages"][-1]["content"] for asked in self._model.asked]
+        return [asked["messages"][-1]["content"].rpartition("</memory>\n\n")[2] for asked in self._model.asked]
 
     async def _act(self, wire: Wire, _: web.Request) -> AsyncIterator[bytes]:
         question = self.asked[-1]

@@ -59,7 +59,7 @@ class Thoughts:
     @property
     def asked(self) -> list[str]:
         """Every question, in order."""
-        return [asked["messages"][-1]["content"] for asked in self.model.asked]
+        return [asked["messages"][-1]["content"].rpartition("</memory>\n\n")[2] for asked in self.model.asked]
 
     async def _act(self, wire: Wire, request: web.Request) -> AsyncIterator[bytes]:
         words = self.asked[-1]
